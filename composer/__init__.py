@@ -1,0 +1,1 @@
+"""Articles: writing, placement, assignment, editing, rendering, and the command line."""

@@ -1,0 +1,89 @@
+"""The command line: parses, dispatches, and turns exceptions into one line and an exit code.
+
+Knows no command's work; that lives in ``composer.commands``. Exit codes: 0 done, 1 failed, 2 wrong usage,
+130 interrupted. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = ("models", "library", "index", "compose", "batch", "app", "eval", "bench", "train")
+
+EPILOG = """\
+examples:
+  vignette models pull
+  vignette library sample
+  vignette index ~/Pictures --library ~/my-library
+  vignette compose "A day on the farm" --library ~/my-library --out farm
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vignette",
+        description="Write long articles and illustrate them from your own image library, offline.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f"composer.commands.{name}").register(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        from importlib.metadata import version
+
+        print(version("vignette"))
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("\nvignette: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away, as with `| head`: nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if args.debug:
+            raise
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"vignette: {error}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """2 for wrong usage, 1 for an expected failure, None for a bug, which keeps its traceback."""
+    from composer.errors import ComposerError, UsageError
+    from image_db.errors import LibraryError
+    from retrieval.errors import RetrievalError
+    from vision.errors import VisionError
+
+    if isinstance(error, UsageError):
+        return 2
+    if isinstance(error, (ComposerError, LibraryError, RetrievalError, VisionError)):
+        return 1
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The exception tree of ``composer``.
+
+ComposerError
+├── UsageError           what was asked cannot be done as asked: exit code 2
+│   └── SettingsError    a profile or setting is unknown or out of range
+├── OutputExists         the output folder holds something: exit code 1
+└── WritingFailed        the model gave nothing usable
+"""
+
+
+class ComposerError(Exception):
+    """Base of everything ``composer`` raises on purpose."""
+
+
+class UsageError(ComposerError):
+    """What was asked cannot be done as asked; the message names the flag to change."""
+
+
+class SettingsError(UsageError):
+    """A profile or a setting is unknown or out of range."""
+
+
+class OutputExists(ComposerError):
+    """The output folder is not empty."""
+
+
+class WritingFailed(ComposerError):
+    """The model gave nothing usable."""

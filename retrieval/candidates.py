@@ -1,0 +1,54 @@
+"""The values of a search: what is asked, and what may be shown. Knows no index and no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from image_db.records import ImageRecord
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a picture must satisfy to be found at all. Empty means no restriction."""
+
+    licenses: tuple[str, ...] = ()  # case-insensitive prefixes, e.g. "CC BY"
+    tags: tuple[str, ...] = ()  # all of them
+    min_side_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a picture should show. At least one of ``caption`` and ``example`` is given.
+
+    ``caption`` describes the picture, in the article's language. ``english`` says the same in English where the
+    encoder reads English only and the caption is in another language. ``context`` is the title and the section
+    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like.
+    """
+
+    caption: str = ""
+    english: str = ""
+    context: str = ""
+    example: Image | None = None
+    exclude: frozenset[str] = frozenset()  # record ids
+    filters: Filters = field(default_factory=Filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A picture proposed for a slot, and why.
+
+    ``visual`` and ``textual`` are cosines in [-1, 1] (``textual`` is 0 for a picture without text), ``fused``
+    their calibrated combination in [0, 1] that orders candidates, ``log_prob`` the re-ranking model's natural-log
+    probability that this picture is the one to show (None until it was asked).
+    """
+
+    record: ImageRecord
+    visual: float
+    textual: float
+    fused: float
+    log_prob: float | None = None
+    why: str = ""

@@ -1,0 +1,13 @@
+"""The exception tree of ``retrieval``.
+
+RetrievalError
+└── IndexUnusable     the index on disk does not fit the library or this machine
+"""
+
+
+class RetrievalError(Exception):
+    """Base of everything ``retrieval`` raises on purpose."""
+
+
+class IndexUnusable(RetrievalError):
+    """The index on disk does not fit the library or this machine."""

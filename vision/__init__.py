@@ -1,0 +1,1 @@
+"""What sees and speaks: towers, bridges, language models, weights. Knows no libraries and no articles."""
