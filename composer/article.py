@@ -90,6 +90,9 @@ class Article:
     placements: tuple[Placement, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     title_in_text: bool = False
+    # A user's own text before its first section, to the byte: front matter and title line. Markdown starts with it
+    # instead of a title line of our own.
+    preamble: str = ""
     # File names inside images/ by record id, settled when the article is saved.
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,6 +120,7 @@ def to_json(article: Article) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "title": article.title,
         "title_in_text": article.title_in_text,
+        "preamble": article.preamble,
         "language": article.language,
         "sections": [{"text": s.text, "gap": s.gap} for s in article.sections],
         "placements": [_placement_json(p) for p in article.placements],
@@ -139,6 +143,7 @@ def from_json(data: Mapping[str, Any]) -> Article:
             placements=tuple(_placement(p, records) for p in data["placements"]),
             provenance=data["provenance"],
             title_in_text=data["title_in_text"],
+            preamble=data["preamble"],
             files={id_: v["file"] for id_, v in data["images"].items() if v["file"]},
         )
     except KeyError as missing:
