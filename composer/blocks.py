@@ -1,0 +1,122 @@
+"""Markdown text to sections and back, without changing a byte of it.
+
+Finds blocks with markdown-it-py (CommonMark plus tables) and cuts the source at their line ranges. Knows nothing of
+how the text came about.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from composer.article import Section
+
+_FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+# Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
+_LEADING = {"heading_open", "hr"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    """``preamble + "".join(section.text + section.gap)`` is the source again."""
+
+    title: str
+    preamble: str
+    sections: tuple[Section, ...]
+
+
+def parse_markdown(source: str) -> ParsedText:
+    """Cut Markdown into sections. ``title`` is that of the front matter or of a leading level-1 heading, or empty."""
+    from markdown_it import MarkdownIt
+
+    front = _FRONT_MATTER.match(source)
+    start = front.end() if front else 0
+    title = ""
+    if front and (named := _FRONT_TITLE.search(front.group())):
+        title = named.group(1).strip("'\"")
+
+    offsets = _line_offsets(source, start)
+    tokens = [
+        t
+        for t in MarkdownIt("commonmark").enable("table").parse(source[start:])
+        if t.level == 0 and t.map is not None and t.nesting >= 0
+    ]
+    cuts: list[int] = []  # where each section starts
+    body_start = start
+    pending: int | None = None  # start of headings that wait for their block
+    for position, token in enumerate(tokens):
+        assert token.map is not None
+        begin, end = offsets[token.map[0]], offsets[token.map[1]]
+        if position == 0 and token.type == "heading_open" and token.tag == "h1":
+            title = _plain_heading(source[begin:end])
+            body_start = end + _blank(source, end)
+            continue
+        if token.type in _LEADING:
+            pending = begin if pending is None else pending
+            continue
+        cuts.append(begin if pending is None else pending)
+        pending = None
+    if pending is not None:
+        cuts.append(pending)
+
+    if not cuts:
+        return ParsedText(title, source, ())
+    # Reference definitions and the like before the first block have no token: they stay with it.
+    cuts[0] = min(cuts[0], body_start)
+    if source[cuts[0] : cuts[0] + 1] in "\r\n":
+        cuts[0] += _blank(source, cuts[0])
+    ends = [*cuts[1:], len(source)]
+    return ParsedText(title, source[: cuts[0]], tuple(_section(source[a:b]) for a, b in zip(cuts, ends, strict=True)))
+
+
+def join_sections(sections: tuple[Section, ...]) -> str:
+    return "".join(section.text + section.gap for section in sections)
+
+
+def make_sections(blocks: list[str]) -> tuple[Section, ...]:
+    """Sections of our own making: blocks a blank line apart, the last ending in one newline."""
+    last = len(blocks) - 1
+    return tuple(Section(block, "\n" if i == last else "\n\n") for i, block in enumerate(blocks))
+
+
+def plain_text(markdown: str) -> str:
+    """The words of a block as a reader sees them, without marks, links' targets or raw HTML."""
+    from markdown_it import MarkdownIt
+
+    parts: list[str] = []
+    for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+        if token.type == "inline" and token.children:
+            parts.append(
+                "".join(
+                    child.content if child.type in ("text", "code_inline") else " " if "break" in child.type else ""
+                    for child in token.children
+                )
+            )
+        elif token.type in ("code_block", "fence"):
+            parts.append(token.content)
+    return " ".join(" ".join(parts).split())
+
+
+def _line_offsets(source: str, start: int) -> list[int]:
+    """Character offset of each line's start, as markdown-it counts lines, with the end of the text last."""
+    offsets = [start]
+    for match in re.finditer(r"\r\n|\n|\r", source[start:]):
+        offsets.append(start + match.end())
+    if offsets[-1] != len(source):
+        offsets.append(len(source))
+    return offsets
+
+
+def _blank(source: str, at: int) -> int:
+    match = re.compile(r"(?:[ \t]*(?:\r\n|\n|\r))*").match(source, at)
+    return len(match.group()) if match else 0
+
+
+def _section(piece: str) -> Section:
+    text = piece.rstrip()
+    return Section(text, piece[len(text) :])
+
+
+def _plain_heading(markdown: str) -> str:
+    return plain_text(markdown).strip()

@@ -1,0 +1,87 @@
+"""One conversation about one article: the turns in which it was written or read, and the questions that follow.
+
+Every question is asked at the end of the same turns, so that a model's key-value cache holds the article once for
+placing, captions and choosing. Knows the prompts and how to keep a long text within a budget; runs no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from composer.article import Section
+from composer.blocks import join_sections, plain_text
+from composer.prompts import Prompts
+from vision.protocol import Message, Prompt, VisionLanguageModel
+
+OPENING_CHARS = 70
+# Left free for questions with their candidates and the answers, in tokens.
+QUESTION_TOKENS = 1400
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Turns ending with one of the model's own, to which a question may be added."""
+
+    turns: tuple[Message, ...]
+
+    def ask(self, question: str, answer_prefix: str) -> Prompt:
+        """The prompt whose continuation answers; the answer's start is given."""
+        return (*self.turns, Message.of("user", question), Message.of("assistant", answer_prefix))
+
+
+def reading(
+    prompts: Prompts, model: VisionLanguageModel, title: str, sections: Sequence[Section]
+) -> tuple[Dialogue, bool]:
+    """The model reads a finished text. True where the text had to be shortened to fit its context window."""
+    budget = model.context_tokens - QUESTION_TOKENS
+
+    def build(chars: int | None) -> Dialogue:
+        article = f"# {title}\n\n{shortened(sections, chars)}"
+        return Dialogue(
+            (
+                Message.of("system", prompts.system),
+                Message.of("user", prompts.read.format(article=article)),
+                Message.of("assistant", prompts.read_answer),
+            )
+        )
+
+    whole = build(None)
+    if model.count_tokens(whole.turns) <= budget:
+        return whole, False
+    chars = max(len(section.text) for section in sections)
+    while chars > 40:
+        chars = chars * 3 // 4
+        dialogue = build(chars)
+        if model.count_tokens(dialogue.turns) <= budget:
+            return dialogue, True
+    return build(40), True
+
+
+def shortened(sections: Sequence[Section], chars: int | None) -> str:
+    """The text with each section cut to its first ``chars`` characters, at a word where it has words."""
+    if chars is None:
+        return join_sections(tuple(sections)).strip()
+    return "\n\n".join(_clip(section.text, chars) for section in sections)
+
+
+def opening(section: Section, chars: int = OPENING_CHARS) -> str:
+    """How a section begins, to name it in a question."""
+    return _clip(plain_text(section.body), chars)
+
+
+def openings(sections: Sequence[Section]) -> str:
+    """A numbered line a section, with its heading where it has one."""
+    lines = []
+    for number, section in enumerate(sections, start=1):
+        heading = f"({section.heading}) " if section.heading else ""
+        lines.append(f"{number}. {heading}{opening(section)}")
+    return "\n".join(lines)
+
+
+def _clip(text: str, chars: int) -> str:
+    if len(text) <= chars:
+        return text
+    cut = text[:chars]
+    space = cut.rfind(" ")
+    return (cut[:space] if space > chars // 2 else cut).rstrip() + " …"

@@ -1,0 +1,86 @@
+"""What the models are asked, one TOML file a language. Strict: every file has every key and every field.
+
+Knows no model and no article; ``Prompts`` is a bag of templates that ``composer.dialogue`` fills.
+"""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+
+# The fields each template must use, so that a translation cannot lose one.
+_FIELDS: dict[str, frozenset[str]] = {
+    "plan": frozenset({"instruction", "sections", "hints"}),
+    "hints": frozenset({"captions"}),
+    "write": frozenset({"title", "headings", "words"}),
+    "write_bare": frozenset({"title", "words"}),
+    "read": frozenset({"article"}),
+    "place": frozenset({"openings"}),
+    "caption": frozenset({"opening"}),
+    "recaption": frozenset({"opening", "earlier"}),
+    "choose": frozenset({"opening", "caption"}),
+    "settle": frozenset({"opening", "shows"}),
+    "translate": frozenset({"text"}),
+    "nothing_fits": frozenset({"best", "needed"}),
+    "model_prefers_none": frozenset(),
+    "nothing_found": frozenset(),
+    "taken": frozenset(),
+    "required": frozenset(),
+    "chosen_first": frozenset({"times"}),
+    "chosen_only": frozenset(),
+    "credit": frozenset({"who"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Templates in one language. Those ending in ``_prefix`` start the model's own answer."""
+
+    system: str
+    plan: str
+    plan_prefix: str
+    hints: str
+    write: str
+    write_bare: str
+    read: str
+    read_answer: str
+    place: str
+    place_prefix: str
+    place_suffix: str
+    caption: str
+    caption_prefix: str
+    recaption: str
+    choose: str
+    choose_prefix: str
+    choose_none: str
+    settle: str
+    settle_prefix: str
+    translate: str
+    translate_prefix: str
+    nothing_fits: str
+    model_prefers_none: str
+    nothing_found: str
+    taken: str
+    required: str
+    chosen_first: str
+    chosen_only: str
+    credit: str
+    untitled: str
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            used = {name for _, name, _, _ in string.Formatter().parse(getattr(self, item.name)) if name}
+            wanted = _FIELDS.get(item.name, frozenset())
+            if used != wanted:
+                raise ValueError(f"prompt {item.name} uses the fields {sorted(used)}, not {sorted(wanted)}")
+
+
+@cache
+def load_prompts(language: str) -> Prompts:
+    """Templates of a language Vignette writes in."""
+    text = (resources.files("composer") / "prompts" / f"{language}.toml").read_text(encoding="utf-8")
+    values = {key: value.strip("\n") for key, value in tomllib.loads(text).items()}
+    return Prompts(**values)

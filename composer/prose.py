@@ -1,0 +1,137 @@
+"""Keeps generated text fit to print while it streams: whole sentences only, nothing said twice, no chatter.
+
+A ``ProseFilter`` takes a model's text piece by piece and releases what may stand, so that what a reader saw streaming
+is what the article holds. Knows no model.
+"""
+
+from __future__ import annotations
+
+import re
+
+# A sentence ends at Latin punctuation followed by space, or at Chinese punctuation; closing quotes belong to it.
+_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？…]+[”’」』）]*|\n""")
+_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|vs|etc|e\.g|i\.e|No|approx|ca)|\b[A-Z])\.$")
+_CHATTER = re.compile(
+    r"^(?:sure|certainly|of course|okay|here (?:is|are|'s)|i hope|let me know|note:|as an ai|"
+    r"当然|好的|以下是|希望(?:这|以上)|作为(?:一个)?(?:人工智能|AI))",
+    re.IGNORECASE,
+)
+_ABOUT_PICTURES = re.compile(
+    r"\b(?:in|see|as shown in) (?:the|this) (?:photo(?:graph)?|picture|image)s?\b|!\[|（?如图(?:所示)?", re.IGNORECASE
+)
+_WORD = re.compile(r"\w+")
+
+
+class ProseFilter:
+    """One instance an article: it remembers every sentence that stands.
+
+    ``feed`` returns the text released so far by this call, ``finish`` the rest of a passage; where the passage was cut
+    at a length limit, an unfinished last sentence is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ""
+        self._line_start = True
+        self._told: list[frozenset[str]] = []
+        self._keys: set[str] = set()
+        self._owed = ""  # white space released only before a further sentence
+
+    def feed(self, text: str) -> str:
+        self._buffer += text
+        released: list[str] = []
+        while match := self._sentence_end():
+            piece, self._buffer = self._buffer[: match], self._buffer[match:]
+            released.append(self._release(piece))
+        return "".join(released)
+
+    def finish(self, *, complete: bool) -> str:
+        """End of a passage. ``complete`` is true where the model itself stopped."""
+        rest, self._buffer = self._buffer, ""
+        ended = rest.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"', ")", "）", "…"))
+        listed = re.match(r"\s*(?:[-*]|\d+\.)\s", rest) is not None
+        out = self._release(rest) if rest.strip() and (ended or (complete and listed)) else ""
+        self._owed = ""
+        self._line_start = True
+        return out
+
+    def note(self, text: str) -> None:
+        """Remember text that stands already, so that it is not said again."""
+        for sentence in split_sentences(text):
+            self._remember(sentence)
+
+    def _sentence_end(self) -> int | None:
+        for match in _END.finditer(self._buffer):
+            head = self._buffer[: match.end()]
+            if match.group() != "\n" and _ABBREVIATION.search(head):
+                continue
+            if re.fullmatch(r"\s*\d+\.", head):  # the number of a list item
+                continue
+            return match.end()
+        return None
+
+    def _release(self, piece: str) -> str:
+        body = piece.strip()
+        leading = piece[: len(piece) - len(piece.lstrip())]
+        if not body:
+            self._owed += piece
+            return ""
+        spaces = self._owed + leading
+        trailing = piece[len(piece.rstrip()) :]
+        if self._repeated(body) or _CHATTER.match(body) or _ABOUT_PICTURES.search(body):
+            # A dropped sentence keeps the paragraph break around it, not the space before it.
+            self._owed = "\n\n" if "\n" in spaces + trailing else self._owed or leading
+            return ""
+        self._remember(body)
+        self._owed = trailing
+        spaces = "" if self._line_start else re.sub(r"[ \t]+\n", "\n", spaces)
+        self._line_start = False
+        return spaces + body
+
+    def _remember(self, sentence: str) -> None:
+        self._keys.add(_key(sentence))
+        self._told.append(frozenset(_shingles(sentence)))
+
+    def _repeated(self, sentence: str) -> bool:
+        key = _key(sentence)
+        if len(key) < 12:
+            return False
+        if key in self._keys:
+            return True
+        mine = frozenset(_shingles(sentence))
+        return any(len(mine & told) > 0.6 * min(len(mine), len(told)) for told in self._told if len(told) >= 5)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a text in order, stripped; a cut at an abbreviation is harmless to its users."""
+    out: list[str] = []
+    start = 0
+    for match in _END.finditer(text + "\n"):
+        sentence = text[start : match.end()].strip()
+        if sentence:
+            out.append(sentence)
+        start = match.end()
+    return out
+
+
+def strip_quotes(text: str) -> str:
+    """A title, heading or caption without the marks and quotes a model likes to put around it."""
+    text = " ".join(text.split())
+    text = re.sub(r"^(?:[#>*\-\s]+|\d+[.)、]\s*)+", "", text)
+    text = re.sub(r"\*\*|__|`", "", text).strip()
+    pairs = {'"': '"', "'": "'", "“": "”", "‘": "’", "《": "》", "「": "」", "『": "』"}
+    while len(text) > 1 and pairs.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    return text
+
+
+def _key(sentence: str) -> str:
+    return "".join(_WORD.findall(sentence.lower()))
+
+
+def _shingles(sentence: str) -> set[str]:
+    """Word trigrams, or character 4-grams where the text is Chinese."""
+    words = _WORD.findall(sentence.lower())
+    if len(words) < 5:
+        key = "".join(words)
+        return {key[i : i + 4] for i in range(max(1, len(key) - 3))} if len(key) > 20 or not key.isascii() else {key}
+    return {" ".join(words[i : i + 3]) for i in range(len(words) - 2)}

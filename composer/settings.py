@@ -1,0 +1,199 @@
+"""Profiles: TOML files turned into frozen, validated settings. Loads no model.
+
+A profile is the name of a file in ``composer/profiles`` or the path of one's own. Unknown sections and keys are
+errors that name the known ones.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from composer.errors import SettingsError
+
+DEFAULT_PROFILE = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageSettings:
+    """Which model writes and judges.
+
+    ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
+    .gguf file), "hub" (transformers; a hub name or local folder) or "server" (OpenAI-compatible; ``model`` is
+    the model's name there and ``url`` its address). ``threads`` 0 means one a core.
+    """
+
+    kind: str = "gguf"
+    model: str = "qwen2.5-coder-1.5b-instruct"
+    url: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    quantization: str = "none"
+    context_tokens: int = 8192
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("language.kind", self.kind, ("gguf", "hub", "server"))
+        _one_of("language.quantization", self.quantization, ("none", "4bit", "8bit"))
+        _at_least("language.context_tokens", self.context_tokens, 1024)
+        _at_least("language.threads", self.threads, 0)
+        if self.kind == "server" and not self.url:
+            raise SettingsError('language.url is empty; kind = "server" needs the address of an OpenAI-compatible API')
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """Which encoder indexes and searches: "embedded", or "open_clip" with a model name or local folder."""
+
+    kind: str = "embedded"
+    model: str = ""
+    pretrained: str = ""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("encoder.kind", self.kind, ("embedded", "open_clip"))
+        if self.kind == "open_clip" and not self.model:
+            raise SettingsError("encoder.model is empty; name an open_clip model or the folder of one")
+
+
+@dataclass(frozen=True, slots=True)
+class WritingSettings:
+    """How text is drawn, and whether the plan may look at what the library holds.
+
+    ``plan_from_library`` is the number of the library's fitting pictures whose captions the writer is shown when
+    it plans an article; 0 plans from the instruction alone.
+    """
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    repetition_penalty: float = 1.1
+    plan_from_library: int = 16
+
+    def __post_init__(self) -> None:
+        _between("writing.temperature", self.temperature, 0.0, 2.0)
+        _between("writing.top_p", self.top_p, 0.01, 1.0)
+        _between("writing.repetition_penalty", self.repetition_penalty, 1.0, 2.0)
+        _at_least("writing.plan_from_library", self.plan_from_library, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSettings:
+    """Where pictures stand and which are good enough.
+
+    ``words_per_picture`` sets the number of slots when it is left to Vignette. ``candidates`` are looked at for each
+    slot. ``min_fused`` is the retrieval score in [0, 1] below which a picture is not shown; ``judge_weight`` in
+    [0, 1] is the share of the model's judgement against the retrieval score; ``orders`` in which the
+    candidates are shown to it.
+    """
+
+    words_per_picture: int = 130
+    candidates: int = 8
+    min_fused: float = 0.35
+    judge_weight: float = 0.3
+    orders: int = 2
+    library_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least("pictures.words_per_picture", self.words_per_picture, 30)
+        _between("pictures.candidates", self.candidates, 1, 20)
+        _between("pictures.min_fused", self.min_fused, 0.0, 1.0)
+        _between("pictures.judge_weight", self.judge_weight, 0.0, 1.0)
+        _between("pictures.orders", self.orders, 1, 8)
+        _between("pictures.library_weight", self.library_weight, 0.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a profile may set. ``name`` is the profile's."""
+
+    name: str
+    description: str = ""
+    language: LanguageSettings = field(default_factory=LanguageSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    writing: WritingSettings = field(default_factory=WritingSettings)
+    pictures: PictureSettings = field(default_factory=PictureSettings)
+
+
+_SECTIONS: dict[str, type] = {
+    "language": LanguageSettings,
+    "encoder": EncoderSettings,
+    "writing": WritingSettings,
+    "pictures": PictureSettings,
+}
+
+
+def profile_names() -> tuple[str, ...]:
+    """The profiles that come with Vignette, the default first."""
+    folder = resources.files("composer") / "profiles"
+    names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return (DEFAULT_PROFILE, *(name for name in names if name != DEFAULT_PROFILE))
+
+
+def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
+    """Read a profile by name or by the path of a .toml file. Raises SettingsError naming what to change."""
+    if profile.endswith(".toml"):
+        path = Path(profile)
+        if not path.is_file():
+            raise SettingsError(f"--profile {profile}: there is no such file")
+        text = path.read_text(encoding="utf-8")
+    elif profile in profile_names():
+        text = (resources.files("composer") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
+    else:
+        known = ", ".join(profile_names())
+        raise SettingsError(f"--profile {profile} is not known; use one of: {known}, or the path of a .toml file")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"--profile {profile} is not valid TOML: {error}") from error
+    return parse_settings(Path(profile).stem, values)
+
+
+def parse_settings(name: str, values: Mapping[str, Any]) -> Settings:
+    """Settings from parsed TOML, strictly: unknown sections, keys and wrong types raise SettingsError."""
+    known = {"description", *_SECTIONS}
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"profile {name}: unknown key {key!r}; known: {', '.join(sorted(known))}")
+    parts = {key: _section(name, key, kind, values.get(key, {})) for key, kind in _SECTIONS.items()}
+    return Settings(name=name, description=str(values.get("description", "")), **parts)
+
+
+T = TypeVar("T")
+
+
+def _section(profile: str, section: str, kind: type[T], values: Any) -> T:
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"profile {profile}: {section} must be a table, [{section}]")
+    defaults = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in defaults:
+            raise SettingsError(f"profile {profile}: unknown key {section}.{key}; known: {', '.join(defaults)}")
+        wanted = type(defaults[key])
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if type(value) is not wanted:
+            raise SettingsError(
+                f"profile {profile}: {section}.{key} is {value!r}; it must be of type {wanted.__name__}"
+            )
+        arguments[key] = value
+    return kind(**arguments)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"{name} is {value!r}; use one of: {', '.join(known)}")
+
+
+def _at_least(name: str, value: int, low: int) -> None:
+    if value < low:
+        raise SettingsError(f"{name} is {value}; it must be at least {low}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; it must be between {low} and {high}")

@@ -1,0 +1,186 @@
+"""Writes an article from an instruction: plans a title and headings, then writes section after section.
+
+The headings are put into the model's own turn, so the structure is certain and the key-value cache grows without a
+re-read. What streams out has passed ``ProseFilter``: it is what the article will hold. Knows no pictures beyond the
+captions it may plan with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from composer.blocks import make_sections, parse_markdown
+from composer.article import Section
+from composer.dialogue import Dialogue
+from composer.errors import WritingFailed
+from composer.languages import HAN_PER_WORD
+from composer.prompts import Prompts
+from composer.prose import ProseFilter, split_sentences, strip_quotes
+from composer.settings import WritingSettings
+from vision.protocol import Message, Sampling, VisionLanguageModel
+
+WORDS_PER_SECTION = 130
+MAX_TITLE_CHARS = 80
+MAX_HEADING_CHARS = 60
+# Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
+TOKENS_PER_WORD = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A title and the sections' headings; no headings where the model gave none that can be used."""
+
+    title: str
+    headings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished text, and the turns in which it was written, ready for questions about it."""
+
+    title: str
+    sections: tuple[Section, ...]
+    dialogue: Dialogue
+
+
+class Writer:
+    """Writes one article at a time with one model."""
+
+    def __init__(self, model: VisionLanguageModel, prompts: Prompts, settings: WritingSettings) -> None:
+        self._model = model
+        self._prompts = prompts
+        self._settings = settings
+
+    def plan(self, instruction: str, words: int, hints: Sequence[str], seed: int) -> Plan:
+        """Title and headings for about ``words`` words. ``hints`` are captions of pictures that are at hand."""
+        count = max(2, min(12, round(words / WORDS_PER_SECTION)))
+        turns = self._plan_turns(instruction, count, hints)
+        prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
+        for attempt in range(3):
+            sampling = self._sampling(seed, f"plan {attempt}", max_tokens=40 + 24 * count)
+            answer = "".join(chunk.text for chunk in self._model.stream(prompt, sampling))
+            plan = parse_plan(answer, count)
+            if plan.title:
+                return plan
+        # The reader's own words always make an honest title.
+        return Plan(strip_quotes(instruction)[:MAX_TITLE_CHARS], plan.headings)
+
+    def write(
+        self, instruction: str, plan: Plan, words: int, language: str, hints: Sequence[str], seed: int
+    ) -> Iterator[str | Written]:
+        """Yield Markdown as it stands, title line first, then one ``Written``. Raises WritingFailed for no text."""
+        count = max(2, min(12, round(words / WORDS_PER_SECTION)))
+        headings = plan.headings if len(plan.headings) > 1 else ()
+        share = words // (len(headings) or 1)
+        turns = self._plan_turns(instruction, count, hints) + (
+            Message.of("assistant", _plan_text(self._prompts, plan)),
+            Message.of("user", self._write_request(plan.title, headings, share, language)),
+        )
+        prose = ProseFilter()
+        text = f"# {plan.title}\n\n"
+        yield text
+        passages = ["", *headings] if headings else [""]
+        for number, heading in enumerate(passages):
+            lead = f"## {heading}\n\n" if heading else ""
+            intro = bool(headings) and not heading
+            budget = 60 if intro else share
+            limit = round(TOKENS_PER_WORD * budget * 1.5) + 40
+            paragraphs = 1 if intro else None
+            body = ""
+            for attempt in range(2):
+                sampling = self._sampling(seed, f"section {number} {attempt}", max_tokens=limit)
+                for piece in self._passage((*turns, Message.of("assistant", text + lead)), sampling, prose, paragraphs):
+                    if not body and lead:
+                        yield lead
+                    body += piece
+                    yield piece
+                if body.strip():
+                    break
+            if body.strip():
+                text += lead + body.strip() + "\n\n"
+                yield "\n\n" if not body.endswith("\n\n") else ""
+        sections = parse_markdown(text).sections
+        if not sections:
+            raise WritingFailed(
+                "the model wrote nothing usable; try another --seed, or say more exactly what the article is about"
+            )
+        dialogue = Dialogue((*turns, Message.of("assistant", text.strip())))
+        yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)
+
+    def _passage(
+        self, prompt: tuple[Message, ...], sampling: Sampling, prose: ProseFilter, paragraphs: int | None
+    ) -> Iterator[str]:
+        seen = ""
+        finish = "length"
+        for chunk in self._model.stream(prompt, sampling):
+            out = prose.feed(_plain_prose(chunk.text))
+            seen += out
+            finish = chunk.finish or finish
+            if paragraphs is not None and "\n\n" in seen:
+                # One paragraph was wanted and the next has begun.
+                yield out.split("\n\n", 1)[0]
+                prose.finish(complete=False)
+                return
+            if out:
+                yield out
+        if rest := prose.finish(complete=finish == "stop"):
+            yield rest
+
+    def _sampling(self, seed: int, purpose: str, max_tokens: int) -> Sampling:
+        return Sampling(
+            max_tokens=max_tokens,
+            temperature=self._settings.temperature,
+            top_p=self._settings.top_p,
+            repetition_penalty=self._settings.repetition_penalty,
+            seed=derive_seed(seed, purpose),
+            stop=("\n#", "\n---", "\n***") if purpose.startswith("section") else ("\n\n\n",),
+        )
+
+    def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
+        told = self._prompts.hints.format(captions="; ".join(hints)) if hints else ""
+        question = self._prompts.plan.format(instruction=instruction.strip(), sections=count, hints=told)
+        return (Message.of("system", self._prompts.system), Message.of("user", question))
+
+    def _write_request(self, title: str, headings: Sequence[str], share: int, language: str) -> str:
+        count = round(share * HAN_PER_WORD) if language == "zh" else share
+        if not headings:
+            return self._prompts.write_bare.format(title=title, words=count)
+        listed = "\n".join(f"## {heading}" for heading in headings)
+        return self._prompts.write.format(title=title, headings=listed, words=count)
+
+
+def parse_plan(answer: str, count: int) -> Plan:
+    """Title and headings from a model's answer, whose first line goes on where "Title:" stood."""
+    lines = [strip_quotes(line) for line in answer.splitlines()]
+    lines = [line for line in lines if line]
+    title = lines[0].rstrip(".。:：") if lines else ""
+    title = re.sub(r"^(?:title|标题)\s*[:：]\s*", "", title, flags=re.IGNORECASE)
+    headings: dict[str, None] = {}
+    for line in lines[1:]:
+        heading = re.split(r"\s[-–—]\s|[:：]\s*(?=\S{12,})", line)[0].strip(" .。:：")
+        known = {h.casefold() for h in headings} | {title.casefold()}
+        if 1 < len(heading) <= MAX_HEADING_CHARS and heading.casefold() not in known:
+            headings[heading] = None
+    if len(title) > MAX_TITLE_CHARS or len(split_sentences(title)) > 1:
+        title = ""
+    return Plan(title, tuple(headings)[:count])
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """A seed of its own for each use, the same on every machine and run."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _plan_text(prompts: Prompts, plan: Plan) -> str:
+    lines = [f"{prompts.plan_prefix} {plan.title}"]
+    lines += [f"{number}. {heading}" for number, heading in enumerate(plan.headings, start=1)]
+    return "\n".join(lines)
+
+
+def _plain_prose(text: str) -> str:
+    """Bold and italic marks are a model's tic in prose; the article goes without."""
+    return text.replace("**", "")
