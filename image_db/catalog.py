@@ -1,0 +1,252 @@
+"""The catalogue of a library: one SQLite file, its schema and the migrations that made it.
+
+Knows rows and transactions; deliberately knows no vectors, no encoder and no pictures. Paths are kept as the bytes
+the file system has, because a file name need not be valid Unicode.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
+from image_db.records import ImageRecord
+
+APPLICATION_ID = 0x5649474E  # "VIGN": tells our catalogue from any other SQLite file
+BUSY_TIMEOUT_S = 60.0
+
+
+class Migration(NamedTuple):
+    reason: str
+    sql: str
+
+
+# Only ever append: a library in the field has run some prefix of this list, and user_version counts how many.
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        "The first schema. `library` has one row and holds what must change in the same transaction as the pictures: "
+        "the number of vector rows in use and the revision that readers compare. `pending_textual` is a redo log: a "
+        "vector is overwritten in place only after the transaction that says so is on disk.",
+        """
+        CREATE TABLE library (
+            only_row       INTEGER PRIMARY KEY CHECK (only_row = 1),
+            encoder_name   TEXT NOT NULL,
+            encoder_sha256 TEXT NOT NULL,
+            visual_dim     INTEGER NOT NULL CHECK (visual_dim > 0),
+            textual_dim    INTEGER NOT NULL CHECK (textual_dim > 0),
+            created_with   TEXT NOT NULL,
+            created_at     TEXT NOT NULL,
+            vector_rows    INTEGER NOT NULL DEFAULT 0,
+            revision       INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE TABLE images (
+            id             TEXT PRIMARY KEY,
+            vector_row     INTEGER NOT NULL UNIQUE,
+            width_px       INTEGER NOT NULL,
+            height_px      INTEGER NOT NULL,
+            caption        TEXT NOT NULL,
+            alt            TEXT NOT NULL,
+            tags           TEXT NOT NULL,
+            author         TEXT NOT NULL,
+            license        TEXT NOT NULL,
+            source_url     TEXT NOT NULL,
+            captions       TEXT NOT NULL,
+            caption_origin TEXT NOT NULL CHECK (caption_origin IN ('given', 'generated')),
+            guessed_tags   TEXT NOT NULL,
+            has_text       INTEGER NOT NULL CHECK (has_text IN (0, 1)),
+            phash          INTEGER,
+            gone           INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1))
+        ) STRICT;
+        CREATE TABLE files (
+            path           BLOB PRIMARY KEY,
+            image_id       TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+            size_bytes     INTEGER NOT NULL,
+            mtime_ns       INTEGER NOT NULL,
+            sidecar_stamp  TEXT NOT NULL,
+            missing        INTEGER NOT NULL DEFAULT 0 CHECK (missing IN (0, 1))
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX files_by_image ON files (image_id);
+        CREATE TABLE failures (
+            path           BLOB PRIMARY KEY,
+            kind           TEXT NOT NULL CHECK (kind IN ('picture', 'sidecar')),
+            reason         TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE pending_textual (
+            vector_row     INTEGER PRIMARY KEY,
+            vector         BLOB NOT NULL
+        ) STRICT;
+        """,
+    ),
+)
+
+# The path shown for a picture is its first present file; for a picture that is gone, the first it had.
+RECORD_COLUMNS = """
+    images.id,
+    (SELECT path FROM files WHERE image_id = images.id ORDER BY missing, path LIMIT 1),
+    width_px, height_px, caption, alt, tags, author, license, source_url, captions, caption_origin, guessed_tags
+"""
+
+
+class Catalog:
+    """An open catalogue. Safe to use from several threads, which take turns; writers of several processes too."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and migrate. Raises LibraryMissing where there is none, LibraryDamaged where it cannot be read."""
+        self.path = path
+        if not path.is_file():
+            raise LibraryMissing(
+                f"no library in {path.parent}; make one with: vignette index FOLDER --library {path.parent}"
+            )
+        self._connect()
+        try:
+            with self._explaining():
+                self._check_and_migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls, path: Path) -> Catalog:
+        """Make an empty catalogue. One that a crash left without a schema is completed."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return cls(path)
+
+    def _connect(self) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+    def _check_and_migrate(self) -> None:
+        version = self._pragma("user_version")
+        if version > len(MIGRATIONS):
+            raise LibraryError(
+                f"library {self.path.parent} has schema {version}, this version of Vignette knows {len(MIGRATIONS)}; "
+                "upgrade Vignette: pip install --upgrade vignette"
+            )
+        if self._pragma("application_id") != APPLICATION_ID and (version or self._pragma("schema_version")):
+            raise LibraryDamaged(f"{self.path} is not a catalogue of Vignette; give --library another folder")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        # WAL lets searches go on while an indexing run writes; FULL makes a commit survive a power cut.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version < len(MIGRATIONS):
+            with self.transaction():
+                self._migrate()
+
+    def _migrate(self) -> None:
+        # Read again: another process may have migrated while this one waited for the write lock.
+        for number, migration in enumerate(MIGRATIONS[self._pragma("user_version") :], self._pragma("user_version")):
+            for statement in migration.sql.split(";"):
+                if statement.strip():
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {number + 1}")
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple]:
+        with self._lock, self._explaining():
+            return self._db.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> int:
+        """Run one statement inside ``transaction``; returns the number of rows it changed."""
+        with self._lock, self._explaining():
+            assert self._depth, "writes belong into a transaction"
+            return self._db.execute(sql, parameters).rowcount
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Queries inside see one state of the library, whatever other processes write meanwhile."""
+        return self.transaction("DEFERRED")
+
+    @contextmanager
+    def transaction(self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+        """All or nothing, on disk when it ends. Takes the write lock at once; may be nested."""
+        with self._lock, self._explaining():
+            if self._depth == 0:
+                self._db.execute(f"BEGIN {kind}")
+            self._depth += 1
+            try:
+                yield
+                if self._depth == 1:
+                    self._db.execute("COMMIT")
+            except BaseException:
+                if self._depth == 1 and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        folder = self.path.parent
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise LibraryError(
+                f"library {folder}: {error}; what was committed is safe, so check free space, rights and other "
+                "running vignette commands, then run the same command again"
+            ) from error
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise LibraryDamaged(
+                f"library {folder}: catalogue cannot be read ({error}); restore {self.path.name} from a backup, or "
+                f"delete the folder and run vignette index again"
+            ) from error
+
+    def damage(self) -> list[str]:
+        """What SQLite's own check finds; empty for a sound catalogue."""
+        found = [str(row[0]) for row in self.query("PRAGMA integrity_check")]
+        orphans = self.query("PRAGMA foreign_key_check")
+        return [line for line in found if line != "ok"] + [f"table {row[0]} refers to a missing row" for row in orphans]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def record_of(row: tuple) -> ImageRecord:
+    """The record of a row of RECORD_COLUMNS."""
+    id_, path, width, height, caption, alt, tags, author, license_, source_url, captions, origin, guessed = row
+    return ImageRecord(
+        id=id_,
+        path=Path(os.fsdecode(path)) if path is not None else Path(),
+        width_px=width,
+        height_px=height,
+        caption=caption,
+        alt=alt,
+        tags=tuple(json.loads(tags)),
+        author=author,
+        license=license_,
+        source_url=source_url,
+        captions=tuple(json.loads(captions).items()),
+        caption_origin=origin,
+        guessed_tags=tuple(json.loads(guessed)),
+    )
+
+
+def text_columns(record: ImageRecord) -> dict[str, object]:
+    """The columns of ``images`` that hold a record's words, and their values."""
+    return {
+        "caption": record.caption,
+        "alt": record.alt,
+        "tags": _json(record.tags),
+        "author": record.author,
+        "license": record.license,
+        "source_url": record.source_url,
+        "captions": _json(dict(record.captions)),
+        "caption_origin": record.caption_origin,
+        "guessed_tags": _json(record.guessed_tags),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

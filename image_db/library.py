@@ -1,0 +1,381 @@
+"""A durable library of pictures: records, files and vectors that agree with each other after any crash.
+
+Vectors are written and flushed first, then the transaction that says they are in use. Rows are appended; only a
+changed text overwrites its vector, through a redo log. Knows no encoder (it is handed vectors), no decoding and no
+search.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
+from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
+from image_db.files import Failure, FileBook, FileStamp
+from image_db.records import ImageRecord
+from image_db.vectors import VectorFile
+from vision.protocol import EncoderIdentity
+
+CATALOG_NAME = "catalog.sqlite"
+_PAGE_ROWS = 5_000
+_MIN_PREFIX = 4
+
+
+class NewImage(NamedTuple):
+    """A picture to add. ``visual`` is (D,), ``textual`` (T,) or None for a picture without text.
+
+    ``phash`` is a 64-bit perceptual hash. Without ``stamp`` the next indexing run reads the file again.
+    """
+
+    record: ImageRecord
+    visual: np.ndarray
+    textual: np.ndarray | None = None
+    phash: int | None = None
+    stamp: FileStamp | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorView:
+    """The vectors of every picture that can be shown, as of ``revision``. Row i belongs to ``ids[i]``.
+
+    ``visual`` is (n, D) and ``textual`` (n, T), float32, mapped from disk where nothing was removed and gathered in
+    memory otherwise. ``textual[i]`` means nothing where ``has_text[i]`` is false.
+    """
+
+    ids: list[str]
+    visual: np.ndarray
+    textual: np.ndarray
+    has_text: np.ndarray
+    revision: int
+
+
+class Library:
+    """Use ``create`` or ``open``, and close it or use it as a context manager. Threads may share one."""
+
+    def __init__(self, folder: Path, catalog: Catalog, encoder: EncoderIdentity) -> None:
+        self.folder = folder
+        self.encoder = encoder
+        self._catalog = catalog
+        self.files = FileBook(catalog)
+        self._visual = VectorFile(folder / "visual.f32", encoder.visual_dim)
+        self._textual = VectorFile(folder / "textual.f32", encoder.textual_dim)
+        self._view: VectorView | None = None
+        self._view_lock = threading.Lock()
+
+    @classmethod
+    def create(cls, folder: Path | str, encoder: EncoderIdentity) -> Library:
+        """Make an empty library; the folder may exist. Raises LibraryError where it holds a library already."""
+        folder = Path(folder).expanduser().absolute()
+        try:
+            catalog = Catalog.create(folder / CATALOG_NAME)
+        except OSError as error:
+            raise LibraryError(
+                f"cannot make a library in {folder}: {error.strerror}; give --library another folder"
+            ) from error
+        try:
+            with catalog.transaction():
+                if _row(catalog) is not None:
+                    raise LibraryError(f"{folder} holds a library already; open it, or give --library another folder")
+                catalog.execute(
+                    "INSERT INTO library (only_row, encoder_name, encoder_sha256, visual_dim, textual_dim, "
+                    "created_with, created_at) VALUES (1, ?, ?, ?, ?, ?, ?)",
+                    (
+                        encoder.name,
+                        encoder.sha256,
+                        encoder.visual_dim,
+                        encoder.textual_dim,
+                        f"vignette {_own_version()}",
+                        datetime.now(UTC).isoformat(timespec="seconds"),
+                    ),
+                )
+        except BaseException:
+            catalog.close()
+            raise
+        return cls(folder, catalog, encoder)
+
+    @classmethod
+    def open(cls, folder: Path | str, encoder: EncoderIdentity | None = None) -> Library:
+        """Open a library whose vectors ``encoder`` made; None opens it whatever made them.
+
+        Raises LibraryMissing, EncoderMismatch or LibraryDamaged, each saying what to do.
+        """
+        folder = Path(folder).expanduser().absolute()
+        catalog = Catalog(folder / CATALOG_NAME)
+        try:
+            row = _row(catalog)
+            if row is None:
+                raise LibraryMissing(
+                    f"no library in {folder}: making one was interrupted; run: vignette index FOLDER --library {folder}"
+                )
+            made_by = EncoderIdentity(*row)
+            if encoder is not None and (made_by.sha256, made_by.visual_dim, made_by.textual_dim) != (
+                encoder.sha256,
+                encoder.visual_dim,
+                encoder.textual_dim,
+            ):
+                raise EncoderMismatch(
+                    f"library {folder} was made with encoder {_shown(made_by)}; this profile uses {_shown(encoder)}: "
+                    "index into another --library, or use the --profile that has the library's encoder"
+                )
+            library = cls(folder, catalog, made_by)
+            library._apply_pending()
+            rows = library._vector_rows()
+            library._visual.map(rows)
+            library._textual.map(rows)
+        except BaseException:
+            catalog.close()
+            raise
+        return library
+
+    @classmethod
+    def open_or_create(cls, folder: Path | str, encoder: EncoderIdentity) -> Library:
+        try:
+            return cls.open(folder, encoder)
+        except LibraryMissing:
+            return cls.create(folder, encoder)
+
+    def __len__(self) -> int:
+        """Pictures that can be shown: those that are gone do not count."""
+        return int(self._catalog.query("SELECT count(*) FROM images WHERE gone = 0")[0][0])
+
+    def __bool__(self) -> bool:
+        return True  # an empty library is still a library
+
+    def __contains__(self, image_id: object) -> bool:
+        return bool(self._catalog.query("SELECT 1 FROM images WHERE id = ?", (image_id,)))
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._view = None
+        self._catalog.close()
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change to what can be shown; equal revisions mean equal contents."""
+        return int(self._catalog.query("SELECT revision FROM library")[0][0])
+
+    @property
+    def created(self) -> tuple[str, str]:
+        """The program and version that made the library, and when (ISO 8601, UTC)."""
+        row = self._catalog.query("SELECT created_with, created_at FROM library")[0]
+        return str(row[0]), str(row[1])
+
+    def records(self, *, gone: bool = False) -> Iterator[ImageRecord]:
+        """Every picture that can be shown, or every one that is gone, in the order in which they were added."""
+        last = -1
+        while page := self._catalog.query(
+            f"SELECT vector_row, {RECORD_COLUMNS} FROM images WHERE gone = ? AND vector_row > ? "
+            f"ORDER BY vector_row LIMIT {_PAGE_ROWS}",
+            (int(gone), last),
+        ):
+            for row in page:
+                yield record_of(row[1:])
+            last = page[-1][0]
+
+    def record(self, image_id: str) -> ImageRecord:
+        """One picture, also one that is gone. Raises LibraryError where there is none of that id."""
+        return self.get([image_id])[0]
+
+    def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        """Records in the order of the ids. Raises LibraryError naming an id the library does not hold."""
+        found: dict[str, ImageRecord] = {}
+        wanted = list(dict.fromkeys(image_ids))
+        for start in range(0, len(wanted), 500):
+            part = tuple(wanted[start : start + 500])
+            marks = ", ".join("?" * len(part))
+            rows = self._catalog.query(f"SELECT {RECORD_COLUMNS} FROM images WHERE id IN ({marks})", part)
+            found.update((row[0], record_of(row)) for row in rows)
+        for image_id in wanted:
+            if image_id not in found:
+                raise LibraryError(f"library {self.folder} holds no picture {image_id}; index its file first")
+        return [found[image_id] for image_id in image_ids]
+
+    def resolve(self, prefix: str) -> str:
+        """The one id that starts with ``prefix``. Raises LibraryError where none or several do."""
+        if len(prefix) < _MIN_PREFIX:
+            raise LibraryError(f"picture id {prefix!r} is too short; give at least {_MIN_PREFIX} characters")
+        prefix = prefix.lower()
+        rows = self._catalog.query(
+            "SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", (prefix, prefix + "g")
+        )
+        if not rows:
+            raise LibraryError(f"library {self.folder} holds no picture whose id starts with {prefix}")
+        if len(rows) > 1:
+            raise LibraryError(f"several pictures have an id that starts with {prefix}; give more of its characters")
+        return str(rows[0][0])
+
+    def matrix(self) -> VectorView:
+        """The vectors of every picture that can be shown; the same object until the library changes."""
+        with self._view_lock:
+            if self._view is not None and self._view.revision == self.revision:
+                return self._view
+            with self._catalog.snapshot():
+                revision, used = self.revision, self._vector_rows()
+                found = self._catalog.query(
+                    "SELECT id, vector_row, has_text FROM images WHERE gone = 0 ORDER BY vector_row"
+                )
+            rows = np.fromiter((row[1] for row in found), np.int64, len(found))
+            has_text = np.fromiter((row[2] for row in found), bool, len(found))
+            visual, textual = self._visual.map(used), self._textual.map(used)
+            if not len(rows) or rows[-1] == len(rows) - 1:
+                visual, textual = visual[: len(rows)], textual[: len(rows)]
+            else:
+                visual, textual = visual[rows], textual[rows]
+            self._view = VectorView([row[0] for row in found], visual, textual, has_text, revision)
+            return self._view
+
+    def phashes(self) -> dict[str, int]:
+        """64-bit perceptual hashes of the pictures that have one; few differing bits mean the same motif."""
+        rows = self._catalog.query("SELECT id, phash FROM images WHERE gone = 0 AND phash IS NOT NULL")
+        return {row[0]: row[1] & 0xFFFF_FFFF_FFFF_FFFF for row in rows}
+
+    def failures(self) -> list[Failure]:
+        """Files that the last runs could not use, by path."""
+        return self.files.failures()
+
+    def add(self, images: Sequence[NewImage | tuple]) -> int:
+        """Add pictures, as NewImage or tuples of its fields in order; returns how many were new.
+
+        All are on disk when it returns, or none is. One whose id the library holds only gains a path.
+        """
+        batch = [NewImage(*image) for image in images]
+        with self._catalog.transaction():
+            fresh = {image.record.id: image for image in batch if image.record.id not in self}
+            row = self._vector_rows()
+            self._append(row, list(fresh.values()))
+            for image in batch:
+                self.files.link(image.stamp or FileStamp(str(image.record.path)), image.record.id)
+            self._catalog.execute("UPDATE library SET vector_rows = ?, revision = revision + 1", (row + len(fresh),))
+        return len(fresh)
+
+    def _append(self, row: int, images: list[NewImage]) -> None:
+        visual = np.zeros((len(images), self.encoder.visual_dim), np.float32)
+        textual = np.zeros((len(images), self.encoder.textual_dim), np.float32)
+        for i, image in enumerate(images):
+            visual[i] = image.visual
+            if image.textual is not None:
+                textual[i] = image.textual
+        if not (np.isfinite(visual).all() and np.isfinite(textual).all()):
+            raise ValueError("a vector holds values that are not finite; nothing was added")
+        self._visual.write(row, visual)
+        self._textual.write(row, textual)
+        for i, image in enumerate(images):
+            columns = {
+                "id": image.record.id,
+                "vector_row": row + i,
+                "width_px": image.record.width_px,
+                "height_px": image.record.height_px,
+                "has_text": int(image.textual is not None),
+                "phash": _signed(image.phash),
+                **text_columns(image.record),
+            }
+            marks = ", ".join("?" * len(columns))
+            self._catalog.execute(
+                f"INSERT INTO images ({', '.join(columns)}) VALUES ({marks})", tuple(columns.values())
+            )
+
+    def update_text(self, record: ImageRecord, textual: np.ndarray | None) -> None:
+        """Replace the words of the picture ``record.id`` and the vector made of them."""
+        self.update_texts([(record, textual)])
+
+    def update_texts(self, items: Iterable[tuple[ImageRecord, np.ndarray | None]]) -> None:
+        """``update_text`` for several pictures at once: all or none. Raises LibraryError for an unknown id."""
+        with self._catalog.transaction():
+            for record, textual in items:
+                columns = {**text_columns(record), "has_text": int(textual is not None)}
+                settings = ", ".join(f"{name} = ?" for name in columns)
+                changed = self._catalog.execute(
+                    f"UPDATE images SET {settings} WHERE id = ?", (*columns.values(), record.id)
+                )
+                if not changed:
+                    raise LibraryError(f"library {self.folder} holds no picture {record.id}; index its file first")
+                if textual is not None:
+                    if textual.shape != (self.encoder.textual_dim,) or not np.isfinite(textual).all():
+                        raise ValueError(f"vector of shape {textual.shape} does not fit {self.encoder}")
+                    self._catalog.execute(
+                        "INSERT OR REPLACE INTO pending_textual (vector_row, vector) "
+                        "SELECT vector_row, ? FROM images WHERE id = ?",
+                        (np.ascontiguousarray(textual, "<f4").tobytes(), record.id),
+                    )
+            self._touch()
+        self._apply_pending()
+
+    def _apply_pending(self) -> None:
+        """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""
+        if not self._catalog.query("SELECT 1 FROM pending_textual LIMIT 1"):
+            return
+        with self._catalog.transaction():
+            for row, vector in self._catalog.query("SELECT vector_row, vector FROM pending_textual"):
+                self._textual.write(row, np.frombuffer(vector, "<f4")[None])
+            self._catalog.execute("DELETE FROM pending_textual")
+            self._touch()
+
+    def remove(self, image_ids: Iterable[str]) -> int:
+        """Forget pictures, not their files; returns how many there were. Their vectors stay behind, unused."""
+        with self._catalog.transaction():
+            removed = sum(
+                self._catalog.execute("DELETE FROM images WHERE id = ?", (image_id,)) for image_id in image_ids
+            )
+            self._touch()
+        return removed
+
+    def change_files(self, change: Callable[[FileBook], None]) -> None:
+        """Run ``change`` on ``files`` as one transaction."""
+        with self._catalog.transaction():
+            change(self.files)
+            self._touch()
+
+    def damage(self) -> list[str]:
+        """What is wrong with the catalogue or disagrees with the vectors; empty for a sound library."""
+        used = self._vector_rows()
+        found = self._catalog.damage()
+        beyond = self._catalog.query("SELECT count(*) FROM images WHERE vector_row >= ?", (used,))[0][0]
+        if beyond:
+            found.append(f"{beyond} pictures refer to vectors beyond the {used} in use")
+        for file in (self._visual, self._textual):
+            if file.rows() < used:
+                found.append(f"{file.path.name} holds {file.rows()} vectors instead of {used}")
+        return found
+
+    def _touch(self) -> None:
+        self._catalog.execute("UPDATE library SET revision = revision + 1")
+
+    def _vector_rows(self) -> int:
+        return int(self._catalog.query("SELECT vector_rows FROM library")[0][0])
+
+
+def _row(catalog: Catalog) -> tuple | None:
+    rows = catalog.query("SELECT encoder_name, encoder_sha256, visual_dim, textual_dim FROM library")
+    return rows[0] if rows else None
+
+
+def _shown(encoder: EncoderIdentity) -> str:
+    return f"{encoder.name} ({encoder.sha256[:12]}, {encoder.visual_dim}+{encoder.textual_dim} dimensions)"
+
+
+def _signed(phash: int | None) -> int | None:
+    """SQLite integers are signed."""
+    return phash if phash is None or phash < 1 << 63 else phash - (1 << 64)
+
+
+def _own_version() -> str:
+    try:
+        return version("vignette")
+    except PackageNotFoundError:
+        return "unknown"
