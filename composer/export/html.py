@@ -1,0 +1,140 @@
+"""The article as one clean page of HTML: header, sections, figures with captions and credits, style inside.
+
+The app shows the same blocks this page is made of, so what is previewed is what is exported. Knows no file system:
+addresses of pictures come from the caller, the page needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from importlib.resources import files
+from typing import Literal
+
+from composer.article import Article, Placement
+from composer.export.rendering import attribute, inline_html, plain_text, safe_link, sections_html
+from composer.export.urls import PictureUrl
+from image_db.records import ImageRecord
+
+COLUMN_PX = 720
+MAX_HEIGHT_PX = 860
+MAX_ENLARGEMENT = 1.3
+_DESCRIPTION_CHARS = 160
+
+# No script, frame, form or foreign style may load, should anything hostile ever survive the escaping.
+_POLICY = (
+    "default-src 'none'; img-src * data: file:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-src 'none'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One piece of the page in reading order; ``index`` is that of the section or placement, 0 for the title."""
+
+    kind: Literal["title", "section", "figure"]
+    index: int
+    html: str
+
+
+def blocks(article: Article, picture_url: PictureUrl) -> Iterator[Block]:
+    """The title, each section, and each picture that was chosen after its section."""
+    if not article.title_in_text:
+        yield Block("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
+    rendered = sections_html([s.text for s in article.sections], [s.gap for s in article.sections])
+    for section, html in enumerate(rendered):
+        yield Block("section", section, html)
+        for index, placement in enumerate(article.placements):
+            if placement.slot.after_section == section and placement.chosen is not None:
+                yield Block("figure", index, figure(placement, picture_url))
+
+
+def to_html(article: Article, picture_url: PictureUrl) -> str:
+    """The whole document: one file with ``urls.inside``, one that lives next to ``images/`` with ``urls.beside``."""
+    title = plain_text(article.title) or "Vignette"
+    body = "".join(block.html for block in blocks(article, picture_url))
+    description = summary(article)
+    described = f'<meta name="description" content="{attribute(description)}">\n' if description else ""
+    return (
+        "<!DOCTYPE html>\n"
+        f'<html lang="{attribute(article.language)}">\n'
+        "<head>\n"
+        '<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<meta name="generator" content="Vignette">\n'
+        f"{described}"
+        f"<title>{escape(title)}</title>\n"
+        f"<style>\n{stylesheet()}</style>\n"
+        "</head>\n"
+        '<body class="vignette-page">\n'
+        f'<article class="vignette">\n{body}</article>\n'
+        "</body>\n"
+        "</html>\n"
+    )
+
+
+def figure(placement: Placement, picture_url: PictureUrl) -> str:
+    """A picture with its caption and credit. The credit links to where the picture came from."""
+    record = placement.chosen
+    assert record is not None
+    width_px = shown_width_px(record)
+    size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
+    image = (
+        f'<img src="{attribute(picture_url(record))}" alt="{attribute(placement.alt or placement.caption)}"{size} '
+        'decoding="async">'
+    )
+    lines = []
+    if placement.caption.strip():
+        lines.append(f'<span class="caption">{escape(_one_line(placement.caption))}</span>')
+    if placement.credit.strip():
+        lines.append(f'<span class="credit">{_credit(placement.credit, record)}</span>')
+    caption = f"<figcaption>{' '.join(lines)}</figcaption>\n" if lines else ""
+    narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
+    return f"<figure{narrow}>\n{image}\n{caption}</figure>\n"
+
+
+def shown_width_px(record: ImageRecord) -> int:
+    """How wide the picture stands in the column; 0 where its size is unknown.
+
+    It fills the column if that enlarges it at most MAX_ENLARGEMENT times, and keeps its own size otherwise; a tall
+    one is held to MAX_HEIGHT_PX.
+    """
+    if record.width_px < 1 or record.height_px < 1:
+        return 0
+    width_px = COLUMN_PX if record.width_px * MAX_ENLARGEMENT >= COLUMN_PX else record.width_px
+    tallest_px = MAX_HEIGHT_PX * record.width_px / record.height_px
+    return max(1, int(min(width_px, tallest_px)))
+
+
+def summary(article: Article) -> str:
+    """The first words of the article's first paragraph, whole words, for search engines and link previews."""
+    for section in article.sections:
+        text = plain_text(section.body)
+        if not text:
+            continue
+        if len(text) <= _DESCRIPTION_CHARS:
+            return text
+        cut = text.rfind(" ", _DESCRIPTION_CHARS // 2, _DESCRIPTION_CHARS)
+        return text[: cut if cut > 0 else _DESCRIPTION_CHARS - 1].rstrip(" ,;:，；：、") + "…"
+    return ""
+
+
+@lru_cache(maxsize=1)
+def stylesheet() -> str:
+    return files("composer.export").joinpath("article.css").read_text(encoding="utf-8")
+
+
+def _credit(credit: str, record: ImageRecord) -> str:
+    text = escape(_one_line(credit))
+    source = record.source_url.strip()
+    if source.lower().startswith(("http://", "https://")) and safe_link(source):
+        return f'<a href="{attribute(source)}">{text}</a>'
+    return text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

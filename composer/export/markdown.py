@@ -1,0 +1,60 @@
+"""The article as Markdown (CommonMark): the sections as they are, a picture as one block after its section.
+
+A picture's block is an image, a line with its caption and a line with its credit. Taking the blocks away again gives
+the user's own text back to the byte. Knows no file system: addresses come from the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from composer.article import Article, Placement
+from composer.export.urls import PictureUrl
+
+_BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
+_ACTIVE = re.compile(r"[\\`*_\[\]<>~$|]|&(?=#|\w+;)|!(?=\[)")
+
+
+def to_markdown(article: Article, picture_url: PictureUrl) -> str:
+    """The whole document, title line included unless the text has its own beginning."""
+    return "".join(text for _, text in parts(article, picture_url))
+
+
+def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str]]:
+    """The document in pieces, each marked as the article's own words (True) or added for a picture (False)."""
+    if not article.title_in_text:
+        yield True, f"# {' '.join(article.title.split())}\n\n"
+    last = len(article.sections) - 1
+    for index, section in enumerate(article.sections):
+        yield True, section.text
+        blocks = [picture_block(p, picture_url) for p in article.placements_after(index) if p.chosen is not None]
+        if blocks:
+            added = "\n\n" + "\n\n".join(blocks)
+            # Without a blank line the next paragraph would run on inside the block.
+            if index < last and not _BLANK_LINE.search(section.gap):
+                added += "\n\n"
+            yield False, added
+        yield True, section.gap
+
+
+def picture_block(placement: Placement, picture_url: PictureUrl) -> str:
+    """Image, caption and credit as one paragraph of up to three lines, joined by hard breaks."""
+    assert placement.chosen is not None
+    alt = escape(placement.alt or placement.caption)
+    lines = [f"![{alt}]({picture_url(placement.chosen)})"]
+    if caption := escape(placement.caption):
+        lines.append(f"*{caption}*")
+    if credit := escape(placement.credit):
+        lines.append(credit)
+    return "\\\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Text from anywhere as one line of plain Markdown: shown as written, never as markup.
+
+    A line of a picture's block never starts a block of its own, except for the few signs handled here.
+    """
+    line = _ACTIVE.sub(lambda match: "\\" + match[0], " ".join(text.split()))
+    # At the start of a line these would open a heading, list or quote, or turn the line above into one.
+    return re.sub(r"^(?:(\d+)([.)])|([#+=-]))", lambda m: f"{m[1]}\\{m[2]}" if m[1] else f"\\{m[3]}", line)

@@ -1,0 +1,77 @@
+"""Markdown of unknown origin to HTML that is safe to publish.
+
+Raw HTML is shown as text and a link of a scheme that can run code stays literal, so nothing written can execute and
+everything written can be read. Knows no article.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
+_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
+# Browsers drop these inside an address, so "java\nscript:" would run.
+_IGNORED = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
+
+
+def safe_link(url: str) -> bool:
+    """Whether an address may become a link or a picture: the web, mail, telephone, or a place in the document."""
+    packed = _IGNORED.sub("", url)
+    if _DATA_PICTURE.match(packed):
+        return True
+    try:
+        scheme = urlsplit(packed).scheme.lower()
+    except ValueError:
+        return False
+    # "foo:bar" that urlsplit takes for a path may still be a scheme to a browser.
+    before_colon = re.split(r"[/?#]", packed, maxsplit=1)[0]
+    return scheme in _SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.validateLink = safe_link  # type: ignore[method-assign]
+    return parser
+
+
+def sections_html(texts: Sequence[str], gaps: Sequence[str]) -> list[str]:
+    """Each section of one document as HTML. A link defined in one section is known in all."""
+    whole = "".join(text + gap for text, gap in zip(texts, gaps, strict=True))
+    references: dict[str, Any] = {}
+    _parser().parse(whole, references)
+    return [_parser().render(text, references) for text in texts]
+
+
+def inline_html(text: str) -> str:
+    """One line of Markdown, such as a title, as HTML."""
+    rendered: str = _parser().renderInline(" ".join(text.split()))
+    return rendered
+
+
+def plain_text(text: str) -> str:
+    """Markdown without its marks, as one line, not escaped."""
+    words: list[str] = []
+    for token in _parser().parse(text):
+        if token.type in ("fence", "code_block"):
+            words.append(token.content)
+        for child in token.children or ():
+            words.append(" " if child.type in ("softbreak", "hardbreak") else child.content)
+        if token.type == "inline":
+            words.append(" ")
+    return " ".join("".join(words).split())
+
+
+def attribute(text: str) -> str:
+    """Text for use between double quotes, as one line."""
+    return escape(" ".join(text.split()), quote=True)
