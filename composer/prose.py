@@ -70,6 +70,7 @@ class ProseFilter:
         return None
 
     def _release(self, piece: str) -> str:
+        piece = piece.replace("**", "")  # bold is a model's tic in prose; the article goes without
         body = piece.strip()
         leading = piece[: len(piece) - len(piece.lstrip())]
         if not body:

@@ -116,7 +116,7 @@ class Writer:
         seen = ""
         finish = "length"
         for chunk in self._model.stream(prompt, sampling):
-            out = prose.feed(_plain_prose(chunk.text))
+            out = prose.feed(chunk.text)
             seen += out
             finish = chunk.finish or finish
             if paragraphs is not None and "\n\n" in seen:
@@ -180,7 +180,3 @@ def _plan_text(prompts: Prompts, plan: Plan) -> str:
     lines += [f"{number}. {heading}" for number, heading in enumerate(plan.headings, start=1)]
     return "\n".join(lines)
 
-
-def _plain_prose(text: str) -> str:
-    """Bold and italic marks are a model's tic in prose; the article goes without."""
-    return text.replace("**", "")

@@ -31,7 +31,6 @@ _FIELDS: dict[str, frozenset[str]] = {
     "required": frozenset(),
     "chosen_first": frozenset({"times"}),
     "chosen_only": frozenset(),
-    "credit": frozenset({"who"}),
 }
 
 
@@ -67,7 +66,7 @@ class Prompts:
     required: str
     chosen_first: str
     chosen_only: str
-    credit: str
+    chosen_next: str
     untitled: str
 
     def __post_init__(self) -> None:

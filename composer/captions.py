@@ -1,0 +1,124 @@
+"""What each picture should show, and what is printed under the one that was chosen.
+
+Captions of all slots are one batch over the shared article; those that say the same as an earlier one are asked
+again, knowing it. Generates greedily: the text of a caption is a description, not prose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from composer.article import Section
+from composer.dialogue import Dialogue, opening
+from composer.prompts import Prompts
+from composer.prose import strip_quotes
+from image_db.records import ImageRecord
+from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+
+CAPTION_TOKENS = 28
+SETTLE_TOKENS = 48
+MAX_CAPTION_CHARS = 110
+_CONTENT_WORD = re.compile(r"[^\W\d_]{4,}|[\u4e00-\u9fff]")
+
+
+def propose_captions(
+    model: VisionLanguageModel, prompts: Prompts, dialogue: Dialogue, sections: Sequence[Section], places: Sequence[int]
+) -> list[str]:
+    """One short description a place, in the article's language; never empty, distinct where the model allows."""
+    begins = [opening(sections[i]) for i in places]
+    asked = [dialogue.ask(prompts.caption.format(opening=o), prompts.caption_prefix) for o in begins]
+    captions = [_clean(text) for text in generate(model, asked, CAPTION_TOKENS)]
+    again = [i for i, caption in enumerate(captions) if not caption or _known(caption, captions[:i])]
+    if again:
+        earlier = ("、" if prompts.caption_prefix[-1] > "\u4e00" else "; ").join(dict.fromkeys(filter(None, captions)))
+        asked = [
+            dialogue.ask(prompts.recaption.format(opening=begins[i], earlier=earlier), prompts.caption_prefix)
+            for i in again
+        ]
+        for i, text in zip(again, generate(model, asked, CAPTION_TOKENS), strict=True):
+            captions[i] = _clean(text) or captions[i]
+    # A section's own first words are a poor description, but an honest one.
+    return [caption or begin for caption, begin in zip(captions, begins, strict=True)]
+
+
+def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]) -> list[str]:
+    """Short English descriptions of ``texts``; the text itself where the model gives nothing."""
+    asked = [
+        (Message.of("user", prompts.translate.format(text=text)), Message.of("assistant", prompts.translate_prefix))
+        for text in texts
+    ]
+    answers = generate(model, asked, CAPTION_TOKENS)
+    return [_clean(answer) or text for answer, text in zip(answers, texts, strict=True)]
+
+
+def settle_captions(
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    dialogue: Dialogue,
+    language: str,
+    chosen: Sequence[tuple[Section, ImageRecord, str]],
+) -> list[str]:
+    """Captions to print for (section, picture, what the slot asked for): what the picture shows comes first.
+
+    The picture's own caption stands where it is a phrase in the article's language; a bare name is made into a
+    sentence by the model, and kept only if the name is still in it. A picture without any text keeps what the slot
+    asked for.
+    """
+    settled: list[str] = []
+    asked: list[Prompt] = []
+    wanting: list[int] = []
+    for number, (section, record, wish) in enumerate(chosen):
+        own = record.caption_in(language)
+        settled.append(_sentence_case(own or wish))
+        if own and record.caption_origin == "given" and _bare(own):
+            question = prompts.settle.format(opening=opening(section), shows=own)
+            asked.append(dialogue.ask(question, prompts.settle_prefix))
+            wanting.append(number)
+    for number, text in zip(wanting, generate(model, asked, SETTLE_TOKENS), strict=True):
+        own = chosen[number][1].caption_in(language)
+        line = strip_quotes(text.split("\n")[0])
+        if _keeps(line, own) and len(line) <= 2 * MAX_CAPTION_CHARS:
+            settled[number] = _sentence_case(line)
+    return settled
+
+
+def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:
+    """Greedy one-line answers to several prompts as one batch."""
+    if not prompts:
+        return []
+    sampling = Sampling(max_tokens=max_tokens, temperature=0.0, stop=("\n",))
+    answers = [""] * len(prompts)
+    for chunk in model.stream_batch(prompts, [sampling] * len(prompts)):
+        answers[chunk.index] += chunk.text
+    return answers
+
+
+def _clean(text: str) -> str:
+    """The first clause of an answer, without quotes, lead-ins and full stop."""
+    line = strip_quotes(text.strip().split("\n")[0])
+    line = re.sub(r"^(?:a |an |the )?(?:photo(?:graph)?|picture|image) (?:of|showing) ", "", line, flags=re.IGNORECASE)
+    line = re.split(r"(?<=[a-z\d\"”)])\.(?:\s|$)|[。；;]", line)[0]
+    if len(line) > MAX_CAPTION_CHARS:
+        line = re.split(r"[,，]", line)[0][:MAX_CAPTION_CHARS]
+    return strip_quotes(line).strip(" .。,，:：")
+
+
+def _known(caption: str, earlier: Sequence[str]) -> bool:
+    mine = set(_CONTENT_WORD.findall(caption.lower()))
+    return any(mine and len(mine & set(_CONTENT_WORD.findall(e.lower()))) > 0.7 * len(mine) for e in earlier if e)
+
+
+def _bare(caption: str) -> bool:
+    """A name rather than a description: at most four words, or eight Chinese characters."""
+    return len(caption.split()) <= 4 and (caption.isascii() or len(caption) <= 8)
+
+
+def _keeps(line: str, own: str) -> bool:
+    """The sentence still names what the picture shows."""
+    words = _CONTENT_WORD.findall(own.lower())
+    return bool(line) and bool(words) and all(word.rstrip("s") in line.lower() for word in words)
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]

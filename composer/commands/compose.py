@@ -1,0 +1,106 @@
+"""``vignette compose``: one request from the command line, its text streamed to the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from composer.request import ComposeRequest
+
+EXAMPLES = """\
+examples:
+  vignette compose "A day on the farm" --library ~/my-library --out farm
+  vignette compose "如何养好一只宠物" --library ~/my-library --out pets --images 4
+  vignette compose --illustrate essay.md --library ~/my-library --out essay --use-image cover.jpg
+"""
+
+
+def register(subparsers: Any) -> None:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "compose",
+        help="write an article, or take your own text, and illustrate it from a library",
+        description="Write an article, or take your own text, and illustrate it from a library.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("instruction", nargs="?", default="", help="what to write about")
+    parser.add_argument("--library", metavar="DIR", type=Path, required=True, help="the picture library's folder")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new or empty folder for the article")
+    parser.add_argument("--images", metavar="N|auto", default="auto", help="number of pictures (default: auto)")
+    parser.add_argument("--illustrate", metavar="FILE.md", type=Path, help="keep this text and only add pictures")
+    parser.add_argument(
+        "--use-image", metavar="FILE", type=Path, action="append", default=[], help="a picture that must appear"
+    )
+    parser.add_argument("--language", default="auto", help="auto, en or zh (default: auto, from the instruction)")
+    parser.add_argument("--words", metavar="N", type=int, default=600, help="length to aim for (default: 600)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
+    parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures of this licence")
+    parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
+    parser.add_argument("--format", metavar="LIST", default="md,html", help="exports, by commas (default: md,html)")
+    parser.add_argument("--quiet", action="store_true", help="do not stream the text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from composer.output import check_out_dir, check_formats, save_article
+    from composer.settings import load_settings
+
+    # Everything that can be wrong is said before models are loaded and minutes are spent.
+    request = read_request(args)
+    settings = load_settings(args.profile)
+    formats = check_formats(args.format)
+    check_out_dir(args.out)
+
+    from composer.terminal import Terminal
+
+    terminal = Terminal(sys.stderr, stream_text=not args.quiet)
+    from composer.parts import load_composer
+
+    with terminal.loading():
+        composer = load_composer(settings, args.library)
+    article = composer.compose(request, terminal)
+    save_article(article, args.out, formats=formats, trace=terminal.trace)
+    terminal.summary(article)
+    print(args.out / "article.html" if "html" in formats else args.out / "article.md")
+    return 0
+
+
+def read_request(args: argparse.Namespace) -> ComposeRequest:
+    """The request that the options describe. Raises UsageError naming the option to change."""
+    from composer.errors import UsageError
+    from composer.request import ComposeRequest
+    from retrieval.candidates import Filters
+
+    images: int | None = None
+    if args.images != "auto":
+        if not args.images.isdecimal():
+            raise UsageError(f"--images {args.images} is neither a number nor auto")
+        images = int(args.images)
+    text = text_name = ""
+    if args.illustrate is not None:
+        try:
+            # newline="" keeps the line ends of a text that is to come back as it was.
+            with args.illustrate.open(encoding="utf-8", newline="") as file:
+                text = file.read()
+        except OSError as error:
+            raise UsageError(f"--illustrate {args.illustrate} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--illustrate {args.illustrate} is not UTF-8 text: {error.reason}") from error
+        text_name = args.illustrate.stem
+        if not text.strip():
+            raise UsageError(f"--illustrate {args.illustrate} is empty; give a text of at least one paragraph")
+    return ComposeRequest(
+        instruction=args.instruction,
+        text=text,
+        text_name=text_name,
+        use_images=tuple(args.use_image),
+        images=images,
+        language=args.language,
+        seed=args.seed,
+        words=args.words,
+        filters=Filters(licenses=tuple(args.license)),
+    )

@@ -1,0 +1,73 @@
+"""Wires a profile's settings to models, library and pipeline: the one place where kinds become objects.
+
+Imports the heavy packages only inside its functions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from composer.errors import UsageError
+from composer.settings import Settings
+
+if TYPE_CHECKING:
+    from composer.pipeline import Composer
+    from vision.protocol import JointEncoder, VisionLanguageModel
+
+
+def load_encoder(settings: Settings) -> JointEncoder:
+    """The profile's joint encoder. Raises WeightsError or ModelError saying what to fetch or change."""
+    from vision import joint
+
+    encoder = settings.encoder
+    if encoder.kind == "embedded":
+        return joint.load_embedded_encoder()
+    return joint.load_open_clip_encoder(encoder.model, encoder.pretrained or None, device=_device(encoder.device))
+
+
+def load_language_model(settings: Settings) -> VisionLanguageModel:
+    """The profile's writer and judge. Raises WeightsError or ModelError saying what to fetch or change."""
+    language = settings.language
+    if language.kind == "hub":
+        from vision.hub import load_hub_model
+
+        return load_hub_model(
+            language.model,
+            device=language.device,
+            dtype=language.dtype,
+            quantization=language.quantization,  # type: ignore[arg-type]  # checked by LanguageSettings
+            context_tokens=language.context_tokens,
+        )
+    from vision.language import load_language_model as load_gguf
+    from vision.weights import locate
+
+    path = Path(language.model).expanduser() if language.model.endswith(".gguf") else locate(language.model)
+    return load_gguf(
+        path,
+        threads=language.threads or None,
+        context_tokens=language.context_tokens,
+        device=_device(language.device),
+    )
+
+
+def load_composer(settings: Settings, library_dir: Path) -> Composer:
+    """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
+    from composer.pipeline import Composer
+    from image_db.library import Library
+    from retrieval.search import Searcher
+
+    if not str(library_dir):
+        raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
+    Library.open(library_dir, None).close()
+    encoder = load_encoder(settings)
+    library = Library.open(library_dir, encoder.identity)
+    return Composer(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,311 @@
+"""One request, start to end: write or read, place, caption, find, choose, finish.
+
+Each stage is a function of its own module; here they are only strung together, timed and announced as events. Knows
+no terminal, no files to write and no user interface.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from composer import events
+from composer.article import Article, Placement, Section, Slot
+from composer.blocks import parse_markdown, plain_text
+from composer.captions import propose_captions, settle_captions, translate
+from composer.credit import credit_line
+from composer.dialogue import Dialogue, reading
+from composer.errors import UsageError
+from composer.languages import resolve_language
+from composer.placement import choose_places, eligible, model_scores, number_of_pictures
+from composer.prompts import Prompts, load_prompts
+from composer.request import ComposeRequest
+from composer.selection import Considered, choose
+from composer.settings import Settings
+from composer.uploads import Upload, read_uploads
+from composer.writer import Writer, Written
+from image_db.library import Library
+from retrieval.candidates import Candidate, Query
+from retrieval.rerank import Question, rerank
+from retrieval.search import Searcher
+from vision.protocol import JointEncoder, Usage, VisionLanguageModel
+
+
+@dataclass(slots=True)
+class _Job:
+    """What the stages of one request share."""
+
+    request: ComposeRequest
+    language: str
+    prompts: Prompts
+    uploads: list[Upload]
+    english: bool  # the encoder needs English queries
+
+
+class Composer:
+    """Makes articles with one set of models and one library. One request at a time."""
+
+    def __init__(
+        self, settings: Settings, model: VisionLanguageModel, encoder: JointEncoder, library: Library, searcher: Searcher
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.encoder = encoder
+        self.library = library
+        self.searcher = searcher
+
+    def compose(self, request: ComposeRequest, listener: Callable[[events.Event], None] = lambda _: None) -> Article:
+        """Make the article. Raises the errors of the packages; nothing is written to disk."""
+        article: Article | None = None
+        for event in self.events(request):
+            listener(event)
+            if isinstance(event, events.Done):
+                article = event.article
+        assert article is not None  # events() ends with Done or raises
+        return article
+
+    def events(self, request: ComposeRequest) -> Iterator[events.Event]:
+        """The same as a stream that ends with ``Done``. Closing it cancels between tokens."""
+        language = resolve_language(request.language, request.text or request.instruction)
+        languages = self.encoder.languages
+        uploads = read_uploads(request.use_images, self.encoder)
+        if len(self.library) == 0 and not uploads and request.images != 0:
+            raise UsageError(
+                "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0"
+            )
+        job = _Job(
+            request, language, load_prompts(language), uploads, languages is not None and language not in languages
+        )
+
+        clock = _Clock(self.model)
+        yield events.StageStarted("write")
+        if request.text:
+            article, dialogue, notice = self._read(job)
+            if notice:
+                yield events.Notice(notice)
+        else:
+            written: Written | None = None
+            for piece in self._write(job):
+                if isinstance(piece, Written):
+                    written = piece
+                elif piece:
+                    yield events.TextDelta(piece)
+            assert written is not None  # write() ends with Written or raises
+            article, dialogue = Article(written.title, language, written.sections), written.dialogue
+        article = replace(article, provenance=self._provenance(job))
+        yield clock.finished("write")
+        yield events.Draft(article)
+
+        yield events.StageStarted("place")
+        places = self._place(job, article.sections, dialogue)
+        yield clock.finished("place")
+
+        yield events.StageStarted("caption")
+        slots = self._caption(job, article.sections, dialogue, places)
+        article = article.with_placements(tuple(Placement(slot, (), None, "") for slot, _ in slots))
+        yield clock.finished("caption")
+        yield events.Draft(article)
+
+        yield events.StageStarted("find")
+        found = self._find(job, article, slots)
+        yield clock.finished("find")
+
+        yield events.StageStarted("choose")
+        article = article.with_placements(self._choose(job, article.sections, dialogue, found))
+        yield clock.finished("choose")
+        yield events.Draft(article)
+
+        yield events.StageStarted("finish")
+        article = self._finish(job, article, dialogue)
+        yield clock.finished("finish")
+        yield events.Done(article)
+
+    def _read(self, job: _Job) -> tuple[Article, Dialogue, str]:
+        parsed = parse_markdown(job.request.text)
+        if not parsed.sections:
+            raise UsageError("--illustrate: the text has no paragraph that a picture could follow")
+        title = parsed.title or parsed.sections[0].heading or job.request.text_name or job.prompts.untitled
+        dialogue, cut = reading(job.prompts, self.model, title, parsed.sections)
+        article = Article(
+            title,
+            job.language,
+            parsed.sections,
+            title_in_text=not parsed.title,
+            preamble=parsed.preamble,
+        )
+        notice = (
+            f"the text is longer than the model's {self.model.context_tokens} tokens: it read the start of each "
+            "paragraph to place and choose pictures; the article keeps every word"
+            if cut
+            else ""
+        )
+        return article, dialogue, notice
+
+    def _write(self, job: _Job) -> Iterator[str | Written]:
+        request = job.request
+        writer = Writer(self.model, job.prompts, self.settings.writing)
+        hints = self._hints(job)
+        plan = writer.plan(request.instruction, request.words, hints, request.seed)
+        yield from writer.write(request.instruction, plan, request.words, job.language, hints, request.seed)
+
+    def _hints(self, job: _Job) -> list[str]:
+        """Captions of pictures that fit the instruction, so that the plan can lead to them; those to use come first."""
+        captions = [upload.record.caption_in(job.language) for upload in job.uploads]
+        count = self.settings.writing.plan_from_library
+        if count and job.request.images != 0 and len(self.library):
+            instruction = job.request.instruction
+            english = translate(self.model, job.prompts, [instruction])[0] if job.english else ""
+            query = Query(caption=instruction, english=english, filters=job.request.filters)
+            found = self.searcher.search(query, 2 * count)
+            captions += [
+                c.record.caption_in(job.language) for c in found if c.fused >= self.settings.pictures.min_fused
+            ][: 2 * count]
+        named = [caption.strip().rstrip(".。") for caption in captions if caption.strip()]
+        return list(dict.fromkeys(named))[: max(count, len(job.uploads))]
+
+    def _place(self, job: _Job, sections: Sequence[Section], dialogue: Dialogue) -> list[int]:
+        settings = self.settings.pictures
+        places = eligible(sections)
+        count = job.request.images
+        if count is None:
+            count = max(number_of_pictures(sections, settings.words_per_picture), len(job.uploads))
+        if count > len(places):
+            places = list(range(len(sections)))
+        if len(job.uploads) > len(places):
+            raise UsageError(
+                f"--use-image names {len(job.uploads)} pictures but the text has only {len(places)} places for one"
+            )
+        if count == 0:
+            return []
+        scores = model_scores(self.model, job.prompts, dialogue, sections, places)
+        support = self._support(job, [sections[i] for i in places])
+        combined = [s + settings.library_weight * o for s, o in zip(scores, support, strict=True)]
+        return choose_places(places, combined, count, len(sections))
+
+    def _support(self, job: _Job, sections: Sequence[Section]) -> list[float]:
+        """How well the library can illustrate each section: log-odds of the best picture's fused score."""
+        if not len(self.library) or not self.settings.pictures.library_weight:
+            return [0.0] * len(sections)
+        queries = [Query(caption=plain_text(s.text), filters=job.request.filters) for s in sections]
+        best = [max((c.fused for c in found), default=0.0) for found in self.searcher.search_batch(queries, 1)]
+        return [_log_odds(value) for value in best]
+
+    def _caption(
+        self, job: _Job, sections: Sequence[Section], dialogue: Dialogue, places: Sequence[int]
+    ) -> list[tuple[Slot, Query]]:
+        if not places:
+            return []
+        captions = propose_captions(self.model, job.prompts, dialogue, sections, places)
+        english = translate(self.model, job.prompts, captions) if job.english else [""] * len(captions)
+        slots = []
+        for place, caption, query in zip(places, captions, english, strict=True):
+            slots.append(
+                (
+                    Slot(place, caption, query or caption),
+                    Query(
+                        caption=caption,
+                        english=query,
+                        context=plain_text(sections[place].text),
+                        exclude=frozenset(upload.record.id for upload in job.uploads),
+                        filters=job.request.filters,
+                    ),
+                )
+            )
+        return slots
+
+    def _find(self, job: _Job, article: Article, slots: Sequence[tuple[Slot, Query]]) -> list[Considered]:
+        queries = [replace(query, context=f"{article.title}. {query.context}") for _, query in slots]
+        count = self.settings.pictures.candidates
+        found: list[list[Candidate]] = [[] for _ in queries]
+        if len(self.library):
+            found = self.searcher.search_batch(queries, count)
+        extra = [(upload.record, upload.visual, upload.textual) for upload in job.uploads]
+        if extra:
+            given = self.searcher.judge(queries, extra)
+            found = [a + b for a, b in zip(given, found, strict=True)]
+        return [Considered(slot, tuple(candidates)) for (slot, _), candidates in zip(slots, found, strict=True)]
+
+    def _choose(
+        self, job: _Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
+    ) -> tuple[Placement, ...]:
+        judged = self._judge(job, sections, dialogue, found) if self.settings.pictures.judge_weight else found
+        return choose(
+            judged,
+            self.settings.pictures,
+            job.prompts,
+            required=frozenset(upload.record.id for upload in job.uploads),
+            same=self.searcher.same,
+        )
+
+    def _finish(self, job: _Job, article: Article, dialogue: Dialogue) -> Article:
+        shown = [p for p in article.placements if p.chosen is not None]
+        chosen = [(article.sections[p.slot.after_section], p.chosen, p.slot.caption) for p in shown if p.chosen]
+        captions = settle_captions(self.model, job.prompts, dialogue, job.language, chosen)
+        words = {p.slot.after_section: caption for p, caption in zip(shown, captions, strict=True)}
+        return article.with_placements(
+            tuple(
+                replace(
+                    p,
+                    caption=words[p.slot.after_section],
+                    alt=p.chosen.alt or p.chosen.caption_in(job.language) or words[p.slot.after_section],
+                    credit=credit_line(p.chosen, job.language),
+                )
+                if p.chosen is not None
+                else p
+                for p in article.placements
+            )
+        )
+
+    def _judge(
+        self, job: _Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
+    ) -> list[Considered]:
+        raise NotImplementedError
+
+    def _provenance(self, job: _Job) -> dict[str, Any]:
+        """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
+        encoder = self.encoder.identity
+        request = job.request
+        return {
+            "vignette": version("vignette"),
+            "profile": self.settings.name,
+            "models": {
+                "language": {"name": self.model.identity.name, "sha256": self.model.identity.sha256},
+                "encoder": {"name": encoder.name, "sha256": encoder.sha256},
+            },
+            "seed": request.seed,
+            "library": {"name": self.library.path.name, "pictures": len(self.library)},
+            "request": {
+                "instruction": request.instruction,
+                "illustrated": bool(request.text),
+                "images": "auto" if request.images is None else request.images,
+                "used": [upload.record.id for upload in job.uploads],
+                "language": request.language,
+                "words": request.words,
+            },
+        }
+
+
+class _Clock:
+    """Seconds and tokens since the last stage ended."""
+
+    def __init__(self, model: VisionLanguageModel) -> None:
+        self._model = model
+        self._time = time.perf_counter()
+        self._usage: Usage = model.usage.copy()
+
+    def finished(self, stage: events.Stage) -> events.StageFinished:
+        now, used = time.perf_counter(), self._model.usage.since(self._usage)
+        event = events.StageFinished(
+            stage, now - self._time, used.prompt_tokens + used.generated_tokens, used.cached_tokens
+        )
+        self._time, self._usage = now, self._model.usage.copy()
+        return event
+
+
+def _log_odds(p: float) -> float:
+    bounded = min(max(p, 1e-4), 1 - 1e-4)
+    return math.log(bounded / (1 - bounded))

@@ -1,0 +1,104 @@
+"""Where pictures belong: every boundary is scored, positions are chosen by dynamic programming.
+
+The model's scores are log-probabilities of the paragraphs' numbers as the answer to one question; nothing is sampled.
+What the library can show at a place counts beside them. Knows no captions and no candidates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from composer.article import Section
+from composer.blocks import plain_text
+from composer.dialogue import Dialogue, openings
+from composer.languages import count_words
+from composer.prompts import Prompts
+from vision.protocol import VisionLanguageModel
+
+# A block with fewer words than this is a caption, a lead-in or a formula: no place for a picture of its own.
+MIN_WORDS = 12
+
+
+def eligible(sections: Sequence[Section]) -> list[int]:
+    """Indices of sections that a picture may follow; all of them where the text is nothing but short lines."""
+    long = [i for i, section in enumerate(sections) if count_words(plain_text(section.body)) >= MIN_WORDS]
+    told = [i for i in long if not plain_text(sections[i].body).endswith((":", "："))]
+    return told or long or list(range(len(sections)))
+
+
+def model_scores(
+    model: VisionLanguageModel, prompts: Prompts, dialogue: Dialogue, sections: Sequence[Section], places: Sequence[int]
+) -> list[float]:
+    """For each of ``places`` the log-odds that the model answers with its number."""
+    if len(places) < 2:
+        return [0.0] * len(places)
+    question = prompts.place.format(openings=openings([sections[i] for i in places]))
+    options = [f"{number}{prompts.place_suffix}" for number in range(1, len(places) + 1)]
+    raw = model.score(dialogue.ask(question, prompts.place_prefix), options)
+    top = max(raw)
+    total = top + math.log(sum(math.exp(value - top) for value in raw))
+    return [_log_odds(value - total) for value in raw]
+
+
+def number_of_pictures(sections: Sequence[Section], words_per_picture: int) -> int:
+    """How many pictures a text of this length carries when it is left to us: at least one, at most one a place."""
+    words = sum(count_words(plain_text(section.body)) for section in sections)
+    return max(1, min(len(eligible(sections)), round(words / words_per_picture)))
+
+
+def choose_places(places: Sequence[int], scores: Sequence[float], count: int, sections: int) -> list[int]:
+    """``count`` of ``places`` (sorted section indices) with the greatest total score, as evenly apart as that allows.
+
+    Neighbouring pictures are kept at least half an even step apart where that is possible; where it is not, as far
+    apart as possible. In range, unique, sorted, and exactly min(count, len(places)).
+    """
+    count = min(count, len(places))
+    if count <= 0:
+        return []
+    gap = max(1, round(sections / count / 2))
+    while gap > 1:
+        if (chosen := _best(places, scores, count, gap)) is not None:
+            return chosen
+        gap -= 1
+    chosen = _best(places, scores, count, 1)
+    assert chosen is not None  # distinct places are at least 1 apart
+    return chosen
+
+
+def evenly_spaced(sections: int, count: int) -> list[int]:
+    """The rule every placement is compared with: ``count`` positions that cut the text into equal parts."""
+    count = min(count, sections)
+    return sorted({min(sections - 1, max(0, round((k + 1) * sections / (count + 1)) - 1)) for k in range(count)})
+
+
+def _best(places: Sequence[int], scores: Sequence[float], count: int, gap: int) -> list[int] | None:
+    """Dynamic programme over (place, pictures so far); None where ``gap`` leaves too few places."""
+    n = len(places)
+    best: list[list[float]] = [[-math.inf] * n for _ in range(count)]
+    back: list[list[int]] = [[-1] * n for _ in range(count)]
+    best[0] = list(scores)
+    for k in range(1, count):
+        reach, reach_value = -1, -math.inf
+        j = 0
+        for i in range(n):
+            while j < i and places[i] - places[j] >= gap:
+                if best[k - 1][j] > reach_value:
+                    reach, reach_value = j, best[k - 1][j]
+                j += 1
+            if reach >= 0:
+                best[k][i] = reach_value + scores[i]
+                back[k][i] = reach
+    end = max(range(n), key=lambda i: best[count - 1][i])
+    if best[count - 1][end] == -math.inf:
+        return None
+    chosen = [end]
+    for k in range(count - 1, 0, -1):
+        chosen.append(back[k][chosen[-1]])
+    return [places[i] for i in reversed(chosen)]
+
+
+def _log_odds(log_prob: float) -> float:
+    """From log p to log p/(1-p), bounded so that a certain answer stays a number."""
+    bounded = min(log_prob, -1e-6)
+    return bounded - math.log(-math.expm1(bounded))

@@ -1,0 +1,139 @@
+"""From ranked candidates to placements: what each is worth in its slot, one joint choice, and the reasons.
+
+Knows no model and no index: candidates arrive with their scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from composer.article import Placement, Slot
+from composer.assignment import assign
+from composer.prompts import Prompts
+from composer.settings import PictureSettings
+from image_db.records import ImageRecord
+from retrieval.candidates import Candidate
+
+# A judge's log-odds beyond this are over-confidence, not evidence.
+MAX_JUDGEMENT = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A slot with its candidates, best first, and the model's log-probability that none belongs there."""
+
+    slot: Slot
+    candidates: tuple[Candidate, ...]
+    none_log_prob: float | None = None
+
+
+def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSettings) -> float:
+    """What showing the picture is worth against leaving the slot empty, in weighted log-odds; 0 is indifference.
+
+    Retrieval's share is the log-odds of ``fused`` over those of ``min_fused``. The judge's is its log-odds for the
+    picture against "none", or, where it was not asked for none, 0.
+    """
+    found = _logit(candidate.fused) - _logit(settings.min_fused)
+    if candidate.log_prob is None or none_log_prob is None:
+        return found
+    judged = max(-MAX_JUDGEMENT, min(MAX_JUDGEMENT, candidate.log_prob - none_log_prob))
+    return (1 - settings.judge_weight) * found + settings.judge_weight * judged
+
+
+def choose(
+    considered: Sequence[Considered],
+    settings: PictureSettings,
+    prompts: Prompts,
+    *,
+    required: frozenset[str] = frozenset(),
+    same: Callable[[str, str], bool] = lambda one, other: one == other,
+) -> tuple[Placement, ...]:
+    """Fill the slots jointly. ``same`` tells two ids that a reader would take for one picture.
+
+    A picture below ``min_fused`` is never shown unless required. Raises ValueError for more required pictures than slots.
+    """
+    values: list[dict[str, float]] = []
+    for entry in considered:
+        options = {}
+        for candidate in entry.candidates:
+            needed = candidate.record.id in required
+            if needed or candidate.fused >= settings.min_fused:
+                options[candidate.record.id] = worth(candidate, entry.none_log_prob, settings)
+        values.append(options)
+    chosen = assign(values, required)
+    while (clash := _clash(chosen, values, required, same)) is not None:
+        slot, id_ = clash
+        del values[slot][id_]
+        chosen = assign(values, required)
+    return tuple(
+        _placement(entry, options, id_, set(filter(None, chosen)), settings, prompts, required)
+        for entry, options, id_ in zip(considered, values, chosen, strict=True)
+    )
+
+
+def _clash(
+    chosen: Sequence[str | None],
+    values: Sequence[dict[str, float]],
+    required: frozenset[str],
+    same: Callable[[str, str], bool],
+) -> tuple[int, str] | None:
+    """The less valuable of two look-alikes among the chosen, as (slot, id); never a required one."""
+    for second, id_ in enumerate(chosen):
+        for first in range(second):
+            other = chosen[first]
+            if id_ is None or other is None or not same(id_, other):
+                continue
+            pair = [(values[first][other], first, other), (values[second][id_], second, id_)]
+            free = [entry for entry in pair if entry[2] not in required]
+            if free:
+                _, slot, loser = min(free)
+                return slot, loser
+    return None
+
+
+def _placement(
+    entry: Considered,
+    options: dict[str, float],
+    id_: str | None,
+    shown: set[str],
+    settings: PictureSettings,
+    prompts: Prompts,
+    required: frozenset[str],
+) -> Placement:
+    order = sorted(
+        entry.candidates, key=lambda c: (c.record.id != id_, -worth(c, entry.none_log_prob, settings), c.record.id)
+    )
+    record: ImageRecord | None = order[0].record if id_ is not None else None
+    if record is not None:
+        others = [value for other, value in options.items() if other != id_]
+        reason = _reason(options[record.id], others, record.id in required, prompts)
+        if order[0].why:
+            reason = f"{reason}; {order[0].why}"
+    elif not entry.candidates:
+        reason = prompts.nothing_found
+    else:
+        best = max(c.fused for c in entry.candidates)
+        if best < settings.min_fused:
+            reason = prompts.nothing_fits.format(best=f"{best:.2f}", needed=f"{settings.min_fused:.2f}")
+        elif any(c.fused >= settings.min_fused and c.record.id in shown for c in entry.candidates):
+            reason = prompts.taken
+        else:
+            reason = prompts.model_prefers_none
+    return Placement(slot=entry.slot, candidates=tuple(order), chosen=record, reason=reason)
+
+
+def _reason(value: float, others: Sequence[float], required: bool, prompts: Prompts) -> str:
+    if required:
+        return prompts.required
+    if not others:
+        return prompts.chosen_only
+    times = math.exp(min(5.0, value - max(others)))
+    # The best of a slot's candidates may serve another slot better; then the next one stands here.
+    return prompts.chosen_first.format(times=f"{times:.1f}") if times >= 1 else prompts.chosen_next
+
+
+def _logit(p: float) -> float:
+    bounded = min(max(p, 1e-4), 1 - 1e-4)
+    return math.log(bounded / (1 - bounded))
