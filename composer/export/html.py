@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from composer.article import Article, Placement
-from composer.export.rendering import attribute, inline_html, plain_text, safe_link, sections_html
+from composer.export.rendering import attribute, inline_html, safe_link, sections_html, shown_text
 from composer.export.urls import PictureUrl
 from image_db.records import ImageRecord
 
@@ -43,7 +43,8 @@ def blocks(article: Article, picture_url: PictureUrl) -> Iterator[Block]:
     """The title, each section, and each picture that was chosen after its section."""
     if not article.title_in_text:
         yield Block("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
-    rendered = sections_html([s.text for s in article.sections], [s.gap for s in article.sections])
+    whole = article.preamble + "".join(section.text + section.gap for section in article.sections)
+    rendered = sections_html([section.text for section in article.sections], whole)
     for section, html in enumerate(rendered):
         yield Block("section", section, html)
         for index, placement in enumerate(article.placements):
@@ -53,7 +54,7 @@ def blocks(article: Article, picture_url: PictureUrl) -> Iterator[Block]:
 
 def to_html(article: Article, picture_url: PictureUrl) -> str:
     """The whole document: one file with ``urls.inside``, one that lives next to ``images/`` with ``urls.beside``."""
-    title = plain_text(article.title) or "Vignette"
+    title = shown_text(article.title) or "Vignette"
     body = "".join(block.html for block in blocks(article, picture_url))
     description = summary(article)
     described = f'<meta name="description" content="{attribute(description)}">\n' if description else ""
@@ -113,7 +114,7 @@ def shown_width_px(record: ImageRecord) -> int:
 def summary(article: Article) -> str:
     """The first words of the article's first paragraph, whole words, for search engines and link previews."""
     for section in article.sections:
-        text = plain_text(section.body)
+        text = shown_text(section.body)
         if not text:
             continue
         if len(text) <= _DESCRIPTION_CHARS:

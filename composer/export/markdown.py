@@ -17,13 +17,15 @@ _ACTIVE = re.compile(r"[\\`*_\[\]<>~$|]|&(?=#|\w+;)|!(?=\[)")
 
 
 def to_markdown(article: Article, picture_url: PictureUrl) -> str:
-    """The whole document, title line included unless the text has its own beginning."""
+    """The whole document. It starts with the user's own preamble where there is one, or else with a title line."""
     return "".join(text for _, text in parts(article, picture_url))
 
 
 def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str]]:
     """The document in pieces, each marked as the article's own words (True) or added for a picture (False)."""
-    if not article.title_in_text:
+    if article.preamble:
+        yield True, article.preamble
+    elif not article.title_in_text:
         yield True, f"# {' '.join(article.title.split())}\n\n"
     last = len(article.sections) - 1
     for index, section in enumerate(article.sections):

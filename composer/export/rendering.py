@@ -45,9 +45,8 @@ def _parser() -> MarkdownIt:
     return parser
 
 
-def sections_html(texts: Sequence[str], gaps: Sequence[str]) -> list[str]:
-    """Each section of one document as HTML. A link defined in one section is known in all."""
-    whole = "".join(text + gap for text, gap in zip(texts, gaps, strict=True))
+def sections_html(texts: Sequence[str], whole: str) -> list[str]:
+    """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section."""
     references: dict[str, Any] = {}
     _parser().parse(whole, references)
     return [_parser().render(text, references) for text in texts]
@@ -59,8 +58,8 @@ def inline_html(text: str) -> str:
     return rendered
 
 
-def plain_text(text: str) -> str:
-    """Markdown without its marks, as one line, not escaped."""
+def shown_text(text: str) -> str:
+    """What a reader of the rendered Markdown sees, as one line, not escaped."""
     words: list[str] = []
     for token in _parser().parse(text):
         if token.type in ("fence", "code_block"):

@@ -13,13 +13,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from composer.article import Article, Placement, Section, Slot
+from composer.blocks import parse_markdown
 from composer.credit import credit_line
 from composer.errors import ComposerError, UsageError
 from composer.export import parse_formats
 from composer.export.files import is_plain_name, picture_bytes, picture_name, slug
 from composer.export.html import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px, summary, to_html
-from composer.export.markdown import escape, parts, to_markdown
-from composer.export.rendering import plain_text, safe_link
+from composer.export.markdown import escape, parts, picture_block, to_markdown
+from composer.export.rendering import safe_link, shown_text
 from composer.export.urls import beside, inside
 from image_db.records import ImageRecord
 from tests.composer.article_samples import farm_article, picture, placed
@@ -96,6 +97,23 @@ def test_a_users_text_survives_to_the_byte_when_the_picture_blocks_are_taken_awa
         assert exported.count(piece) >= 1
         exported = exported.replace(piece, "", 1)
     assert exported == text
+
+
+def test_front_matter_and_title_line_stay_as_the_user_wrote_them(tmp_path: Path) -> None:
+    source = "---\ntitle: Mine\n---\n\nMine\n====\n\nSee [it][1].\n\n- a\n\n\nEnd\n\n[1]: https://example.org"
+    parsed = parse_markdown(source)
+    assert parsed.preamble.startswith("---")
+    article = Article(parsed.title, "en", parsed.sections, preamble=parsed.preamble)
+    assert to_markdown(article, url) == source
+    hens = picture(tmp_path, "hens.jpg")
+    article = replace(article, placements=(placed(hens, 0, "Hens."),))
+    assert to_markdown(article, url) == source.replace(
+        "[it][1].", "[it][1].\n\n" + picture_block(article.placements[0], url)
+    )
+    html = to_html(article, url)
+    assert html.count("Mine</h1>") == 1
+    assert "title:" not in html
+    assert '<a href="https://example.org">it</a>' in html
 
 
 @pytest.mark.parametrize("name", USER_TEXTS)
@@ -392,8 +410,8 @@ def test_the_description_is_whole_words_of_the_first_paragraph() -> None:
     assert summary(Article("T", "zh", (Section("长" * 400),))) == "长" * 159 + "…"
 
 
-def test_plain_text_drops_marks_and_keeps_words() -> None:
-    assert plain_text("A *b* `c` [d](e)\nf ![g](h)\n\n> q <i>") == "A b c d f g q <i>"
+def test_shown_text_drops_marks_and_keeps_words() -> None:
+    assert shown_text("A *b* `c` [d](e)\nf ![g](h)\n\n> q <i>") == "A b c d f g q <i>"
 
 
 # Formats and files
