@@ -1,0 +1,45 @@
+/* The values that cross the files of the engine: packed matrices, quantised rows, the thread team.
+ * Layouts are written by vision/packing.py; the two must change together (LAYOUT_VERSION there). */
+#ifndef VIGNETTE_ENGINE_H
+#define VIGNETTE_ENGINE_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#define BLOCK 32        /* weights and activations share a scale per 32 inputs */
+#define COLUMNS 8       /* output features interleaved in one group: the lanes of a 256-bit register */
+#define KV_BLOCK 32     /* tokens in one block of the key-value cache */
+
+enum { P4 = 0, P4K = 1, P5K = 2, P6K = 3, P8 = 4 };
+
+typedef struct {
+    int32_t kind;       /* one of the layouts above */
+    int32_t outputs;    /* a multiple of COLUMNS: padded with zero weights */
+    int32_t inputs;     /* a multiple of 32, of 256 for the K layouts */
+    int32_t reserved;
+    const uint8_t *data;
+} Matrix;
+
+/* n rows of activations, int8 with a scale per 32 inputs. */
+typedef struct {
+    int8_t *q;          /* (n, inputs) */
+    float *scale;       /* (n, inputs / 32) */
+    float *sum;         /* (n, inputs / 32): scale times the sum of q, for layouts with a minimum */
+    int32_t *centre;    /* (n, inputs / 16): takes 32 off every weight of P6K; see matmul.c */
+} Rows;
+
+typedef struct Team Team;
+
+void quantise_row(const float *x, int inputs, Rows *rows, int row);
+void matmul_groups(const Matrix *w, const Rows *x, int n, float *out, int out_stride, int first_group, int end_group);
+void dequantise_output(const Matrix *w, int output, float *out);
+size_t group_bytes(int kind, int inputs);
+
+/* team.c: every member runs the same function and meets the others at barriers. */
+Team *team_open(int threads);
+void team_close(Team *team);
+int team_size(const Team *team);
+void team_run(Team *team, void (*work)(void *state, int member), void *state);
+void team_barrier(Team *team);
+
+#endif

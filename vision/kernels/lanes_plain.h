@@ -1,0 +1,56 @@
+/* lanes.h in plain C: eight-element arrays that a vectorising compiler turns into whatever the CPU has. */
+typedef struct { float v[8]; } Float8;
+typedef struct { int32_t v[8]; } Lanes32;
+typedef Lanes32 Partial;
+typedef struct { uint8_t v[32]; } Quad;
+
+#define prefetch(p) ((void)0)
+#define EACH for (int i = 0; i < 8; i++)
+
+static inline Float8 broadcast8(float x) { Float8 a; EACH a.v[i] = x; return a; }
+static inline Float8 zero8(void) { return broadcast8(0); }
+static inline Float8 load_half8(const uint8_t *p) { Float8 a; EACH a.v[i] = half_at(p, i); return a; }
+static inline Float8 mul8(Float8 a, Float8 b) { EACH a.v[i] *= b.v[i]; return a; }
+static inline Float8 scale8(Float8 a, float x) { EACH a.v[i] *= x; return a; }
+static inline Float8 fma8(Float8 a, Float8 b, Float8 c) { EACH c.v[i] += a.v[i] * b.v[i]; return c; }
+static inline void store8(float *p, Float8 a) { memcpy(p, a.v, 32); }
+static inline Float8 bytes_to_float8(const uint8_t *p) { Float8 a; EACH a.v[i] = p[i]; return a; }
+static inline Float8 lanes_to_float8(Lanes32 x) { Float8 a; EACH a.v[i] = (float)x.v[i]; return a; }
+static inline Lanes32 add_lanes(Lanes32 a, Lanes32 b) { EACH a.v[i] += b.v[i]; return a; }
+static inline int32_t centre_start(int even, int odd) { return even + odd; }
+static inline Lanes32 pair_scales(const uint8_t *p) { Lanes32 a; EACH a.v[i] = p[i]; return a; }
+static inline Lanes32 pair_scales_signed(const uint8_t *p) { Lanes32 a; EACH a.v[i] = ((const int8_t *)p)[i]; return a; }
+
+static inline void unpack_nibbles(const uint8_t *p, Quad *quad) {
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < 32; i++) {
+            quad[k].v[i] = p[32 * k + i] & 15;
+            quad[k + 4].v[i] = p[32 * k + i] >> 4;
+        }
+}
+static inline void add_high_bit(const uint8_t *p, Quad *quad) {
+    for (int k = 0; k < 8; k++)
+        for (int i = 0; i < 32; i++) quad[k].v[i] |= (uint8_t)((p[i] >> k & 1) << 4);
+}
+static inline void add_high_two_bits(const uint8_t *p, Quad *quad) {
+    for (int k = 0; k < 8; k++)
+        for (int i = 0; i < 32; i++) quad[k].v[i] |= (uint8_t)((p[32 * (k / 4) + i] >> 2 * (k % 4) & 3) << 4);
+}
+static inline void load_bytes(const uint8_t *p, Quad *quad) { memcpy(quad, p, 256); }
+
+static inline Partial dot_quads(const Quad *quad, const int8_t *q, int n, Partial sum) {
+    for (int k = 0; k < n; k++)
+        EACH for (int j = 0; j < 4; j++) sum.v[i] += quad[k].v[4 * i + j] * q[4 * k + j];
+    return sum;
+}
+static inline Lanes32 widen(Partial a) { return a; }
+static inline Lanes32 widen_scaled(Partial a, Lanes32 scales) { EACH a.v[i] *= scales.v[i]; return a; }
+static inline Partial zero_start(void) { Partial a; EACH a.v[i] = 0; return a; }
+static inline Partial start_at(const int32_t *centre) { Partial a; EACH a.v[i] = *centre; return a; }
+static inline Lanes32 dot_signed(const Quad *quad, const int8_t *q) {
+    Lanes32 sum = zero_start();
+    for (int k = 0; k < 8; k++)
+        EACH for (int j = 0; j < 4; j++) sum.v[i] += (int8_t)quad[k].v[4 * i + j] * q[4 * k + j];
+    return sum;
+}
+#undef EACH

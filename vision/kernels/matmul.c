@@ -1,0 +1,165 @@
+/* Packed weights times int8 activations.
+ *
+ * A group holds eight outputs. Its weights for 32 inputs are eight "quads" of four inputs: byte 4*c + j of quad k is
+ * output c, input 4*k + j, so that one multiply-add of a quad with four activations, repeated across the register,
+ * leaves two partial sums per output. Unpacking a block is paid once for all rows.
+ *
+ * The 6-bit layout stores q + 32. Instead of subtracting, the int16 accumulator starts at -32 times the sum of the
+ * activations (Rows.centre, one pair per 16 inputs): the final sum of eight products of (-32..31) by (-127..127)
+ * fits int16, so wrapping on the way is harmless. */
+#include <math.h>
+#include <string.h>
+
+#include "engine.h"
+#include "lanes.h"
+
+#define MAX_TILE 16     /* rows that share one unpacking of the weights */
+
+static const int bytes_per_block[] = {160, 144, 176, 208, 272};  /* P4K, P5K, P6K: without the super-block header */
+static const int header_bytes[] = {0, 32, 32, 16, 0};
+
+size_t group_bytes(int kind, int inputs) {
+    size_t blocks = (size_t)inputs / BLOCK;
+    return blocks * bytes_per_block[kind] + blocks / 8 * header_bytes[kind];
+}
+
+void quantise_row(const float *x, int inputs, Rows *rows, int row) {
+    int blocks = inputs / BLOCK;
+    int8_t *q = rows->q + (size_t)row * inputs;
+    float *scale = rows->scale + (size_t)row * blocks, *sum = rows->sum + (size_t)row * blocks;
+    int32_t *centre = rows->centre + (size_t)row * blocks * 2;
+    for (int b = 0; b < blocks; b++, x += BLOCK, q += BLOCK) {
+        float most = 0;
+        for (int i = 0; i < BLOCK; i++) most = fmaxf(most, fabsf(x[i]));
+        float inverse = most > 0 ? 127.0f / most : 0;
+        for (int i = 0; i < BLOCK; i++) q[i] = (int8_t)lrintf(x[i] * inverse);
+        int total = 0;
+        for (int half = 0; half < 2; half++) {
+            int even = 0, odd = 0;  /* int16 lanes take inputs 0,1 and 2,3 of each quad */
+            for (int i = half * 16; i < half * 16 + 16; i += 4) {
+                even += q[i] + q[i + 1];
+                odd += q[i + 2] + q[i + 3];
+            }
+            total += even + odd;
+            centre[2 * b + half] = centre_start(-32 * even, -32 * odd);
+        }
+        scale[b] = most / 127.0f;
+        sum[b] = scale[b] * (float)total;
+    }
+}
+
+/* One 32-input block of a group, unpacked. */
+typedef struct {
+    Quad quad[8];
+    Lanes32 scale_a, scale_b; /* integer scales of the two halves, where the layout has them */
+    Float8 scale, minimum;
+} Unpacked;
+
+static inline __attribute__((always_inline)) void unpack(int kind, const uint8_t *header, const uint8_t *block,
+                                                         Unpacked *u) {
+    if (kind == P4) {
+        u->scale = load_half8(block);
+        u->minimum = load_half8(block + 16);
+        unpack_nibbles(block + 32, u->quad);
+    } else if (kind == P4K || kind == P5K) {
+        u->scale = load_half8(header);
+        u->scale_a = pair_scales(block);
+        u->minimum = mul8(load_half8(header + 16), bytes_to_float8(block + 8));
+        unpack_nibbles(block + 16, u->quad);
+        if (kind == P5K) add_high_bit(block + 144, u->quad);
+    } else if (kind == P6K) {
+        u->scale = load_half8(header);
+        u->scale_a = pair_scales_signed(block);
+        u->scale_b = pair_scales_signed(block + 8);
+        unpack_nibbles(block + 16, u->quad);
+        add_high_two_bits(block + 144, u->quad);
+    } else {
+        u->scale = load_half8(block);
+        load_bytes(block + 16, u->quad);
+    }
+}
+
+static inline __attribute__((always_inline)) void accumulate(int kind, const Unpacked *u, const int8_t *q, float scale,
+                                                             float sum, const int32_t *centre, Float8 *total) {
+    Lanes32 dot;
+    if (kind == P4) dot = widen(dot_quads(u->quad, q, 8, zero_start()));
+    else if (kind == P4K) dot = widen_scaled(dot_quads(u->quad, q, 8, zero_start()), u->scale_a);
+    else if (kind == P5K)
+        dot = add_lanes(widen_scaled(dot_quads(u->quad, q, 4, zero_start()), u->scale_a),
+                        widen_scaled(dot_quads(u->quad + 4, q + 16, 4, zero_start()), u->scale_a));
+    else if (kind == P6K)
+        dot = add_lanes(widen_scaled(dot_quads(u->quad, q, 4, start_at(centre)), u->scale_a),
+                        widen_scaled(dot_quads(u->quad + 4, q + 16, 4, start_at(centre + 1)), u->scale_b));
+    else dot = dot_signed(u->quad, q);
+    *total = fma8(lanes_to_float8(dot), scale8(u->scale, scale), *total);
+    if (kind == P4 || kind == P4K || kind == P5K) *total = fma8(u->minimum, broadcast8(sum), *total);
+}
+
+static inline __attribute__((always_inline)) void tile(int kind, const uint8_t *group, int inputs, const Rows *x,
+                                                       int row, int n, float *out, int out_stride) {
+    int blocks = inputs / BLOCK;
+    Float8 total[MAX_TILE];
+    for (int r = 0; r < n; r++) total[r] = zero8();
+    const uint8_t *at = group, *header = group;
+    for (int b = 0; b < blocks; b++) {
+        if (header_bytes[kind] && b % 8 == 0) { header = at; at += header_bytes[kind]; }
+        Unpacked u;
+        unpack(kind, header, at, &u);
+        prefetch(at + 2048);
+        prefetch(at + 2112);
+        for (int r = 0; r < n; r++) {
+            size_t which = (size_t)(row + r) * blocks + b;
+            accumulate(kind, &u, x->q + which * BLOCK, x->scale[which], x->sum[which], x->centre + which * 2, &total[r]);
+        }
+        at += bytes_per_block[kind];
+    }
+    for (int r = 0; r < n; r++) store8(out + (size_t)(row + r) * out_stride, total[r]);
+}
+
+static inline __attribute__((always_inline)) void groups(int kind, const Matrix *w, const Rows *x, int n, float *out,
+                                                         int out_stride, int first, int end) {
+    size_t bytes = group_bytes(kind, w->inputs);
+    for (int row = 0; row < n; row += MAX_TILE) {
+        int rows = n - row < MAX_TILE ? n - row : MAX_TILE;
+        for (int g = first; g < end; g++) {
+            const uint8_t *group = w->data + (size_t)g * bytes;
+            if (rows == 1) tile(kind, group, w->inputs, x, row, 1, out + g * COLUMNS, out_stride);
+            else tile(kind, group, w->inputs, x, row, rows, out + g * COLUMNS, out_stride);
+        }
+    }
+}
+
+void matmul_groups(const Matrix *w, const Rows *x, int n, float *out, int out_stride, int first, int end) {
+    switch (w->kind) {
+    case P4: groups(P4, w, x, n, out, out_stride, first, end); break;
+    case P4K: groups(P4K, w, x, n, out, out_stride, first, end); break;
+    case P5K: groups(P5K, w, x, n, out, out_stride, first, end); break;
+    case P6K: groups(P6K, w, x, n, out, out_stride, first, end); break;
+    default: groups(P8, w, x, n, out, out_stride, first, end); break;
+    }
+}
+
+/* All inputs of one output in fp32: the embedding of a token, where the table is packed like any matrix. */
+void dequantise_output(const Matrix *w, int output, float *out) {
+    const uint8_t *at = w->data + (size_t)(output / COLUMNS) * group_bytes(w->kind, w->inputs), *header = at;
+    int column = output % COLUMNS;
+    for (int b = 0; b < w->inputs / BLOCK; b++, out += BLOCK) {
+        if (header_bytes[w->kind] && b % 8 == 0) { header = at; at += header_bytes[w->kind]; }
+        for (int i = 0; i < BLOCK; i++) {
+            int quad = i / 4, byte = 4 * column + i % 4;
+            const uint8_t *low = at + (w->kind == P4 ? 32 : 16);
+            int nibble = low[32 * (quad % 4) + byte] >> (quad < 4 ? 0 : 4) & 15;
+            if (w->kind == P4) out[i] = half_at(at, column) * nibble + half_at(at + 16, column);
+            else if (w->kind == P8) out[i] = half_at(at, column) * ((const int8_t *)at)[16 + 32 * quad + byte];
+            else if (w->kind == P6K) {
+                int high = at[144 + 32 * (quad / 4) + byte] >> 2 * (quad % 4) & 3;
+                int scale = ((const int8_t *)at)[8 * (i / 16) + column];
+                out[i] = half_at(header, column) * scale * ((nibble | high << 4) - 32);
+            } else {
+                if (w->kind == P5K) nibble |= (at[144 + byte] >> quad & 1) << 4;
+                out[i] = half_at(header, column) * at[column] * nibble + half_at(header + 16, column) * at[8 + column];
+            }
+        }
+        at += bytes_per_block[w->kind];
+    }
+}

@@ -1,0 +1,106 @@
+"""From logits to a token, and from tokens to text that never holds half a character.
+
+Knows nothing of models or caches: a ``Sampler`` turns logits into ids, a ``TextStream`` turns ids into text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from vision.protocol import Sampling
+
+_FIRST_LOOK = 128  # tokens sorted before looking further: top-p rarely keeps more
+
+
+class Sampler:
+    """Draws tokens as ``Sampling`` says; its generator is its own, so neighbours in a batch do not disturb it."""
+
+    def __init__(self, sampling: Sampling, begun: Iterable[int] = ()) -> None:
+        self._sampling = sampling
+        self._generator = np.random.Generator(np.random.PCG64(sampling.seed))
+        self._seen = dict.fromkeys(begun)
+
+    def draw(self, logits: np.ndarray) -> int:
+        """The next token of (vocabulary,) float32 logits, which are changed."""
+        s = self._sampling
+        if s.repetition_penalty != 1.0 and self._seen:
+            seen = np.fromiter(self._seen, np.int64)
+            values = logits[seen]
+            logits[seen] = np.where(values > 0, values / s.repetition_penalty, values * s.repetition_penalty)
+        token = int(logits.argmax()) if s.temperature == 0 else self._draw(logits)
+        self._seen[token] = None
+        return token
+
+    def _draw(self, logits: np.ndarray) -> int:
+        s = self._sampling
+        weights = np.exp((logits - logits.max()) / np.float32(s.temperature))
+        total = float(weights.sum(dtype=np.float64))
+        goal = s.top_p * total
+        count = _FIRST_LOOK
+        while True:
+            count = min(count, len(weights))
+            likely = np.argpartition(weights, len(weights) - count)[-count:]
+            likely = likely[np.lexsort((likely, -weights[likely]))]
+            cumulative = np.cumsum(weights[likely], dtype=np.float64)
+            if cumulative[-1] >= goal or count == len(weights):
+                break
+            count *= 8
+        kept = min(int(np.searchsorted(cumulative, goal)) + 1, count)
+        drawn = self._generator.random() * cumulative[kept - 1]
+        return int(likely[min(int(np.searchsorted(cumulative[:kept], drawn, side="right")), kept - 1)])
+
+
+def log_softmax_at(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    """Natural-log probabilities of one token a row of (rows, vocabulary) logits."""
+    most = logits.max(-1, keepdims=True)
+    total = np.exp(logits - most).sum(-1, dtype=np.float64)
+    chosen = logits[np.arange(len(tokens)), list(tokens)].astype(np.float64)
+    return np.asarray(chosen - most[:, 0] - np.log(total))
+
+
+class TextStream:
+    """Text of a growing list of ids: whole characters only, and nothing that may turn out to be a stop string."""
+
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), begun: Sequence[int] = ()
+    ) -> None:
+        self._decode, self._stop = decode, tuple(s for s in stop if s)
+        self._ids = list(begun)[-8:]  # a few ids of context: a first token may be decoded otherwise than a later one
+        self._known = decode(self._ids) if self._ids else ""
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """The text that is now certain."""
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        if text.endswith("\ufffd"):  # the rest of the character is still to come
+            return ""
+        self._held += text[len(self._known) :]
+        self._known = text
+        if len(self._ids) > 16:
+            self._ids = self._ids[-8:]
+            self._known = self._decode(self._ids)
+        return self._certain()
+
+    def finish(self) -> str:
+        """What was held back; half a character is dropped."""
+        text, self._held = self._held, ""
+        return "" if self.stopped else text
+
+    def _certain(self) -> str:
+        found = [at for at in (self._held.find(s) for s in self._stop) if at >= 0]
+        if found:
+            self.stopped = True
+            text, self._held = self._held[: min(found)], ""
+            return text
+        keep = max((_overlap(self._held, s) for s in self._stop), default=0)
+        text, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` that begins ``stop``."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-n:])), 0)
