@@ -43,6 +43,8 @@ def staged_bytes(entry: WeightEntry, folder: Path) -> int:
 
 def fetch_from_hub(entry: WeightEntry, source: HubSource, folder: Path, transfer: Transfer) -> None:
     """Fill ``folder`` with the entry's files. Raises SourceFailed, HubUnreachable, OSError of the disk."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "true", "yes"):
+        raise HubUnreachable("the hub is not asked because HF_HUB_OFFLINE is set")
     for file in entry.files:
         path = urllib.parse.quote(f"{source.repository}/resolve/{source.revision}/{file.path}")
         _fetch_file(f"{endpoint()}/{path}", file, folder / file.path, transfer)

@@ -1,0 +1,85 @@
+"""What holds for every test: no network beyond this machine, few threads, and model files that must be there."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Read by the libraries when they are first imported, hence before any test module is.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False")
+
+
+class NetworkUsed(AssertionError):
+    """A test that is not marked ``network`` reached beyond this machine."""
+
+
+_guard = {"on": True}
+_connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+
+def _is_here(host: object) -> bool:
+    if host in (None, "", "localhost", b"localhost", socket.gethostname()):
+        return True
+    try:
+        address = ipaddress.ip_address(host.decode() if isinstance(host, bytes) else str(host))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _check(host: object) -> None:
+    if _guard["on"] and not _is_here(host):
+        raise NetworkUsed(f"a test asked for {host!r}; mark it `network`, or use a server on this machine")
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        _check(address[0])
+    _connect(self, address)
+
+
+def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        _check(address[0])
+    return _connect_ex(self, address)
+
+
+def _guarded_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+    _check(host)
+    return _getaddrinfo(host, *args, **kwargs)
+
+
+def pytest_configure() -> None:
+    socket.socket.connect = _guarded_connect  # type: ignore[assignment, method-assign]
+    socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[assignment, method-assign]
+    socket.getaddrinfo = _guarded_getaddrinfo
+
+
+@pytest.fixture(autouse=True)
+def _network_for_marked_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    _guard["on"] = request.node.get_closest_marker("network") is None
+    yield
+    _guard["on"] = True
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Callable[[str], Path]:
+    """Where a model of the manifest is. Fails, not skips, where it is missing: `make test` pulls what tests need."""
+    from vision.errors import WeightsError
+    from vision.weights import locate
+
+    def find(name: str) -> Path:
+        try:
+            return locate(name)
+        except WeightsError as error:
+            pytest.fail(f"{error} (`make test` does so for the models that the default run needs)", pytrace=False)
+
+    return find

