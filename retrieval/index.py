@@ -1,0 +1,223 @@
+"""Nearest vectors by inner product: FAISS behind one small class.
+
+Up to ``EXACT_UP_TO`` vectors the search is exact; above that vectors are held as 8-bit codes, and above
+``SCAN_UP_TO`` in an inverted file (docs/retrieval.md has the measurements behind both figures). An index is derived
+data: it is kept beside the library only where building it takes longer than reading it, under a name made of all it
+depends on, and rebuilt whenever that changes. Knows no records, no texts and no fusion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from retrieval.errors import IndexUnusable
+
+if TYPE_CHECKING:
+    from vision.protocol import EncoderIdentity
+
+Kind: TypeAlias = Literal["flat", "sq8", "ivf"]
+
+EXACT_UP_TO = 100_000
+SCAN_UP_TO = 2_000_000
+NARROW = 50_000  # so few allowed vectors are compared one by one, whatever the index
+TRAINING_VECTORS = 100_000
+PROBED_SHARE = 1 / 64  # of an inverted file's lists
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """All that an index on disk depends on; another value of any field means another index."""
+
+    space: str  # "visual" or "textual"
+    revision: str
+    encoder: str
+    faiss: str
+    kind: Kind
+    n: int
+    dim: int
+
+    @property
+    def file_name(self) -> str:
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return f"{self.space}-{digest[:16]}.faiss"
+
+
+class VectorIndex:
+    """Nearest rows of a matrix of unit vectors.
+
+    ``vectors`` (n, D) float32 may be a memory map; it is read when the index is built and for narrow searches.
+    ``note`` says why a stored index was not used, empty where nothing went amiss.
+    """
+
+    def __init__(self, vectors: np.ndarray, index: Any, kind: Kind, note: str = "") -> None:
+        self.vectors = vectors
+        self.kind = kind
+        self.note = note
+        self._index = index
+        self._gpu = _on_gpu(index) if kind == "flat" else None
+
+    @classmethod
+    def build(cls, vectors: np.ndarray, kind: Kind | None = None) -> VectorIndex:
+        """Index the rows. Raises IndexUnusable for vectors that are not finite."""
+        faiss = _faiss()
+        n, dim = vectors.shape
+        chosen = kind or kind_for(n)
+        sample = np.ascontiguousarray(vectors[:: max(1, n // TRAINING_VECTORS)], np.float32)
+        if not np.isfinite(sample).all():
+            raise IndexUnusable("the library holds vectors that are not finite; run: vignette library verify")
+        if chosen == "flat":
+            index = faiss.IndexFlatIP(dim)
+        elif chosen == "sq8":
+            index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+        else:
+            lists = max(1, min(int(4 * n**0.5), len(sample) // 39 or 1))
+            coarse = faiss.IndexFlatIP(dim)
+            index = faiss.IndexIVFScalarQuantizer(
+                coarse, dim, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+            )
+            index.cp.niter = 10
+        if n and not index.is_trained:
+            index.train(sample)
+        for start in range(0, n, TRAINING_VECTORS):
+            index.add(np.ascontiguousarray(vectors[start : start + TRAINING_VECTORS], np.float32))
+        return cls(vectors, index, chosen)
+
+    @classmethod
+    def open(
+        cls, vectors: np.ndarray, space: str, revision: str, encoder: EncoderIdentity, folder: Path | None
+    ) -> VectorIndex:
+        """The index of these vectors: the one kept in ``folder`` where it fits, else a new one.
+
+        ``folder`` None keeps nothing. A folder that cannot be written costs a rebuild next time and is noted.
+        Raises IndexUnusable where the vectors' dimension is not the encoder's.
+        """
+        faiss = _faiss()
+        n, dim = vectors.shape
+        expected = encoder.visual_dim if space == "visual" else encoder.textual_dim
+        if dim != expected:
+            raise IndexUnusable(
+                f"the library's {space} vectors have {dim} dimensions but the encoder {encoder.name} makes {expected}; "
+                "index the pictures again with this encoder"
+            )
+        kind = kind_for(n)
+        if kind == "flat" or folder is None:
+            return cls.build(vectors, kind)
+        key = IndexKey(space, revision, encoder.sha256, faiss.__version__, kind, n, dim)
+        path = folder / key.file_name
+        note = ""
+        if path.exists():
+            try:
+                stored = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+                if stored.ntotal == n and stored.d == dim:
+                    return cls(vectors, stored, kind)
+                note = f"{path} held {stored.ntotal} vectors instead of {n}; rebuilt"
+            except RuntimeError as error:
+                note = f"{path} could not be read ({str(error).splitlines()[0]}); rebuilt"
+        built = cls.build(vectors, kind)
+        built.note = note or built.note
+        try:
+            built._store(path)
+        except OSError as error:
+            built.note = f"the index could not be kept in {folder} ({error}); the next start builds it again"
+        return built
+
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest rows of each query: cosines (q, k) falling, and row numbers (q, k) int64.
+
+        ``allowed`` (n,) bool restricts the rows; all of them are then considered, so fewer than k come back
+        (padded with row -1, cosine -inf) only where fewer are allowed. Cosines of a coded index are approximate.
+        """
+        n = len(self.vectors)
+        queries = np.ascontiguousarray(queries, np.float32)
+        reachable = n if allowed is None else int(np.count_nonzero(allowed))
+        width = min(k, reachable)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        rows = np.full((len(queries), k), -1, np.int64)
+        if width == 0 or len(queries) == 0:
+            return scores, rows
+        if allowed is not None and reachable <= NARROW and (self.kind != "flat" or reachable * 4 < n):
+            found = self._compare(queries, width, np.flatnonzero(allowed))
+        else:
+            found = self._ask(queries, width, allowed, reachable)
+        scores[:, :width], rows[:, :width] = found
+        scores[rows < 0] = -np.inf
+        return scores, rows
+
+    def _ask(
+        self, queries: np.ndarray, width: int, allowed: np.ndarray | None, reachable: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        faiss = _faiss()
+        if allowed is None and self._gpu is not None:
+            scores, rows = self._gpu.search(queries, width)
+            return scores, rows
+        settings: dict[str, Any] = {}
+        if allowed is not None:
+            # The selector points into this array, which must outlive the search.
+            bits = np.packbits(allowed, bitorder="little")
+            settings["sel"] = faiss.IDSelectorBitmap(bits)
+        if self.kind != "ivf":
+            scores, rows = self._index.search(
+                queries, width, params=faiss.SearchParameters(**settings) if settings else None
+            )
+            return scores, rows
+        lists = self._index.nlist
+        # A filter thins every list, so proportionally more of them are read.
+        probed = min(lists, int(np.ceil(lists * PROBED_SHARE * len(self.vectors) / reachable)) or 1)
+        scores, rows = self._index.search(queries, width, params=faiss.SearchParametersIVF(nprobe=probed, **settings))
+        short = (rows < 0).any(axis=1)
+        if short.any():
+            everything = faiss.SearchParametersIVF(nprobe=lists, **settings)
+            scores[short], rows[short] = self._index.search(queries[short], width, params=everything)
+        return scores, rows
+
+    def _compare(self, queries: np.ndarray, width: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        cosines = queries @ np.asarray(self.vectors[chosen], np.float32).T
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :width]
+        return np.take_along_axis(cosines, order, axis=1), chosen[order]
+
+    def _store(self, path: Path) -> None:
+        faiss = _faiss()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        try:
+            faiss.write_index(self._index, temporary)
+            Path(temporary).replace(path)
+        except RuntimeError as error:
+            # FAISS reports a full disk as RuntimeError.
+            raise OSError(str(error).splitlines()[0]) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        for stale in path.parent.glob(f"{path.name.split('-')[0]}-*.faiss"):
+            if stale != path:
+                stale.unlink(missing_ok=True)
+
+
+def _faiss() -> Any:
+    """The module, untyped: its stubs describe the C++ constructors, not the Python ones."""
+    import faiss
+
+    return faiss
+
+
+def kind_for(n: int) -> Kind:
+    """The kind of index that is quickest for n vectors without losing neighbours that matter."""
+    if n <= EXACT_UP_TO:
+        return "flat"
+    return "sq8" if n <= SCAN_UP_TO else "ivf"
+
+
+def _on_gpu(index: Any) -> Any | None:
+    """A copy on all GPUs where faiss-gpu finds any; GPU indexes know no selectors, so the CPU's stays as well."""
+    faiss = _faiss()
+    if not getattr(faiss, "get_num_gpus", lambda: 0)():
+        return None
+    return faiss.index_cpu_to_all_gpus(index)

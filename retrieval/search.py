@@ -1,0 +1,306 @@
+"""Finds the pictures that fit a query: nearest by looks, by meaning of their words and by the words themselves.
+
+Each kind of evidence proposes its best pictures; the union is scored exactly and fused (``retrieval.fusion``).
+Knows no articles, no language model and no diversity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from image_db.records import ImageRecord
+from retrieval.background import measure
+from retrieval.candidates import Candidate, Query
+from retrieval.diversity import Sameness, same_picture
+from retrieval.errors import RetrievalError
+from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
+from retrieval.snapshot import SearchableLibrary, Snapshot, fields
+from retrieval.tokens import cjk_share, terms
+from vision.protocol import JointEncoder
+
+POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
+_CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})
+_SHOWN_CHARACTERS = 60
+_SHOWN_WORDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """A query as vectors; None where it has nothing of the kind or the encoder does not read its language."""
+
+    visual: np.ndarray | None
+    textual: np.ndarray | None
+    context_visual: np.ndarray | None
+    context_textual: np.ndarray | None
+    example: np.ndarray | None
+
+
+class Searcher:
+    """Searches one library; follows it as it changes. Threads may share one if the encoder allows it."""
+
+    def __init__(self, library: SearchableLibrary, encoder: JointEncoder, weights: FusionWeights | None = None) -> None:
+        """Raises RetrievalError where the library's vectors were made by another encoder."""
+        if library.encoder.sha256 != encoder.identity.sha256:
+            raise RetrievalError(
+                f"the library was made with encoder {library.encoder.name} but {encoder.identity.name} is to search "
+                "it; use the --profile that has the library's encoder, or index the pictures again"
+            )
+        self.library = library
+        self.encoder = encoder
+        self.weights = weights or FusionWeights()
+        self._state: tuple[Snapshot, Background] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is searched, as of the library's present revision; its ``notes`` name anything amiss."""
+        return self._current()[0]
+
+    def search(self, query: Query, k: int) -> list[Candidate]:
+        """The best k pictures, best first; fewer where the library or the filters leave fewer."""
+        return self.search_batch([query], k)[0]
+
+    def search_batch(self, queries: Sequence[Query], k: int) -> list[list[Candidate]]:
+        """``search`` for several queries; their texts are encoded as one batch.
+
+        Equal values keep the library's order. Raises ValueError for a query without caption and example.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; it must be at least 1")
+        for query in queries:
+            if not query.caption.strip() and not query.english.strip() and query.example is None:
+                raise ValueError("a query needs a caption or an example picture")
+        snapshot, background = self._current()
+        if snapshot.n == 0 or not queries:
+            return [[] for _ in queries]
+        vectors = self._encode(queries)
+        allowed = [snapshot.allowed(query.filters, query.exclude) for query in queries]
+        pools = _propose(snapshot, queries, vectors, allowed, max(POOL, 2 * k))
+        ranked = []
+        for query, vector, pool in zip(queries, vectors, pools, strict=True):
+            evidence = _gather(snapshot, query, vector, pool)
+            fused = fuse(evidence, _spoken(query, vector), background, self.weights)
+            best = np.argsort(-fused, kind="stable")[:k]
+            ranked.append((pool[best], fused[best], [_row_of(evidence, i) for i in best]))
+        ids = [snapshot.vectors.ids[row] for rows, _, _ in ranked for row in rows]
+        records = iter(self.library.get(ids))
+        return [
+            [
+                _candidate(query, vector, next(records), float(value), scores)
+                for value, scores in zip(values, found, strict=True)
+            ]
+            for query, vector, (_, values, found) in zip(queries, vectors, ranked, strict=True)
+        ]
+
+    def judge(
+        self, queries: Sequence[Query], pictures: Sequence[tuple[ImageRecord, np.ndarray, np.ndarray | None]]
+    ) -> list[list[Candidate]]:
+        """Every picture as a candidate for every query, best first, by the same measure as the library's own.
+
+        For pictures that are in no library: record, visual vector (D,), textual vector (T,) or None without text.
+        Exclusions and filters do not apply: these pictures were handed in.
+        """
+        snapshot, background = self._current()
+        if not pictures:
+            return [[] for _ in queries]
+        visual = np.stack([picture[1] for picture in pictures]).astype(np.float32)
+        blank = np.zeros(self.encoder.identity.textual_dim, np.float32)
+        textual = np.stack([blank if p[2] is None else p[2] for p in pictures]).astype(np.float32)
+        words = [fields(picture[0]) for picture in pictures]
+        told = np.array([any(w >= 1 and text.strip() for text, w in texts) for texts in words])
+        judged = []
+        for query, vectors in zip(queries, self._encode(queries), strict=True):
+
+            def lexical(text: str) -> np.ndarray:
+                return np.array([snapshot.words.score_of(text, texts) for texts in words], np.float32)
+
+            evidence = _evidence(vectors, told, visual, textual, _better(query, lexical), lexical(query.context))
+            fused = fuse(evidence, _spoken(query, vectors), background, self.weights)
+            judged.append(
+                [
+                    _candidate(query, vectors, pictures[i][0], float(fused[i]), _row_of(evidence, int(i)))
+                    for i in np.argsort(-fused, kind="stable")
+                ]
+            )
+        return judged
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether a reader would take two records for one picture. Ids outside the library equal only themselves."""
+        snapshot = self.snapshot
+        return same_picture(one, other, self.visual_vectors([one, other]), snapshot.hashes, Sameness())
+
+    def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Unit visual vectors of those pictures that are in the library, for telling them apart."""
+        snapshot = self.snapshot
+        return {snapshot.vectors.ids[row]: np.asarray(snapshot.vectors.visual[row]) for row in snapshot.rows_of(ids)}
+
+    def _current(self) -> tuple[Snapshot, Background]:
+        with self._lock:
+            if self._state is None or self._state[0].revision != self.library.revision:
+                snapshot = Snapshot(self.library)
+                self._state = (snapshot, measure(self.encoder, snapshot.vectors.visual))
+            return self._state
+
+    def _encode(self, queries: Sequence[Query]) -> list[_Vectors]:
+        """All texts once each, in one call a space."""
+        wanted = {
+            text: None
+            for query in queries
+            for text in (_vector_text(query), query.context.strip())
+            if text and self._reads(text)
+        }
+        texts = list(wanted)
+        visual = dict(zip(texts, self.encoder.encode_texts(texts), strict=True)) if texts else {}
+        textual = dict(zip(texts, self.encoder.encode_sentences(texts), strict=True)) if texts else {}
+        examples = [query.example for query in queries if query.example is not None]
+        pictures = iter(self.encoder.encode_images(examples)) if examples else iter(())
+        return [
+            _Vectors(
+                visual=visual.get(_vector_text(query)),
+                textual=textual.get(_vector_text(query)),
+                context_visual=visual.get(query.context.strip()),
+                context_textual=textual.get(query.context.strip()),
+                example=next(pictures) if query.example is not None else None,
+            )
+            for query in queries
+        ]
+
+    def _reads(self, text: str) -> bool:
+        """Whether the encoder reads a text, as far as its script tells."""
+        languages = self.encoder.languages
+        return languages is None or bool(languages & _CJK_LANGUAGES) or cjk_share(text) < 0.3
+
+
+def _vector_text(query: Query) -> str:
+    return query.english.strip() or query.caption.strip()
+
+
+def _spoken(query: Query, vectors: _Vectors) -> Spoken:
+    return Spoken(
+        words=bool(_vector_text(query)),
+        vectors=vectors.visual is not None,
+        context=bool(query.context.strip()),
+        context_vectors=vectors.context_visual is not None,
+        example=vectors.example is not None,
+    )
+
+
+def _propose(
+    snapshot: Snapshot,
+    queries: Sequence[Query],
+    vectors: Sequence[_Vectors],
+    allowed: Sequence[np.ndarray | None],
+    width: int,
+) -> list[np.ndarray]:
+    """Rows worth scoring for each query, rising. Queries with the same restriction share one pass of each index."""
+    proposals: list[list[np.ndarray]] = [[] for _ in queries]
+    groups: dict[tuple, list[int]] = {}
+    for i, query in enumerate(queries):
+        groups.setdefault((query.filters, query.exclude), []).append(i)
+    has_text = np.asarray(snapshot.vectors.has_text, bool)
+    for members in groups.values():
+        mask = allowed[members[0]]
+        with_text = None if mask is None and has_text.all() else has_text if mask is None else mask & has_text
+        for index, kinds, restriction in (
+            (snapshot.visual, ("visual", "context_visual", "example"), mask),
+            (snapshot.textual, ("textual", "context_textual"), with_text),
+        ):
+            asked = [(i, v) for i in members for kind in kinds if (v := getattr(vectors[i], kind)) is not None]
+            if asked:
+                _, rows = index.search(np.stack([vector for _, vector in asked]), width, restriction)
+                for (i, _), found in zip(asked, rows, strict=True):
+                    proposals[i].append(found[found >= 0])
+        for i in members:
+            for scores in (_better(queries[i], snapshot.words.scores), snapshot.words.scores(queries[i].context)):
+                if mask is not None:
+                    scores = np.where(mask, scores, 0)
+                rows = np.argpartition(-scores, width)[:width] if len(scores) > width else np.arange(len(scores))
+                proposals[i].append(rows[scores[rows] > 0])
+    return [np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in proposals]
+
+
+def _better(query: Query, scores: Callable[[str], np.ndarray]) -> np.ndarray:
+    """The better of the caption's and its English twin's word scores: they are two ways of saying one thing."""
+    found = scores(query.caption)
+    return np.maximum(found, scores(query.english)) if query.english.strip() else found
+
+
+def _gather(snapshot: Snapshot, query: Query, vectors: _Vectors, pool: np.ndarray) -> Evidence:
+    """Exact scores of the pool, whatever the indexes approximated."""
+    has_vector = np.asarray(snapshot.vectors.has_text[pool], bool)
+    return _evidence(
+        vectors,
+        snapshot.told[pool],
+        np.asarray(snapshot.vectors.visual[pool], np.float32),
+        np.where(has_vector[:, None], np.asarray(snapshot.vectors.textual[pool], np.float32), 0),
+        _better(query, snapshot.words.scores)[pool],
+        snapshot.words.scores(query.context)[pool],
+    )
+
+
+def _evidence(
+    vectors: _Vectors,
+    told: np.ndarray,
+    visual: np.ndarray,
+    textual: np.ndarray,
+    lexical: np.ndarray,
+    context_lexical: np.ndarray,
+) -> Evidence:
+    return Evidence(
+        has_text=told,
+        visual=_cosines(visual, vectors.visual),
+        textual=_cosines(textual, vectors.textual),
+        lexical=lexical,
+        context_visual=_cosines(visual, vectors.context_visual),
+        context_textual=_cosines(textual, vectors.context_textual),
+        context_lexical=context_lexical,
+        example=_cosines(visual, vectors.example),
+    )
+
+
+def _cosines(rows: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
+    if vector is None:
+        return np.zeros(len(rows), np.float32)
+    return np.clip(rows @ vector, -1, 1)
+
+
+def _row_of(evidence: Evidence, i: int) -> tuple[float, float, float]:
+    """Visual (the example's where there are no words), textual, example."""
+    return float(evidence.visual[i]), float(evidence.textual[i]), float(evidence.example[i])
+
+
+def _candidate(
+    query: Query, vectors: _Vectors, record: ImageRecord, fused: float, scores: tuple[float, float, float]
+) -> Candidate:
+    visual, textual, example = scores
+    why = _why(query, vectors, record, scores)
+    looks = visual if vectors.visual is not None else example
+    return Candidate(record=record, visual=looks, textual=textual, fused=fused, why=why)
+
+
+def _why(query: Query, vectors: _Vectors, record: ImageRecord, scores: tuple[float, float, float]) -> str:
+    visual, textual, example = scores
+    wanted = _shown(_vector_text(query))
+    parts = []
+    if vectors.textual is not None and textual:
+        told = record.caption or record.alt or record.tags or record.captions
+        parts.append(f"its {'caption' if told else 'guessed tags'} matches “{wanted}” ({textual:.2f})")
+    held = set(terms(record.text))
+    shared = [term for term in dict.fromkeys(terms(f"{query.caption}\n{query.english}")) if term in held]
+    shared = sorted(shared, key=len, reverse=True)[:_SHOWN_WORDS]
+    if shared:
+        parts.append(f"shared words: {', '.join(shared)}")
+    if vectors.visual is not None:
+        parts.append(f"the picture itself {visual:.2f}" if parts else f"its looks match “{wanted}” ({visual:.2f})")
+    if vectors.example is not None:
+        parts.append(f"looks like the example ({example:.2f})")
+    return "; ".join(parts) or "it fits the text around, not the words asked for"
+
+
+def _shown(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN_CHARACTERS else flat[: _SHOWN_CHARACTERS - 1].rstrip() + "…"

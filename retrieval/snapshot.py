@@ -1,0 +1,179 @@
+"""A library as of one revision, made ready for searching: vector indexes, word index and masks.
+
+Everything here is derived and can be thrown away; what takes long to make is kept in the library's ``index`` folder.
+Knows no queries, no fusion and no encoder beyond its identity.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from image_db.records import ImageRecord
+from retrieval.candidates import Filters
+from retrieval.errors import IndexUnusable
+from retrieval.index import VectorIndex
+from retrieval.lexical import LexicalIndex
+from vision.protocol import EncoderIdentity
+
+INDEX_FOLDER = "index"
+KEEP_WORDS_FROM = 20_000  # records; below, indexing the words anew takes about a second
+LEXICAL_VERSION = 1  # of tokens and weighting; a new one makes stored word indexes stale
+GUESSED_WEIGHT = 0.4  # of a classifier's tag beside a person's word
+_MASKS_KEPT = 16
+
+
+class Vectors(Protocol):
+    """Rows of a library; see ``image_db.library.VectorView``."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def visual(self) -> np.ndarray: ...
+    @property
+    def textual(self) -> np.ndarray: ...
+    @property
+    def has_text(self) -> np.ndarray: ...
+    @property
+    def revision(self) -> int: ...
+
+
+class SearchableLibrary(Protocol):
+    """What searching needs of a library; ``image_db.library.Library`` is one."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def encoder(self) -> EncoderIdentity: ...
+    @property
+    def revision(self) -> int: ...
+    def matrix(self) -> Vectors:
+        """Vectors of all pictures that can be shown."""
+        ...
+
+    def records(self) -> Iterator[ImageRecord]:
+        """The same pictures in the same order."""
+        ...
+
+    def get(self, image_ids: Sequence[str]) -> list[ImageRecord]: ...
+    def phashes(self) -> Mapping[str, int]: ...
+
+
+class Snapshot:
+    """What a search reads. ``told`` (n,) bool marks pictures that a person gave words to.
+
+    ``notes`` say why something kept on disk was not used. Raises LibraryError as the library does, IndexUnusable
+    where vectors do not fit the encoder.
+    """
+
+    def __init__(self, library: SearchableLibrary) -> None:
+        self.library = library
+        self.vectors = library.matrix()
+        self.revision = self.vectors.revision
+        self.n = len(self.vectors.ids)
+        self._rows = {id_: row for row, id_ in enumerate(self.vectors.ids)}
+        self._masks: dict[Filters, np.ndarray] = {}
+        self.hashes = library.phashes()
+        folder = library.folder / INDEX_FOLDER
+        name = str(self.revision)
+        self.visual = VectorIndex.open(self.vectors.visual, "visual", name, library.encoder, folder)
+        self.textual = VectorIndex.open(self.vectors.textual, "textual", name, library.encoder, folder)
+        self.words, words_note = self._open_words(folder)
+        self.told = np.asarray(self.vectors.has_text, bool) & (self.words.surest >= 1)
+        self.notes = [note for note in (self.visual.note, self.textual.note, words_note) if note]
+
+    def rows_of(self, ids: Sequence[str] | frozenset[str]) -> list[int]:
+        """Row numbers of those ids that are in the library."""
+        return [self._rows[id_] for id_ in ids if id_ in self._rows]
+
+    def allowed(self, filters: Filters, exclude: frozenset[str]) -> np.ndarray | None:
+        """Which rows may be found, (n,) bool; None means all."""
+        mask = None if filters == Filters() else self._mask(filters)
+        gone = self.rows_of(exclude) if exclude else []
+        if gone:
+            mask = np.ones(self.n, bool) if mask is None else mask.copy()
+            mask[gone] = False
+        return mask
+
+    def _mask(self, filters: Filters) -> np.ndarray:
+        found = self._masks.get(filters)
+        if found is None:
+            found = np.fromiter((r is not None and passes(r, filters) for r in self._aligned()), bool, self.n)
+            while len(self._masks) >= _MASKS_KEPT:
+                del self._masks[next(iter(self._masks))]
+            self._masks[filters] = found
+        return found
+
+    def _open_words(self, folder: Path) -> tuple[LexicalIndex, str]:
+        if self.n < KEEP_WORDS_FROM:
+            return self._build_words(), ""
+        path = folder / f"words-{LEXICAL_VERSION}-{self.revision}.npz"
+        note = ""
+        if path.exists():
+            try:
+                stored = LexicalIndex.load(path)
+                if stored.n == self.n:
+                    return stored, ""
+                note = f"{path} held {stored.n} texts instead of {self.n}; rebuilt"
+            except IndexUnusable as error:
+                note = f"{error}; rebuilt"
+        built = self._build_words()
+        if self.library.revision != self.revision:
+            return built, note
+        try:
+            _store(built, path)
+        except OSError as error:
+            note = f"the word index could not be kept in {folder} ({error}); the next start builds it again"
+        return built, note
+
+    def _build_words(self) -> LexicalIndex:
+        return LexicalIndex.build(fields(record) if record else [] for record in self._aligned())
+
+    def _aligned(self) -> Iterator[ImageRecord | None]:
+        """One record a row. The library may have changed since: None for what left it, nothing for what is new."""
+        row = 0
+        for record in self.library.records():
+            target = self._rows.get(record.id, -1)
+            if target >= row:
+                yield from (None for _ in range(target - row))
+                yield record
+                row = target + 1
+        yield from (None for _ in range(self.n - row))
+
+
+def fields(record: ImageRecord) -> list[tuple[str, float]]:
+    """A record's texts with what a word in each is worth; a text given twice counts once."""
+    given = [record.caption, record.alt, *record.tags, *(caption for _, caption in record.captions)]
+    weighted = [(text, 1.0) for text in dict.fromkeys(given)]
+    return weighted + [(tag, GUESSED_WEIGHT) for tag in record.guessed_tags]
+
+
+def passes(record: ImageRecord, filters: Filters) -> bool:
+    """Whether a picture satisfies the filters. Guessed tags do not count: a filter must be able to rely on a tag."""
+    if min(record.width_px, record.height_px) < filters.min_side_px:
+        return False
+    license_ = record.license.casefold()
+    if filters.licenses and not any(license_.startswith(prefix.casefold()) for prefix in filters.licenses):
+        return False
+    held = {tag.casefold() for tag in record.tags}
+    return all(tag.casefold() in held for tag in filters.tags)
+
+
+def _store(words: LexicalIndex, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        words.save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for stale in path.parent.glob("words-*.npz"):
+        if stale != path:
+            stale.unlink(missing_ok=True)
