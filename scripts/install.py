@@ -1,0 +1,128 @@
+"""Makes ``.venv`` with Vignette in it, or says in one line what this machine lacks.
+
+Runs under whatever Python make was given, so it uses nothing newer than Python 3.7 before it has checked. Downloads no
+models and starts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST, TOO_NEW = (3, 11), (3, 14)  # as requires-python in pyproject.toml; a test compares them
+INSTALLED_GB = 6.6  # PyTorch's build for Linux brings its CUDA libraries along
+WHEELS_GB = 3.6
+SHOWN_MB = 20.0
+
+
+class Missing(Exception):
+    """What this machine lacks, and what to do about it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment")
+    parser.add_argument("--extras", default="", help="extras of pyproject.toml, comma-separated, such as dev,browser")
+    args = parser.parse_args()
+    args.venv = args.venv.absolute()
+    started = time.monotonic()
+    try:
+        check_python()
+        python = make_venv(args.venv)
+        check_disk(args.venv)
+        install(python, args.venv, args.extras)
+    except Missing as missing:
+        print(f"make: {missing}", file=sys.stderr)
+        return 1
+    print(f"Vignette is installed in {args.venv} ({time.monotonic() - started:.0f} s).", file=sys.stderr)
+    return 0
+
+
+def check_python() -> None:
+    if not OLDEST <= sys.version_info[:2] < TOO_NEW:
+        raise Missing(
+            f"Vignette needs Python {OLDEST[0]}.{OLDEST[1]} to {TOO_NEW[0]}.{TOO_NEW[1] - 1}, and {sys.executable} is "
+            f"{sys.version.split()[0]}; install one of them, or name it: make demo PYTHON=/path/to/python3.11"
+        )
+
+
+def make_venv(venv: Path) -> Path:
+    """The Python of the environment, which is made where it is not there or not whole."""
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if python.exists() and subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0:
+        return python
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+            raise Missing(
+                f"{sys.executable} has no module {module}, which makes environments with pip; on Debian and Ubuntu: "
+                f"apt-get install python{version}-venv"
+            )
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], capture_output=True, text=True)
+    if made.returncode != 0:
+        last = (made.stderr.strip() or made.stdout.strip() or "no message").splitlines()[-1]
+        raise Missing(f"the environment {venv} cannot be made: {last}")
+    return python
+
+
+def check_disk(venv: Path) -> None:
+    """Room for the packages, and for the wheels that pip holds meanwhile. Raises Missing."""
+    if any(venv.glob("lib/python3*/site-packages/torch/__init__.py")):
+        return
+    scratch = Path(tempfile.gettempdir())
+    needs = [(venv, INSTALLED_GB), (scratch, WHEELS_GB)]
+    if venv.stat().st_dev == scratch.stat().st_dev:
+        needs = [(venv, INSTALLED_GB + WHEELS_GB)]
+    for place, need_gb in needs:
+        free_gb = shutil.disk_usage(place).free / 1e9
+        if free_gb < need_gb:
+            raise Missing(
+                f"installing takes {need_gb:.1f} GB in {place}, which has {free_gb:.1f} GB free; PyTorch with its CUDA "
+                "libraries is most of it. Free some space (TMPDIR moves what is needed only while installing)"
+            )
+
+
+def install(python: Path, venv: Path, extras: str) -> None:
+    """pip install the project, editable. Of pip's talk only the large downloads are passed on; the rest is logged."""
+    project = f"{ROOT}[{extras}]" if extras else str(ROOT)
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    command += ["--editable", project]
+    log = venv / "install.log"
+    print("Installing Vignette and what it needs; the first time this takes minutes.", file=sys.stderr)
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            command, cwd=venv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            out.write(line)
+            download = re.match(r"\s*Downloading \S*?([^/\s]+\.whl)\S* \(([\d.]+) MB\)", line)
+            if download is not None and float(download.group(2)) >= SHOWN_MB:
+                print(f"  {download.group(1).split('-')[0]}: {download.group(2)} MB", file=sys.stderr)
+            elif line.startswith("Installing collected packages"):
+                print("  unpacking", file=sys.stderr)
+    if process.wait() != 0:
+        raise Missing(f"{explain(log.read_text(encoding='utf-8'))} (pip's words are in {log})")
+
+
+def explain(log: str) -> str:
+    """What stopped pip, from its log."""
+    if "No space left on device" in log or "Disk quota exceeded" in log:
+        return f"the disk is full; installing takes {INSTALLED_GB + WHEELS_GB:.0f} GB for a while. Free some space"
+    errors = re.findall(r"^ERROR: (.+)$", log, flags=re.MULTILINE)
+    if "Retrying (" in log and (not errors or "No matching distribution" in errors[-1] or "HTTPS" in errors[-1]):
+        return "the package index cannot be reached; check the network connection and pip's settings (pip config list)"
+    return f"pip could not install Vignette: {errors[-1] if errors else (log.strip() or 'no message').splitlines()[-1]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
