@@ -1,0 +1,260 @@
+"""Loads any vision-language or causal language checkpoint of transformers, by hub name or folder.
+
+Files come from the hub's cache or are fetched into it (``HF_HOME``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` mean what they
+mean everywhere); only safetensors are read, never pickles, and code that a checkpoint brings along is never run.
+Deliberately knows nothing of prompts and sampling: that is ``vision.hub_model``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vision.errors import ModelError
+from vision.hub_chat import ChatTemplate
+from vision.hub_model import HubModel
+from vision.hub_prompts import PromptEncoder
+from vision.protocol import ModelIdentity, VisionLanguageModel
+
+Quantization = Literal["none", "4bit", "8bit"]
+
+_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_OTHER_COPIES = ["*/*", "consolidated*"]  # the same weights for other programs
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NO_LIMIT = 10**9  # tokenizers without a limit give a number of this size
+
+
+def load_hub_model(
+    name_or_path: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantization: Quantization = "none",
+    context_tokens: int | None = None,
+) -> VisionLanguageModel:
+    """Load ``name_or_path``: ``owner/name`` on the hub (at ``revision``) or a folder.
+
+    ``device`` auto is CUDA, else Apple's MPS, else the CPU. ``dtype`` auto is the checkpoint's own on a GPU and
+    float32 on the CPU. ``quantization`` needs CUDA and bitsandbytes. ``context_tokens`` defaults to what the
+    checkpoint was made for; a smaller number bounds the memory of its cache. A checkpoint without eyes loads
+    as well, with ``sees_images`` false.
+
+    Raises ModelError with what to do where the checkpoint cannot be had, is of another kind, or an option
+    does not fit this machine.
+    """
+    place = _device(device)
+    load_options = _load_options(dtype, quantization, place)
+    folder = _folder(name_or_path, revision)
+    config = _config(folder, name_or_path)
+    sees_images = _sees_images(config, name_or_path)
+    model, tokenizer, processor = _parts(folder, name_or_path, sees_images, load_options)
+    if quantization == "none":
+        model.to(place)
+    model.eval()
+    chat = ChatTemplate(processor or tokenizer, tokenizer, pictures=sees_images, name=name_or_path)
+    shown_name = name_or_path if quantization == "none" else f"{name_or_path} ({quantization})"
+    return HubModel(
+        identity=ModelIdentity(shown_name, weights_sha256(folder)),
+        model=model,
+        tokenizer=tokenizer,
+        encoder=PromptEncoder(processor, tokenizer, model, chat, name_or_path),
+        sees_images=sees_images,
+        context_tokens=_context_tokens(config, tokenizer, context_tokens, name_or_path),
+        ends=_end_ids(model, tokenizer, chat),
+        never=_placeholder_ids(config, processor),
+    )
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over ``config.json`` and the sorted names and hashes of the weight files.
+
+    In the hub's cache a large file is a link to a blob named by its SHA-256, which is taken as it is; other files are
+    read, about a second a gigabyte.
+    """
+    seal = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        blob = path.resolve().name
+        if not re.fullmatch(r"[0-9a-f]{64}", blob):
+            with path.open("rb") as file:
+                blob = hashlib.file_digest(file, "sha256").hexdigest()
+        seal.update(f"\n{path.name} {blob}".encode())
+    return seal.hexdigest()
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"{device!r} is not a device; use auto, cpu, cuda, cuda:1 or mps") from error
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {device!r} was asked for, but PyTorch finds no CUDA GPU here; use auto or cpu")
+    return place
+
+
+def _load_options(dtype: str, quantization: Quantization, place: torch.device) -> dict[str, Any]:
+    if dtype == "auto":
+        chosen: Any = torch.float32 if place.type == "cpu" else "auto"
+    elif dtype in _DTYPES:
+        chosen = _DTYPES[dtype]
+    else:
+        raise ModelError(f"{dtype!r} is not a dtype; use auto, {', '.join(_DTYPES)}")
+    if quantization == "none":
+        return {"dtype": chosen}
+    if quantization not in ("4bit", "8bit"):
+        raise ModelError(f"{quantization!r} is not a quantization; use none, 4bit or 8bit")
+    if place.type != "cuda":
+        raise ModelError(f"quantization {quantization} needs a CUDA GPU, and the device is {place}; use none")
+    from importlib.util import find_spec
+
+    for package in ("bitsandbytes", "accelerate"):
+        if find_spec(package) is None:
+            raise ModelError(
+                f"quantization {quantization} needs the package {package}: pip install 'vignette[gpu]', or use none"
+            )
+    from transformers import BitsAndBytesConfig
+
+    four = quantization == "4bit"
+    bits = BitsAndBytesConfig(
+        load_in_4bit=four,
+        load_in_8bit=not four,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16 if chosen == "auto" else chosen,
+    )
+    return {"dtype": chosen, "quantization_config": bits, "device_map": {"": str(place)}}
+
+
+def _folder(name: str, revision: str | None) -> Path:
+    """A local folder with the checkpoint's files; fetched where ``name`` is not a folder."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"{path} holds no config.json, so it is no transformers checkpoint; name its folder or a hub name"
+            )
+        return path
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1:
+        raise ModelError(f"there is no folder {name}; give the folder of a checkpoint or a hub name like owner/name")
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    at = f" at revision {revision}" if revision else ""
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_COPIES))
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{name} asks for its licence to be accepted: open https://huggingface.co/{name}, accept it, "
+            "and set HF_TOKEN"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(
+            f"{name} has no revision {revision}; leave the revision out or take one from its page"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(f"the hub has no model {name} that you may read; check the name, or set HF_TOKEN") from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{name!r} is neither a folder nor a hub name like owner/name") from error
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.HfHubHTTPError,
+        errors.OfflineModeIsEnabled,
+        httpx.HTTPError,
+    ) as error:
+        raise ModelError(
+            f"{name}{at} is not in the hub's cache and the hub cannot be reached; connect once, or copy the checkpoint "
+            "here and give its folder, or use the embedded profile"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{name}{at} could not be fetched: {error}; check the disk and the connection") from error
+
+
+def _config(folder: Path, name: str) -> Any:
+    from transformers import AutoConfig
+
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except (ValueError, KeyError, OSError) as error:
+        kind = settings.get("model_type", "unnamed")
+        own_code = " and brings its own code, which is never run" if "auto_map" in settings else ""
+        raise ModelError(
+            f"{name} is of kind {kind!r}, which this version of transformers does not know{own_code}; "
+            "update transformers or name another checkpoint"
+        ) from error
+
+
+def _sees_images(config: Any, name: str) -> bool:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    kind = type(config)
+    if not getattr(config, "is_encoder_decoder", False):
+        if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            return True
+        if kind in MODEL_FOR_CAUSAL_LM_MAPPING:
+            return False
+    raise ModelError(
+        f"{name} is a {config.model_type} model, which neither sees and writes nor writes; "
+        "name an image-text-to-text or a causal language checkpoint"
+    )
+
+
+def _parts(folder: Path, name: str, sees_images: bool, load_options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Model, tokenizer, and processor (None without eyes)."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{name} has no safetensors; pickled weights are not read: convert it or name another checkpoint"
+        )
+    kind = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
+    try:
+        processor = AutoProcessor.from_pretrained(folder) if sees_images else None
+        tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(folder)
+        model = kind.from_pretrained(folder, use_safetensors=True, **load_options)
+    except ImportError as error:
+        missing = " ".join(str(error).split())
+        raise ModelError(f"{name} needs a package that is not installed: {missing}") from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(f"{name} does not fit the GPU's memory; use quantization 4bit or a smaller model") from error
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise ModelError(f"{name} could not be loaded: {' '.join(str(error).split())}") from error
+    return model, tokenizer, processor
+
+
+def _context_tokens(config: Any, tokenizer: Any, asked: int | None, name: str) -> int:
+    text = config.get_text_config()
+    made_for = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
+    known = made_for < _NO_LIMIT
+    if asked is None and not known:
+        raise ModelError(f"{name} does not say how long a prompt it reads; set context_tokens, for example 8192")
+    if asked is not None and (asked < 1 or (known and asked > made_for)):
+        raise ModelError(f"context_tokens is {asked}; {name} reads 1 to {made_for}")
+    return int(asked or made_for)
+
+
+def _end_ids(model: Any, tokenizer: Any, chat: ChatTemplate) -> frozenset[int]:
+    """Tokens that end a turn: what the checkpoint names, and what its template writes after a turn."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    ids = set(named) if isinstance(named, list) else {named}
+    ids.add(tokenizer.eos_token_id)
+    closing = tokenizer(chat.end_of_turn(), add_special_tokens=False)["input_ids"]
+    if closing and closing[0] in tokenizer.all_special_ids:
+        ids.add(closing[0])
+    return frozenset(token for token in ids if token is not None)
+
+
+def _placeholder_ids(config: Any, processor: Any) -> list[int]:
+    """Tokens that stand for pictures and films; written as text they would be taken for some."""
+    holders = [config, processor] if processor is not None else []
+    names = ("image_token_id", "video_token_id", "image_token_index")
+    ids = {getattr(holder, name, None) for holder in holders for name in names}
+    return sorted(token for token in ids if isinstance(token, int))
