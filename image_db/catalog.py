@@ -184,6 +184,11 @@ class Catalog:
             finally:
                 self._depth -= 1
 
+    @property
+    def is_outermost(self) -> bool:
+        """Inside a transaction: whether it is not nested in another one."""
+        return self._depth == 1
+
     @contextmanager
     def _explaining(self) -> Iterator[None]:
         folder = self.path.parent

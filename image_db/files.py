@@ -47,7 +47,7 @@ class Failure(NamedTuple):
 
 
 class FileBook:
-    """The tables ``files`` and ``failures``. Every write belongs into a transaction of the catalogue."""
+    """The tables ``files`` and ``failures``. Every write belongs into ``Library.transaction``."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -103,6 +103,13 @@ class FileBook:
                 "WHERE id = ?",
                 (image_id,),
             )
+
+    def count_gone(self, image_ids: Iterable[str]) -> int:
+        """How many of these pictures are gone."""
+        return sum(
+            bool(self._catalog.query("SELECT 1 FROM images WHERE id = ? AND gone = 1", (image_id,)))
+            for image_id in image_ids
+        )
 
     def note_failure(self, path: str, kind: FailureKind, reason: str) -> None:
         self._catalog.execute(

@@ -8,7 +8,8 @@ search.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -249,19 +250,30 @@ class Library:
         """Files that the last runs could not use, by path."""
         return self.files.failures()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make several changes as one: all are on disk when it ends, or none is. May be nested."""
+        with self._catalog.transaction():
+            outermost = self._catalog.is_outermost
+            yield
+            if outermost:
+                self._touch()
+        if outermost:
+            self._apply_pending()
+
     def add(self, images: Sequence[NewImage | tuple]) -> int:
         """Add pictures, as NewImage or tuples of its fields in order; returns how many were new.
 
         All are on disk when it returns, or none is. One whose id the library holds only gains a path.
         """
         batch = [NewImage(*image) for image in images]
-        with self._catalog.transaction():
+        with self.transaction():
             fresh = {image.record.id: image for image in batch if image.record.id not in self}
             row = self._vector_rows()
             self._append(row, list(fresh.values()))
             for image in batch:
                 self.files.link(image.stamp or FileStamp(str(image.record.path)), image.record.id)
-            self._catalog.execute("UPDATE library SET vector_rows = ?, revision = revision + 1", (row + len(fresh),))
+            self._catalog.execute("UPDATE library SET vector_rows = ?", (row + len(fresh),))
         return len(fresh)
 
     def _append(self, row: int, images: list[NewImage]) -> None:
@@ -296,7 +308,7 @@ class Library:
 
     def update_texts(self, items: Iterable[tuple[ImageRecord, np.ndarray | None]]) -> None:
         """``update_text`` for several pictures at once: all or none. Raises LibraryError for an unknown id."""
-        with self._catalog.transaction():
+        with self.transaction():
             for record, textual in items:
                 columns = {**text_columns(record), "has_text": int(textual is not None)}
                 settings = ", ".join(f"{name} = ?" for name in columns)
@@ -313,8 +325,6 @@ class Library:
                         "SELECT vector_row, ? FROM images WHERE id = ?",
                         (np.ascontiguousarray(textual, "<f4").tobytes(), record.id),
                     )
-            self._touch()
-        self._apply_pending()
 
     def _apply_pending(self) -> None:
         """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""
@@ -328,18 +338,8 @@ class Library:
 
     def remove(self, image_ids: Iterable[str]) -> int:
         """Forget pictures, not their files; returns how many there were. Their vectors stay behind, unused."""
-        with self._catalog.transaction():
-            removed = sum(
-                self._catalog.execute("DELETE FROM images WHERE id = ?", (image_id,)) for image_id in image_ids
-            )
-            self._touch()
-        return removed
-
-    def change_files(self, change: Callable[[FileBook], None]) -> None:
-        """Run ``change`` on ``files`` as one transaction."""
-        with self._catalog.transaction():
-            change(self.files)
-            self._touch()
+        with self.transaction():
+            return sum(self._catalog.execute("DELETE FROM images WHERE id = ?", (image_id,)) for image_id in image_ids)
 
     def damage(self) -> list[str]:
         """What is wrong with the catalogue or disagrees with the vectors; empty for a sound library."""

@@ -9,8 +9,8 @@ import re
 
 # What devices and programs put around a number: it says nothing of the picture.
 _DEVICE_WORDS = """
-    img image images imgp dsc dscn dscf dsci dcim pxl mvimg vid mov gopr gopro dji pic pict picture pictures photo photos
-    photograph foto bild scan scanned scanner screenshot screen shot screencast whatsapp signal telegram facebook
+    img image images imgp dsc dscn dscf dsci dcim pxl mvimg vid mov gopr gopro dji pic pict picture pictures photo
+    photos photograph foto bild scan scanned scanner screenshot screen shot screencast whatsapp signal telegram facebook
     instagram unsplash pexels pixabay flickr shutterstock istock getty untitled unnamed unknown download downloaded file
     document copy kopie final edited edit tmp temp test thumb thumbnail preview original orig resized cropped crop
     scaled sample fig burst pano hdr snap capture export exported version jpg jpeg png

@@ -25,6 +25,7 @@ _SKIPPED_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "$recycle.bin"})
 
 _by_name = attrgetter("name")
 _Names: TypeAlias = "dict[str, os.DirEntry[str]]"
+Listings: TypeAlias = dict[Path, tuple[_Names, _Names]]  # of a folder: its files, and those that may describe others
 
 
 class FoundFile(NamedTuple):
@@ -63,7 +64,7 @@ def walk(paths: Iterable[Path | str], walked: Walked) -> Iterator[FoundFile | Pr
     """
     visited: set[tuple[int, int]] = set()
     listed: set[str] = set()
-    listings: dict[Path, tuple[_Names, _Names]] = {}
+    listings: Listings = {}
     for given in paths:
         path = Path(given).expanduser()
         try:
@@ -79,7 +80,7 @@ def walk(paths: Iterable[Path | str], walked: Walked) -> Iterator[FoundFile | Pr
             walked.roots.append(str(path))
             found = _folder(str(path), (info.st_dev, info.st_ino), visited, walked)
         else:
-            found = [_single(path, listings)]
+            found = [find(path, listings)]
         for item in found:
             if isinstance(item, FoundFile):
                 path_found = item.stamp.path
@@ -147,8 +148,11 @@ def _stamp_of(sidecar: os.DirEntry[str]) -> str:
     return f"{_split(sidecar.name)[1]}:{info.st_size}:{info.st_mtime_ns}"
 
 
-def _single(path: Path, listings: dict[Path, tuple[_Names, _Names]]) -> FoundFile | Problem:
-    """The file as its folder's listing shows it, so that both ways of naming it agree."""
+def find(path: Path, listings: Listings) -> FoundFile | Problem:
+    """One file as its folder's listing shows it, so that both ways of naming it agree.
+
+    ``listings`` keeps the listings for further files of the same folders.
+    """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         known = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
         return Problem(str(path), f"is not a picture by its name; known are {known}")

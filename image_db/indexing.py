@@ -1,0 +1,333 @@
+"""Brings a library up to date with folders of pictures: reader threads → encoder → library, committing as it goes.
+
+A second run looks at directory listings only. A kill loses at most the last few seconds; the next run goes on from
+there. Rows are written in the order of the walk, whatever the threads' timing. Knows no command line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from image_db.description import sentence
+from image_db.errors import EncoderMismatch, LibraryError
+from image_db.files import KnownFile
+from image_db.library import Library, NewImage
+from image_db.reading import Picture, Unusable, describe, read_picture
+from image_db.records import ImageRecord
+from image_db.scan import FoundFile, Listings, Problem, Walked, find, walk
+from image_db.sidecars import SidecarReader
+from vision.protocol import JointEncoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Progress: TypeAlias = Callable[[int, int], None]  # pictures done, pictures to do
+Labeller: TypeAlias = "Callable[[Sequence[Image]], Sequence[Sequence[str]]]"
+
+COMMIT_PICTURES = 256
+COMMIT_AFTER_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What a run did, in pictures.
+
+    ``added`` were encoded, ``linked`` are files whose picture the library held already (moved, copied or back again),
+    ``updated_text`` got other words, ``removed`` are gone from the folders. ``failed`` names the files that could
+    not be used, ``warnings`` descriptions that could not be read in full, each with its reason.
+    """
+
+    added: int
+    unchanged: int
+    updated_text: int
+    linked: int
+    removed: int
+    failed: tuple[tuple[Path, str], ...]
+    warnings: tuple[tuple[Path, str], ...]
+    seconds: float
+
+    @property
+    def usable(self) -> int:
+        """Files whose pictures the library can show after the run."""
+        return self.added + self.unchanged + self.linked
+
+
+def index_paths(
+    library: Library,
+    encoder: JointEncoder,
+    paths: Iterable[Path | str],
+    *,
+    progress: Progress | None = None,
+    batch_size: int = 32,
+    labeller: Labeller | None = None,
+) -> IndexReport:
+    """Index folders and single files; see IndexReport for what becomes of each.
+
+    ``labeller`` guesses tags of pictures that have no words at all. An interruption (Ctrl-C) commits what is encoded
+    and goes on upwards. Raises EncoderMismatch where the encoder is not the library's, LibraryError where the library
+    cannot be written.
+    """
+    if encoder.identity.sha256 != library.encoder.sha256:
+        raise EncoderMismatch(
+            f"library {library.folder} was made with encoder {library.encoder.name}, not {encoder.identity.name}: "
+            "index into another --library, or use the --profile that has the library's encoder"
+        )
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata; the decoder has its own limits, and threads cannot silence it one by one.
+        warnings.filterwarnings("ignore", module="PIL")
+        plan = _plan(library, paths)
+        run = _Run(library, encoder, batch_size, labeller)
+        run.begin(plan)
+        try:
+            run.work(plan, progress)
+        except LibraryError:
+            raise
+        except BaseException:
+            run.commit()
+            raise
+        run.end(plan)
+    return IndexReport(
+        added=run.added,
+        unchanged=plan.unchanged,
+        updated_text=run.updated_text,
+        linked=run.linked + len(plan.returned),
+        removed=library.files.count_gone({known.image_id for known in plan.vanished.values()}),
+        failed=tuple((Path(path), reason) for path, reason in run.failed.items()),
+        warnings=tuple((Path(path), reason) for path, reason in sorted(run.sidecars.problems.items())),
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the listings say is to be done."""
+
+    to_read: list[FoundFile] = field(default_factory=list)
+    to_describe: list[tuple[FoundFile, str]] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    vanished: dict[str, KnownFile] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    unchanged: int = 0
+    walked: Walked = field(default_factory=lambda: Walked([], []))
+
+
+def _plan(library: Library, paths: Iterable[Path | str]) -> _Plan:
+    plan = _Plan()
+    known: dict[str, KnownFile] = {}
+    seen_alone: set[str] = set()
+    roots_loaded = 0
+    for item in walk(paths, plan.walked):
+        if roots_loaded < len(plan.walked.roots):
+            for root in plan.walked.roots[roots_loaded:]:
+                known.update(library.files.under(root))
+            roots_loaded = len(plan.walked.roots)
+        if isinstance(item, Problem):
+            plan.problems.append(item)
+            continue
+        path, size_bytes, mtime_ns, sidecar_stamp = item.stamp
+        before = known.pop(path, None)
+        if before is None and not plan.walked.covers(path):
+            before = library.files.known(path)
+            seen_alone.add(path)
+        if before is None or before.size_bytes != size_bytes or before.mtime_ns != mtime_ns:
+            plan.to_read.append(item)
+            continue
+        if before.missing:
+            plan.returned.append(path)
+        else:
+            plan.unchanged += 1
+        if before.sidecar_stamp != sidecar_stamp:
+            plan.to_describe.append((item, before.image_id))
+    for root in plan.walked.roots[roots_loaded:]:  # those in which nothing was found
+        known.update(library.files.under(root))
+    plan.vanished = {
+        path: file
+        for path, file in known.items()
+        if not file.missing and path not in seen_alone and plan.walked.covers(path)
+    }
+    return plan
+
+
+class _Run:
+    """The state of one run: what is encoded but not committed, and what was counted."""
+
+    def __init__(self, library: Library, encoder: JointEncoder, batch_size: int, labeller: Labeller | None) -> None:
+        self.library = library
+        self.encoder = encoder
+        self.batch_size = batch_size
+        self.labeller = labeller
+        self.sidecars = SidecarReader()
+        self.failed: dict[str, str] = {}
+        self.added = self.linked = self.updated_text = 0
+        self._batch: dict[str, Picture] = {}
+        self._encoded: dict[str, NewImage] = {}
+        self._links: dict[str, tuple[FoundFile, str]] = {}
+        self._read: set[str] = set()
+        self._listings: Listings = {}
+        self._old_failures = library.failures()
+        self._committed_at = time.monotonic()
+
+    def begin(self, plan: _Plan) -> None:
+        self.failed.update((problem.path, problem.reason) for problem in plan.problems)
+        if plan.vanished or plan.returned:
+            with self.library.transaction():
+                self.library.files.mark_missing(plan.vanished)
+                self.library.files.mark_missing(plan.returned, missing=False)
+
+    def work(self, plan: _Plan, progress: Progress | None) -> None:
+        total = len(plan.to_read) + len(plan.to_describe)
+        done = 0
+        for result in self._results(plan.to_read):
+            self._take(result)
+            if len(self._batch) >= self.batch_size:
+                self._encode()
+            if self._due():
+                self.commit()
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        self._encode()
+        for found, image_id in plan.to_describe:
+            self._links[found.stamp.path] = (found, image_id)
+            if self._due():
+                self.commit()
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        self.commit()
+
+    def _results(self, files: Sequence[FoundFile]) -> Iterator[Picture | Unusable]:
+        """Read in threads, a bounded number of pictures ahead, given out in order."""
+        waiting: deque[Future[Picture | Unusable]] = deque()
+        threads = min(8, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="vignette-reader")
+        try:
+            for found in files:
+                waiting.append(pool.submit(read_picture, found, self.sidecars, self.library))
+                if len(waiting) >= self.batch_size + 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take(self, result: Picture | Unusable) -> None:
+        path = result.found.stamp.path
+        if isinstance(result, Unusable):
+            self.failed[path] = result.reason
+            return
+        self._read.add(path)
+        if result.image is None or result.sha256 in self._encoded or result.sha256 in self._batch:
+            self._links[path] = (result.found, result.sha256)
+            self.linked += 1
+        else:
+            self._batch[result.sha256] = result
+
+    def _encode(self) -> None:
+        pictures, self._batch = list(self._batch.values()), {}
+        if not pictures:
+            return
+        images = [picture.image for picture in pictures if picture.image is not None]
+        records = [picture.record for picture in pictures if picture.record is not None]
+        visual = self.encoder.encode_images(images)
+        if self.labeller is not None:
+            wordless = [i for i, record in enumerate(records) if not record.text]
+            labels = self.labeller([images[i] for i in wordless]) if wordless else []
+            for i, tags in zip(wordless, labels, strict=True):
+                records[i] = replace(records[i], guessed_tags=tuple(tags))
+        textual = self._sentences(records)
+        for i, (picture, record) in enumerate(zip(pictures, records, strict=True)):
+            if not np.isfinite(visual[i]).all():
+                self.failed[picture.found.stamp.path] = "the encoder gave no usable vector for it"
+                continue
+            self._encoded[record.id] = NewImage(record, visual[i], textual[i], picture.phash, picture.found.stamp)
+
+    def _sentences(self, records: Sequence[ImageRecord]) -> list[np.ndarray | None]:
+        """The vector of each record's words; None for one without."""
+        texts = [sentence(record, self.encoder.languages) for record in records]
+        spoken = [i for i, text in enumerate(texts) if text]
+        vectors: list[np.ndarray | None] = [None] * len(records)
+        for start in range(0, len(spoken), self.batch_size):
+            part = spoken[start : start + self.batch_size]
+            for i, vector in zip(part, self.encoder.encode_sentences([texts[i] for i in part]), strict=True):
+                vectors[i] = vector
+        return vectors
+
+    def _due(self) -> bool:
+        waiting = len(self._encoded) + len(self._links)
+        return waiting >= COMMIT_PICTURES or (waiting > 0 and time.monotonic() - self._committed_at > COMMIT_AFTER_S)
+
+    def commit(self) -> None:
+        """Everything that is encoded and known goes into the library as one transaction."""
+        # A copy of a picture that waits in the batch is told when that picture is.
+        links = {path: link for path, link in self._links.items() if link[1] not in self._batch}
+        links = {path: link for path, link in links.items() if link[1] in self._encoded or link[1] in self.library}
+        rewritten = self._redescribed(links)
+        vectors = self._sentences(rewritten)
+        with self.library.transaction():
+            self.added += self.library.add(list(self._encoded.values()))
+            for found, image_id in links.values():
+                self.library.files.link(found.stamp, image_id)
+            self.library.update_texts(zip(rewritten, vectors, strict=True))
+        self.updated_text += sum(record.id not in self._encoded for record in rewritten)
+        self._encoded = {}
+        self._links = {path: link for path, link in self._links.items() if link[1] in self._batch}
+        self._committed_at = time.monotonic()
+
+    def _redescribed(self, links: dict[str, tuple[FoundFile, str]]) -> list[ImageRecord]:
+        """The pictures of ``links`` whose words change, by what all their files say together."""
+        by_image: dict[str, dict[str, FoundFile]] = {}
+        for path, (found, image_id) in links.items():
+            by_image.setdefault(image_id, {})[path] = found
+        changed = []
+        for image_id, files in by_image.items():
+            new = self._encoded.get(image_id)
+            old = new.record if new is not None else self.library.record(image_id)
+            others = {str(old.path)} if new is not None else {str(path) for path in self.library.files.of(image_id)}
+            for path in others - set(links):
+                other = find(Path(path), self._listings)
+                if isinstance(other, FoundFile):
+                    files[path] = other
+            record = describe((files[path] for path in sorted(files)), self.sidecars).applied_to(old)
+            if record != old:
+                changed.append(record)
+        return changed
+
+    def end(self, plan: _Plan) -> None:
+        """Remember what failed and forget what does no longer."""
+        problems = self.sidecars.problems
+        healed = [
+            str(old.path)
+            for old in self._old_failures
+            if (path := str(old.path)) not in self.failed
+            and path not in problems
+            and (
+                path in self._read or plan.walked.covers(path)
+                if old.kind == "picture"
+                else path in self.sidecars.read or not old.path.exists()
+            )
+        ]
+        noted = {(str(old.path), old.reason) for old in self._old_failures}
+        unusable = {path: reason for path, reason in self.failed.items() if (path, reason) not in noted}
+        if not (unusable or problems or healed):
+            return
+        with self.library.transaction():
+            files = self.library.files
+            files.forget_failures(healed)
+            for path, reason in unusable.items():
+                files.note_failure(path, "picture", reason)
+            for path, reason in problems.items():
+                files.note_failure(path, "sidecar", reason)
+            # What such a file held before is not there any more.
+            files.mark_missing(unusable)

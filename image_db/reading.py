@@ -1,0 +1,108 @@
+"""One picture file turned into all that indexing needs of it: hash, pixels, size, fingerprint, words.
+
+Runs in reader threads, where decoding leaves Python's lock to the encoder. Knows no library and no encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image as PillowImage
+
+from image_db.description import Description, laid_over
+from image_db.embedded import embedded_description
+from image_db.names import words_of_name
+from image_db.phash import difference_hash
+from image_db.records import ImageRecord
+from image_db.scan import FoundFile
+from image_db.sidecars import SidecarReader
+from vision.errors import ImageError
+from vision.images import image_size, load_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_FILE_BYTES = 1 << 30
+# The shorter side that is left for the encoder to scale from. Encoders take 224 to 448 px, and decoding a photograph
+# of 20 megapixels no further than this is several times faster and keeps the queue of decoded pictures small.
+TARGET_PX = 512
+
+
+@dataclass(slots=True)
+class Picture:
+    """A file that was read. Without ``image`` and ``record`` it is one of those the library holds already."""
+
+    found: FoundFile
+    sha256: str
+    image: Image | None = None
+    record: ImageRecord | None = None
+    phash: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file that could not be read, and why."""
+
+    found: FoundFile
+    reason: str
+
+
+def read_picture(found: FoundFile, sidecars: SidecarReader, held: Container[str]) -> Picture | Unusable:
+    """Read, hash and, unless its hash is among ``held``, decode and describe one file."""
+    try:
+        data = _bytes_of(found.stamp.path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 in held:
+            return Picture(found, sha256)
+        # Messages of the decoder start with the name; the path stands beside the reason already.
+        image = load_image(data, target_px=TARGET_PX, name="")
+        width_px, height_px = image_size(data, name="")
+    except OSError as error:
+        return Unusable(found, f"cannot be read: {error.strerror or error}")
+    except (ImageError, _TooLarge) as error:
+        return Unusable(found, str(error).strip())
+    blank = ImageRecord(sha256, Path(found.stamp.path), width_px, height_px)
+    record = describe([found], sidecars, data).applied_to(blank)
+    return Picture(found, sha256, image, record, difference_hash(image))
+
+
+def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | None = None) -> Description:
+    """The words for one picture that ``files``, first one first, hold. ``data`` are its bytes where they are at hand.
+
+    What people wrote beside any of the files leads, then what the picture itself says, then the names.
+    """
+    files = list(files)
+    written = [sidecars.describe(found.stamp.path, found.sidecars) for found in files]
+    embedded = _embedded(io.BytesIO(data) if data is not None else files[0].stamp.path)
+    named = [Description(tags=words_of_name(Path(found.stamp.path).stem)) for found in files]
+    return laid_over((*written, embedded, *named))
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - Path would not take longer names and costs more
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE_BYTES:
+            raise _TooLarge(f"has {size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}; scale it down first")
+        if size == 0:
+            raise _TooLarge("is empty; replace the file or leave it out")
+        return file.read()
+
+
+def _embedded(source: str | io.BytesIO) -> Description:
+    """Words inside a picture that was decoded before; none where its header cannot be read any more."""
+    try:
+        with PillowImage.open(source) as image:
+            return embedded_description(image)
+    except (OSError, SyntaxError, ValueError, struct.error, PillowImage.DecompressionBombError):
+        return Description()
