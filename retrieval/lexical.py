@@ -135,7 +135,8 @@ class LexicalIndex:
     def load(cls, path: Path) -> LexicalIndex:
         """Read what ``save`` wrote. Raises IndexUnusable where the file is not that."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 words = stored["words"].tobytes().decode()
                 vocabulary = {word: key for key, word in enumerate(words.split("\n"))} if words else {}
                 index = cls(

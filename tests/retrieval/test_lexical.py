@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.errors import RetrievalError
+from retrieval.lexical import CHARACTER_WEIGHT, B, K1, LexicalIndex
+from retrieval.tokens import is_character, terms
+
+CAPTIONS = [
+    "Two hens in the yard",
+    "The Eiffel Tower at night",
+    "A red apple on a table",
+    "",
+    "公鸡在院子里",
+    "夜晚的埃菲尔铁塔",
+    "An apple tree in a yard, with apples on every branch and a yard dog below",
+]
+
+
+def index_of(texts: list[str]) -> LexicalIndex:
+    return LexicalIndex.build([[(text, 1.0)] for text in texts])
+
+
+def plain_bm25(texts: list[str], query: str) -> list[float]:
+    """The formula, one text and one term at a time."""
+    bags = [Counter(terms(text)) for text in texts]
+    lengths = [sum(bag.values()) for bag in bags]
+    mean = sum(lengths) / sum(1 for length in lengths if length)
+    found, total = [0.0] * len(texts), 0.0
+    for term in set(terms(query)):
+        holding = sum(1 for bag in bags if term in bag)
+        idf = math.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
+        idf *= CHARACTER_WEIGHT if is_character(term) else 1
+        total += idf
+        for i, bag in enumerate(bags):
+            found[i] += idf * bag[term] / (bag[term] + K1 * (1 - B + B * lengths[i] / mean))
+    return [value / total for value in found]
+
+
+@pytest.mark.parametrize("query", ["hens in a yard", "apples", "an unheard-of apple", "埃菲尔铁塔夜景", "公鸡 apple"])
+def test_scores_agree_with_the_formula_written_out(query: str) -> None:
+    assert index_of(CAPTIONS).scores(query) == pytest.approx(plain_bm25(CAPTIONS, query), abs=1e-6)
+
+
+def test_scores_agree_with_the_formula_on_random_texts() -> None:
+    chance = random.Random(5)
+    texts = [" ".join(chance.choices([f"word{i}" for i in range(40)], k=chance.randrange(12))) for _ in range(60)]
+    index = index_of(texts)
+    for query in texts[:20]:
+        if query:
+            assert index.scores(query) == pytest.approx(plain_bm25(texts, query), abs=1e-5)
+
+
+def test_a_chinese_caption_finds_the_picture_with_a_chinese_caption() -> None:
+    index = index_of(CAPTIONS)
+    assert int(index.scores("埃菲尔铁塔的灯光").argmax()) == 5
+    assert int(index.scores("一只公鸡").argmax()) == 4
+
+
+def test_an_exact_name_outweighs_common_words() -> None:
+    texts = ["a tower in the evening light of the city"] * 20 + ["Tokyo Skytree"]
+    assert int(index_of(texts).scores("Tokyo Skytree, a tower in the evening light").argmax()) == 20
+
+
+def test_scores_lie_between_nothing_and_everything() -> None:
+    index = index_of(CAPTIONS)
+    for query in [*CAPTIONS, "", "words nobody wrote", "   "]:
+        scores = index.scores(query)
+        assert scores.shape == (len(CAPTIONS),)
+        assert (scores >= 0).all()
+        assert (scores < 1).all()
+    assert not index.scores("").any()
+    assert not index.scores("of the").any()
+
+
+def test_words_that_no_text_holds_lower_every_score() -> None:
+    index = index_of(CAPTIONS)
+    assert index.scores("hens zeppelin")[0] < index.scores("hens")[0]
+
+
+def test_a_text_outside_the_index_scores_as_one_inside() -> None:
+    index = index_of(CAPTIONS)
+    for query in ("two hens", "apple yard", "埃菲尔"):
+        inside = index.scores(query)
+        outside = [index.score_of(query, [(text, 1.0)]) for text in CAPTIONS]
+        assert outside == pytest.approx(inside.tolist(), abs=1e-6)
+
+
+def test_a_guessed_word_counts_less_than_a_given_one() -> None:
+    index = LexicalIndex.build([[("hen", 1.0)], [("hen", 0.4)], [("cow", 1.0)]])
+    scores = index.scores("hen")
+    assert scores[0] > scores[1] > scores[2] == 0
+    assert index.surest.tolist() == pytest.approx([1.0, 0.4, 1.0])
+
+
+def test_a_row_without_words_is_not_sure_of_anything() -> None:
+    assert LexicalIndex.build([[], [("", 1.0)], [("…", 1.0)]]).surest.tolist() == [0, 0, 0]
+
+
+def test_an_empty_library_scores_nothing() -> None:
+    assert LexicalIndex.build([]).scores("hen").shape == (0,)
+
+
+def test_what_is_saved_comes_back_the_same(tmp_path: Path) -> None:
+    index = index_of(CAPTIONS)
+    index.save(tmp_path / "words.npz")
+    again = LexicalIndex.load(tmp_path / "words.npz")
+    for query in CAPTIONS:
+        assert np.array_equal(index.scores(query), again.scores(query))
+        assert index.score_of(query, [("a hen", 1.0)]) == again.score_of(query, [("a hen", 1.0)])
+
+
+@pytest.mark.parametrize("keep", [0, 10, 500])
+def test_a_damaged_file_is_named(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "words.npz"
+    index_of(CAPTIONS).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RetrievalError, match=r"words\.npz cannot be read .*delete it to have it rebuilt"):
+        LexicalIndex.load(path)
