@@ -12,13 +12,15 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from composer.article import Article, Placement, dump, from_json
 from composer.errors import ComposerError, OutputExists
 from composer.events import StageFinished
+from composer.export import FORMATS
 from composer.export.files import is_plain_name, picture_name, shown_as
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
@@ -44,13 +46,13 @@ def check_free(out_dir: Path) -> None:
 
 
 def save_article(
-    article: Article, out_dir: Path, *, formats: Sequence[str] = ("md", "html"), trace: Sequence[StageFinished] = ()
+    article: Article, out_dir: Path, *, formats: Sequence[str] = FORMATS, trace: Sequence[Mapping[str, Any]] = ()
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
 
     A chosen picture whose file is gone or has changed since it was indexed is left out, and its placement's ``reason``
-    says so: hours of writing are not lost for it. Raises OutputExists for a folder in use, ComposerError where the
-    disk refuses.
+    says so: hours of writing are not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises OutputExists for a
+    folder in use, ComposerError where the disk refuses.
     """
     out_dir = out_dir.resolve()
     check_free(out_dir)
@@ -74,6 +76,16 @@ def save_article(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return saved
+
+
+def trace_entry(event: StageFinished) -> dict[str, Any]:
+    """A finished stage as it stands in ``trace.jsonl``."""
+    return {
+        "name": event.stage,
+        "seconds": round(event.seconds, 3),
+        "tokens": event.tokens,
+        "cache_hits": event.cache_hits,
+    }
 
 
 def load_article(folder: Path) -> Article:
@@ -152,16 +164,13 @@ def _copy_picture(record: ImageRecord, caption: str, images: Path) -> str:
     return name
 
 
-def _write(folder: Path, article: Article, formats: Sequence[str], trace: Sequence[StageFinished]) -> None:
+def _write(folder: Path, article: Article, formats: Sequence[str], trace: Sequence[Mapping[str, Any]]) -> None:
     _write_text(folder / "article.json", dump(article))
     if "md" in formats:
         _write_text(folder / "article.md", to_markdown(article, beside(article)))
     if "html" in formats:
         _write_text(folder / "article.html", to_html(article, beside(article)))
-    lines = [
-        {"name": t.stage, "seconds": round(t.seconds, 3), "tokens": t.tokens, "cache_hits": t.cache_hits} for t in trace
-    ]
-    _write_text(folder / "trace.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
 
 
 def _write_text(path: Path, text: str) -> None:
