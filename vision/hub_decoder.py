@@ -46,6 +46,7 @@ class Decoder:
         parameters = inspect.signature(model.forward).parameters
         open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         self._accepts = None if open_ended else frozenset(parameters)
+        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self._takes_positions = "position_ids" in parameters
         self._skips_logits = "logits_to_keep" in parameters
         kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
@@ -83,7 +84,7 @@ class Decoder:
         inputs: dict[str, Any] = {
             "input_ids": ids,
             "attention_mask": torch.cat([rows.mask, new.to(self.device)], dim=1),
-            "past_key_values": rows.cache,
+            self._cache_name: rows.cache,
             "use_cache": True,
             **(extra or {}),
         }

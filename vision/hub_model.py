@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from vision.errors import ModelError, PromptTooLong
+from vision.hub_continuation import Continuation
 from vision.hub_decoder import Decoder, PrefixReader, Rows
 from vision.hub_prompts import EncodedPrompt, PromptEncoder, shared_length
-from vision.hub_sampling import Continuation
 from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage
 
 _ROWS_AT_ONCE = 8  # each row holds a cache of the whole prompt
@@ -144,8 +144,8 @@ class HubModel:
             continued=prompt.continued,
         )
 
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     # Scoring
 
