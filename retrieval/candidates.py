@@ -36,6 +36,11 @@ class Query:
     exclude: frozenset[str] = frozenset()  # record ids
     filters: Filters = field(default_factory=Filters)
 
+    @property
+    def wording(self) -> str:
+        """What an encoder is given to read: the English where there is one."""
+        return self.english.strip() or self.caption.strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -17,15 +17,14 @@ from retrieval.background import measure
 from retrieval.candidates import Candidate, Query
 from retrieval.diversity import Sameness, same_picture
 from retrieval.errors import RetrievalError
+from retrieval.explanation import explain
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.snapshot import SearchableLibrary, Snapshot, fields
-from retrieval.tokens import cjk_share, terms
+from retrieval.tokens import cjk_share
 from vision.protocol import JointEncoder
 
 POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
 _CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})
-_SHOWN_CHARACTERS = 60
-_SHOWN_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class Searcher:
         wanted = {
             text: None
             for query in queries
-            for text in (_vector_text(query), query.context.strip())
+            for text in (query.wording, query.context.strip())
             if text and self._reads(text)
         }
         texts = list(wanted)
@@ -160,8 +159,8 @@ class Searcher:
         pictures = iter(self.encoder.encode_images(examples)) if examples else iter(())
         return [
             _Vectors(
-                visual=visual.get(_vector_text(query)),
-                textual=textual.get(_vector_text(query)),
+                visual=visual.get(query.wording),
+                textual=textual.get(query.wording),
                 context_visual=visual.get(query.context.strip()),
                 context_textual=textual.get(query.context.strip()),
                 example=next(pictures) if query.example is not None else None,
@@ -175,13 +174,9 @@ class Searcher:
         return languages is None or bool(languages & _CJK_LANGUAGES) or cjk_share(text) < 0.3
 
 
-def _vector_text(query: Query) -> str:
-    return query.english.strip() or query.caption.strip()
-
-
 def _spoken(query: Query, vectors: _Vectors) -> Spoken:
     return Spoken(
-        words=bool(_vector_text(query)),
+        words=bool(query.wording),
         vectors=vectors.visual is not None,
         context=bool(query.context.strip()),
         context_vectors=vectors.context_visual is not None,
@@ -277,30 +272,12 @@ def _candidate(
     query: Query, vectors: _Vectors, record: ImageRecord, fused: float, scores: tuple[float, float, float]
 ) -> Candidate:
     visual, textual, example = scores
-    why = _why(query, vectors, record, scores)
-    looks = visual if vectors.visual is not None else example
-    return Candidate(record=record, visual=looks, textual=textual, fused=fused, why=why)
-
-
-def _why(query: Query, vectors: _Vectors, record: ImageRecord, scores: tuple[float, float, float]) -> str:
-    visual, textual, example = scores
-    wanted = _shown(_vector_text(query))
-    parts = []
-    if vectors.textual is not None and textual:
-        told = record.caption or record.alt or record.tags or record.captions
-        parts.append(f"its {'caption' if told else 'guessed tags'} matches “{wanted}” ({textual:.2f})")
-    held = set(terms(record.text))
-    shared = [term for term in dict.fromkeys(terms(f"{query.caption}\n{query.english}")) if term in held]
-    shared = sorted(shared, key=len, reverse=True)[:_SHOWN_WORDS]
-    if shared:
-        parts.append(f"shared words: {', '.join(shared)}")
-    if vectors.visual is not None:
-        parts.append(f"the picture itself {visual:.2f}" if parts else f"its looks match “{wanted}” ({visual:.2f})")
-    if vectors.example is not None:
-        parts.append(f"looks like the example ({example:.2f})")
-    return "; ".join(parts) or "it fits the text around, not the words asked for"
-
-
-def _shown(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _SHOWN_CHARACTERS else flat[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
+    seen = vectors.visual is not None
+    why = explain(
+        query,
+        record,
+        visual=visual if seen else None,
+        textual=textual if seen and record.text else None,
+        example=example if vectors.example is not None else None,
+    )
+    return Candidate(record=record, visual=visual if seen else example, textual=textual, fused=fused, why=why)

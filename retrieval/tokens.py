@@ -13,6 +13,7 @@ from itertools import pairwise
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _RUNS = re.compile(rf"([{_CJK}]+)|([^\W_{_CJK}]+(?:['’][^\W\d_{_CJK}]+)?)")
 _CJK_CHARACTER = re.compile(f"[{_CJK}]")
+CJK_RUN = re.compile(f"[{_CJK}]+")
 
 # Function words: they say nothing of a picture, yet in a library of short captions they are not rare enough to be
 # discounted by frequency alone.

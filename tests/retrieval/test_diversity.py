@@ -49,7 +49,10 @@ def test_a_copy_of_a_picture_shown_elsewhere_goes_too() -> None:
 
 
 def test_pictures_with_one_caption_do_not_crowd_the_list() -> None:
-    apples = [candidate(f"apple{i}", 0.9 - i / 10, text) for i, text in enumerate(["A red apple", "a red apple.", "red apples"])]
+    apples = [
+        candidate(f"apple{i}", 0.9 - i / 10, text)
+        for i, text in enumerate(["A red apple", "a red apple.", "red apples"])
+    ]
     pear = candidate("pear", 0.1, "a pear")
     result = distinct([*apples, pear])
     assert result.kept == [apples[0], pear]

@@ -153,7 +153,9 @@ def test_a_folder_that_cannot_be_written_is_noted_but_searched(tmp_path: Path, c
 
 
 def test_vectors_of_another_width_are_refused_by_name() -> None:
-    message = "the library's visual vectors have 16 dimensions but the encoder tester makes 24; index the pictures again"
+    message = (
+        "the library's visual vectors have 16 dimensions but the encoder tester makes 24; index the pictures again"
+    )
     with pytest.raises(IndexUnusable, match=message):
         VectorIndex.open(unit(10, dim=16), "visual", "7", ENCODER, None)
 

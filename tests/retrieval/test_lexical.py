@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import RetrievalError
-from retrieval.lexical import CHARACTER_WEIGHT, B, K1, LexicalIndex
+from retrieval.lexical import CHARACTER_WEIGHT, K1, B, LexicalIndex
 from retrieval.tokens import is_character, terms
 
 CAPTIONS = [

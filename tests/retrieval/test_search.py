@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import retrieval.search as module
+from image_db.library import Library
+from retrieval.background import measure
+from retrieval.candidates import Filters, Query
+from retrieval.errors import RetrievalError
+from retrieval.fusion import Background, Evidence, FusionWeights, Scale, Spoken, fuse
+from retrieval.search import Searcher
+from tests.fakes import PALETTE, ColourEncoder
+from tests.retrieval.shelves import Shown, make_record, picture, put
+
+
+def mixed(library: Library, encoder: ColourEncoder, n: int = 60) -> list:
+    """Pictures of all colours: captioned, tagged, silent; several licences and sizes."""
+    colours = list(PALETTE)
+    shown = []
+    for i in range(n):
+        colour = colours[i % len(colours)]
+        record = make_record(
+            f"m{i}",
+            caption=f"a {colour} thing number {i}" if i % 5 else "",
+            tags=("studio",) if i % 4 == 0 else (),
+            license=("CC BY 4.0", "CC BY-SA 3.0", "GPL-2+")[i % 3],
+            width_px=100 * (i % 7 + 1),
+            height_px=400,
+        )
+        shown.append(Shown(colour, record=record))
+    return put(library, encoder, shown)
+
+
+def test_the_picture_that_was_described_comes_first(library: Library, encoder: ColourEncoder) -> None:
+    _, parrot, *_ = put(
+        library, encoder, [Shown("red", "a red apple"), Shown("green", "a green parrot"), Shown("blue", "the blue sea")]
+    )
+    found = Searcher(library, encoder).search(Query("a green parrot"), 3)
+    assert found[0].record == parrot
+    assert found[0].fused > 0.5 > found[1].fused
+
+
+def test_a_picture_without_words_is_found_by_its_looks(library: Library, encoder: ColourEncoder) -> None:
+    *_, silent = put(library, encoder, [Shown("red", "a red apple"), Shown("blue", "the blue sea"), Shown("green")])
+    best, *_ = Searcher(library, encoder).search(Query("something green"), 3)
+    assert best.record == silent
+    assert best.textual == 0
+    assert best.why == f"its looks match “something green” ({best.visual:.2f})"
+
+
+def test_a_chinese_caption_finds_a_chinese_captioned_picture_with_an_english_encoder(
+    library: Library, encoder: ColourEncoder
+) -> None:
+    tower, *_ = put(
+        library,
+        encoder,
+        [
+            Shown("blue", "夜晚的埃菲尔铁塔"),
+            Shown("red", "一只红色的公鸡"),
+            Shown("green", "a green parrot"),
+            Shown("red"),
+        ],
+    )
+    seen = dict(encoder.seen)
+    found = Searcher(library, encoder).search(Query("埃菲尔铁塔的灯光"), 4)
+    assert found[0].record == tower
+    assert found[0].why == "shared words: 埃菲尔铁塔"
+    assert found[0].visual == found[0].textual == 0
+    # Only the forty probes of the background were encoded: the encoder does not read Chinese.
+    assert encoder.seen["texts"] == seen["texts"] + 40
+
+
+def test_a_multilingual_encoder_is_asked_in_the_articles_language(library: Library) -> None:
+    encoder = ColourEncoder("many", languages=None)
+    with Library.create(library.folder / "many", encoder.identity) as own:
+        put(own, encoder, [Shown("red", "一只红色的公鸡"), Shown("green")])
+        assert Searcher(own, encoder).search(Query("红色公鸡"), 1)[0].textual > 0.3
+
+
+def test_the_english_twin_is_what_an_english_encoder_reads(library: Library, encoder: ColourEncoder) -> None:
+    *_, parrot = put(library, encoder, [Shown("red", "a red apple"), Shown("green")])
+    best, *_ = Searcher(library, encoder).search(Query("一只鹦鹉", english="a green parrot"), 2)
+    assert best.record == parrot
+    assert best.visual > 0.9
+
+
+def test_an_example_picture_finds_its_like(library: Library, encoder: ColourEncoder) -> None:
+    mixed(library, encoder)
+    found = Searcher(library, encoder).search(Query(example=picture("purple")), 5)
+    vector = encoder.encode_images([picture("purple")])[0]
+    cosines = library.matrix().visual @ vector
+    assert [c.record.id for c in found] == [library.matrix().ids[i] for i in np.argsort(-cosines)[:5]]
+    assert "looks like the example" in found[0].why
+    assert found[0].visual == pytest.approx(cosines.max(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(licenses=("cc by",)),
+        Filters(licenses=("CC BY-SA", "gpl")),
+        Filters(tags=("Studio",)),
+        Filters(min_side_px=300),
+        Filters(licenses=("CC BY 4",), tags=("studio",), min_side_px=200),
+    ],
+)
+def test_filters_never_leak_and_take_only_what_they_name(
+    library: Library, encoder: ColourEncoder, filters: Filters
+) -> None:
+    def fits(record) -> bool:
+        return (
+            (not filters.licenses or record.license.lower().startswith(tuple(p.lower() for p in filters.licenses)))
+            and all(tag.lower() in record.tags for tag in filters.tags)
+            and min(record.width_px, record.height_px) >= filters.min_side_px
+        )
+
+    records = mixed(library, encoder)
+    found = Searcher(library, encoder).search(Query("a red thing", filters=filters), 100)
+    assert {c.record.id for c in found} == {r.id for r in records if fits(r)}
+    assert 0 < len(found) < len(records)
+
+
+def test_a_guessed_tag_does_not_pass_a_filter(library: Library, encoder: ColourEncoder) -> None:
+    guessed, given = make_record("guessed", guessed_tags=("hen",)), make_record("given", tags=("hen",))
+    put(library, encoder, [Shown("red", record=guessed), Shown("red", record=given)])
+    found = Searcher(library, encoder).search(Query("hen", filters=Filters(tags=("hen",))), 5)
+    assert [c.record for c in found] == [given]
+
+
+def test_guessed_tags_count_less_than_given_ones(library: Library, encoder: ColourEncoder) -> None:
+    guessed, given = make_record("guessed", guessed_tags=("hen",)), make_record("given", tags=("hen",))
+    put(library, encoder, [Shown("red", record=guessed), Shown("red", record=given), *[Shown("blue", "a cow")] * 4])
+    fused = {c.record.id: c.fused for c in Searcher(library, encoder).search(Query("hen"), 6)}
+    assert fused[given.id] > fused[guessed.id]
+    assert fused[guessed.id] > max(v for id_, v in fused.items() if id_ not in (given.id, guessed.id))
+
+
+def test_excluded_pictures_never_come_back(library: Library, encoder: ColourEncoder) -> None:
+    records = mixed(library, encoder)
+    searcher = Searcher(library, encoder)
+    gone: set[str] = set()
+    for _ in range(6):
+        found = searcher.search(Query("a red thing", exclude=frozenset(gone)), 7)
+        assert len(found) == 7
+        assert not gone & {c.record.id for c in found}
+        gone |= {c.record.id for c in found}
+    everything = frozenset(r.id for r in records)
+    assert searcher.search(Query("a red thing", exclude=everything), 7) == []
+    assert len(searcher.search(Query("a red thing", exclude=frozenset({"unknown"})), 7)) == 7
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 500])
+def test_k_is_respected(library: Library, encoder: ColourEncoder, k: int) -> None:
+    mixed(library, encoder)
+    found = Searcher(library, encoder).search(Query("a blue thing"), k)
+    assert len(found) == min(k, 60)
+    assert len({c.record.id for c in found}) == len(found)
+    assert [c.fused for c in found] == sorted((c.fused for c in found), reverse=True)
+
+
+def test_a_shorter_list_is_the_start_of_a_longer_one(library: Library, encoder: ColourEncoder) -> None:
+    mixed(library, encoder)
+    searcher = Searcher(library, encoder)
+    query = Query("a pink thing", context="pink and white things in a studio")
+    assert searcher.search(query, 5) == searcher.search(query, 40)[:5]
+
+
+def test_a_batch_equals_its_queries_one_by_one(library: Library, encoder: ColourEncoder) -> None:
+    mixed(library, encoder)
+    searcher = Searcher(library, encoder)
+    queries = [
+        Query("a red thing"),
+        Query("a blue thing", context="the sea is blue"),
+        Query("一只红色的公鸡"),
+        Query(example=picture("green")),
+        Query("number 7", filters=Filters(licenses=("GPL",))),
+        Query("a red thing", exclude=frozenset(library.matrix().ids[:20])),
+    ]
+    assert searcher.search_batch(queries, 9) == [searcher.search(query, 9) for query in queries]
+
+
+def test_a_batch_encodes_every_text_once(library: Library, encoder: ColourEncoder) -> None:
+    mixed(library, encoder)
+    searcher = Searcher(library, encoder)
+    searcher.search(Query("anything"), 1)
+    before = encoder.seen["texts"]
+    searcher.search_batch([Query("a red thing", context="farm"), Query("a red thing"), Query("cow", context="farm")], 3)
+    assert encoder.seen["texts"] - before == 3
+
+
+def test_proposals_lose_nothing_of_what_scoring_everything_finds(
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(library, encoder, 240)
+    queries = [Query(f"a {colour} thing number {i}") for i, colour in enumerate(PALETTE)]
+    everything = Searcher(library, encoder).search_batch(queries, 3)
+    monkeypatch.setattr(module, "POOL", 60)
+    assert Searcher(library, encoder).search_batch(queries, 3) == everything
+
+
+def test_ties_keep_the_librarys_order(library: Library, encoder: ColourEncoder) -> None:
+    vector = encoder.encode_images([picture("red")])[0]
+    records = [make_record(f"twin{i}") for i in range(12)]
+    library.add([(record, vector, None) for record in records])
+    found = Searcher(library, encoder).search(Query("red"), 12)
+    assert [c.record for c in found] == records
+    assert len({c.fused for c in found}) == 1
+
+
+def test_context_breaks_ties_but_does_not_lead(library: Library, encoder: ColourEncoder) -> None:
+    farm, city, apple = put(
+        library,
+        encoder,
+        [
+            Shown("red", "a red door of a farm barn"),
+            Shown("red", "a red door of a city hotel"),
+            Shown("green", "apples"),
+        ],
+    )
+    searcher = Searcher(library, encoder)
+    for context, first in (("Life on a farm with its barn", farm), ("A night in a city hotel", city)):
+        assert searcher.search(Query("a red door", context=context), 3)[0].record == first
+    assert searcher.search(Query("a red door", context="apples, apples and more apples"), 3)[0].record != apple
+
+
+def test_what_is_added_or_removed_is_seen_by_the_next_search(library: Library, encoder: ColourEncoder) -> None:
+    put(library, encoder, [Shown("red", "a red apple")])
+    searcher = Searcher(library, encoder)
+    assert len(searcher.search(Query("parrot"), 5)) == 1
+    (parrot,) = put(library, encoder, [Shown("green", "a green parrot")])
+    assert searcher.search(Query("parrot"), 5)[0].record == parrot
+    library.remove([parrot.id])
+    assert parrot not in [c.record for c in searcher.search(Query("parrot"), 5)]
+
+
+def test_an_empty_library_finds_nothing(library: Library, encoder: ColourEncoder) -> None:
+    assert Searcher(library, encoder).search(Query("a red apple"), 5) == []
+
+
+def test_a_library_of_one_picture_can_be_searched(library: Library, encoder: ColourEncoder) -> None:
+    put(library, encoder, [Shown("red", "a red apple")])
+    searcher = Searcher(library, encoder)
+    fitting, other = (searcher.search(Query(text), 5)[0].fused for text in ("a red apple", "the blue sea"))
+    assert fitting > 0.5 > other
+
+
+def test_handed_in_pictures_are_judged_by_the_librarys_measure(library: Library, encoder: ColourEncoder) -> None:
+    records = mixed(library, encoder)
+    searcher = Searcher(library, encoder)
+    view = library.matrix()
+    pictures = [
+        (record, view.visual[i], view.textual[i] if view.has_text[i] else None) for i, record in enumerate(records)
+    ]
+    queries = [Query("a red thing number 13", context="a studio"), Query(example=picture("blue"))]
+    for judged, found in zip(searcher.judge(queries, pictures), searcher.search_batch(queries, 60), strict=True):
+        expected = {c.record.id: c for c in found}
+        assert len(judged) == len(found) == 60
+        for candidate in judged:
+            twin = expected[candidate.record.id]
+            assert candidate.fused == pytest.approx(twin.fused, abs=1e-5)
+            assert candidate.why == twin.why
+    assert searcher.judge(queries, []) == [[], []]
+
+
+def test_pictures_are_the_same_by_hash_or_by_vector(library: Library, encoder: ColourEncoder) -> None:
+    vector = encoder.encode_images([picture("red")])[0]
+    other = encoder.encode_images([picture("blue")])[0]
+    names = [make_record(f"h{i}") for i in range(4)]
+    library.add([(names[0], vector, None, 0), (names[1], other, None, 3), (names[2], vector, None, (1 << 64) - 1)])
+    searcher = Searcher(library, encoder)
+    assert searcher.same(names[0].id, names[1].id)
+    assert searcher.same(names[0].id, names[2].id)
+    assert not searcher.same(names[1].id, names[2].id)
+    assert searcher.same(names[3].id, names[3].id)
+    assert not searcher.same(names[3].id, names[0].id)
+
+
+def test_a_library_of_another_encoder_is_refused_by_name(library: Library) -> None:
+    with pytest.raises(RetrievalError, match="made with encoder colours but shapes is to search it; use the --profile"):
+        Searcher(library, ColourEncoder("shapes"))
+
+
+def test_a_query_for_nothing_is_refused(library: Library, encoder: ColourEncoder) -> None:
+    searcher = Searcher(library, encoder)
+    with pytest.raises(ValueError, match="needs a caption or an example"):
+        searcher.search(Query(context="only context"), 5)
+    with pytest.raises(ValueError, match="k is 0"):
+        searcher.search(Query("red"), 0)
+
+
+def test_a_large_library_keeps_its_word_index(
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.snapshot.KEEP_WORDS_FROM", 10)
+    mixed(library, encoder)
+    first = Searcher(library, encoder).search(Query("number 13"), 5)
+    (kept,) = (library.folder / "index").glob("words-*.npz")
+    again = Searcher(library, encoder)
+    assert again.search(Query("number 13"), 5) == first
+    assert again.snapshot.notes == []
+    kept.write_bytes(b"damaged")
+    healed = Searcher(library, encoder)
+    assert healed.search(Query("number 13"), 5) == first
+    assert "cannot be read" in healed.snapshot.notes[0]
+    put(library, encoder, [Shown("red", "one more")])
+    Searcher(library, encoder).search(Query("number 13"), 5)
+    assert not kept.exists()
+    assert not list(Path(kept.parent).glob("*.part"))
+
+
+BACKGROUND = Background(Scale(0.1, 0.1), Scale(0.05, 0.1), Scale(0.3, 0.1))
+SPOKEN = Spoken(words=True, vectors=True, context=True, context_vectors=True, example=True)
+
+
+def evidence(n: int, seed: int = 0) -> Evidence:
+    chance = np.random.default_rng(seed)
+    cosine = chance.uniform(-1, 1, (5, n)).astype(np.float32)
+    share = chance.uniform(0, 1, (2, n)).astype(np.float32)
+    return Evidence(chance.random(n) < 0.7, cosine[0], cosine[1], share[0], cosine[2], cosine[3], share[1], cosine[4])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["visual", "textual", "lexical", "context_visual", "context_textual", "context_lexical", "example"],
+)
+@pytest.mark.parametrize("vectors", [True, False])
+def test_more_of_any_evidence_never_lowers_a_picture(name: str, vectors: bool) -> None:
+    base = evidence(200)
+    spoken = replace(SPOKEN, vectors=vectors)
+    more = replace(base, **{name: np.minimum(getattr(base, name) + 0.1, 1)})
+    before, after = (fuse(e, spoken, BACKGROUND, FusionWeights()) for e in (base, more))
+    assert (after >= before).all()
+
+
+def test_fused_values_are_probabilities_whatever_the_scores() -> None:
+    values = fuse(evidence(500), SPOKEN, BACKGROUND, FusionWeights())
+    assert np.isfinite(values).all()
+    assert ((values >= 0) & (values <= 1)).all()
+    extreme = fuse(evidence(50), SPOKEN, BACKGROUND, FusionWeights(textual=1e6, visual_alone=1e6))
+    assert ((extreme >= 0) & (extreme <= 1)).all()
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"lexical is -1; a weight must not be negative"):
+        FusionWeights(lexical=-1)
+
+
+def test_standardising_makes_encoders_of_other_scales_agree() -> None:
+    """An encoder whose cosines are halved and shifted gives the same values."""
+    base = evidence(100)
+
+    def squeezed(cosines: np.ndarray) -> np.ndarray:
+        return cosines / 2 + 0.2
+
+    names = ("visual", "textual", "context_visual", "context_textual", "example")
+    other = replace(base, **{name: squeezed(getattr(base, name)) for name in names})
+    scales = Background(Scale(0.25, 0.05), Scale(0.225, 0.05), Scale(0.35, 0.05))
+    one, two = fuse(base, SPOKEN, BACKGROUND, FusionWeights()), fuse(other, SPOKEN, scales, FusionWeights())
+    assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_the_background_is_measured_between_unrelated_things(encoder: ColourEncoder) -> None:
+    halves = []
+    for one, other in zip(PALETTE, [*list(PALETTE)[1:], "red"], strict=True):
+        half = picture(one)
+        half.paste(picture(other).crop((0, 0, 16, 32)))
+        halves.append(half)
+    visual = encoder.encode_images(halves)
+    scales = measure(encoder, visual)
+    pairs = visual @ visual.T
+    off = pairs[~np.eye(len(pairs), dtype=bool)]
+    assert scales.example.mean == pytest.approx(off.mean(), abs=1e-5)
+    assert scales.example.std == pytest.approx(off.std(), abs=1e-5)
+    assert 0 <= scales.textual.mean < 0.5
+    assert measure(encoder, visual[:0]).visual.std > 0
