@@ -10,6 +10,7 @@ from retrieval.tokens import CJK_RUN, terms
 
 SHOWN_CHARACTERS = 60  # of the query
 SHOWN_WORDS = 3
+_PARTICLES = "的了和与在是有及一"
 
 
 def explain(
@@ -49,8 +50,9 @@ def _common_runs(run: str, text: str) -> list[str]:
         end = start
         while end < len(run) and run[start : end + 1] in text:
             end += 1
-        if end - start >= 2:
-            found.append(run[start:end])
+        common = run[start:end].strip(_PARTICLES)
+        if len(common) >= 2:
+            found.append(common)
         start = max(end, start + 1)
     return found
 
