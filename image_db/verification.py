@@ -1,0 +1,78 @@
+"""Checks a library against its files: hashes, vectors, missing pictures. Changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from image_db.library import Library
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+_UNIT_TOLERANCE = 1e-2
+_ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """``missing`` and ``changed`` are files that indexing their folder again puts right; ``damage`` it cannot."""
+
+    pictures: int
+    files: int
+    missing: tuple[Path, ...]
+    changed: tuple[tuple[Path, str], ...]
+    damage: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        return not (self.missing or self.changed or self.damage)
+
+
+def verify(library: Library, progress: Progress | None = None) -> Verification:
+    """Read every byte of every picture and every vector. ``progress`` gets pictures checked and pictures held."""
+    damage = library.damage()
+    missing: list[Path] = []
+    changed: list[tuple[Path, str]] = []
+    pictures = files = 0
+    total = len(library)
+    for record in library.records():
+        pictures += 1
+        for path in library.files.of(record.id):
+            files += 1
+            try:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                missing.append(path)
+            except OSError as error:
+                changed.append((path, f"cannot be read: {error.strerror or error}"))
+            else:
+                if digest != record.id:
+                    changed.append((path, "its contents differ from what was indexed"))
+        if progress is not None:
+            progress(pictures, total)
+    if not damage:  # vectors beyond the end of their file cannot be read
+        damage += _bad_vectors(library)
+    return Verification(pictures, files, tuple(missing), tuple(changed), tuple(damage))
+
+
+def _bad_vectors(library: Library) -> list[str]:
+    view = library.matrix()
+    found = []
+    for name, vectors, wanted in (
+        ("visual", view.visual, np.ones(len(view.ids), bool)),
+        ("textual", view.textual, view.has_text),
+    ):
+        bad = 0
+        for start in range(0, len(view.ids), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            norms = np.linalg.norm(vectors[part][wanted[part]], axis=1)
+            bad += int(np.count_nonzero(~(np.abs(norms - 1) < _UNIT_TOLERANCE)))
+        if bad:
+            found.append(f"{bad} {name} vectors are not of unit length; delete the library and index again")
+    return found
