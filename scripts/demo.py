@@ -69,15 +69,15 @@ def run(name: str, *arguments: str, echo: bool = False) -> Step:
     """One ``vignette`` command. Raises StepFailed; on POSIX measures the largest resident set of the process."""
     started = time.monotonic()
     command = [sys.executable, "-m", "composer.cli", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=None if echo else subprocess.PIPE, text=True)
-    try:
-        output = process.stdout.read() if process.stdout is not None else ""
-        # Not process.wait(): only wait4 tells the memory of this one child.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    except KeyboardInterrupt:
-        process.wait()
-        raise StepFailed(130) from None
+    with subprocess.Popen(command, cwd=ROOT, stdout=None if echo else subprocess.PIPE, text=True) as process:
+        try:
+            output = process.stdout.read() if process.stdout is not None else ""
+            # Not process.wait(): only wait4 tells the memory of this one child.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        except KeyboardInterrupt:
+            process.wait()
+            raise StepFailed(130) from None
     if process.returncode != 0:
         raise StepFailed(process.returncode if process.returncode > 0 else 1)
     unit_bytes = 1 if sys.platform == "darwin" else 1024

@@ -1,0 +1,180 @@
+"""The command line: exit codes, one line for an error, and commands that explain themselves."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from composer import cli
+from composer.errors import OutputExists, SettingsError, UsageError
+from image_db.errors import LibraryMissing
+from retrieval.errors import IndexUnusable
+from vision.errors import WeightsError
+from vision.weights import manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+Probe = Callable[[Callable[[], int]], None]
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
+    """Make ``vignette probe`` the only command; it does what it is given."""
+
+    def install(action: Callable[[], int]) -> None:
+        module = ModuleType("composer.commands.probe")
+
+        def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+            subparsers.add_parser("probe").set_defaults(run=lambda args: action())
+
+        module.__dict__["register"] = register
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(cli, "COMMANDS", ("probe",))
+
+    return install
+
+
+def failing(error: BaseException) -> Callable[[], int]:
+    def action() -> int:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_a_command_returns_is_the_exit_code(probe: Probe, code: int) -> None:
+    probe(lambda: code)
+    assert cli.main(["probe"]) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (WeightsError("no such model; run: vignette models pull"), 1),
+        (LibraryMissing("no library in /tmp/x"), 1),
+        (IndexUnusable("the index is of another library"), 1),
+        (OutputExists("out is not empty"), 1),
+        (UsageError("--images is -1; give 0 or more"), 2),
+        (SettingsError("--profile huge is not known"), 2),
+    ],
+)
+def test_an_expected_error_is_one_line_on_stderr(
+    probe: Probe, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    probe(failing(error))
+    assert cli.main(["probe"]) == code
+    captured = capsys.readouterr()
+    assert captured.err == f"vignette: {error}\n"
+    assert captured.out == ""
+
+
+def test_an_interrupt_ends_with_130(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
+    probe(failing(KeyboardInterrupt()))
+    assert cli.main(["probe"]) == 130
+    assert capsys.readouterr().err == "\nvignette: interrupted\n"
+
+
+def test_a_bug_keeps_its_traceback(probe: Probe) -> None:
+    probe(failing(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        cli.main(["probe"])
+
+
+def test_debug_shows_the_traceback_of_an_expected_error_too(probe: Probe) -> None:
+    probe(failing(WeightsError("x")))
+    with pytest.raises(WeightsError):
+        cli.main(["--debug", "probe"])
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["probe", "--nonsense"], ["--deb", "probe"]])
+def test_wrong_usage_ends_with_2(probe: Probe, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    probe(lambda: 0)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: vignette")
+
+
+def test_without_a_command_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {name} " in text for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    assert caught.value.code == 0
+    assert f"vignette {name} " in capsys.readouterr().out.split("examples:")[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX pipes")
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    env = os.environ | {"VIGNETTE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "composer.cli", "models", "list"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=env, cwd=ROOT)
+    os.close(write)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+# --- vignette models
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_models_list_shows_every_model_and_that_it_is_not_here(
+    empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["models", "list"]) == 0
+    captured = capsys.readouterr()
+    rows = [line.split() for line in captured.out.splitlines()]
+    assert [row[0] for row in rows] == list(manifest())
+    assert {row[3] for row in rows} == {"-"}
+    assert str(empty_home) in captured.err
+
+
+def test_models_refuses_a_name_it_does_not_know_as_wrong_usage(
+    empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["models", "pull", "minilm-l6-v2", "gpt"]) == 2
+    assert capsys.readouterr().err.startswith("vignette: there is no model 'gpt'; known: qwen2.5-coder-1.5b-instruct,")
+
+
+def test_models_verify_of_a_damaged_model_fails_and_names_the_remedy(
+    empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = empty_home / "models" / "efficientnet-lite2"
+    folder.mkdir(parents=True)
+    (folder / "efficientnet-lite2-9656183e.pth").write_bytes(b"not a model")
+    assert cli.main(["models", "verify"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.split()[:2] == ["efficientnet-lite2", "damaged:"]
+    assert captured.err == "vignette: run: vignette models pull efficientnet-lite2\n"
+
+
+@pytest.mark.parametrize(
+    ("profile", "names"),
+    [
+        (None, ["qwen2.5-coder-1.5b-instruct", "efficientnet-lite2", "minilm-l6-v2"]),
+        ("tiny", ["smollm2-135m-instruct", "efficientnet-lite2", "minilm-l6-v2"]),
+        ("hub", []),
+    ],
+)
+def test_pull_fetches_what_the_profile_uses(profile: str | None, names: list[str]) -> None:
+    from composer.commands.models import needed
+
+    assert needed(profile) == names
