@@ -88,13 +88,14 @@ class Article:
     language: str
     sections: tuple[Section, ...]
     placements: tuple[Placement, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    # Mappings take no part in the hash, so that an article has one.
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
     title_in_text: bool = False
     # A user's own text before its first section, to the byte: front matter and title line. Markdown starts with it
     # instead of a title line of our own.
     preamble: str = ""
     # File names inside images/ by record id, settled when the article is saved.
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def pictures(self) -> tuple[ImageRecord, ...]:

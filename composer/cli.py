@@ -64,11 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        code = _exit_code(error)
-        if code is None:
+        known = _exit_code(error)
+        if known is None:
             raise
         print(f"vignette: {error}", file=sys.stderr)
-        return code
+        return known
 
 
 def _exit_code(error: Exception) -> int | None:

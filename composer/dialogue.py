@@ -66,17 +66,14 @@ def shortened(sections: Sequence[Section], chars: int | None) -> str:
 
 
 def opening(section: Section, chars: int = OPENING_CHARS) -> str:
-    """How a section begins, to name it in a question."""
-    return _clip(plain_text(section.body), chars)
+    """How a section begins, under its heading if it has one, to name it in a question."""
+    begin = _clip(plain_text(section.body), chars)
+    return f"{section.heading}: {begin}" if section.heading else begin
 
 
 def openings(sections: Sequence[Section]) -> str:
-    """A numbered line a section, with its heading where it has one."""
-    lines = []
-    for number, section in enumerate(sections, start=1):
-        heading = f"({section.heading}) " if section.heading else ""
-        lines.append(f"{number}. {heading}{opening(section)}")
-    return "\n".join(lines)
+    """A numbered line a section."""
+    return "\n".join(f"{number}. {opening(section)}" for number, section in enumerate(sections, start=1))
 
 
 def _clip(text: str, chars: int) -> str:

@@ -21,7 +21,7 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageFinished:
-    """``tokens`` were read or written by the model in this stage; ``cache_hits`` of the read ones came from its cache."""
+    """``tokens`` were read or written by the model in this stage; ``cache_hits`` of those read came from its cache."""
 
     stage: Stage
     seconds: float

@@ -11,7 +11,7 @@ HAN_PER_WORD = 1.6
 
 
 def detect_language(text: str) -> str:
-    """"zh" where Chinese characters carry at least a third of the words, else "en"."""
+    """ "zh" where Chinese characters carry at least a third of the words, else "en"."""
     han = len(_HAN.findall(text)) / HAN_PER_WORD
     latin = len(_LATIN_WORD.findall(text))
     return "zh" if han > 0 and han * 2 >= latin else "en"

@@ -7,18 +7,19 @@ no terminal, no files to write and no user interface.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composer import events
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
 from composer.captions import propose_captions, settle_captions, translate
+from composer.clock import Clock
 from composer.credit import credit_line
-from composer.dialogue import Dialogue, reading
+from composer.dialogue import Dialogue, opening, reading
 from composer.errors import UsageError
 from composer.languages import resolve_language
 from composer.placement import choose_places, eligible, model_scores, number_of_pictures
@@ -26,13 +27,21 @@ from composer.prompts import Prompts, load_prompts
 from composer.request import ComposeRequest
 from composer.selection import Considered, choose
 from composer.settings import Settings
-from composer.uploads import Upload, read_uploads
+from composer.uploads import Uploads, read_uploads
 from composer.writer import Writer, Written
 from image_db.library import Library
-from retrieval.candidates import Candidate, Query
-from retrieval.rerank import Question, rerank
+from retrieval.candidates import Candidate, Filters, Query
+from retrieval.diversity import Sameness, distinct, same_picture
+from retrieval.rerank import Question, rerank_batch
 from retrieval.search import Searcher
-from vision.protocol import JointEncoder, Usage, VisionLanguageModel
+from vision.errors import ImageError
+from vision.images import load_image
+from vision.protocol import JointEncoder, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 
 
 @dataclass(slots=True)
@@ -42,7 +51,7 @@ class _Job:
     request: ComposeRequest
     language: str
     prompts: Prompts
-    uploads: list[Upload]
+    uploads: Uploads
     english: bool  # the encoder needs English queries
 
 
@@ -50,7 +59,12 @@ class Composer:
     """Makes articles with one set of models and one library. One request at a time."""
 
     def __init__(
-        self, settings: Settings, model: VisionLanguageModel, encoder: JointEncoder, library: Library, searcher: Searcher
+        self,
+        settings: Settings,
+        model: VisionLanguageModel,
+        encoder: JointEncoder,
+        library: Library,
+        searcher: Searcher,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -73,7 +87,7 @@ class Composer:
         language = resolve_language(request.language, request.text or request.instruction)
         languages = self.encoder.languages
         uploads = read_uploads(request.use_images, self.encoder)
-        if len(self.library) == 0 and not uploads and request.images != 0:
+        if len(self.library) == 0 and len(uploads) == 0 and request.images != 0:
             raise UsageError(
                 "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0"
             )
@@ -81,7 +95,7 @@ class Composer:
             request, language, load_prompts(language), uploads, languages is not None and language not in languages
         )
 
-        clock = _Clock(self.model)
+        clock = Clock(self.model)
         yield events.StageStarted("write")
         if request.text:
             article, dialogue, notice = self._read(job)
@@ -154,7 +168,7 @@ class Composer:
 
     def _hints(self, job: _Job) -> list[str]:
         """Captions of pictures that fit the instruction, so that the plan can lead to them; those to use come first."""
-        captions = [upload.record.caption_in(job.language) for upload in job.uploads]
+        captions = [record.caption_in(job.language) for record in job.uploads.records()]
         count = self.settings.writing.plan_from_library
         if count and job.request.images != 0 and len(self.library):
             instruction = job.request.instruction
@@ -210,7 +224,7 @@ class Composer:
                         caption=caption,
                         english=query,
                         context=plain_text(sections[place].text),
-                        exclude=frozenset(upload.record.id for upload in job.uploads),
+                        exclude=frozenset(job.uploads.ids),
                         filters=job.request.filters,
                     ),
                 )
@@ -222,10 +236,14 @@ class Composer:
         count = self.settings.pictures.candidates
         found: list[list[Candidate]] = [[] for _ in queries]
         if len(self.library):
-            found = self.searcher.search_batch(queries, count)
-        extra = [(upload.record, upload.visual, upload.textual) for upload in job.uploads]
-        if extra:
-            given = self.searcher.judge(queries, extra)
+            hashes = self.library.phashes()
+            for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
+                vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
+                found[number] = distinct(candidates, vectors=vectors, hashes=hashes).kept[:count]
+        if len(job.uploads):
+            # A picture that must appear has to be a candidate of every slot, whatever the filters say.
+            free = [replace(query, exclude=frozenset(), filters=Filters()) for query in queries]
+            given = Searcher(job.uploads, self.encoder).search_batch(free, len(job.uploads))
             found = [a + b for a, b in zip(given, found, strict=True)]
         return [Considered(slot, tuple(candidates)) for (slot, _), candidates in zip(slots, found, strict=True)]
 
@@ -237,9 +255,15 @@ class Composer:
             judged,
             self.settings.pictures,
             job.prompts,
-            required=frozenset(upload.record.id for upload in job.uploads),
-            same=self.searcher.same,
+            required=frozenset(job.uploads.ids),
+            same=self._same(judged),
         )
+
+    def _same(self, considered: Sequence[Considered]) -> Callable[[str, str], bool]:
+        ids = sorted({c.record.id for entry in considered for c in entry.candidates})
+        vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
+        hashes = self.library.phashes()
+        return lambda one, other: same_picture(one, other, vectors, hashes, Sameness())
 
     def _finish(self, job: _Job, article: Article, dialogue: Dialogue) -> Article:
         shown = [p for p in article.placements if p.chosen is not None]
@@ -263,7 +287,34 @@ class Composer:
     def _judge(
         self, job: _Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
     ) -> list[Considered]:
-        raise NotImplementedError
+        """The model's log-probabilities for every slot's candidates, asked as one batch over the article."""
+        prompts, settings = job.prompts, self.settings.pictures
+        asked = []
+        for entry in found:
+            slot = entry.slot
+            question = Question(
+                before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
+                after="",
+                answer_prefix=prompts.choose_prefix,
+                none_text=prompts.choose_none,
+                caption_language=job.language,
+                turns=dialogue.turns,
+            )
+            asked.append((question, entry.candidates))
+        images = self._pictures(found) if self.model.sees_images else None
+        rankings = rerank_batch(self.model, asked, images=images, orders=settings.orders)
+        return [
+            Considered(entry.slot, ranking.candidates, ranking.none_log_prob)
+            for entry, ranking in zip(found, rankings, strict=True)
+        ]
+
+    def _pictures(self, found: Sequence[Considered]) -> dict[str, Image]:
+        """The candidates as the model looks at them; one that cannot be read any more is judged by its words."""
+        images: dict[str, Image] = {}
+        for record in {c.record.id: c.record for entry in found for c in entry.candidates}.values():
+            with suppress(ImageError):
+                images[record.id] = load_image(record.path, target_px=LOOK_PX)
+        return images
 
     def _provenance(self, job: _Job) -> dict[str, Any]:
         """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
@@ -277,33 +328,16 @@ class Composer:
                 "encoder": {"name": encoder.name, "sha256": encoder.sha256},
             },
             "seed": request.seed,
-            "library": {"name": self.library.path.name, "pictures": len(self.library)},
+            "library": {"name": self.library.folder.name, "pictures": len(self.library)},
             "request": {
                 "instruction": request.instruction,
                 "illustrated": bool(request.text),
                 "images": "auto" if request.images is None else request.images,
-                "used": [upload.record.id for upload in job.uploads],
+                "used": list(job.uploads.ids),
                 "language": request.language,
                 "words": request.words,
             },
         }
-
-
-class _Clock:
-    """Seconds and tokens since the last stage ended."""
-
-    def __init__(self, model: VisionLanguageModel) -> None:
-        self._model = model
-        self._time = time.perf_counter()
-        self._usage: Usage = model.usage.copy()
-
-    def finished(self, stage: events.Stage) -> events.StageFinished:
-        now, used = time.perf_counter(), self._model.usage.since(self._usage)
-        event = events.StageFinished(
-            stage, now - self._time, used.prompt_tokens + used.generated_tokens, used.cached_tokens
-        )
-        self._time, self._usage = now, self._model.usage.copy()
-        return event
 
 
 def _log_odds(p: float) -> float:

@@ -12,7 +12,7 @@ import re
 _END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？…]+[”’」』）]*|\n""")
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Jr|Sr|vs|etc|e\.g|i\.e|No|approx|ca)|\b[A-Z])\.$")
 _CHATTER = re.compile(
-    r"^(?:sure|certainly|of course|okay|here (?:is|are|'s)|i hope|let me know|note:|as an ai|"
+    r"^(?:sure|certainly|of course|okay|here(?: is| are|'s|’s) |i hope|let me know|note:|as an ai|"
     r"当然|好的|以下是|希望(?:这|以上)|作为(?:一个)?(?:人工智能|AI))",
     re.IGNORECASE,
 )
@@ -20,6 +20,7 @@ _ABOUT_PICTURES = re.compile(
     r"\b(?:in|see|as shown in) (?:the|this) (?:photo(?:graph)?|picture|image)s?\b|!\[|（?如图(?:所示)?", re.IGNORECASE
 )
 _WORD = re.compile(r"\w+")
+_GAPS = ("", " ", "\n", "\n\n")  # from weakest to strongest
 
 
 class ProseFilter:
@@ -34,13 +35,13 @@ class ProseFilter:
         self._line_start = True
         self._told: list[frozenset[str]] = []
         self._keys: set[str] = set()
-        self._owed = ""  # white space released only before a further sentence
+        self._gap = ""  # white space released only before a further sentence
 
     def feed(self, text: str) -> str:
         self._buffer += text
         released: list[str] = []
         while match := self._sentence_end():
-            piece, self._buffer = self._buffer[: match], self._buffer[match:]
+            piece, self._buffer = self._buffer[:match], self._buffer[match:]
             released.append(self._release(piece))
         return "".join(released)
 
@@ -50,7 +51,7 @@ class ProseFilter:
         ended = rest.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"', ")", "）", "…"))
         listed = re.match(r"\s*(?:[-*]|\d+\.)\s", rest) is not None
         out = self._release(rest) if rest.strip() and (ended or (complete and listed)) else ""
-        self._owed = ""
+        self._gap = ""
         self._line_start = True
         return out
 
@@ -72,21 +73,22 @@ class ProseFilter:
     def _release(self, piece: str) -> str:
         piece = piece.replace("**", "")  # bold is a model's tic in prose; the article goes without
         body = piece.strip()
-        leading = piece[: len(piece) - len(piece.lstrip())]
         if not body:
-            self._owed += piece
+            self._gap = max(self._gap, _gap(piece), key=_GAPS.index)
             return ""
-        spaces = self._owed + leading
-        trailing = piece[len(piece.rstrip()) :]
-        if self._repeated(body) or _CHATTER.match(body) or _ABOUT_PICTURES.search(body):
-            # A dropped sentence keeps the paragraph break around it, not the space before it.
-            self._owed = "\n\n" if "\n" in spaces + trailing else self._owed or leading
+        before = max(self._gap, _gap(piece[: len(piece) - len(piece.lstrip())]), key=_GAPS.index)
+        after = _gap(piece[len(piece.rstrip()) :])
+        unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_PICTURES.search(body)
+        if unwanted or self._repeated(body):
+            # The widest break around a dropped sentence remains.
+            self._gap = max(before, after, key=_GAPS.index)
             return ""
         self._remember(body)
-        self._owed = trailing
-        spaces = "" if self._line_start else re.sub(r"[ \t]+\n", "\n", spaces)
+        self._gap = after
+        if self._line_start:
+            before = ""
         self._line_start = False
-        return spaces + body
+        return before + body
 
     def _remember(self, sentence: str) -> None:
         self._keys.add(_key(sentence))
@@ -112,6 +114,12 @@ def split_sentences(text: str) -> list[str]:
             out.append(sentence)
         start = match.end()
     return out
+
+
+def _gap(space: str) -> str:
+    """White space as prose knows it: nothing, a space, a line's end or a paragraph's end."""
+    lines = space.count("\n")
+    return "\n" * min(lines, 2) if lines else space[:1] and " "
 
 
 def strip_quotes(text: str) -> str:

@@ -52,7 +52,7 @@ def choose(
 ) -> tuple[Placement, ...]:
     """Fill the slots jointly. ``same`` tells two ids that a reader would take for one picture.
 
-    A picture below ``min_fused`` is never shown unless required. Raises ValueError for more required pictures than slots.
+    A picture below ``min_fused`` is never shown unless required. Raises ValueError for more required ones than slots.
     """
     values: list[dict[str, float]] = []
     for entry in considered:

@@ -158,7 +158,7 @@ def parse_settings(name: str, values: Mapping[str, Any]) -> Settings:
     for key in values:
         if key not in known:
             raise SettingsError(f"profile {name}: unknown key {key!r}; known: {', '.join(sorted(known))}")
-    parts = {key: _section(name, key, kind, values.get(key, {})) for key, kind in _SECTIONS.items()}
+    parts: dict[str, Any] = {key: _section(name, key, kind, values.get(key, {})) for key, kind in _SECTIONS.items()}
     return Settings(name=name, description=str(values.get("description", "")), **parts)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from composer import events
 from composer.article import Article
+from composer.output import trace_entry
 
 _LABELS = {
     "load": "Loading",
@@ -25,7 +26,7 @@ _LABELS = {
 
 
 class Terminal:
-    """Prints the streamed text and one line a stage. ``trace`` holds a dict a finished stage."""
+    """Prints the streamed text and one line a stage. ``trace`` holds the finished stages."""
 
     def __init__(self, out: TextIO, *, stream_text: bool = True) -> None:
         self._out = out
@@ -43,10 +44,8 @@ class Terminal:
         match event:
             case events.StageStarted(stage):
                 self._print(f"{_LABELS[stage]} …" + ("\n\n" if stage == "write" and self._stream_text else ""))
-            case events.StageFinished(stage, seconds, tokens, cache_hits):
-                self.trace.append(
-                    {"name": stage, "seconds": round(seconds, 3), "tokens": tokens, "cache_hits": cache_hits}
-                )
+            case events.StageFinished(stage, seconds):
+                self.trace.append(trace_entry(event))
                 lead = "Written in" if stage == "write" else " done in"
                 self._print(f"{lead} {seconds:.1f} s\n")
             case events.TextDelta(text):

@@ -1,54 +1,75 @@
-"""Pictures that a request brings along: read, described and made candidates of every slot.
+"""Pictures that a request brings along: read, described and made searchable like a library of their own.
 
 Knows no slots; a picture named twice, or by two names, counts once.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from composer.errors import UsageError
+from image_db.description import sentence
+from image_db.reading import Picture, Unusable, read_picture
 from image_db.records import ImageRecord
-from image_db.sidecars import read_texts
-from vision.errors import ImageError
-from vision.images import load_image
-from vision.protocol import JointEncoder
-
-if TYPE_CHECKING:
-    import numpy as np
+from image_db.scan import Listings, Problem, find
+from image_db.sidecars import SidecarReader
+from vision.protocol import EncoderIdentity, JointEncoder
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A picture with its unit vectors: ``visual`` (D,), ``textual`` (T,) or None where nothing is known in words."""
+class Uploads:
+    """The pictures of one request, in memory, as a ``retrieval.snapshot.SearchableLibrary`` and its ``Vectors``."""
 
-    record: ImageRecord
-    visual: np.ndarray
-    textual: np.ndarray | None
+    folder = Path("uploads")  # never written to: so few pictures keep no index on disk
+    revision = 0
+
+    def __init__(
+        self, encoder: EncoderIdentity, records: Sequence[ImageRecord], visual: np.ndarray, textual: np.ndarray
+    ) -> None:
+        self.encoder = encoder
+        self.ids = [record.id for record in records]
+        self.visual = visual  # (n, visual_dim)
+        self.textual = textual  # (n, textual_dim), zeros where a picture has no text
+        self.has_text = np.array([bool(record.text) for record in records], bool)
+        self._records = {record.id: record for record in records}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def matrix(self) -> Uploads:
+        return self
+
+    def records(self) -> Iterator[ImageRecord]:
+        return iter(self._records.values())
+
+    def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        return [self._records[id_] for id_ in image_ids]
+
+    def phashes(self) -> Mapping[str, int]:
+        return {}
 
 
-def read_uploads(paths: Sequence[Path], encoder: JointEncoder) -> list[Upload]:
+def read_uploads(paths: Sequence[Path], encoder: JointEncoder) -> Uploads:
     """Decode and encode the pictures. Raises UsageError naming a file that is missing or no picture."""
-    records: dict[str, ImageRecord] = {}
-    images = {}
+    pictures: dict[str, Picture] = {}
+    sidecars, listings = SidecarReader(), Listings()
     for path in paths:
-        try:
-            data = path.read_bytes()
-            image = load_image(path)
-        except (OSError, ImageError) as error:
-            raise UsageError(f"--use-image {path} cannot be used: {error}") from error
-        id_ = hashlib.sha256(data).hexdigest()
-        texts = read_texts(path)
-        records[id_] = ImageRecord(id=id_, path=path.resolve(), width_px=image.width, height_px=image.height, **texts)
-        images[id_] = image
-    if not records:
-        return []
-    visual = encoder.encode_images([images[id_] for id_ in records])
-    described = [record for record in records.values() if record.text]
-    textual = encoder.encode_sentences([record.text for record in described]) if described else []
-    by_id = {record.id: vector for record, vector in zip(described, textual, strict=True)}
-    return [Upload(record, vector, by_id.get(record.id)) for record, vector in zip(records.values(), visual, strict=True)]
+        found = find(path, listings)
+        if isinstance(found, Problem):
+            raise UsageError(f"--use-image {path} cannot be used: {found.reason}")
+        picture = read_picture(found, sidecars, held=())
+        if isinstance(picture, Unusable):
+            raise UsageError(f"--use-image {path} cannot be used: {picture.reason}")
+        pictures[picture.sha256] = picture
+    records = [picture.record for picture in pictures.values() if picture.record is not None]
+    images = [picture.image for picture in pictures.values() if picture.image is not None]
+    identity = encoder.identity
+    visual = encoder.encode_images(images) if images else np.zeros((0, identity.visual_dim), np.float32)
+    textual = np.zeros((len(records), identity.textual_dim), np.float32)
+    sentences = [sentence(record, encoder.languages) for record in records]
+    told = [i for i, text in enumerate(sentences) if text]
+    if told:
+        textual[told] = encoder.encode_sentences([sentences[i] for i in told])
+    return Uploads(identity, records, visual, textual)

@@ -12,17 +12,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from composer.blocks import make_sections, parse_markdown
 from composer.article import Section
+from composer.blocks import make_sections, parse_markdown
 from composer.dialogue import Dialogue
 from composer.errors import WritingFailed
-from composer.languages import HAN_PER_WORD
+from composer.languages import HAN_PER_WORD, count_words
 from composer.prompts import Prompts
 from composer.prose import ProseFilter, split_sentences, strip_quotes
 from composer.settings import WritingSettings
 from vision.protocol import Message, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 130
+ENOUGH = 0.6  # of a section's words, below which another paragraph is asked for
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -75,7 +76,8 @@ class Writer:
         count = max(2, min(12, round(words / WORDS_PER_SECTION)))
         headings = plan.headings if len(plan.headings) > 1 else ()
         share = words // (len(headings) or 1)
-        turns = self._plan_turns(instruction, count, hints) + (
+        turns = (
+            *self._plan_turns(instruction, count, hints),
             Message.of("assistant", _plan_text(self._prompts, plan)),
             Message.of("user", self._write_request(plan.title, headings, share, language)),
         )
@@ -90,18 +92,20 @@ class Writer:
             limit = round(TOKENS_PER_WORD * budget * 1.5) + 40
             paragraphs = 1 if intro else None
             body = ""
+            # A section that stays short gets another paragraph, and an empty one another try.
             for attempt in range(2):
                 sampling = self._sampling(seed, f"section {number} {attempt}", max_tokens=limit)
-                for piece in self._passage((*turns, Message.of("assistant", text + lead)), sampling, prose, paragraphs):
-                    if not body and lead:
-                        yield lead
-                    body += piece
-                    yield piece
-                if body.strip():
+                begun = text + lead + (body + "\n\n" if body else "")
+                gap = "\n\n" if body else lead
+                for piece in self._passage((*turns, Message.of("assistant", begun)), sampling, prose, paragraphs):
+                    yield gap + piece
+                    body += (gap if body else "") + piece
+                    gap = ""
+                if body and (intro or count_words(body) >= ENOUGH * budget):
                     break
-            if body.strip():
-                text += lead + body.strip() + "\n\n"
-                yield "\n\n" if not body.endswith("\n\n") else ""
+            if body:
+                text += lead + body + "\n\n"
+                yield "\n\n"
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed(
@@ -179,4 +183,3 @@ def _plan_text(prompts: Prompts, plan: Plan) -> str:
     lines = [f"{prompts.plan_prefix} {plan.title}"]
     lines += [f"{number}. {heading}" for number, heading in enumerate(plan.headings, start=1)]
     return "\n".join(lines)
-

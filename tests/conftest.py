@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Read by the libraries when they are first imported, hence before any test module is.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False")
+
+# Timing belongs to benchmarks: a busy machine must not fail a property.
+settings.register_profile("vignette", deadline=None, derandomize=True)
+settings.load_profile("vignette")
 
 
 class NetworkUsed(AssertionError):

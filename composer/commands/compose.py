@@ -38,7 +38,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--language", default="auto", help="auto, en or zh (default: auto, from the instruction)")
     parser.add_argument("--words", metavar="N", type=int, default=600, help="length to aim for (default: 600)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
-    parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures of this licence")
+    parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
     parser.add_argument("--format", metavar="LIST", default="md,html", help="exports, by commas (default: md,html)")
     parser.add_argument("--quiet", action="store_true", help="do not stream the text")
@@ -46,14 +46,15 @@ def register(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.output import check_out_dir, check_formats, save_article
+    from composer.export import parse_formats
+    from composer.output import check_free, save_article
     from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
     request = read_request(args)
     settings = load_settings(args.profile)
-    formats = check_formats(args.format)
-    check_out_dir(args.out)
+    formats = parse_formats(args.format)
+    check_free(args.out)
 
     from composer.terminal import Terminal
 

@@ -1,0 +1,80 @@
+"""Positions are in range, unique, sorted, spaced, as many as asked, and the best there are."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from composer.article import Section
+from composer.dialogue import reading
+from composer.placement import choose_places, eligible, evenly_spaced, model_scores, number_of_pictures
+from composer.prompts import load_prompts
+from tests.composer.scripted_model import ScriptedModel, question
+
+LONG = "Twelve plain words stand here so that a picture may follow this paragraph."
+
+
+@given(st.data())
+def test_chosen_places_are_valid_and_exactly_as_many_as_asked(data: st.DataObject) -> None:
+    sections = data.draw(st.integers(1, 30))
+    places = sorted(data.draw(st.sets(st.integers(0, sections - 1), min_size=1)))
+    scores = data.draw(st.lists(st.floats(-9, 9), min_size=len(places), max_size=len(places)))
+    count = data.draw(st.integers(0, 12))
+    chosen = choose_places(places, scores, count, sections)
+    assert len(chosen) == min(count, len(places))
+    assert chosen == sorted(set(chosen))
+    assert set(chosen) <= set(places)
+
+
+@given(st.lists(st.integers(-40, 40), min_size=3, max_size=9), st.integers(2, 4))
+def test_the_choice_is_the_best_of_all_with_its_spacing(scores: list[int], count: int) -> None:
+    places = list(range(len(scores)))
+    chosen = choose_places(places, [float(s) for s in scores], count, len(scores))
+    gap = min((b - a for a, b in itertools.pairwise(chosen)), default=len(scores))
+    wanted = max(1, round(len(scores) / min(count, len(scores)) / 2))
+    allowed = [
+        c
+        for c in itertools.combinations(places, len(chosen))
+        if all(b - a >= min(gap, wanted) for a, b in itertools.pairwise(c))
+    ]
+    assert sum(scores[i] for i in chosen) == max(sum(scores[i] for i in c) for c in allowed)
+
+
+def test_neighbours_are_kept_apart_where_there_is_room() -> None:
+    chosen = choose_places(list(range(8)), [9, 8, 0, 0, 0, 0, 0, 1], 2, 8)
+    assert chosen == [0, 7]
+
+
+def test_short_lines_and_lead_ins_are_no_places() -> None:
+    sections = [Section("Too short."), Section(LONG), Section(LONG[:-1] + ":"), Section(f"## Head\n\n{LONG}")]
+    assert eligible(sections) == [1, 3]
+
+
+def test_a_text_of_short_lines_still_has_places() -> None:
+    assert eligible([Section("One."), Section("Two.")]) == [0, 1]
+
+
+def test_scores_are_the_log_odds_of_the_answers() -> None:
+    prompts = load_prompts("en")
+    sections = [Section(LONG), Section("Short."), Section(LONG)]
+    model = ScriptedModel(lambda p, s: "", lambda p, options: [math.log(0.3), math.log(0.1)][: len(options)])
+    dialogue, _ = reading(prompts, model, "T", sections)
+    scores = model_scores(model, prompts, dialogue, sections, [0, 2])
+    assert scores == pytest.approx([math.log(3), -math.log(3)])
+    assert "2. Twelve plain words" in question(model.asked[-1])
+
+
+def test_a_longer_text_gets_more_pictures_but_never_more_than_places() -> None:
+    sections = [Section(LONG)] * 30
+    assert number_of_pictures(sections[:1], 130) == 1
+    assert number_of_pictures(sections, 130) == 3
+    assert number_of_pictures(sections, 1) == 30
+
+
+@given(st.integers(1, 40), st.integers(0, 12))
+def test_evenly_spaced_positions_are_in_range(sections: int, count: int) -> None:
+    chosen = evenly_spaced(sections, count)
+    assert all(0 <= c < sections for c in chosen)
+    assert len(chosen) <= min(count, sections)

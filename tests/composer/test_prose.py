@@ -1,0 +1,73 @@
+"""What streams out of the filter may be printed as it is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from composer.prose import ProseFilter, split_sentences, strip_quotes
+
+
+def run(text: str, size: int = 3, complete: bool = True) -> str:
+    prose = ProseFilter()
+    out = "".join(prose.feed(text[i : i + size]) for i in range(0, len(text), size))
+    return out + prose.finish(complete=complete)
+
+
+@given(st.integers(1, 40))
+def test_the_result_does_not_depend_on_how_the_text_was_cut(size: int) -> None:
+    text = "Hens lay eggs, e.g. at dawn. Dr. Smith counts 3.5 of them!\n\nHe said “Enough.” Then he left for town."
+    assert run(text, size) == text
+
+
+def test_an_unfinished_last_sentence_is_dropped() -> None:
+    assert run("The cows come home. Then the farmer", complete=False) == "The cows come home."
+
+
+def test_chinese_sentences_need_no_space_between_them() -> None:
+    assert run("猫爱干净。它每天梳理毛发。然后它", complete=False) == "猫爱干净。它每天梳理毛发。"
+
+
+def test_a_sentence_said_before_is_dropped_even_when_slightly_changed() -> None:
+    first = "The red barn is where the hay for the winter is kept dry."
+    assert run(f"{first} {first} The red barn is where the hay for the long winter is kept dry.") == first
+
+
+def test_a_repeated_chinese_sentence_is_dropped() -> None:
+    assert run("每天给狗狗准备新鲜的饮用水和食物。每天给狗狗准备新鲜的饮用水和食物。") == "每天给狗狗准备新鲜的饮用水和食物。"
+
+
+def test_different_sentences_with_common_words_stay() -> None:
+    text = "The cow gives milk to the calf. The goat gives milk to the kid."
+    assert run(text) == text
+
+
+@pytest.mark.parametrize(
+    "chatter", ["Sure, here is the text. ", "Here's an article about hens. ", "当然，以下是文章。", "## A heading\n"]
+)
+def test_chatter_and_headings_of_the_models_own_are_dropped(chatter: str) -> None:
+    assert run(chatter + "Hens lay eggs.") == "Hens lay eggs."
+
+
+def test_sentences_about_the_pictures_are_dropped() -> None:
+    assert run("Hens peck. As you see in the picture, they are red. They sleep.") == "Hens peck. They sleep."
+
+
+def test_a_dropped_sentence_keeps_the_paragraph_break_after_it() -> None:
+    text = "One hen is in the yard today.\nOne hen is in the yard today.\n\nTwo cows are in the field."
+    assert run(text) == "One hen is in the yard today.\n\nTwo cows are in the field."
+
+
+def test_bold_marks_are_taken_out_even_when_they_arrive_in_halves() -> None:
+    assert run("The **red** barn.", size=1) == "The red barn."
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [('"A Day"', "A Day"), ("## 3. Hens", "Hens"), ("《猫》", "猫"), ("**Bold** move", "Bold move"), ("1950s", "1950s")],
+)
+def test_titles_lose_the_marks_models_put_around_them(raw: str, clean: str) -> None:
+    assert strip_quotes(raw) == clean
+
+
+def test_sentences_are_split_in_order() -> None:
+    assert split_sentences("One. Two! 三。四？") == ["One.", "Two!", "三。", "四？"]
