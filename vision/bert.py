@@ -1,0 +1,164 @@
+"""A BERT sentence tower in NumPy: token ids to one mean-pooled vector a text.
+
+Composing reads queries and nothing else of the joint encoder. Through open_clip that costs the import of torch and
+transformers, many seconds and half a gigabyte, for a model that needs milliseconds; this one starts at once.
+Agrees with open_clip's ``HFTextEncoder`` (mean pooler) to rounding, which a test holds it to. Knows no images and
+no projection. Architecture: BERT, arXiv:1810.04805; checkpoint names as transformers writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+_BATCH_TOKENS = 2048  # padded tokens a pass: larger gains nothing on a CPU and spills its caches
+
+
+@dataclass(frozen=True, slots=True)
+class BertConfig:
+    layers: int
+    heads: int
+    hidden: int
+    layer_norm_eps: float
+    pad_id: int
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> BertConfig:
+        """From a transformers config.json. Raises ModelError where it is not a BERT this module runs."""
+        wanted = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+        for key, value in wanted.items():
+            if config.get(key, value) != value:
+                raise ModelError(f"the text tower has {key} {config[key]!r}; this encoder runs {value!r} only")
+        return cls(
+            config["num_hidden_layers"],
+            config["num_attention_heads"],
+            config["hidden_size"],
+            config.get("layer_norm_eps", 1e-12),
+            config.get("pad_token_id", 0),
+        )
+
+
+class BertTower:
+    """``weights``: float32 arrays under the names of a transformers ``BertModel``."""
+
+    def __init__(self, config: BertConfig, weights: Mapping[str, Array]) -> None:
+        self.config = config
+        try:
+            self._embeddings = [weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position")]
+            # Single texts are all of the first type, so its row is a constant of every position.
+            self._embeddings[1] = self._embeddings[1] + weights["embeddings.token_type_embeddings.weight"][0]
+            self._norm = _norm(weights, "embeddings.LayerNorm")
+            self._layers = [_Layer.of(weights, f"encoder.layer.{i}") for i in range(config.layers)]
+        except KeyError as error:
+            raise ModelError(
+                f"the text tower lacks the tensor {error.args[0]!r}; the checkpoint is not a BERT"
+            ) from error
+
+    def pool(self, ids: Sequence[Sequence[int]]) -> Array:
+        """Texts as token ids (special tokens included, no padding) to (n, hidden): means over their tokens."""
+        out = np.empty((len(ids), self.config.hidden), dtype=np.float32)
+        # Texts of like length share a pass, so that little of it is padding.
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        start = 0
+        while start < len(order):
+            end = start + 1
+            while end < len(order) and len(ids[order[end]]) * (end + 1 - start) <= _BATCH_TOKENS:
+                end += 1
+            chosen = order[start:end]
+            out[chosen] = self._forward([ids[i] for i in chosen])
+            start = end
+        return out
+
+    def _forward(self, ids: Sequence[Sequence[int]]) -> Array:
+        config = self.config
+        lengths = np.array([len(row) for row in ids])
+        count, width = len(ids), int(lengths.max())
+        tokens = np.full((count, width), config.pad_id, dtype=np.int64)
+        for row, text in zip(tokens, ids, strict=True):
+            row[: len(text)] = text
+        real = np.arange(width) < lengths[:, None]  # (n, t)
+        blocked = np.where(real, np.float32(0), np.float32(-1e9))[:, None, None, :]
+        words, positions = self._embeddings
+        x = _layer_norm(words[tokens] + positions[:width], self._norm, config.layer_norm_eps)
+        for layer in self._layers:
+            x = layer(x, blocked, config.heads, config.layer_norm_eps)
+        weight = real[:, :, None].astype(np.float32)
+        pooled: Array = (x * weight).sum(1) / weight.sum(1)
+        return pooled
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    qkv: tuple[Array, Array]
+    attended: tuple[Array, Array]
+    norm1: tuple[Array, Array]
+    up: tuple[Array, Array]
+    down: tuple[Array, Array]
+    norm2: tuple[Array, Array]
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Array], name: str) -> _Layer:
+        def linear(part: str) -> tuple[Array, Array]:
+            return weights[f"{name}.{part}.weight"].T, weights[f"{name}.{part}.bias"]
+
+        parts = [linear(f"attention.self.{part}") for part in ("query", "key", "value")]
+        return cls(
+            (np.concatenate([w for w, _ in parts], 1), np.concatenate([b for _, b in parts])),
+            linear("attention.output.dense"),
+            _norm(weights, f"{name}.attention.output.LayerNorm"),
+            linear("intermediate.dense"),
+            linear("output.dense"),
+            _norm(weights, f"{name}.output.LayerNorm"),
+        )
+
+    def __call__(self, x: Array, blocked: Array, heads: int, eps: float) -> Array:
+        count, width, hidden = x.shape
+        flat = x.reshape(-1, hidden)
+        qkv = (flat @ self.qkv[0] + self.qkv[1]).reshape(count, width, 3, heads, hidden // heads)
+        query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # each (n, heads, t, d)
+        weight = _softmax(query @ key.swapaxes(2, 3) / np.float32(np.sqrt(hidden // heads)) + blocked)
+        mixed = (weight @ value).transpose(0, 2, 1, 3).reshape(-1, hidden)
+        flat = _layer_norm(mixed @ self.attended[0] + self.attended[1] + flat, self.norm1, eps)
+        inner = gelu(flat @ self.up[0] + self.up[1])
+        return _layer_norm(inner @ self.down[0] + self.down[1] + flat, self.norm2, eps).reshape(x.shape)
+
+
+def _norm(weights: Mapping[str, Array], name: str) -> tuple[Array, Array]:
+    return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+
+def _layer_norm(x: Array, norm: tuple[Array, Array], eps: float) -> Array:
+    x = x - x.mean(-1, keepdims=True)
+    scale = 1 / np.sqrt(np.square(x).mean(-1, keepdims=True) + np.float32(eps))
+    out: Array = x * scale * norm[0] + norm[1]
+    return out
+
+
+def _softmax(x: Array) -> Array:
+    x = np.exp(x - x.max(-1, keepdims=True))
+    out: Array = x / x.sum(-1, keepdims=True)
+    return out
+
+
+def gelu(x: Array) -> Array:
+    """x·Φ(x) with the error function of Abramowitz and Stegun 7.1.26, off by at most 1.5e-7: float32's own rounding."""
+    z = np.abs(x) * np.float32(np.sqrt(0.5))
+    t = 1 / (1 + np.float32(0.3275911) * z)
+    series = np.float32(1.061405429) * t
+    for term in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        series += np.float32(term)
+        series *= t
+    series *= np.exp(-z * z)  # 1 - erf(z)
+    series *= np.float32(0.5)
+    out: Array = x * np.where(x < 0, series, 1 - series)
+    return out

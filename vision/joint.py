@@ -1,0 +1,143 @@
+"""Texts and pictures in one space: any open_clip model behind the ``JointEncoder`` protocol.
+
+The encoder that ships with Vignette and any other open_clip checkpoint are one class with the same parts. Each side
+is loaded when it is first used: composing reads texts only, and never imports torch for it. Knows no libraries.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from vision.protocol import EncoderIdentity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from vision.joint_checkpoint import Checkpoint
+
+    Array = NDArray[np.float32]
+
+_LOCAL_DIR = "local-dir:"
+
+
+class ImageSide(Protocol):
+    def encode(self, images: Sequence[Image]) -> Array: ...
+
+
+class TextSide(Protocol):
+    def encode(self, texts: Sequence[str]) -> Array: ...
+
+    def sentences(self, texts: Sequence[str]) -> Array: ...
+
+
+class OpenClipEncoder:
+    """A ``JointEncoder``. May be shared by threads."""
+
+    def __init__(
+        self,
+        identity: EncoderIdentity,
+        languages: frozenset[str] | None,
+        load_images: Callable[[], ImageSide],
+        load_texts: Callable[[], TextSide],
+    ) -> None:
+        self.identity = identity
+        self.languages = languages
+        self._load_images, self._load_texts = load_images, load_texts
+        self._images: ImageSide | None = None
+        self._texts: TextSide | None = None
+        self._loading = threading.Lock()
+
+    def encode_images(self, images: Sequence[Image]) -> Array:
+        if not images:
+            return np.empty((0, self.identity.visual_dim), np.float32)
+        return _unit(self._image_side().encode(images))
+
+    def encode_texts(self, texts: Sequence[str]) -> Array:
+        if not texts:
+            return np.empty((0, self.identity.visual_dim), np.float32)
+        return _unit(self._text_side().encode(texts))
+
+    def encode_sentences(self, texts: Sequence[str]) -> Array:
+        if not texts:
+            return np.empty((0, self.identity.textual_dim), np.float32)
+        return _unit(self._text_side().sentences(texts))
+
+    def _image_side(self) -> ImageSide:
+        with self._loading:
+            if self._images is None:
+                self._images = self._load_images()
+            return self._images
+
+    def _text_side(self) -> TextSide:
+        with self._loading:
+            if self._texts is None:
+                self._texts = self._load_texts()
+            return self._texts
+
+
+def load_embedded_encoder(*, device: str = "cpu") -> OpenClipEncoder:
+    """The encoder that ships with Vignette: EfficientNet-Lite2 and MiniLM, trained to meet in one space.
+
+    Raises WeightsError where its towers are not on this machine.
+    """
+    from vision.joint_checkpoint import ShippedCheckpoint
+
+    return _encoder_of(ShippedCheckpoint(), device)
+
+
+def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, device: str = "cpu") -> OpenClipEncoder:
+    """Any open_clip model: a checkpoint folder, ``hf-hub:OWNER/NAME``, or a built-in name with a ``pretrained`` tag.
+
+    Raises ModelError where open_clip does not know it, or its weights are missing or do not fit.
+    """
+    from vision.errors import ModelError
+
+    folder = Path(name_or_path.removeprefix(_LOCAL_DIR)).expanduser()
+    if folder.is_dir():
+        from vision.joint_checkpoint import FolderCheckpoint
+        from vision.text_tower import reads_natively
+
+        checkpoint = FolderCheckpoint(folder)
+        if checkpoint.weights_file and reads_natively(checkpoint.text_cfg, checkpoint.text_tower_config()):
+            return _encoder_of(checkpoint, device)
+        name_or_path = _LOCAL_DIR + str(folder.resolve())
+    elif name_or_path.startswith(_LOCAL_DIR) or Path(name_or_path).is_absolute():
+        raise ModelError(f"{folder} is not a folder; name the folder of an open_clip checkpoint")
+
+    from vision.joint_checkpoint import languages_of
+    from vision.open_clip_towers import whole_model
+
+    # Nothing tells the weights of such a model apart before they are loaded, so both sides come at once.
+    images, texts, config, sha256 = whole_model(name_or_path, pretrained, device)
+    name = f"{name_or_path}:{pretrained}" if pretrained else name_or_path
+    identity = EncoderIdentity(name, sha256, config["embed_dim"], config["embed_dim"])
+    return OpenClipEncoder(identity, languages_of(config), lambda: images, lambda: texts)
+
+
+def _encoder_of(checkpoint: Checkpoint, device: str) -> OpenClipEncoder:
+    def load_images() -> ImageSide:
+        from vision.open_clip_towers import image_tower
+
+        return image_tower(checkpoint, device)
+
+    def load_texts() -> TextSide:
+        from vision.text_tower import BertTextTower
+
+        return BertTextTower(checkpoint)
+
+    tower = checkpoint.text_tower_config()
+    textual_dim = tower["hidden_size"] if checkpoint.pooled_sentences and tower else checkpoint.embed_dim
+    identity = EncoderIdentity(checkpoint.name, checkpoint.sha256, checkpoint.embed_dim, textual_dim)
+    return OpenClipEncoder(identity, checkpoint.languages, load_images, load_texts)
+
+
+def _unit(vectors: Array) -> Array:
+    """A vector of zeros (no signal at all) stays one instead of becoming NaN."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.maximum(length, np.float32(1e-12)), dtype=np.float32)

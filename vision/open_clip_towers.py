@@ -1,0 +1,151 @@
+"""Both sides of an open_clip model as torch runs them.
+
+Import it lazily: torch, torchvision, timm and transformers come with it. Knows nothing of libraries; vectors leave it
+as NumPy arrays, not normalised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vision.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from vision.joint_checkpoint import Checkpoint
+
+    Array = NDArray[np.float32]
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # timm and open_clip deprecate their own imports
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+IMAGE_BATCH, TEXT_BATCH = 16, 64
+
+
+class ImageTower:
+    """Pictures to the joint space. ``visual`` is open_clip's image tower with its projection."""
+
+    def __init__(self, visual: torch.nn.Module, transform: Callable[[Image], torch.Tensor], device: str) -> None:
+        # Convolutions run about twice as fast on channels-last memory, and nothing else minds.
+        self._visual = visual.eval().to(device).to(memory_format=torch.channels_last)
+        self._transform = transform
+        self._device = torch.device(device)
+
+    def encode(self, images: Sequence[Image]) -> Array:
+        out = []
+        for start in range(0, len(images), IMAGE_BATCH):
+            pixels = torch.stack([self._transform(image) for image in images[start : start + IMAGE_BATCH]])
+            pixels = pixels.to(self._device, memory_format=torch.channels_last)
+            with torch.inference_mode(), fast_precision(self._device):
+                out.append(self._visual(pixels).float().cpu().numpy())
+        return np.concatenate(out)
+
+
+class TextTower:
+    """Texts to the joint space, through open_clip's own tokenizer and model."""
+
+    def __init__(self, model: torch.nn.Module, tokenizer: Callable[[list[str]], torch.Tensor], device: str) -> None:
+        self._encode: Callable[[torch.Tensor], torch.Tensor] = model.encode_text  # type: ignore[assignment]
+        self._tokenizer = tokenizer
+        self._device = torch.device(device)
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        out = []
+        for start in range(0, len(texts), TEXT_BATCH):
+            tokens = self._tokenizer(list(texts[start : start + TEXT_BATCH])).to(self._device)
+            with torch.inference_mode(), fast_precision(self._device):
+                out.append(self._encode(tokens).float().cpu().numpy())
+        return np.concatenate(out)
+
+    def sentences(self, texts: Sequence[str]) -> Array:
+        return self.encode(texts)
+
+
+def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower:
+    """The image side alone of a checkpoint on disk; its text side is never built."""
+    visual = build_visual(checkpoint.model_cfg)
+    load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)
+    size = {"size": checkpoint.model_cfg["vision_cfg"].get("image_size", 224)}
+    return ImageTower(visual, preprocess(size | checkpoint.preprocess_cfg), device)
+
+
+def build_visual(model_cfg: dict[str, Any]) -> torch.nn.Module:
+    """open_clip's image tower with random weights."""
+    # open_clip builds both sides or none: give it the smallest text side there is.
+    least = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+    more = {key: value for key, value in model_cfg.items() if key == "quick_gelu"}
+    built = open_clip.CustomTextCLIP(model_cfg["embed_dim"], dict(model_cfg["vision_cfg"]), least, **more)
+    visual: torch.nn.Module = built.visual
+    return visual
+
+
+def load_exactly(module: torch.nn.Module, tensors: dict[str, Array], name: str) -> None:
+    """Raises ModelError where a tensor is missing, left over or of another shape."""
+    try:
+        module.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
+    except RuntimeError as error:
+        raise ModelError(f"the weights of {name} do not fit its configuration: {error}") from error
+
+
+def preprocess(config: dict[str, Any]) -> Callable[[Image], torch.Tensor]:
+    """open_clip's own inference transform for a ``preprocess_cfg``."""
+    known = PreprocessCfg.__dataclass_fields__
+    transform: Callable[[Image], torch.Tensor] = image_transform_v2(
+        PreprocessCfg(**{key: value for key, value in config.items() if key in known}), is_train=False
+    )
+    return transform
+
+
+def whole_model(name: str, pretrained: str | None, device: str) -> tuple[ImageTower, TextTower, dict[str, Any], str]:
+    """Any model open_clip can make: both sides, its configuration, and the hash of its weights.
+
+    Raises ModelError with open_clip's reason and what to name instead.
+    """
+    try:
+        model, transform = open_clip.create_model_from_pretrained(name, pretrained, device=device)
+        tokenizer = open_clip.get_tokenizer(name)
+        config = open_clip.get_model_config(name.replace("/", "-") if ":" not in name else name)
+    except (RuntimeError, OSError, ValueError) as error:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise ModelError(
+            f"open_clip cannot load {name!r} with pretrained {pretrained!r}: {error}; "
+            f"name a checkpoint folder, hf-hub:OWNER/NAME, or a model with one of its tags (known tags: {tags})"
+        ) from error
+    model.eval()
+    hashed = state_sha256(model)
+    return ImageTower(model.visual, transform, device), TextTower(model, tokenizer, device), config, hashed
+
+
+def state_sha256(model: torch.nn.Module) -> str:
+    """Hash of names, shapes and values of all tensors, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def fast_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where the hardware multiplies it faster than float32, else nothing."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    if device.type == "cpu" and _cpu_has_bf16():
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
+
+
+def _cpu_has_bf16() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and any(flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16"))

@@ -1,0 +1,94 @@
+"""The text side of a joint encoder where it is a BERT: words to vectors without torch.
+
+Reads tokenizer and weights from an open_clip checkpoint and gives what open_clip gives. Knows no images.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision.bert import BertConfig, BertTower, gelu
+from vision.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vision.joint_checkpoint import Checkpoint
+
+    Array = NDArray[np.float32]
+
+_CHUNK = 512  # texts tokenized at a time: bounds memory, not speed
+
+
+def reads_natively(text_cfg: Mapping[str, Any], tower_config: Mapping[str, Any] | None) -> bool:
+    """Whether ``BertTextTower`` runs this text tower: a BERT behind open_clip's mean pooler."""
+    return (
+        bool(text_cfg.get("hf_model_name"))
+        and text_cfg.get("hf_pooler_type", "mean_pooler") == "mean_pooler"
+        and not text_cfg.get("tokenizer_mode")
+        and tower_config is not None
+        and tower_config.get("model_type") == "bert"
+        and tower_config.get("hidden_act", "gelu") == "gelu"
+    )
+
+
+class BertTextTower:
+    """Texts to the joint space (``encode``) and to the tower's own sentence space (``sentences``). Not normalised."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Raises ModelError where the checkpoint lacks a tensor or its tokenizer is unreadable."""
+        from tokenizers import Tokenizer
+
+        text_cfg = checkpoint.model_cfg["text_cfg"]
+        file = checkpoint.text_folder / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+            config = json.loads((checkpoint.text_folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the text tower of {checkpoint.name} cannot be read: {error}; fetch it again") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(text_cfg.get("context_length", 77))
+        weights = checkpoint.tensors("text.")
+        tower = {name.removeprefix("transformer."): value for name, value in weights.items()}
+        self._tower = BertTower(BertConfig.from_dict(config), tower)
+        self._projection = _projection(weights, checkpoint.name)
+        self._pooled_sentences = checkpoint.pooled_sentences
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        x = self._pool(texts)
+        for i, matrix in enumerate(self._projection):
+            x = (gelu(x) if i else x) @ matrix
+        return x
+
+    def sentences(self, texts: Sequence[str]) -> Array:
+        return self._pool(texts) if self._pooled_sentences else self.encode(texts)
+
+    def _pool(self, texts: Sequence[str]) -> Array:
+        chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+        ids = [[e.ids for e in self._tokenizer.encode_batch([_clean(text) for text in chunk])] for chunk in chunks]
+        return np.concatenate([self._tower.pool(chunk) for chunk in ids])
+
+
+def _projection(weights: Mapping[str, Array], name: str) -> list[Array]:
+    """open_clip's ``proj``: none (identity), one matrix, or two with a GELU between."""
+    known = {
+        (): [],
+        ("proj.weight",): ["proj.weight"],
+        ("proj.0.weight", "proj.2.weight"): ["proj.0.weight", "proj.2.weight"],
+    }
+    found = tuple(sorted(key for key in weights if key.startswith("proj.")))
+    if found not in known:
+        raise ModelError(f"the text projection of {name} has the tensors {', '.join(found)}; this is not open_clip's")
+    return [weights[key].T for key in known[found]]
+
+
+def _clean(text: str) -> str:
+    """What open_clip does to a text before the tokenizer."""
+    import ftfy
+
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
