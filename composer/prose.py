@@ -35,7 +35,10 @@ class ProseFilter:
         self._line_start = True
         self._told: list[frozenset[str]] = []
         self._keys: set[str] = set()
-        self._gap = ""  # white space released only before a further sentence
+        # White space is released only before a further sentence: what was seen since the last sentence, and the
+        # widest break around dropped ones before that.
+        self._space = ""
+        self._gap = ""
 
     def feed(self, text: str) -> str:
         self._buffer += text
@@ -51,7 +54,7 @@ class ProseFilter:
         ended = rest.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"', ")", "）", "…"))
         listed = re.match(r"\s*(?:[-*]|\d+\.)\s", rest) is not None
         out = self._release(rest) if rest.strip() and (ended or (complete and listed)) else ""
-        self._gap = ""
+        self._space = self._gap = ""
         self._line_start = True
         return out
 
@@ -73,20 +76,18 @@ class ProseFilter:
     def _release(self, piece: str) -> str:
         piece = piece.replace("**", "")  # bold is a model's tic in prose; the article goes without
         body = piece.strip()
+        self._space += piece[: len(piece) - len(piece.lstrip())]
         if not body:
-            self._gap = max(self._gap, _gap(piece), key=_GAPS.index)
             return ""
-        before = max(self._gap, _gap(piece[: len(piece) - len(piece.lstrip())]), key=_GAPS.index)
-        after = _gap(piece[len(piece.rstrip()) :])
+        gap = max(self._gap, _gap(self._space), key=_GAPS.index)
+        self._space = piece[len(piece.rstrip()) :]
         unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_PICTURES.search(body)
         if unwanted or self._repeated(body):
-            # The widest break around a dropped sentence remains.
-            self._gap = max(before, after, key=_GAPS.index)
+            self._gap = gap  # the widest break around a dropped sentence remains
             return ""
         self._remember(body)
-        self._gap = after
-        if self._line_start:
-            before = ""
+        before = "" if self._line_start else gap
+        self._gap = ""
         self._line_start = False
         return before + body
 
