@@ -31,6 +31,7 @@ _UPDATE_TIMEOUT_S = 300
 _DOWNLOAD_TIMEOUT_S = 3600
 _MAX_FILE_BYTES = 256 * 2**20
 _MAX_PACKAGE_BYTES = 2 * 2**30
+_TELL_EVERY_BYTES = 2**20
 _SPARE_BYTES = 200 * 2**20
 
 # Hooks that an image or an administrator hung on `apt-get update` are meant for the system's own lists.
@@ -180,20 +181,28 @@ class _PrivateApt:
             ) from error
 
 
-def read_package(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+def read_package(
+    path: Path, wanted: Callable[[str], bool], progress: Callable[[int, int], None] | None = None
+) -> dict[str, bytes]:
     """The regular files of a package whose path (``usr/share/…``) is wanted, path → bytes.
 
-    Links and devices are passed over; a path that is absolute or climbs out of the package is refused. Raises
-    SampleUnavailable for a file that is no package, and for sizes no honest package has.
+    Links and devices are passed over; a path that is absolute or climbs out of the package is refused.
+    ``progress(read_bytes, total_bytes)`` counts the package's own bytes. Raises SampleUnavailable for a file that is
+    no package, and for sizes no honest package has.
     """
     files: dict[str, bytes] = {}
     total_bytes = 0
+    package_bytes = path.stat().st_size if path.is_file() else 0
+    told_bytes = 0
     try:
         with path.open("rb") as archive:
             suffix, data = _data_member(archive, path)
             with _open_tar(suffix, data, path) as tar:
                 for member in tar:
                     name = _safe_name(member.name, path)
+                    if progress is not None and archive.tell() - told_bytes >= _TELL_EVERY_BYTES:
+                        told_bytes = archive.tell()
+                        progress(told_bytes, package_bytes)
                     if not member.isreg() or not wanted(name):
                         continue
                     total_bytes += member.size

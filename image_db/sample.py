@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from image_db import sample_gcompris, sample_stamps
 from image_db.debian import DebianPackage, Progress, fetch_packages, read_package
@@ -58,7 +59,8 @@ def fetch_sample(pictures_dir: Path, cache_dir: Path, progress: Progress | None 
 
     Packages are kept in ``cache_dir`` while they are needed (0.5 GB) and deleted afterwards. A second run with
     nothing missing fetches nothing; a file that is there is never written again, so corrected captions stay.
-    ``progress(what, done, total)`` gets bytes while fetching and pictures while writing. Raises SampleUnavailable.
+    ``progress(what, done, total)`` gets bytes while fetching and unpacking, and pictures while writing. Raises
+    SampleUnavailable.
     """
     started_s = time.monotonic()
     receipt = _read_receipt(pictures_dir)
@@ -81,7 +83,7 @@ def write_pictures(packages: list[DebianPackage], pictures_dir: Path, progress: 
     try:
         for package in packages:
             written = files.setdefault(package.name, [])
-            items = list(_READERS[package.name](package.path))
+            items = list(_READERS[package.name](package.path, _unpacking(package.name, progress)))
             for done, picture in enumerate(items, start=1):
                 if progress is not None:
                     progress(f"{package.name}: pictures", done, len(items))
@@ -105,17 +107,25 @@ def write_pictures(packages: list[DebianPackage], pictures_dir: Path, progress: 
     return receipt
 
 
-def _stamps(path: Path) -> Iterator[SamplePicture | None]:
-    return sample_stamps.stamp_pictures(read_package(path, sample_stamps.is_wanted), load_curation("stamps"))
+_Unpacking: TypeAlias = Callable[[int, int], None] | None
 
 
-def _gcompris(path: Path) -> Iterator[SamplePicture | None]:
+def _unpacking(name: str, progress: Progress | None) -> _Unpacking:
+    return None if progress is None else lambda done, total: progress(f"{name}: unpacking", done, total)
+
+
+def _stamps(path: Path, unpacking: _Unpacking) -> Iterator[SamplePicture | None]:
+    package = read_package(path, sample_stamps.is_wanted, unpacking)
+    return sample_stamps.stamp_pictures(package, load_curation("stamps"))
+
+
+def _gcompris(path: Path, unpacking: _Unpacking) -> Iterator[SamplePicture | None]:
     curation = load_curation("gcompris")
-    package = read_package(path, lambda name: sample_gcompris.is_wanted(name, curation))
+    package = read_package(path, lambda name: sample_gcompris.is_wanted(name, curation), unpacking)
     return sample_gcompris.gcompris_pictures(package, curation)
 
 
-_READERS: dict[str, Callable[[Path], Iterator[SamplePicture | None]]] = {
+_READERS: dict[str, Callable[[Path, _Unpacking], Iterator[SamplePicture | None]]] = {
     sample_stamps.PACKAGE: _stamps,
     sample_gcompris.PACKAGE: _gcompris,
 }

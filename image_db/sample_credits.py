@@ -18,6 +18,7 @@ _BARE_FILE = re.compile(r"^\s*\S+\.[A-Za-z0-9]{2,4}\s*$")
 _BASED_ON = re.compile(
     r"based on (?:an? )?(?:original )?(?:photo|image|picture) by (?P<author>.+?)(?:, license|, source|, original|$)"
 )
+_SUBJECT = re.compile(r"(\S+\.[A-Za-z0-9]{2,4}) (?:is|was) ")
 _URL = re.compile(r"https?://\S+")
 _YEARS = re.compile(r"\b(?:19|20)\d\d(?:\s*[-–]\s*(?:19|20)?\d\d)?\b,?")
 _MANY_HOLDERS = 4
@@ -80,13 +81,17 @@ def parse_readme(text: str) -> dict[str, Credit]:
             continue
         notes = "\n".join(fields.get(key, "") for key in ("source", "comment", "comments"))
         author = ", ".join(holders[:_MANY_HOLDERS])
+        license = license_name(" ".join(fields["license"].split()))
+        names = fields.get("files", "").split()
+        subject = _SUBJECT.match(notes.strip())
+        # "x.webp is based on …" speaks of that one file of the paragraph, any other note of them all.
+        noted = [subject[1]] if subject is not None else names
         original = _BASED_ON.search(" ".join(notes.split()))
-        if original is not None:
-            author = f"{original['author']} (adapted by {author})"
+        credited = f"{original['author']} (adapted by {author})" if original is not None else author
         source = _URL.search(notes)
         url = source.group().rstrip(".,") if source else ""
-        credit = Credit(author, license_name(" ".join(fields["license"].split())), url)
-        credits.update(dict.fromkeys(fields.get("files", "").split(), credit))
+        for name in names:
+            credits[name] = Credit(credited, license, url) if name in noted else Credit(author, license)
     return credits
 
 
