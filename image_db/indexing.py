@@ -270,6 +270,8 @@ class _Run:
 
     def commit(self) -> None:
         """Everything that is encoded and known goes into the library as one transaction."""
+        if not (self._encoded or self._links):
+            return
         # A copy of a picture that waits in the batch is told when that picture is.
         links = {path: link for path, link in self._links.items() if link[1] not in self._batch}
         links = {path: link for path, link in links.items() if link[1] in self._encoded or link[1] in self.library}

@@ -37,14 +37,19 @@ def words_of_name(stem: str) -> tuple[str, ...]:
     if "\udc80" <= max(stem, default="") <= "\udcff" or _is_identifier(stem):
         return ()
     words: dict[str, None] = {}
-    for piece in _SEPARATORS.split(_CAMEL.sub(" ", stem)):
-        word = piece.casefold()
-        if not _LETTERS.search(word) or word in _UNTELLING:
+    for piece in _SEPARATORS.split(stem):
+        if piece.casefold() in _UNTELLING:  # before it is taken apart: WhatsApp
             continue
-        if _CAMERA.match(word) or _HEX.match(word) or (len(word) < 3 and not _CJK.search(word)):
-            continue
-        words[word] = None
+        for word in _CAMEL.sub(" ", piece).casefold().split():
+            if _LETTERS.search(word) and word not in _UNTELLING and not _is_number(word):
+                words[word] = None
     return tuple(words)
+
+
+def _is_number(word: str) -> bool:
+    """Counted by a camera, hexadecimal, or too short to say anything in a script with an alphabet."""
+    too_short = len(word) < 3 and not _CJK.search(word)
+    return too_short or bool(_CAMERA.match(word) or _HEX.match(word))
 
 
 def _is_identifier(stem: str) -> bool:

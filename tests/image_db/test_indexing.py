@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from image_db import indexing
+from image_db.description import sentence
+from image_db.errors import EncoderMismatch, LibraryError
+from image_db.indexing import IndexReport, index_paths
+from image_db.library import Library
+from image_db.records import ImageRecord
+from tests.fakes import ColourEncoder
+from tests.image_db.conftest import paint, paint_many
+
+
+@pytest.fixture
+def run(library: Library, encoder: ColourEncoder, pictures: Path):
+    def index(*paths: Path, **options) -> IndexReport:
+        encoder.seen = dict.fromkeys(encoder.seen, 0)
+        return index_paths(library, encoder, paths or [pictures], **options)
+
+    return index
+
+
+def by_name(library: Library) -> dict[str, ImageRecord]:
+    return {record.path.name: record for record in library.records()}
+
+
+def test_every_picture_gets_the_vectors_of_its_own_pixels_and_words(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    for colour in ("red", "green", "blue", "yellow"):
+        paint(pictures / f"{colour} wall.png", colour)
+    (pictures / "red wall.txt").write_text("A wall in red")
+    report = run(batch_size=3)
+    assert (report.added, report.failed, report.warnings) == (4, (), ())
+    view = library.matrix()
+    records = library.get(view.ids)
+    assert [r.path.name for r in records] == ["blue wall.png", "green wall.png", "red wall.png", "yellow wall.png"]
+    for record, visual, textual in zip(records, view.visual, view.textual, strict=True):
+        with Image.open(record.path) as image:
+            np.testing.assert_array_equal(visual, encoder.encode_images([image])[0])
+        np.testing.assert_array_equal(textual, encoder.encode_sentences([sentence(record, encoder.languages)])[0])
+    assert records[2].caption == "A wall in red"
+    assert records[0].tags == ("blue", "wall")
+    assert len(library.phashes()) == 4
+
+
+def test_a_second_run_opens_and_encodes_nothing(
+    run, library: Library, encoder: ColourEncoder, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(pictures, 20)
+    run()
+    revision = library.revision
+    monkeypatch.setattr(indexing, "read_picture", lambda *_: pytest.fail("a file was opened"))
+    report = run()
+    assert (report.added, report.unchanged, report.linked, report.usable) == (0, 20, 0, 20)
+    assert encoder.seen == {"images": 0, "texts": 0, "sentences": 0}
+    assert library.revision == revision
+
+
+def test_only_what_is_new_is_encoded(run, library: Library, encoder: ColourEncoder, pictures: Path) -> None:
+    paint_many(pictures, 5)
+    run()
+    paint_many(pictures, 3, start=5)
+    assert run().added == 3
+    assert encoder.seen["images"] == 3
+    assert len(library) == 8
+
+
+def test_unusable_files_are_named_with_their_reason_and_the_rest_goes_on(run, library: Library, pictures: Path) -> None:
+    paint_many(pictures, 3)
+    (pictures / "empty.jpg").write_bytes(b"")
+    (pictures / "text.jpg").write_text("not a picture")
+    whole = paint(pictures / "cut.jpg", size=(400, 300)).read_bytes()
+    (pictures / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    report = run()
+    assert report.added == 3
+    told = {path.name: reason for path, reason in report.failed}
+    assert set(told) == {"cut.jpg", "empty.jpg", "text.jpg"}
+    assert told["empty.jpg"] == "is empty; replace the file or leave it out"
+    assert told["text.jpg"].startswith("is not a picture of a known format")
+    assert told["cut.jpg"].startswith("cannot be decoded: ")
+    assert {f.path.name: f.reason for f in library.failures()} == told
+    revision = library.revision
+    assert {path.name for path, _ in run().failed} == set(told)
+    assert library.revision == revision
+    for name in told:
+        (pictures / name).unlink()
+    paint(pictures / "cut.jpg", "green")
+    assert run().failed == ()
+    assert library.failures() == []
+    assert len(library) == 4
+
+
+def test_a_picture_that_becomes_unreadable_is_not_shown_any_more(run, library: Library, pictures: Path) -> None:
+    file = paint(pictures / "x.png")
+    run()
+    data = file.read_bytes()
+    file.write_bytes(b"broken")
+    report = run()
+    assert (len(report.failed), len(library)) == (1, 0)
+    file.write_bytes(data)
+    assert (run().linked, len(library), library.failures()) == (1, 1, [])
+
+
+def test_copies_share_one_record(run, library: Library, encoder: ColourEncoder, pictures: Path) -> None:
+    file = paint(pictures / "b.png")
+    shutil.copy(file, pictures / "a.png")
+    (pictures / "sub").mkdir()
+    shutil.copy(file, pictures / "sub" / "c.png")
+    report = run()
+    assert (report.added, report.linked, len(library)) == (1, 2, 1)
+    (record,) = library.records()
+    assert library.files.of(record.id) == [pictures / "a.png", pictures / "b.png", pictures / "sub" / "c.png"]
+    assert record.path == pictures / "a.png"
+    (pictures / "a.png").unlink()
+    assert run().removed == 0
+    assert library.record(record.id).path == pictures / "b.png"
+
+
+def test_the_words_of_all_copies_are_used_whatever_order_they_came_in(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    file = paint(pictures / "z.png")
+    run()
+    (pictures / "a.json").write_text('{"caption": "A red wall", "author": "Ann"}')
+    (pictures / "z.json").write_text('{"author": "Zoe", "license": "CC0"}')
+    shutil.copy(file, pictures / "a.png")
+    report = run()
+    assert (report.linked, report.updated_text, encoder.seen["images"]) == (1, 1, 0)
+    (record,) = library.records()
+    assert (record.caption, record.author, record.license) == ("A red wall", "Ann", "CC0")
+    np.testing.assert_array_equal(library.matrix().textual[0], encoder.encode_sentences(["A red wall"])[0])
+
+
+def test_a_moved_picture_is_recognised_by_its_bytes(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    file = paint(pictures / "IMG_1.png")
+    run()
+    (record,) = library.records()
+    (pictures / "sub").mkdir()
+    file.rename(pictures / "sub" / "sunset.png")
+    report = run()
+    assert (report.linked, report.added, report.removed, encoder.seen["images"]) == (1, 0, 0, 0)
+    (moved,) = library.records()
+    assert (moved.id, moved.path, moved.tags) == (record.id, pictures / "sub" / "sunset.png", ("sunset",))
+
+
+def test_deleted_pictures_are_gone_and_come_back_without_encoding(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    files = paint_many(pictures, 3)
+    run()
+    ids = library.matrix().ids
+    away = pictures.parent / "away.png"
+    files[1].rename(away)
+    report = run()
+    assert (report.removed, report.unchanged, len(library)) == (1, 2, 2)
+    assert library.matrix().ids == [ids[0], ids[2]]
+    assert [record.id for record in library.records(gone=True)] == [ids[1]]
+    away.rename(files[1])
+    report = run()
+    assert (report.linked, encoder.seen["images"], library.matrix().ids) == (1, 0, ids)
+
+
+def test_a_folder_that_was_not_indexed_now_keeps_its_pictures(run, library: Library, pictures: Path) -> None:
+    paint(pictures / "a" / "x.png", "red")
+    other = paint(pictures / "b" / "y.png", "blue")
+    run()
+    other.unlink()
+    run(pictures / "a")
+    assert len(library) == 2
+    shutil.rmtree(pictures / "b")
+    report = run(pictures / "b", pictures / "a" / "x.png")
+    assert (len(library), [p for p, _ in report.failed]) == (2, [pictures / "b"])
+    run(pictures)
+    assert len(library) == 1
+
+
+def test_a_replaced_picture_gives_way_to_the_new_one(run, library: Library, pictures: Path) -> None:
+    paint(pictures / "x.png", "red")
+    run()
+    (old,) = library.records()
+    paint(pictures / "x.png", "blue", size=(50, 50))
+    report = run()
+    assert (report.added, len(library)) == (1, 1)
+    (new,) = library.records()
+    assert (new.id != old.id, new.width_px) == (True, 50)
+
+
+def test_a_changed_sidecar_updates_the_words_without_touching_pixels(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    paint(pictures / "IMG_1.png")
+    run()
+    assert not library.matrix().has_text[0]
+    (pictures / "IMG_1.txt").write_text("A red wall")
+    report = run()
+    assert (report.updated_text, report.unchanged, encoder.seen["images"]) == (1, 1, 0)
+    np.testing.assert_array_equal(library.matrix().textual[0], encoder.encode_sentences(["A red wall"])[0])
+    (pictures / "IMG_1.txt").unlink()
+    assert run().updated_text == 1
+    assert not library.matrix().has_text[0]
+    assert run().updated_text == 0
+
+
+def test_a_bad_sidecar_is_a_warning_until_it_is_mended(run, library: Library, pictures: Path) -> None:
+    paint(pictures / "x.png")
+    (pictures / "x.json").write_text("{")
+    report = run()
+    assert (report.added, report.failed) == (1, ())
+    assert [(path.name, reason.split(" (")[0]) for path, reason in report.warnings] == [("x.json", "is not valid JSON")]
+    assert [(f.path.name, f.kind) for f in library.failures()] == [("x.json", "sidecar")]
+    (pictures / "x.json").write_text('{"caption": "A wall"}')
+    assert run().warnings == ()
+    assert library.failures() == []
+    assert by_name(library)["x.png"].caption == "A wall"
+
+
+def test_words_come_from_sidecars_then_from_the_picture_then_from_its_name(
+    run, library: Library, pictures: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = "From the camera", "Ann"
+    for name in ("old tower.jpg", "IMG_2.jpg"):
+        paint(pictures / name, "red" if name[0] == "o" else "blue", exif=exif)
+    (pictures / "old tower.json").write_text(json.dumps({"caption": "From the sidecar"}))
+    run()
+    records = by_name(library)
+    assert (records["old tower.jpg"].caption, records["old tower.jpg"].author) == ("From the sidecar", "Ann")
+    assert records["old tower.jpg"].tags == ("old", "tower")
+    assert (records["IMG_2.jpg"].caption, records["IMG_2.jpg"].tags) == ("From the camera", ())
+
+
+def test_sizes_are_those_of_the_picture_as_shown(run, library: Library, pictures: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    paint(pictures / "turned.jpg", size=(3000, 2000), exif=exif)
+    run()
+    (record,) = library.records()
+    assert (record.width_px, record.height_px) == (2000, 3000)
+
+
+def test_odd_file_names_are_indexed_and_found_unchanged(run, library: Library, pictures: Path) -> None:
+    names = [
+        "图 片.png",
+        "naïve café.PNG",
+        "new\nline.png",
+        "quote ' \" %s ?.png",
+        "-rf.png",
+        "caf\udce9.png",
+        "a" * 200 + ".png",
+    ]
+    for i, name in enumerate(names):
+        paint(pictures / "tmp.png", (i, i, i)).rename(pictures / name)
+    assert run().added == len(names)
+    assert set(by_name(library)) == set(names)
+    assert run().unchanged == len(names)
+
+
+def test_labels_are_guessed_only_for_pictures_without_words(run, library: Library, pictures: Path) -> None:
+    paint(pictures / "IMG_1.png", "red")
+    paint(pictures / "blue wall.png", "blue")
+
+    def labeller(images: Sequence[Image.Image]) -> list[tuple[str, ...]]:
+        assert len(images) == 1
+        return [("red thing",)]
+
+    run(labeller=labeller)
+    records = by_name(library)
+    assert (records["IMG_1.png"].guessed_tags, records["IMG_1.png"].tags) == (("red thing",), ())
+    assert records["blue wall.png"].guessed_tags == ()
+    assert library.matrix().has_text.all()
+
+
+def test_an_interruption_keeps_what_was_encoded_and_the_next_run_goes_on(
+    run, library: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    paint_many(pictures, 30)
+
+    def interrupt(done: int, total: int) -> None:
+        assert total == 30
+        if done == 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(progress=interrupt, batch_size=4)
+    assert len(library) == 16
+    report = run()
+    assert (report.unchanged, report.added, encoder.seen["images"]) == (16, 14, 14)
+    assert library.damage() == []
+
+
+def test_progress_counts_up_to_the_total(run, pictures: Path) -> None:
+    paint_many(pictures, 7)
+    seen: list[tuple[int, int]] = []
+    run(progress=lambda done, total: seen.append((done, total)), batch_size=3)
+    assert seen == [(i, 7) for i in range(1, 8)]
+
+
+def test_rows_follow_the_order_of_the_walk_whatever_the_batches(
+    tmp_path: Path, encoder: ColourEncoder, pictures: Path
+) -> None:
+    paint_many(pictures, 25)
+    orders = []
+    for size in (1, 7, 100):
+        with Library.create(tmp_path / f"lib{size}", encoder.identity) as library:
+            index_paths(library, encoder, [pictures], batch_size=size)
+            orders.append(library.matrix().ids)
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_a_vector_that_is_not_a_number_costs_one_picture_only(
+    run, library: Library, encoder: ColourEncoder, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(pictures, 3)
+    encode = encoder.encode_images
+
+    def spoiled(images: Sequence[Image.Image]) -> np.ndarray:
+        vectors = encode(images)
+        vectors[1] = np.nan
+        return vectors
+
+    monkeypatch.setattr(encoder, "encode_images", spoiled)
+    report = run()
+    assert (report.added, len(library)) == (2, 2)
+    assert report.failed == ((pictures / "IMG_00001.png", "the encoder gave no usable vector for it"),)
+
+
+def test_another_encoder_is_refused_before_anything_is_read(library: Library, pictures: Path) -> None:
+    with pytest.raises(
+        EncoderMismatch, match="was made with encoder colours, not shapes: index into another --library"
+    ):
+        index_paths(library, ColourEncoder("shapes"), [pictures])
+
+
+def test_a_full_disk_stops_with_one_line_and_keeps_what_was_committed(
+    run, library: Library, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(pictures, 4)
+    run()
+    paint_many(pictures, 4, start=4)
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LibraryError, match=r"No space left on device; what was committed is safe"):
+        run()
+    monkeypatch.undo()
+    assert len(library) == 4
+    assert run().added == 4

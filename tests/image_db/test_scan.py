@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from image_db.scan import FoundFile, Problem, Walked, walk
+
+
+def touch(path: Path, text: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def found(*paths: Path | str) -> list[str]:
+    items = list(walk(paths, Walked([], [])))
+    assert all(isinstance(item, FoundFile) for item in items), items
+    return [item.stamp.path for item in items if isinstance(item, FoundFile)]
+
+
+def problems(*paths: Path | str) -> dict[str, str]:
+    return {item.path: item.reason for item in walk(paths, Walked([], [])) if isinstance(item, Problem)}
+
+
+def test_pictures_of_all_kinds_are_found_in_a_stable_order_and_other_files_are_not(pictures: Path) -> None:
+    names = ["b.JPG", "a.png", "c.webp", "d.gif", "e.bmp", "f.tiff", "g.tif", "h.jpeg", "ä 图.png"]
+    for name in reversed(names):
+        touch(pictures / name)
+    for name in ("notes.txt", "a.json", "clip.mp4", "page.svg", "noextension", ".hidden.jpg", "._b.JPG", "x.jpg.part"):
+        touch(pictures / name)
+    assert found(pictures) == [str(pictures / name) for name in sorted(names)]
+
+
+def test_subfolders_are_walked_and_hidden_ones_and_thumbnail_stores_are_not(pictures: Path) -> None:
+    for name in ("z.jpg", "b/x.jpg", "a/deep/er/y.jpg", ".cache/no.jpg", "@eaDir/no.jpg", "__MACOSX/no.jpg"):
+        touch(pictures / name)
+    assert found(pictures) == [str(pictures / name) for name in ("z.jpg", "a/deep/er/y.jpg", "b/x.jpg")]
+    assert found(pictures / ".cache") == [str(pictures / ".cache/no.jpg")]
+
+
+def test_a_loop_of_links_ends_and_each_picture_comes_once(pictures: Path) -> None:
+    touch(pictures / "a/x.jpg")
+    (pictures / "a/back").symlink_to(pictures)
+    (pictures / "again").symlink_to(pictures / "a")
+    (pictures / "link.jpg").symlink_to(pictures / "a/x.jpg")
+    assert found(pictures) == [str(pictures / "link.jpg"), str(pictures / "a/x.jpg")]
+
+
+def test_naming_the_same_picture_in_several_ways_finds_it_once(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = touch(pictures / "sub/x.jpg")
+    monkeypatch.chdir(pictures)
+    assert found("sub/x.jpg", file, pictures, pictures / "sub", "sub/../sub") == [str(file)]
+    assert found(pictures / "sub", pictures) == [str(file)]
+
+
+def test_a_single_picture_is_stamped_as_its_folder_shows_it(pictures: Path) -> None:
+    touch(pictures / "x.jpg")
+    touch(pictures / "x.json", "{}")
+    touch(pictures / "metadata.csv", "file,caption")
+    walked = Walked([], [])
+    assert list(walk([pictures / "x.jpg"], walked)) == list(walk([pictures], Walked([], [])))
+    assert walked.roots == []
+
+
+def test_sidecars_are_listed_with_the_most_specific_first(pictures: Path) -> None:
+    for name in ("x.jpg", "x.txt", "x.json", "x.jpg.json", "metadata.csv", "metadata.jsonl", "y.json"):
+        touch(pictures / name)
+    (item,) = walk([pictures], Walked([], []))
+    assert isinstance(item, FoundFile)
+    order = ["x.jpg.json", "x.json", "x.txt", "metadata.jsonl", "metadata.csv"]
+    assert item.sidecars == tuple(str(pictures / name) for name in order)
+
+
+def test_a_changed_sidecar_changes_the_stamp_of_its_pictures_only(pictures: Path) -> None:
+    for name in ("x.jpg", "x.json", "y.jpg", "y.txt"):
+        touch(pictures / name)
+
+    def stamps() -> dict[str, str]:
+        items = walk([pictures], Walked([], []))
+        return {Path(i.stamp.path).name: i.stamp.sidecar_stamp for i in items if isinstance(i, FoundFile)}
+
+    before = stamps()
+    touch(pictures / "x.json", "longer")
+    after = stamps()
+    assert before["x.jpg"] != after["x.jpg"]
+    assert before["y.jpg"] == after["y.jpg"]
+    (pictures / "y.txt").unlink()
+    assert stamps()["y.jpg"] == ""
+
+
+def test_what_cannot_be_walked_is_named_and_the_rest_goes_on(pictures: Path) -> None:
+    touch(pictures / "x.jpg")
+    (pictures / "dangling.jpg").symlink_to(pictures / "nowhere.jpg")
+    (pictures / "loop.jpg").symlink_to(pictures / "loop.jpg")
+    os.mkfifo(pictures / "pipe.jpg")
+    told = problems(pictures / "missing", pictures / "missing.jpg", pictures, touch(pictures / "song.mp3"))
+    assert told[str(pictures / "missing")] == "cannot be read: No such file or directory; check the path"
+    assert told[str(pictures / "missing.jpg")] == "cannot be read: No such file or directory; check the path"
+    assert told[str(pictures / "dangling.jpg")] == "is a link to a file that does not exist; remove or mend it"
+    assert str(pictures / "loop.jpg") in told
+    assert told[str(pictures / "song.mp3")].startswith("is not a picture by its name; known are bmp, gif, jfif, jpeg")
+    assert str(pictures / "pipe.jpg") not in told
+
+
+def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(pictures / "closed/x.jpg")
+    touch(pictures / "open/y.jpg")
+    listing = os.scandir
+
+    def refuse(folder: str) -> object:
+        if folder.endswith("closed"):  # root, as which tests may run, is refused nothing
+            raise PermissionError(13, "Permission denied", folder)
+        return listing(folder)
+
+    monkeypatch.setattr("image_db.scan.os.scandir", refuse)
+    walked = Walked([], [])
+    items = list(walk([pictures], walked))
+    assert Problem(str(pictures / "closed"), "cannot be read: Permission denied; its pictures are left out") in items
+    assert not walked.covers(str(pictures / "closed/x.jpg"))
+    assert walked.covers(str(pictures / "open/y.jpg"))
+    assert not walked.covers(str(pictures) + "-other/y.jpg")
+
+
+def test_folders_nest_deeper_than_python_recurses(pictures: Path) -> None:
+    here = Path.cwd()
+    try:
+        os.chdir(pictures)
+        for _ in range(1100):
+            os.mkdir("d")  # noqa: PTH102 - the absolute path would be too long
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    touch(pictures / "d/x.jpg")
+    items = list(walk([pictures], Walked([], [])))
+    assert isinstance(items[0], FoundFile)
