@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ License: GPL-3
 """
 
 
+@cache
 def photograph(width_px: int = 200, height_px: int = 150, seed: int = 0, format: str = "PNG") -> bytes:
     noise = np.random.default_rng(seed).integers(0, 40, (height_px, width_px, 3))
     ramp = np.linspace(0, 200, width_px).astype(int)[None, :, None]
@@ -148,10 +150,18 @@ def gcompris_files() -> dict[str, bytes]:
     }
 
 
+@cache
+def packages() -> dict[str, bytes]:
+    return {
+        "tuxpaint-stamps-default_1.0-2_all.deb": deb_of(tar_of(STAMP_FILES)),
+        "gcompris-qt-data_1.0-2_all.deb": deb_of(tar_of(gcompris_files()), ".zst"),
+    }
+
+
 @pytest.fixture
 def served(pool: Path) -> Path:
-    (pool / "tuxpaint-stamps-default_1.0-2_all.deb").write_bytes(deb_of(tar_of(STAMP_FILES)))
-    (pool / "gcompris-qt-data_1.0-2_all.deb").write_bytes(deb_of(tar_of(gcompris_files()), ".zst"))
+    for name, data in packages().items():
+        (pool / name).write_bytes(data)
     return pool
 
 
