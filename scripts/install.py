@@ -95,7 +95,12 @@ def install(python: Path, venv: Path, extras: str) -> None:
     """pip install the project, editable. Of pip's talk only the large downloads are passed on; the rest is logged."""
     project = f"{ROOT}[{extras}]" if extras else str(ROOT)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-    command += ["--editable", project]
+    # Compiling 30,000 modules takes longer than unpacking them; Python compiles the few that are used.
+    command += ["--no-compile", "--editable", project]
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        # The engine's C kernels are compiled when they are first used.
+        print("There is no C compiler here; installing one from the package index (ziglang).", file=sys.stderr)
+        command.append("ziglang")
     log = venv / "install.log"
     print("Installing Vignette and what it needs; the first time this takes minutes.", file=sys.stderr)
     with log.open("w", encoding="utf-8") as out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +67,27 @@ def pytest_configure() -> None:
     socket.socket.connect = _guarded_connect  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[assignment, method-assign]
     socket.getaddrinfo = _guarded_getaddrinfo
+
+
+def find_chromium() -> str | None:
+    """The browser that tests marked ``browser`` drive; `make test` installs Debian's where it may."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if find_chromium() is not None or os.environ.get("CI"):  # CI must not pass by skipping
+        return
+    skip = pytest.mark.skip(reason="NO BROWSER: install Chromium (Debian: apt-get install chromium)")
+    for item in items:
+        if item.get_closest_marker("browser") is not None:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    path = find_chromium()
+    assert path is not None, "there is no Chromium; on Debian: apt-get install chromium"
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,7 +38,7 @@ class KernelsUnavailable(Exception):
 
 def load_kernels(cache_dir: Path) -> ctypes.CDLL:
     """The compiled library, built if ``cache_dir`` does not have it yet. Raises KernelsUnavailable."""
-    compiler = os.environ.get("CC") or next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+    compiler = _compiler()
     sources = sorted(SOURCES.glob("*.c"))
     digest = hashlib.sha256()
     for path in [*sources, *sorted(SOURCES.glob("*.h"))]:
@@ -45,12 +47,22 @@ def load_kernels(cache_dir: Path) -> ctypes.CDLL:
     target = cache_dir / f"kernels-{digest.hexdigest()[:16]}.so"
     if not target.exists():
         if compiler is None:
-            raise KernelsUnavailable("no C compiler (cc, gcc or clang) was found; install one, e.g. apt install gcc")
+            raise KernelsUnavailable(
+                "no C compiler (cc, gcc or clang) was found; install one: apt-get install gcc libc6-dev, or pip install ziglang"
+            )
         _compile(compiler, sources, target)
     try:
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise KernelsUnavailable(f"{target} cannot be loaded: {error}; delete it to have it built again") from error
+
+
+def _compiler() -> str | None:
+    """$CC, the system's compiler, or that of the package ziglang, which a machine without root can have."""
+    found = os.environ.get("CC") or next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+    if found is None and importlib.util.find_spec("ziglang") is not None:
+        found = f"{sys.executable} -m ziglang cc"
+    return found
 
 
 def _cpu() -> tuple[str, ...]:
