@@ -17,7 +17,7 @@ from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint_many
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT = 300
+COUNT = 150
 
 CHILD = """
 import sys
@@ -40,12 +40,12 @@ def test_a_library_survives_kills_in_the_middle_of_indexing(
         (pictures / f"IMG_{number:05}.txt").write_text(f"picture number {number}")
     chance = random.Random(4)
     held = 0
-    for _ in range(5):
+    for _ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, tmp_path / "lib", pictures], cwd=ROOT, stdout=subprocess.PIPE
         )
         assert child.stdout is not None
-        for _ in range(chance.randrange(12, 70)):  # pictures done, then somewhere in what follows
+        for _ in range(chance.randrange(12, 50)):  # pictures done, then somewhere in what follows
             child.stdout.readline()
         time.sleep(chance.uniform(0, 0.01))
         child.kill()

@@ -121,17 +121,3 @@ def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, m
     assert not walked.covers(str(pictures / "closed/x.jpg"))
     assert walked.covers(str(pictures / "open/y.jpg"))
     assert not walked.covers(str(pictures) + "-other/y.jpg")
-
-
-def test_folders_nest_deeper_than_python_recurses(pictures: Path) -> None:
-    here = Path.cwd()
-    try:
-        os.chdir(pictures)
-        for _ in range(1100):
-            os.mkdir("d")  # noqa: PTH102 - the absolute path would be too long
-            os.chdir("d")
-    finally:
-        os.chdir(here)
-    touch(pictures / "d/x.jpg")
-    items = list(walk([pictures], Walked([], [])))
-    assert isinstance(items[0], FoundFile)
