@@ -152,4 +152,6 @@ def tags_from(caption: str, further: Iterable[str]) -> tuple[str, ...]:
     """What is shown, where the caption is a short name of it, then the further tags, each once."""
     name = _ARTICLES.sub("", alt_of(caption))
     tags = [name.lower()] if len(name.split()) <= 3 else []
-    return tuple(dict.fromkeys(tag for tag in (*tags, *further) if tag))
+    tags += [tag for tag in further if tag]
+    # A picture without a tag would be one that no filter finds.
+    return tuple(dict.fromkeys(tags)) or (name.lower(),)

@@ -344,6 +344,7 @@ def test_a_file_name_becomes_words(stem: str, caption: str) -> None:
 def test_tags_name_the_thing_without_its_article_and_come_once() -> None:
     assert tags_from("A scarlet macaw", ["bird", "parrot", "bird"]) == ("scarlet macaw", "bird", "parrot")
     assert tags_from("Horses standing in a pasture", ["animal"]) == ("animal",)
+    assert tags_from("A red British post box", []) == ("red british post box",)
     assert alt_of("A cep, a mushroom of autumn") == "A cep"
 
 

@@ -178,7 +178,7 @@ def test_a_package_cut_short_is_named_and_said_to_be_unreadable(tmp_path: Path, 
 
 def test_unpacking_tells_how_far_it_is(tmp_path: Path) -> None:
     deb = tmp_path / "x.deb"
-    deb.write_bytes(deb_of(tar_of({f"usr/{i}": os.urandom(2**20) for i in range(8)})))
+    deb.write_bytes(deb_of(tar_of({f"usr/{i}": os.urandom(2**20) for i in range(8)}), ""))
     told: list[tuple[int, int]] = []
     read_package(deb, lambda name: False, lambda *step: told.append(step))
     assert told == sorted(told)
