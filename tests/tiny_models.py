@@ -78,15 +78,22 @@ def _text_settings(vocab_size: int, end_id: int) -> dict[str, object]:
     }
 
 
-def build_tiny_lm(directory: Path) -> Path:
-    """A random two-layer Llama: text only, a chat template with a system role."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+_LM_KINDS: dict[str, dict[str, object]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 8, "head_dim": 8},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+}
 
-    tokenizer = _tokenizer(TEXT_TEMPLATE)
+
+def build_tiny_lm(directory: Path, kind: str = "llama", template: str = TEXT_TEMPLATE) -> Path:
+    """A random two-layer language model: plain (llama), of sliding windows (mistral) or half convolutions (lfm2)."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = _tokenizer(template)
     torch.manual_seed(0)
-    config = LlamaConfig(**_text_settings(len(tokenizer), tokenizer.eos_token_id))
-    LlamaForCausalLM(config).save_pretrained(directory)
+    settings = _text_settings(len(tokenizer), tokenizer.eos_token_id) | _LM_KINDS[kind]
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 

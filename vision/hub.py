@@ -209,6 +209,7 @@ def _sees_images(config: Any, name: str) -> bool:
 
 def _parts(folder: Path, name: str, sees_images: bool, load_options: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Model, tokenizer, and processor (None without eyes)."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
     if not list(folder.glob("*.safetensors")):
@@ -219,14 +220,21 @@ def _parts(folder: Path, name: str, sees_images: bool, load_options: dict[str, A
     try:
         processor = AutoProcessor.from_pretrained(folder) if sees_images else None
         tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(folder)
-        model = kind.from_pretrained(folder, use_safetensors=True, **load_options)
+        model, report = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **load_options)
     except ImportError as error:
         missing = " ".join(str(error).split())
         raise ModelError(f"{name} needs a package that is not installed: {missing}") from error
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(f"{name} does not fit the GPU's memory; use quantization 4bit or a smaller model") from error
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{name} could not be loaded: {' '.join(str(error).split())}") from error
+    if report["missing_keys"]:
+        # transformers fills such weights with random numbers and goes on.
+        absent = sorted(report["missing_keys"])
+        raise ModelError(
+            f"{name} lacks {len(absent)} weights of its architecture, {absent[0]} among them; "
+            "fetch it anew or name the complete checkpoint"
+        )
     return model, tokenizer, processor
 
 

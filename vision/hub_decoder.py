@@ -81,9 +81,11 @@ class Decoder:
         length = ids.shape[1]
         new = torch.ones_like(ids) if mask is None else mask
         columns = torch.tensor([column % length for column in keep])
+        full_mask = torch.cat([rows.mask, new.to(self.device)], dim=1)
         inputs: dict[str, Any] = {
             "input_ids": ids,
-            "attention_mask": torch.cat([rows.mask, new.to(self.device)], dim=1),
+            # State-space layers apply the whole mask to one new token; without batches nothing is padding anyway.
+            "attention_mask": full_mask if self.batches_rows else None,
             self._cache_name: rows.cache,
             "use_cache": True,
             **(extra or {}),
@@ -95,7 +97,7 @@ class Decoder:
             inputs["logits_to_keep"] = columns.to(self.device)
         with torch.inference_mode():
             logits = self.model(**inputs).logits
-        rows.mask = inputs["attention_mask"]
+        rows.mask = full_mask
         filled = positions if positions.dim() == 2 else positions.amax(dim=0)
         ends = filled.to(self.device).masked_fill(new.to(self.device) == 0, -1).amax(dim=1) + 1
         rows.next_position = torch.maximum(rows.next_position, ends)
