@@ -48,7 +48,8 @@ def load_kernels(cache_dir: Path) -> ctypes.CDLL:
     if not target.exists():
         if compiler is None:
             raise KernelsUnavailable(
-                "no C compiler (cc, gcc or clang) was found; install one: apt-get install gcc libc6-dev, or pip install ziglang"
+                "no C compiler (cc, gcc or clang) was found; install one: apt-get install gcc libc6-dev, "
+                "or pip install ziglang"
             )
         _compile(compiler, sources, target)
     try:
