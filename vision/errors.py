@@ -4,6 +4,7 @@ VisionError
 ├── WeightsError        a model file is missing, damaged or cannot be fetched
 ├── ModelError          a checkpoint is of a kind this program cannot run
 ├── ImageError          a picture cannot be decoded safely
+├── DataError           training data or a recipe is missing or malformed
 └── PromptTooLong       a prompt does not fit the model's context window
 
 Every message says what failed, the value, and what to do next.
@@ -28,3 +29,7 @@ class ImageError(VisionError):
 
 class PromptTooLong(VisionError):
     """A prompt does not fit the model's context window."""
+
+
+class DataError(VisionError):
+    """Training data or a recipe is missing or malformed."""

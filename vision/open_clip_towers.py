@@ -10,6 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,16 +114,22 @@ def whole_model(name: str, pretrained: str | None, device: str) -> tuple[ImageTo
 
     Raises ModelError with open_clip's reason and what to name instead.
     """
+    builtin = name.replace("/", "-")
+    if ":" not in name and open_clip.get_model_config(builtin) is None:
+        near = ", ".join(get_close_matches(builtin, open_clip.list_models(), 5, cutoff=0.3)) or "none is close"
+        raise ModelError(
+            f"{name!r} is neither a folder nor a model of open_clip (closest names: {near}); "
+            "name a checkpoint folder, hf-hub:OWNER/NAME, or one of open_clip's models"
+        )
     try:
         model, transform = open_clip.create_model_from_pretrained(name, pretrained, device=device)
         tokenizer = open_clip.get_tokenizer(name)
-        config = open_clip.get_model_config(name.replace("/", "-") if ":" not in name else name)
+        config = open_clip.get_model_config(name if ":" in name else builtin)
     except (RuntimeError, OSError, ValueError) as error:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ModelError(
-            f"open_clip cannot load {name!r} with pretrained {pretrained!r}: {error}; "
-            f"name a checkpoint folder, hf-hub:OWNER/NAME, or a model with one of its tags (known tags: {tags})"
-        ) from error
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(builtin))
+        known = f"; its known pretrained tags: {tags}" if tags else "; check the checkpoint's files"
+        reason = f"{name!r} with pretrained {pretrained!r}" if pretrained else repr(name)
+        raise ModelError(f"open_clip cannot load {reason}: {error}{known}") from error
     model.eval()
     hashed = state_sha256(model)
     return ImageTower(model.visual, transform, device), TextTower(model, tokenizer, device), config, hashed

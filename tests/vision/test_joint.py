@@ -1,0 +1,164 @@
+"""One encoder class for the shipped weights and for any open_clip checkpoint, agreeing with open_clip itself."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny_joint import build_tiny_bert_clip, open_clip_vectors
+from tests.tiny_models import build_tiny_open_clip
+from vision.errors import ModelError
+from vision.joint import load_embedded_encoder, load_open_clip_encoder
+from vision.joint_checkpoint import languages_of
+from vision.protocol import JointEncoder
+
+TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
+
+
+def pictures() -> list[Image.Image]:
+    generator = np.random.default_rng(0)
+    sizes = [(40, 40), (90, 30), (20, 70), (64, 33)]
+    return [Image.fromarray(generator.integers(0, 255, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+
+
+@pytest.fixture(scope="module")
+def bert_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_bert_clip(tmp_path_factory.mktemp("joint") / "bert")
+
+
+@pytest.fixture(scope="module")
+def plain_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_open_clip(tmp_path_factory.mktemp("joint") / "plain")
+
+
+@pytest.mark.parametrize("kind", ["bert_clip", "plain_clip"])
+def test_vectors_are_those_of_open_clip(kind: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(kind)
+    encoder = load_open_clip_encoder(str(folder))
+    images, texts = open_clip_vectors(folder, pictures(), TEXTS)
+    np.testing.assert_allclose(encoder.encode_images(pictures()), images, atol=2e-5)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), texts, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert_clip", "plain_clip"])
+def test_every_open_clip_checkpoint_honours_the_protocol(kind: str, request: pytest.FixtureRequest) -> None:
+    encoder = load_open_clip_encoder(str(request.getfixturevalue(kind)))
+    assert isinstance(encoder, JointEncoder)
+    identity = encoder.identity
+    outputs = {
+        identity.visual_dim: [encoder.encode_images(pictures()), encoder.encode_texts(TEXTS)],
+        identity.textual_dim: [encoder.encode_sentences(TEXTS)],
+    }
+    for width, arrays in outputs.items():
+        for vectors in arrays:
+            assert vectors.dtype == np.float32
+            assert vectors.flags.c_contiguous
+            assert vectors.shape[1] == width
+            np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert encoder.encode_images([]).shape == (0, identity.visual_dim)
+    assert encoder.encode_texts([]).shape == (0, identity.visual_dim)
+    assert encoder.encode_sentences([]).shape == (0, identity.textual_dim)
+
+
+def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(bert_clip: Path) -> None:
+    encoder = load_open_clip_encoder(str(bert_clip))
+    alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), alone, atol=1e-5)
+    many = encoder.encode_images(pictures() * 6)
+    np.testing.assert_allclose(many[20:24], encoder.encode_images(pictures()), atol=1e-5)
+
+
+def test_sentences_of_a_general_checkpoint_are_its_texts(bert_clip: Path) -> None:
+    encoder = load_open_clip_encoder(str(bert_clip))
+    np.testing.assert_array_equal(encoder.encode_sentences(TEXTS), encoder.encode_texts(TEXTS))
+
+
+def test_identity_follows_the_weights_and_not_the_place(bert_clip: Path, tmp_path: Path) -> None:
+    first = load_open_clip_encoder(str(bert_clip)).identity
+    copy = tmp_path / "moved"
+    copy.mkdir()
+    for file in bert_clip.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    assert load_open_clip_encoder(str(copy)).identity.sha256 == first.sha256
+    other = build_tiny_bert_clip(tmp_path / "other", seed=1)
+    assert load_open_clip_encoder(str(other)).identity.sha256 != first.sha256
+    config = json.loads((copy / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["resize_mode"] = "longest"
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    assert load_open_clip_encoder(str(copy)).identity.sha256 != first.sha256
+
+
+def test_languages_follow_the_text_tower() -> None:
+    def told(**text_cfg: str) -> frozenset[str] | None:
+        return languages_of({"text_cfg": text_cfg})
+
+    assert told() == told(hf_model_name="roberta-base") == frozenset({"en"})
+    assert told(hf_model_name="xlm-roberta-base") is None
+    assert told(hf_tokenizer_name="timm/ViT-B-16-SigLIP2-256") is None
+    assert told(hf_tokenizer_name="timm/ViT-B-16-SigLIP-i18n-256") is None
+
+
+def test_what_cannot_be_loaded_is_one_line_that_says_why(bert_clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no open_clip_config\.json; name the folder"):
+        load_open_clip_encoder(str(tmp_path))
+    with pytest.raises(ModelError, match="is not a folder; name the folder of an open_clip checkpoint"):
+        load_open_clip_encoder("local-dir:/nowhere/at/all")
+    with pytest.raises(ModelError, match=r"'ViT-B-33' is neither a folder .*closest names: ViT-B-32"):
+        load_open_clip_encoder("ViT-B-33", "openai")
+    with pytest.raises(ModelError, match=r"'no_such_tag'.*; its known pretrained tags: openai, laion"):
+        load_open_clip_encoder("ViT-B-32", "no_such_tag")
+
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in bert_clip.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    weights = broken / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    encoder = load_open_clip_encoder(str(broken))
+    with pytest.raises(ModelError, match=r"open_clip_model\.safetensors cannot be read"):
+        encoder.encode_texts(["a"])
+    weights.unlink()
+    with pytest.raises(ModelError, match="open_clip cannot load"):
+        load_open_clip_encoder(str(broken))
+
+
+@pytest.fixture(scope="module")
+def shipped(model_path: Callable[[str], Path]) -> JointEncoder:
+    model_path("efficientnet-lite2"), model_path("minilm-l6-v2")
+    return load_embedded_encoder()
+
+
+def test_the_shipped_encoder_reads_words_as_minilm_does(shipped: JointEncoder) -> None:
+    # Cosines of the published all-MiniLM-L6-v2, as its model card's example sentences give them.
+    vectors = shipped.encode_sentences(["That is a happy person", "That is a happy dog", "Today is a sunny day"])
+    np.testing.assert_allclose(vectors[0] @ vectors[1:].T, [0.6945773, 0.2568845], atol=2e-3)
+    assert shipped.languages == frozenset({"en"})
+    assert (shipped.identity.textual_dim, shipped.identity.name) == (384, "vignette-joint")
+
+
+def test_the_shipped_encoder_sees_colours_of_the_world(shipped: JointEncoder) -> None:
+    """Drawings a classifier of photographs recognises: an orange disc, a zebra's stripes."""
+    orange = Image.new("RGB", (300, 300), (235, 235, 235))
+    yy, xx = np.mgrid[:300, :300]
+    disc = np.asarray(orange).copy()
+    disc[(xx - 150) ** 2 + (yy - 150) ** 2 < 100**2] = (240, 140, 20)
+    stripes = np.where((xx // 14 % 2)[..., None] == 0, 245, 15).repeat(3, 2).astype(np.uint8)
+    images = shipped.encode_images([Image.fromarray(disc), Image.fromarray(stripes)])
+    scores = shipped.encode_texts(["an orange, a fruit", "a zebra with black and white stripes"]) @ images.T
+    assert scores[0, 0] > scores[0, 1]
+    assert scores[1, 1] > scores[1, 0]
+
+
+def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:
+    code = (
+        "import sys; from vision.joint import load_embedded_encoder\n"
+        "load_embedded_encoder().encode_texts(['a red parrot'])\n"
+        "print(sorted({'torch', 'transformers', 'open_clip', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""Training what ships with Vignette, and measuring it: data, closed-form and gradient fits, recipes."""
