@@ -84,7 +84,8 @@ class FileBook:
             "INSERT OR REPLACE INTO files (path, image_id, size_bytes, mtime_ns, sidecar_stamp) VALUES (?, ?, ?, ?, ?)",
             (path, image_id, stamp.size_bytes, stamp.mtime_ns, stamp.sidecar_stamp),
         )
-        self._settle({image_id, *(row[0] for row in before)})
+        self._catalog.execute("UPDATE images SET gone = 0 WHERE id = ? AND gone = 1", (image_id,))
+        self._settle(row[0] for row in before if row[0] != image_id)
 
     def mark_missing(self, paths: Iterable[str], missing: bool = True) -> None:
         """Note that files have vanished, or are back."""

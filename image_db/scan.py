@@ -16,7 +16,9 @@ from typing import NamedTuple, TypeAlias
 
 from image_db.files import FileStamp
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+# Phones write these beside or instead of JPEG: leaving them out without a word would lose half a library.
+_UNREAD_SUFFIXES = frozenset({".heic", ".heif"})
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
 _SIDECAR_SUFFIXES = (".json", ".txt")
 _DESCRIBING_SUFFIXES = (*_SIDECAR_SUFFIXES, *METADATA_NAMES)
@@ -110,12 +112,15 @@ def _folder(
             continue
         sidecars = _beside(entries)
         for entry in entries:
-            is_picture = _split(entry.name)[1].lower() in PICTURE_SUFFIXES
+            suffix = _split(entry.name)[1].lower()
+            is_picture = suffix in PICTURE_SUFFIXES
             try:
                 if is_picture and entry.is_file():
                     yield _found(entry, sidecars)
                 elif is_picture and entry.is_symlink() and not entry.is_dir():
                     yield Problem(entry.path, "is a link to a file that does not exist; remove or mend it")
+                elif suffix in _UNREAD_SUFFIXES and entry.is_file():
+                    yield Problem(entry.path, "is in the HEIC format, which is not read; convert it to JPEG")
                 elif entry.is_dir() and entry.name.lower() not in _SKIPPED_FOLDERS:
                     info = entry.stat()
                     subfolders.append((entry.path, (info.st_dev, info.st_ino)))
