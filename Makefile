@@ -1,6 +1,6 @@
 # make demo    install, fetch the models and the sample pictures, write and illustrate one article
 # make test    install what the tests need and run all that need no network and no GPU
-# make app     install and open the page at http://127.0.0.1:7860
+# make app     install, fetch the same, and serve the page at http://127.0.0.1:7860
 # make check   what a change must pass: ruff, mypy, tests
 # make clean   remove the environment and what tools left; models, libraries and articles stay
 #
@@ -25,6 +25,7 @@ demo: $(VENV)/.installed
 
 app: $(VENV)/.installed
 	@$(BIN)/vignette models pull >/dev/null
+	@$(BIN)/vignette library sample >/dev/null
 	@$(BIN)/vignette app
 
 test: $(VENV)/.installed-dev
