@@ -26,7 +26,7 @@ static int pick(Pass *p, int phase, int by) {
 typedef struct { const Matrix *weight; const Rows *rows; float *out; int stride; } Product;
 
 /* Several products as one phase: their groups are numbered through. */
-static void multiply(Pass *p, int phase, int n, const Product *products, int count) {
+static void multiply(Pass *p, int phase, const Product *products, int count) {
     int total = 0;
     for (int i = 0; i < count; i++) total += products[i].weight->outputs / COLUMNS;
     for (int first; (first = pick(p, phase, GROUPS_PER_PICK)) < total;) {
@@ -35,7 +35,7 @@ static void multiply(Pass *p, int phase, int n, const Product *products, int cou
             int size = products[i].weight->outputs / COLUMNS;
             int from = first > offset ? first - offset : 0, to = end - offset < size ? end - offset : size;
             if (from < to)
-                matmul_groups(products[i].weight, products[i].rows, n, products[i].out, products[i].stride, from, to);
+                matmul_groups(products[i].weight, products[i].rows, products[i].out, products[i].stride, from, to);
             offset += size;
         }
     }
@@ -94,14 +94,15 @@ static void layer_pass(Pass *p, int layer, int phase, int member) {
     const Layer *l = &m->layer[layer];
     Work *w = p->work;
     int n = p->batch->rows, attended = m->heads * m->head_size, kv = m->kv_heads * m->head_size;
+    const Rows narrow = {w->narrow, n, m->width}, wide = {w->wide, n, attended}, hidden = {w->wide, n, m->hidden};
 
     for (int row; (row = pick(p, phase, 1)) < n;) {
         normalise(w->x + (size_t)row * m->width, l->attention_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], m->width, &w->narrow, row);
+        quantise_row(w->scratch[member], &narrow, row);
     }
     team_barrier(p->team);
-    const Product qkv[] = {{&l->q, &w->narrow, w->q, attended}, {&l->k, &w->narrow, w->k, kv}, {&l->v, &w->narrow, w->v, kv}};
-    multiply(p, phase + 1, n, qkv, 3);
+    const Product qkv[] = {{&l->q, &narrow, w->q, attended}, {&l->k, &narrow, w->k, kv}, {&l->v, &narrow, w->v, kv}};
+    multiply(p, phase + 1, qkv, 3);
 
     for (int row; (row = pick(p, phase + 2, 1)) < n;) prepare_heads(p, layer, row);
     team_barrier(p->team);
@@ -109,29 +110,29 @@ static void layer_pass(Pass *p, int layer, int phase, int member) {
         attend(m, p->batch, w, layer, item, member);
     team_barrier(p->team);
     for (int row; (row = pick(p, phase + 4, 1)) < n;)
-        quantise_row(w->attended + (size_t)row * attended, attended, &w->wide, row);
+        quantise_row(w->attended + (size_t)row * attended, &wide, row);
     team_barrier(p->team);
-    const Product out[] = {{&l->output, &w->wide, w->change, m->width}};
-    multiply(p, phase + 5, n, out, 1);
+    const Product out[] = {{&l->output, &wide, w->change, m->width}};
+    multiply(p, phase + 5, out, 1);
 
     for (int row; (row = pick(p, phase + 6, 1)) < n;) {
         float *x = w->x + (size_t)row * m->width, *change = w->change + (size_t)row * m->width;
         for (int i = 0; i < m->width; i++) x[i] += change[i];
         normalise(x, l->feed_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], m->width, &w->narrow, row);
+        quantise_row(w->scratch[member], &narrow, row);
     }
     team_barrier(p->team);
-    const Product gated[] = {{&l->gate, &w->narrow, w->gate, m->hidden}, {&l->up, &w->narrow, w->up, m->hidden}};
-    multiply(p, phase + 7, n, gated, 2);
+    const Product gated[] = {{&l->gate, &narrow, w->gate, m->hidden}, {&l->up, &narrow, w->up, m->hidden}};
+    multiply(p, phase + 7, gated, 2);
 
     for (int row; (row = pick(p, phase + 8, 1)) < n;) {
         float *gate = w->gate + (size_t)row * m->hidden, *up = w->up + (size_t)row * m->hidden;
         for (int i = 0; i < m->hidden; i++) gate[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
-        quantise_row(gate, m->hidden, &w->wide, row);
+        quantise_row(gate, &hidden, row);
     }
     team_barrier(p->team);
-    const Product down[] = {{&l->down, &w->wide, w->change, m->width}};
-    multiply(p, phase + 9, n, down, 1);
+    const Product down[] = {{&l->down, &hidden, w->change, m->width}};
+    multiply(p, phase + 9, down, 1);
     for (int row; (row = pick(p, phase + 10, 1)) < n;) {
         float *x = w->x + (size_t)row * m->width, *change = w->change + (size_t)row * m->width;
         for (int i = 0; i < m->width; i++) x[i] += change[i];
@@ -149,27 +150,20 @@ static void pass(void *state, int member) {
     team_barrier(p->team);
     for (int layer = 0; layer < m->layers; layer++) layer_pass(p, layer, 1 + layer * PHASES_PER_LAYER, member);
     int phase = 1 + m->layers * PHASES_PER_LAYER;
+    const Rows narrow = {w->narrow, b->outputs, m->width};
     for (int i; (i = pick(p, phase, 1)) < b->outputs;) {
         normalise(w->x + (size_t)b->output_row[i] * m->width, m->last_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], m->width, &w->narrow, i);
+        quantise_row(w->scratch[member], &narrow, i);
     }
     team_barrier(p->team);
     if (!b->outputs) return;
-    const Product logits[] = {{&m->logits, &w->narrow, b->logits, b->logits_stride}};
-    multiply(p, phase + 1, b->outputs, logits, 1);
+    const Product logits[] = {{&m->logits, &narrow, b->logits, b->logits_stride}};
+    multiply(p, phase + 1, logits, 1);
 }
 
 static void *floats(size_t n, size_t size) {
     void *p = NULL;
     return posix_memalign(&p, 64, n * size + 64) ? NULL : p;
-}
-
-static int rows_open(Rows *rows, size_t n, size_t inputs) {
-    rows->q = floats(n * inputs, 1);
-    rows->scale = floats(n * inputs / BLOCK, sizeof(float));
-    rows->sum = floats(n * inputs / BLOCK, sizeof(float));
-    rows->centre = floats(n * inputs / 16, sizeof(int32_t));
-    return rows->q && rows->scale && rows->sum && rows->centre;
 }
 
 Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
@@ -181,7 +175,8 @@ Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
     w->next = calloc((size_t)(3 + m->layers * PHASES_PER_LAYER), sizeof(atomic_int));
     w->scratch = calloc((size_t)threads, sizeof(float *));
     w->scores = calloc((size_t)threads, sizeof(float *));
-    int good = w->next && w->scratch && w->scores && rows_open(&w->narrow, n, m->width) && rows_open(&w->wide, n, wide);
+    int good = w->next && w->scratch && w->scores && (w->narrow = floats(n * m->width / BLOCK, sizeof(QBlock)));
+    good = good && (w->wide = floats(n * wide / BLOCK, sizeof(QBlock)));
     good = good && (w->x = floats(n * m->width, 4)) && (w->change = floats(n * m->width, 4));
     good = good && (w->q = floats(n * attended, 4)) && (w->attended = floats(n * attended, 4));
     good = good && (w->k = floats(n * kv, 4)) && (w->v = floats(n * kv, 4));
@@ -195,21 +190,12 @@ Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
     return w;
 }
 
-static void rows_close(Rows *rows) {
-    free(rows->q);
-    free(rows->scale);
-    free(rows->sum);
-    free(rows->centre);
-}
-
 void work_close(Work *w) {
     for (int i = 0; i < w->threads; i++) {
         if (w->scratch) free(w->scratch[i]);
         if (w->scores) free(w->scores[i]);
     }
-    rows_close(&w->narrow);
-    rows_close(&w->wide);
-    void *all[] = {w->next, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
+    void *all[] = {w->narrow, w->wide, w->next, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(w);
 }

@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     int threads;
     atomic_int *next;                           /* one counter a phase, from which members pick work */
-    Rows narrow, wide;
+    QBlock *narrow, *wide;
     float *x, *change;                          /* (rows, width) */
     float *q, *attended, *k, *v, *gate, *up;
     float **scratch, **scores;                  /* one a member */

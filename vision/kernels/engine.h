@@ -20,18 +20,33 @@ typedef struct {
     const uint8_t *data;
 } Matrix;
 
-/* n rows of activations, int8 with a scale per 32 inputs. */
+/* 32 activations of one row. */
 typedef struct {
-    int8_t *q;          /* (n, inputs) */
-    float *scale;       /* (n, inputs / 32) */
-    float *sum;         /* (n, inputs / 32): scale times the sum of q, for layouts with a minimum */
-    int32_t *centre;    /* (n, inputs / 16): takes 32 off every weight of P6K; see matmul.c */
+    int8_t q[BLOCK];
+    float scale, sum;   /* sum: scale times the sum of q, for layouts with a minimum */
+    int32_t centre[2];  /* takes 32 off every weight of P6K; see matmul.c */
+} QBlock;
+
+/* Rows lie in tiles of up to TILE: all rows' first blocks, all rows' second blocks, and so on, as they are read. */
+#define TILE 16
+typedef struct {
+    QBlock *block;
+    int32_t count, inputs;
 } Rows;
+
+static inline int tile_height(const Rows *rows, int row) {
+    int left = rows->count - row / TILE * TILE;
+    return left < TILE ? left : TILE;
+}
+
+static inline QBlock *row_start(const Rows *rows, int row) {
+    return rows->block + (size_t)(row / TILE * TILE) * (rows->inputs / BLOCK) + row % TILE;
+}
 
 typedef struct Team Team;
 
-void quantise_row(const float *x, int inputs, Rows *rows, int row);
-void matmul_groups(const Matrix *w, const Rows *x, int n, float *out, int out_stride, int first_group, int end_group);
+void quantise_row(const float *x, const Rows *rows, int row);
+void matmul_groups(const Matrix *w, const Rows *x, float *out, int out_stride, int first_group, int end_group);
 void dequantise_output(const Matrix *w, int output, float *out);
 size_t group_bytes(int kind, int inputs);
 

@@ -5,15 +5,13 @@
  * leaves two partial sums per output. Unpacking a block is paid once for all rows.
  *
  * The 6-bit layout stores q + 32. Instead of subtracting, the int16 accumulator starts at -32 times the sum of the
- * activations (Rows.centre, one pair per 16 inputs): the final sum of eight products of (-32..31) by (-127..127)
+ * activations (QBlock.centre, one pair per 16 inputs): the final sum of eight products of (-32..31) by (-127..127)
  * fits int16, so wrapping on the way is harmless. */
 #include <math.h>
 #include <string.h>
 
 #include "engine.h"
 #include "lanes.h"
-
-#define MAX_TILE 16     /* rows that share one unpacking of the weights */
 
 static const int bytes_per_block[] = {160, 144, 176, 208, 272};  /* P4K, P5K, P6K: without the super-block header */
 static const int header_bytes[] = {0, 32, 32, 16, 0};
@@ -23,28 +21,31 @@ size_t group_bytes(int kind, int inputs) {
     return blocks * bytes_per_block[kind] + blocks / 8 * header_bytes[kind];
 }
 
-void quantise_row(const float *x, int inputs, Rows *rows, int row) {
-    int blocks = inputs / BLOCK;
-    int8_t *q = rows->q + (size_t)row * inputs;
-    float *scale = rows->scale + (size_t)row * blocks, *sum = rows->sum + (size_t)row * blocks;
-    int32_t *centre = rows->centre + (size_t)row * blocks * 2;
-    for (int b = 0; b < blocks; b++, x += BLOCK, q += BLOCK) {
+void quantise_row(const float *x, const Rows *rows, int row) {
+    int blocks = rows->inputs / BLOCK, height = tile_height(rows, row);
+    QBlock *to = row_start(rows, row);
+    for (int b = 0; b < blocks; b++, x += BLOCK, to += height) {
         float most = 0;
-        for (int i = 0; i < BLOCK; i++) most = fmaxf(most, fabsf(x[i]));
+        for (int i = 0; i < BLOCK; i++) most = most > fabsf(x[i]) ? most : fabsf(x[i]);
         float inverse = most > 0 ? 127.0f / most : 0;
-        for (int i = 0; i < BLOCK; i++) q[i] = (int8_t)lrintf(x[i] * inverse);
+        int32_t rounded[BLOCK];
+        for (int i = 0; i < BLOCK; i++) {
+            float y = x[i] * inverse + 12582912.0f; /* rounds: the integer is in the low bits */
+            memcpy(&rounded[i], &y, 4);
+            to->q[i] = (int8_t)rounded[i];
+        }
         int total = 0;
         for (int half = 0; half < 2; half++) {
-            int even = 0, odd = 0;  /* int16 lanes take inputs 0,1 and 2,3 of each quad */
+            int even = 0, odd = 0; /* int16 lanes take inputs 0,1 and 2,3 of each quad */
             for (int i = half * 16; i < half * 16 + 16; i += 4) {
-                even += q[i] + q[i + 1];
-                odd += q[i + 2] + q[i + 3];
+                even += to->q[i] + to->q[i + 1];
+                odd += to->q[i + 2] + to->q[i + 3];
             }
             total += even + odd;
-            centre[2 * b + half] = centre_start(-32 * even, -32 * odd);
+            to->centre[half] = centre_start(-32 * even, -32 * odd);
         }
-        scale[b] = most / 127.0f;
-        sum[b] = scale[b] * (float)total;
+        to->scale = most / 127.0f;
+        to->sum = to->scale * (float)total;
     }
 }
 
@@ -79,63 +80,63 @@ static inline __attribute__((always_inline)) void unpack(int kind, const uint8_t
     }
 }
 
-static inline __attribute__((always_inline)) void accumulate(int kind, const Unpacked *u, const int8_t *q, float scale,
-                                                             float sum, const int32_t *centre, Float8 *total) {
+static inline __attribute__((always_inline)) void accumulate(int kind, const Unpacked *u, const QBlock *x,
+                                                             Float8 *total) {
     Lanes32 dot;
-    if (kind == P4) dot = widen(dot_quads(u->quad, q, 8, zero_start()));
-    else if (kind == P4K) dot = widen_scaled(dot_quads(u->quad, q, 8, zero_start()), u->scale_a);
+    if (kind == P4) dot = widen(dot_quads(u->quad, x->q, 8, zero_start()));
+    else if (kind == P4K) dot = widen_scaled(dot_quads(u->quad, x->q, 8, zero_start()), u->scale_a);
     else if (kind == P5K)
-        dot = add_lanes(widen_scaled(dot_quads(u->quad, q, 4, zero_start()), u->scale_a),
-                        widen_scaled(dot_quads(u->quad + 4, q + 16, 4, zero_start()), u->scale_a));
+        dot = add_lanes(widen_scaled(dot_quads(u->quad, x->q, 4, zero_start()), u->scale_a),
+                        widen_scaled(dot_quads(u->quad + 4, x->q + 16, 4, zero_start()), u->scale_a));
     else if (kind == P6K)
-        dot = add_lanes(widen_scaled(dot_quads(u->quad, q, 4, start_at(centre)), u->scale_a),
-                        widen_scaled(dot_quads(u->quad + 4, q + 16, 4, start_at(centre + 1)), u->scale_b));
-    else dot = dot_signed(u->quad, q);
-    *total = fma8(lanes_to_float8(dot), scale8(u->scale, scale), *total);
-    if (kind == P4 || kind == P4K || kind == P5K) *total = fma8(u->minimum, broadcast8(sum), *total);
+        dot = add_lanes(widen_scaled(dot_quads(u->quad, x->q, 4, start_at(x->centre)), u->scale_a),
+                        widen_scaled(dot_quads(u->quad + 4, x->q + 16, 4, start_at(x->centre + 1)), u->scale_b));
+    else dot = dot_signed(u->quad, x->q);
+    *total = fma8(lanes_to_float8(dot), scale8(u->scale, x->scale), *total);
+    if (kind == P4 || kind == P4K || kind == P5K) *total = fma8(u->minimum, broadcast8(x->sum), *total);
 }
 
-static inline __attribute__((always_inline)) void tile(int kind, const uint8_t *group, int inputs, const Rows *x,
-                                                       int row, int n, float *out, int out_stride) {
-    int blocks = inputs / BLOCK;
-    Float8 total[MAX_TILE];
+static inline __attribute__((always_inline)) void tile(int kind, const uint8_t *at, int blocks, const QBlock *x, int n,
+                                                       float *out, int out_stride) {
+    Float8 total[TILE];
     for (int r = 0; r < n; r++) total[r] = zero8();
-    const uint8_t *at = group, *header = group;
+    const uint8_t *header = at;
     for (int b = 0; b < blocks; b++) {
         if (header_bytes[kind] && b % 8 == 0) { header = at; at += header_bytes[kind]; }
         Unpacked u;
         unpack(kind, header, at, &u);
         prefetch(at + 2048);
         prefetch(at + 2112);
-        for (int r = 0; r < n; r++) {
-            size_t which = (size_t)(row + r) * blocks + b;
-            accumulate(kind, &u, x->q + which * BLOCK, x->scale[which], x->sum[which], x->centre + which * 2, &total[r]);
-        }
+        for (int r = 0; r < n; r++) accumulate(kind, &u, x++, &total[r]);
         at += bytes_per_block[kind];
     }
-    for (int r = 0; r < n; r++) store8(out + (size_t)(row + r) * out_stride, total[r]);
+    for (int r = 0; r < n; r++) store8(out + (size_t)r * out_stride, total[r]);
 }
 
-static inline __attribute__((always_inline)) void groups(int kind, const Matrix *w, const Rows *x, int n, float *out,
-                                                         int out_stride, int first, int end) {
+static inline __attribute__((always_inline)) void groups(int kind, const Matrix *w, const Rows *x, float *out,
+                                                         int stride, int first, int end) {
     size_t bytes = group_bytes(kind, w->inputs);
-    for (int row = 0; row < n; row += MAX_TILE) {
-        int rows = n - row < MAX_TILE ? n - row : MAX_TILE;
+    int blocks = w->inputs / BLOCK;
+    for (int row = 0; row < x->count; row += TILE) {
+        int height = tile_height(x, row);
+        const QBlock *start = row_start(x, row);
         for (int g = first; g < end; g++) {
-            const uint8_t *group = w->data + (size_t)g * bytes;
-            if (rows == 1) tile(kind, group, w->inputs, x, row, 1, out + g * COLUMNS, out_stride);
-            else tile(kind, group, w->inputs, x, row, rows, out + g * COLUMNS, out_stride);
+            const uint8_t *at = w->data + (size_t)g * bytes;
+            float *to = out + (size_t)row * stride + g * COLUMNS;
+            if (height == 1) tile(kind, at, blocks, start, 1, to, stride);
+            else if (height == TILE) tile(kind, at, blocks, start, TILE, to, stride);
+            else tile(kind, at, blocks, start, height, to, stride);
         }
     }
 }
 
-void matmul_groups(const Matrix *w, const Rows *x, int n, float *out, int out_stride, int first, int end) {
+void matmul_groups(const Matrix *w, const Rows *x, float *out, int stride, int first, int end) {
     switch (w->kind) {
-    case P4: groups(P4, w, x, n, out, out_stride, first, end); break;
-    case P4K: groups(P4K, w, x, n, out, out_stride, first, end); break;
-    case P5K: groups(P5K, w, x, n, out, out_stride, first, end); break;
-    case P6K: groups(P6K, w, x, n, out, out_stride, first, end); break;
-    default: groups(P8, w, x, n, out, out_stride, first, end); break;
+    case P4: groups(P4, w, x, out, stride, first, end); break;
+    case P4K: groups(P4K, w, x, out, stride, first, end); break;
+    case P5K: groups(P5K, w, x, out, stride, first, end); break;
+    case P6K: groups(P6K, w, x, out, stride, first, end); break;
+    default: groups(P8, w, x, out, stride, first, end); break;
     }
 }
 

@@ -1,0 +1,108 @@
+"""The same GGUF model as a transformers ``ForCausalLM``: for training, and as the reference the engine is held to.
+
+Takes embeddings in and lets gradients through, which the C engine does not. Weights are dequantised, so memory is
+that of the dtype. Knows nothing of chat or caches.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision.architecture import Architecture, read_architecture
+from vision.gguf import GGUF, Tensor, read_gguf
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_MODULES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+_OUTSIDE = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+
+
+def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """A ``LlamaForCausalLM``, ``Qwen2ForCausalLM`` or ``Qwen3ForCausalLM`` on the CPU, in evaluation mode.
+
+    Raises WeightsError and ModelError as ``load_language_model`` does.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    gguf = read_gguf(path)
+    arch = read_architecture(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
+    tied = "output.weight" not in gguf.tensors
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(_config(arch, gguf, tied), dtype=dtype)
+    state = {}
+    for name, tensor in gguf.tensors.items():
+        if (target := _module_name(name)) is not None:
+            state[target] = torch.from_numpy(_values(tensor, arch)).to(dtype)
+    if tied:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    model.model.rotary_emb = type(model.model.rotary_emb)(model.config)  # its buffers are not in the state
+    if factors := gguf.tensors.get("rope_freqs.weight"):
+        model.model.rotary_emb.inv_freq /= torch.from_numpy(factors.floats().copy())
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _config(arch: Architecture, gguf: GGUF, tied: bool) -> Any:
+    from transformers import AutoConfig
+
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": arch.rope_base}
+    if arch.rope_scale != 1.0:
+        rope |= {"rope_type": "linear", "factor": arch.rope_scale}
+    special = {
+        f"{name}_token_id": gguf.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
+    }
+    return AutoConfig.for_model(
+        arch.name,
+        vocab_size=arch.vocabulary,
+        hidden_size=arch.width,
+        intermediate_size=arch.hidden,
+        num_hidden_layers=arch.layers,
+        num_attention_heads=arch.heads,
+        num_key_value_heads=arch.kv_heads,
+        head_dim=arch.head_size,
+        max_position_embeddings=arch.trained_context_tokens,
+        rms_norm_eps=arch.epsilon,
+        rope_parameters=rope,
+        tie_word_embeddings=tied,
+        **special,
+    )
+
+
+def _module_name(name: str) -> str | None:
+    """GGUF's name in transformers' terms; None for what transformers computes itself."""
+    if name == "rope_freqs.weight":
+        return None
+    if name == "output.weight":
+        return "lm_head.weight"
+    if name in _OUTSIDE:
+        return _OUTSIDE[name]
+    _, layer, module, kind = name.split(".")
+    return f"model.layers.{layer}.{_MODULES[module]}.{kind}"
+
+
+def _values(tensor: Tensor, arch: Architecture) -> np.ndarray:
+    values = tensor.floats()
+    if not arch.interleaved_rope or not tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
+        return values.copy()
+    # GGUF orders the rows of llama's heads so that RoPE turns neighbours; transformers turns halves.
+    return values.reshape(-1, arch.head_size // 2, 2, arch.width).swapaxes(1, 2).reshape(values.shape).copy()
