@@ -126,10 +126,10 @@ class _Bar:
 
         self._tqdm = tqdm
         self._bar: tqdm | None = None
-        self._shown: tuple[str, str, str] | None = None
+        self._shown: tuple[str, str] | None = None
 
     def __call__(self, progress: PullProgress) -> None:
-        shown = (progress.name, progress.stage, progress.source)
+        shown = (progress.name, progress.stage)
         if self._bar is None or shown != self._shown:
             self.close()
             label = {"waiting": "waiting for another pull of", "fetching": "", "verifying": "checking"}[progress.stage]
