@@ -8,7 +8,7 @@ no sampling and no chat template.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,14 +173,15 @@ class PrefixReader:
             extra |= self._encoder.pixels_after(prompt, start)
         positions = prompt.positions[..., None, span]
         ids = torch.tensor([prompt.ids[span]], device=self._decoder.device)
-        logits = self._guarded(lambda: self._decoder.run(self.rows, ids, positions, extra=extra))
+        logits = self._decoder.run(self.rows, ids, positions, extra=extra)
+        # Recorded after the pass: where it is interrupted, the next prompt cuts every layer to what is recorded.
         self._ids = list(prompt.ids[:end])
         self._spans = tuple(picture for picture in prompt.spans if picture.end <= end)
         return logits[0, -1], start
 
     def append(self, token: int) -> torch.Tensor:
         """Go on by one generated token; logits (V,)."""
-        logits = self._guarded(lambda: self._decoder.step(self.rows, [token]))
+        logits = self._decoder.step(self.rows, [token])
         self._ids.append(token)
         return logits[0]
 
@@ -200,11 +201,3 @@ class PrefixReader:
         self._ids = self._ids[:length]
         self._spans = tuple(picture for picture in self._spans if picture.end <= length)
         self.rows.next_position = torch.zeros_like(self.rows.next_position)
-
-    def _guarded(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Run ``work``; where it is interrupted the cache holds a part of a token and is dropped."""
-        try:
-            return work()
-        except BaseException:
-            self.forget()
-            raise
