@@ -38,7 +38,8 @@ class Background:
 class Evidence:
     """What is known of m pictures for one query, each (m,) float32.
 
-    Cosines are raw; lexical scores in [0, 1] as ``LexicalIndex.scores`` gives them. ``has_text`` says which
+    Cosines are raw; ``lexical`` and ``covered`` are ``shared`` and ``covered`` of
+    ``WordMatch``. ``has_text`` says which
     pictures could be found by words at all.
     """
 
@@ -46,9 +47,11 @@ class Evidence:
     visual: np.ndarray
     textual: np.ndarray
     lexical: np.ndarray
+    covered: np.ndarray
     context_visual: np.ndarray
     context_textual: np.ndarray
     context_lexical: np.ndarray
+    context_covered: np.ndarray
     example: np.ndarray
 
 
@@ -65,7 +68,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """Log-odds per standard deviation (cosines) or per unit (square roots of lexical scores).
+    """Log-odds per standard deviation of a cosine and per unit of a word match.
 
     No weight is negative: more of any evidence never lowers a picture. See docs/retrieval.md for the origin of the
     defaults.
@@ -73,52 +76,87 @@ class FusionWeights:
 
     visual: float = 0.4
     textual: float = 1.6
-    lexical: float = 11.0
+    lexical: float = 0.9
+    covered: float = 4.5
     context_visual: float = 0.1
     context_textual: float = 0.4
-    context_lexical: float = 3.0
+    context_lexical: float = 0.1
+    context_covered: float = 0.5
     offset: float = -13.0
     visual_alone: float = 1.2
+    lexical_guessed: float = 0.4
     context_visual_alone: float = 0.3
     offset_alone: float = -6.0
+    lexical_unread: float = 1.2  # where the encoder does not read the query's language
+    offset_unread: float = -6.0
     example: float = 2.0
-    example_offset: float = -5.0
-    unread: float = 12.0  # lexical weight where the encoder does not read the query's language
-    unread_offset: float = -6.0
+    offset_example: float = -5.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 and not field.name.endswith("offset") and field.name != "offset_alone":
+            if value < 0 and not field.name.startswith("offset"):
                 raise ValueError(f"{field.name} is {value}; a weight must not be negative")
+
+
+# Names of weights, in the order of the columns of ``features``.
+TOLD = (
+    "visual",
+    "textual",
+    "lexical",
+    "covered",
+    "context_visual",
+    "context_textual",
+    "context_lexical",
+    "context_covered",
+)
+ALONE = ("visual_alone", "lexical_guessed", "context_visual_alone")
+
+
+def features(evidence: Evidence, spoken: Spoken, background: Background) -> tuple[np.ndarray, np.ndarray]:
+    """What the weights multiply: (m, 8) for pictures with words, (m, 3) for those judged by their looks.
+
+    Cosines are standardised. Evidence that a query lacks is 0, as if it were of the background.
+    """
+    m = len(evidence.has_text)
+    nothing = np.zeros(m)
+
+    def cosine(values: np.ndarray, scale: Scale, present: bool) -> np.ndarray:
+        return scale.standardise(values) if present else nothing
+
+    read = spoken.words and spoken.vectors
+    visual = cosine(evidence.visual, background.visual, read)
+    context_visual = cosine(evidence.context_visual, background.visual, spoken.context_vectors)
+    told = [
+        visual,
+        cosine(evidence.textual, background.textual, read),
+        evidence.lexical,
+        evidence.covered,
+        context_visual,
+        cosine(evidence.context_textual, background.textual, spoken.context_vectors),
+        evidence.context_lexical,
+        evidence.context_covered,
+    ]
+    return np.stack(told, axis=1), np.stack([visual, evidence.lexical, context_visual], axis=1)
 
 
 def log_odds(evidence: Evidence, spoken: Spoken, background: Background, weights: FusionWeights) -> np.ndarray:
     """Log-odds (m,) that each picture is the one meant."""
-    m = len(evidence.has_text)
-    total = np.zeros(m)
-    if spoken.words and spoken.vectors:
-        visual = background.visual.standardise(evidence.visual)
-        textual = background.textual.standardise(evidence.textual)
-        told = weights.offset + weights.visual * visual + weights.textual * textual
-        told = told + weights.lexical * np.sqrt(evidence.lexical)
-        mute = weights.offset_alone + weights.visual_alone * visual
-    else:
-        told = weights.unread_offset + weights.unread * np.sqrt(evidence.lexical)
-        mute = np.full(m, weights.unread_offset)
-    if spoken.context:
-        told = told + weights.context_lexical * np.sqrt(evidence.context_lexical)
-    if spoken.context_vectors:
-        context_visual = background.visual.standardise(evidence.context_visual)
-        told = told + weights.context_textual * background.textual.standardise(evidence.context_textual)
-        told = told + weights.context_visual * context_visual
-        mute = mute + weights.context_visual_alone * context_visual
+    total = np.zeros(len(evidence.has_text))
     if spoken.words:
-        total += np.where(evidence.has_text, told, mute)
+        told, alone = features(evidence, spoken, background)
+        read = spoken.vectors
+        values = np.array([getattr(weights, name) for name in TOLD])
+        if not read:
+            values[TOLD.index("lexical")] = weights.lexical_unread
+        told_odds = told @ values + (weights.offset if read else weights.offset_unread)
+        alone_odds = alone @ np.array([getattr(weights, name) for name in ALONE])
+        alone_odds = alone_odds + (weights.offset_alone if read else weights.offset_unread)
+        total = np.where(evidence.has_text, told_odds, alone_odds)
     if spoken.example:
-        total += weights.example * background.example.standardise(evidence.example)
+        total = total + weights.example * background.example.standardise(evidence.example)
         if not spoken.words:
-            total += weights.example_offset
+            total = total + weights.offset_example
     return total
 
 

@@ -21,13 +21,27 @@ B = 0.5  # length normalisation; captions vary less in length than documents, he
 CHARACTER_WEIGHT = 0.3  # of a lone CJK character in a query, beside the pairs it belongs to
 
 
+LEAST_TEXTS = 300  # a smaller library is taken for a sample of one of this size, or no word in it would be rare
+
+
+@dataclass(frozen=True, slots=True)
+class WordMatch:
+    """Words in common. ``shared`` is the information of the query's words that a text holds (BM25 in nats, over the
+    square root of all the query asks for: 0 and up), ``covered`` the part of the text's own information that the
+    query accounts for, in [0, 1].
+    """
+
+    shared: np.ndarray
+    covered: np.ndarray
+
+
 @dataclass(frozen=True, slots=True)
 class LexicalIndex:
     """Postings of n texts.
 
     ``rows[starts[t]:starts[t + 1]]`` are the rows holding term t in rising order, ``weights`` alongside the
-    saturated frequency tf / (tf + K1 (1 - B + B len / mean len)) in (0, 1); ``idf[t]`` is positive. ``surest`` is the
-    largest weight among a row's fields that have words, 0 for a row without any.
+    saturated frequency tf / (tf + K1 (1 - B + B len / mean len)) in (0, 1); ``idf[t]`` is positive. ``information``
+    is the sum of idf over a row's terms, ``surest`` the largest weight among its fields that have words, else 0.
     """
 
     n: int
@@ -36,6 +50,7 @@ class LexicalIndex:
     rows: np.ndarray  # (postings,) int32
     weights: np.ndarray  # (postings,) float32
     idf: np.ndarray  # (terms,) float32
+    information: np.ndarray  # (n,) float32
     surest: np.ndarray  # (n,) float32
     mean_length: float  # of rows that have words, in weighted terms
 
@@ -48,16 +63,9 @@ class LexicalIndex:
         amounts: list[float] = []
         surest: list[float] = []
         for row, fields in enumerate(texts):
-            tally: dict[int, float] = {}
-            surest.append(0.0)
-            for field, weight in fields:
-                words = terms(field)
-                if words:
-                    surest[-1] = max(surest[-1], weight)
-                for term in words:
-                    key = vocabulary.setdefault(term, len(vocabulary))
-                    tally[key] = tally.get(key, 0.0) + weight
-            term_ids.extend(tally)
+            tally = _tally(fields)
+            surest.append(max((weight for field, weight in fields if terms(field)), default=0.0) if tally else 0.0)
+            term_ids.extend(vocabulary.setdefault(term, len(vocabulary)) for term in tally)
             row_ids.extend([row] * len(tally))
             amounts.extend(tally.values())
         n = len(surest)
@@ -67,6 +75,7 @@ class LexicalIndex:
         amount = np.asarray(amounts, np.float64)[order]
         counts = np.bincount(by_term, minlength=len(vocabulary))
         lengths = np.bincount(rows, weights=amount, minlength=n)
+        idf = _inverse_frequency(n, counts)
         mean_length = float(lengths[lengths > 0].mean()) if len(rows) else 1.0
         weights = amount / (amount + K1 * (1 - B + B * lengths[rows] / mean_length))
         return cls(
@@ -75,47 +84,53 @@ class LexicalIndex:
             starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             rows=rows,
             weights=weights.astype(np.float32),
-            idf=np.log1p((n - counts + 0.5) / (counts + 0.5)).astype(np.float32),
+            idf=idf,
+            information=np.bincount(rows, weights=idf[by_term[order]], minlength=n).astype(np.float32),
             surest=np.asarray(surest, np.float32),
             mean_length=mean_length,
         )
 
-    def scores(self, text: str) -> np.ndarray:
-        """How much of the query's information each row's text holds: (n,) float32 in [0, 1).
-
-        BM25 divided by its largest possible value for this query, so that figures of different queries compare.
-        Words no text holds count as missing.
-        """
-        found = np.zeros(self.n, np.float32)
-        total = 0.0
+    def match(self, text: str) -> WordMatch:
+        """What each row's text has in common with a query; rows (n,)."""
+        shared = np.zeros(self.n, np.float32)
+        covered = np.zeros(self.n, np.float32)
+        asked = 0.0
         for _, key, information in self._asked(text):
-            total += information
+            asked += information
             if key is not None:
                 postings = slice(self.starts[key], self.starts[key + 1])
-                found[self.rows[postings]] += information * self.weights[postings]
-        return found / np.float32(total) if total else found
+                shared[self.rows[postings]] += information * self.weights[postings]
+                covered[self.rows[postings]] += information
+        if asked:
+            shared /= np.float32(asked**0.5)
+        # Lone characters count less in a query than in a text, hence never above 1, at worst below.
+        covered /= np.maximum(self.information, np.float32(1e-6))
+        return WordMatch(shared, np.minimum(covered, 1))
 
-    def score_of(self, text: str, fields: Sequence[tuple[str, float]]) -> float:
-        """What ``scores`` would give a text that is not indexed, with this index's word frequencies."""
-        tally: dict[str, float] = {}
-        for field, weight in fields:
-            for term in terms(field):
-                tally[term] = tally.get(term, 0.0) + weight
-        norm = K1 * (1 - B + B * sum(tally.values()) / self.mean_length)
-        found = total = 0.0
-        for term, _, information in self._asked(text):
-            total += information
-            amount = tally.get(term, 0.0)
-            found += information * amount / (amount + norm)
-        return found / total if total else 0.0
+    def match_outside(self, text: str, texts: Sequence[Sequence[tuple[str, float]]]) -> WordMatch:
+        """``match`` for texts that are not indexed, with this index's word frequencies; rows (len(texts),)."""
+        asked = list(self._asked(text))
+        root = sum(information for _, _, information in asked) ** 0.5 or 1.0
+        shared = np.zeros(len(texts), np.float32)
+        covered = np.zeros(len(texts), np.float32)
+        for row, fields in enumerate(texts):
+            tally = _tally(fields)
+            norm = K1 * (1 - B + B * sum(tally.values()) / self.mean_length)
+            whole = sum(self._idf(self.vocabulary.get(term)) for term in tally)
+            for term, _, information in asked:
+                if term in tally:
+                    shared[row] += information * tally[term] / (tally[term] + norm) / root
+                    covered[row] += information / whole
+        return WordMatch(shared, np.minimum(covered, 1))
 
     def _asked(self, text: str) -> Iterator[tuple[str, int | None, float]]:
         """A query's terms, their keys (None where no text holds one) and the information each carries."""
-        unseen_idf = float(np.log1p((self.n + 0.5) / 0.5))
         for term in dict.fromkeys(terms(text)):
-            weight = CHARACTER_WEIGHT if is_character(term) else 1.0
             key = self.vocabulary.get(term)
-            yield term, key, weight * (unseen_idf if key is None else float(self.idf[key]))
+            yield term, key, self._idf(key) * (CHARACTER_WEIGHT if is_character(term) else 1.0)
+
+    def _idf(self, key: int | None) -> float:
+        return float(_inverse_frequency(self.n, np.zeros(1))[0]) if key is None else float(self.idf[key])
 
     def save(self, path: Path) -> None:
         words = np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)
@@ -127,6 +142,7 @@ class LexicalIndex:
                 rows=self.rows,
                 weights=self.weights,
                 idf=self.idf,
+                information=self.information,
                 surest=self.surest,
                 mean_length=self.mean_length,
             )
@@ -146,6 +162,7 @@ class LexicalIndex:
                     rows=stored["rows"],
                     weights=stored["weights"],
                     idf=stored["idf"],
+                    information=stored["information"],
                     surest=stored["surest"],
                     mean_length=float(stored["mean_length"]),
                 )
@@ -156,3 +173,16 @@ class LexicalIndex:
         if len(index.starts) != len(vocabulary) + 1 or len(index.rows) != index.starts[-1]:
             raise IndexUnusable(f"the word index {path} is incomplete; delete it to have it rebuilt")
         return index
+
+
+def _tally(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """How often each term occurs, weighted by its field."""
+    tally: dict[str, float] = {}
+    for field, weight in fields:
+        for term in terms(field):
+            tally[term] = tally.get(term, 0.0) + weight
+    return tally
+
+
+def _inverse_frequency(n: int, counts: np.ndarray) -> np.ndarray:
+    return np.log1p((max(n, LEAST_TEXTS) - counts + 0.5) / (counts + 0.5)).astype(np.float32)

@@ -19,6 +19,7 @@ from retrieval.diversity import Sameness, same_picture
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
+from retrieval.lexical import WordMatch
 from retrieval.snapshot import SearchableLibrary, Snapshot, fields
 from retrieval.tokens import cjk_share
 from vision.protocol import JointEncoder
@@ -78,10 +79,11 @@ class Searcher:
             return [[] for _ in queries]
         vectors = self._encode(queries)
         allowed = [snapshot.allowed(query.filters, query.exclude) for query in queries]
-        pools = _propose(snapshot, queries, vectors, allowed, max(POOL, 2 * k))
+        matches = [(_better(q, snapshot.words.match), snapshot.words.match(q.context)) for q in queries]
+        pools = _propose(snapshot, queries, vectors, matches, allowed, max(POOL, 2 * k))
         ranked = []
-        for query, vector, pool in zip(queries, vectors, pools, strict=True):
-            evidence = _gather(snapshot, query, vector, pool)
+        for query, vector, words, pool in zip(queries, vectors, matches, pools, strict=True):
+            evidence = _gather(snapshot, vector, words, pool)
             fused = fuse(evidence, _spoken(query, vector), background, self.weights)
             best = np.argsort(-fused, kind="stable")[:k]
             ranked.append((pool[best], fused[best], [_row_of(evidence, i) for i in best]))
@@ -114,10 +116,10 @@ class Searcher:
         judged = []
         for query, vectors in zip(queries, self._encode(queries), strict=True):
 
-            def lexical(text: str) -> np.ndarray:
-                return np.array([snapshot.words.score_of(text, texts) for texts in words], np.float32)
+            def match(text: str) -> WordMatch:
+                return snapshot.words.match_outside(text, words)
 
-            evidence = _evidence(vectors, told, visual, textual, _better(query, lexical), lexical(query.context))
+            evidence = _evidence(vectors, told, visual, textual, _better(query, match), match(query.context))
             fused = fuse(evidence, _spoken(query, vectors), background, self.weights)
             judged.append(
                 [
@@ -188,6 +190,7 @@ def _propose(
     snapshot: Snapshot,
     queries: Sequence[Query],
     vectors: Sequence[_Vectors],
+    matches: Sequence[tuple[WordMatch, WordMatch]],
     allowed: Sequence[np.ndarray | None],
     width: int,
 ) -> list[np.ndarray]:
@@ -210,21 +213,23 @@ def _propose(
                 for (i, _), found in zip(asked, rows, strict=True):
                     proposals[i].append(found[found >= 0])
         for i in members:
-            for scores in (_better(queries[i], snapshot.words.scores), snapshot.words.scores(queries[i].context)):
-                if mask is not None:
-                    scores = np.where(mask, scores, 0)
+            for match in matches[i]:
+                scores = match.shared if mask is None else np.where(mask, match.shared, 0)
                 rows = np.argpartition(-scores, width)[:width] if len(scores) > width else np.arange(len(scores))
                 proposals[i].append(rows[scores[rows] > 0])
     return [np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in proposals]
 
 
-def _better(query: Query, scores: Callable[[str], np.ndarray]) -> np.ndarray:
+def _better(query: Query, match: Callable[[str], WordMatch]) -> WordMatch:
     """The better of the caption's and its English twin's word scores: they are two ways of saying one thing."""
-    found = scores(query.caption)
-    return np.maximum(found, scores(query.english)) if query.english.strip() else found
+    found = match(query.caption)
+    if not query.english.strip():
+        return found
+    twin = match(query.english)
+    return WordMatch(np.maximum(found.shared, twin.shared), np.maximum(found.covered, twin.covered))
 
 
-def _gather(snapshot: Snapshot, query: Query, vectors: _Vectors, pool: np.ndarray) -> Evidence:
+def _gather(snapshot: Snapshot, vectors: _Vectors, words: tuple[WordMatch, WordMatch], pool: np.ndarray) -> Evidence:
     """Exact scores of the pool, whatever the indexes approximated."""
     has_vector = np.asarray(snapshot.vectors.has_text[pool], bool)
     return _evidence(
@@ -232,8 +237,7 @@ def _gather(snapshot: Snapshot, query: Query, vectors: _Vectors, pool: np.ndarra
         snapshot.told[pool],
         np.asarray(snapshot.vectors.visual[pool], np.float32),
         np.where(has_vector[:, None], np.asarray(snapshot.vectors.textual[pool], np.float32), 0),
-        _better(query, snapshot.words.scores)[pool],
-        snapshot.words.scores(query.context)[pool],
+        *(WordMatch(match.shared[pool], match.covered[pool]) for match in words),
     )
 
 
@@ -242,17 +246,19 @@ def _evidence(
     told: np.ndarray,
     visual: np.ndarray,
     textual: np.ndarray,
-    lexical: np.ndarray,
-    context_lexical: np.ndarray,
+    words: WordMatch,
+    context_words: WordMatch,
 ) -> Evidence:
     return Evidence(
         has_text=told,
         visual=_cosines(visual, vectors.visual),
         textual=_cosines(textual, vectors.textual),
-        lexical=lexical,
+        lexical=words.shared,
+        covered=words.covered,
         context_visual=_cosines(visual, vectors.context_visual),
         context_textual=_cosines(textual, vectors.context_textual),
-        context_lexical=context_lexical,
+        context_lexical=context_words.shared,
+        context_covered=context_words.covered,
         example=_cosines(visual, vectors.example),
     )
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -319,13 +319,13 @@ SPOKEN = Spoken(words=True, vectors=True, context=True, context_vectors=True, ex
 def evidence(n: int, seed: int = 0) -> Evidence:
     chance = np.random.default_rng(seed)
     cosine = chance.uniform(-1, 1, (5, n)).astype(np.float32)
-    share = chance.uniform(0, 1, (2, n)).astype(np.float32)
-    return Evidence(chance.random(n) < 0.7, cosine[0], cosine[1], share[0], cosine[2], cosine[3], share[1], cosine[4])
+    words = chance.uniform(0, 1, (4, n)).astype(np.float32)
+    return Evidence(chance.random(n) < 0.7, *cosine[:2], *words[:2], *cosine[2:4], *words[2:], cosine[4])
 
 
 @pytest.mark.parametrize(
     "name",
-    ["visual", "textual", "lexical", "context_visual", "context_textual", "context_lexical", "example"],
+    [f.name for f in fields(Evidence) if f.name != "has_text"],
 )
 @pytest.mark.parametrize("vectors", [True, False])
 def test_more_of_any_evidence_never_lowers_a_picture(name: str, vectors: bool) -> None:
