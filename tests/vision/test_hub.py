@@ -270,7 +270,9 @@ def test_closing_the_stream_cancels_between_tokens_and_leaves_a_sound_cache(mode
     assert write(model, prompt, seed=5) == whole
 
 
-def test_an_interruption_in_the_middle_of_a_pass_spoils_no_later_score(model: HubModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_in_the_middle_of_a_pass_spoils_no_later_score(
+    model: HubModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompt = ask("Tell me about the parrot.")
     expected = model.score(prompt, OPTIONS)
 
