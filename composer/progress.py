@@ -1,0 +1,58 @@
+"""How far an article is: the events so far, folded into one value that a page can be drawn from.
+
+Knows no listener and no clock; seconds are those the events tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from composer.article import Article
+from composer.blocks import make_sections, parse_markdown
+from composer.events import Done, Draft, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
+from composer.languages import resolve_language
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``text`` is the running text, ``article`` the latest draft, ``trace`` the stages that are finished.
+
+    ``stopped`` is set where the person ended the job.
+    """
+
+    text: str = ""
+    stage: Stage | None = None
+    trace: tuple[StageFinished, ...] = ()
+    article: Article | None = None
+    notices: tuple[str, ...] = ()
+    done: bool = False
+    stopped: bool = False
+
+    def after(self, event: Event) -> Progress:
+        match event:
+            case StageStarted(stage):
+                return replace(self, stage=stage)
+            case StageFinished():
+                return replace(self, stage=None, trace=(*self.trace, event))
+            case TextDelta(text):
+                return replace(self, text=self.text + text)
+            case Draft(article):
+                return replace(self, article=article)
+            case Notice(text):
+                return replace(self, notices=(*self.notices, text))
+            case Done(article):
+                return replace(self, article=article, stage=None, done=True)
+
+    def standing(self, language: str = "auto") -> Article | None:
+        """What there is if the job ends now: the latest draft, or the text so far as an article; None if neither."""
+        if self.article is not None:
+            return self.article
+        parsed = parse_markdown(self.text)
+        if not parsed.sections:
+            return None
+        return Article(
+            title=parsed.title or parsed.sections[0].heading,
+            language=resolve_language(language, self.text),
+            sections=make_sections([section.text for section in parsed.sections]),
+            title_in_text=not parsed.title,
+        )
