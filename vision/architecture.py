@@ -81,7 +81,7 @@ def read_architecture(metadata: Mapping[str, Any], vocabulary: int) -> Architect
 
 
 def rope_tables(arch: Architecture, tokens: int, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines, (tokens, head_size / 2) float32. ``factors`` divide the frequencies (Llama 3's long contexts)."""
+    """Cosines and sines, (tokens, head_size / 2) float32. Llama 3 divides the frequencies by ``factors``."""
     exponents = np.arange(0, arch.head_size, 2, dtype=np.float64) / arch.head_size
     frequencies = arch.rope_base**-exponents / arch.rope_scale
     if factors is not None:

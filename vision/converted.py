@@ -98,7 +98,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
-    from vision.tokenizer import build_tokenizer, special_tokens
+    from vision.gguf_tokenizer import build_tokenizer, special_tokens
 
     embedding = gguf.tensors.get("token_embd.weight")
     architecture = read_architecture(gguf.metadata, embedding.shape[0] if embedding is not None else 0)

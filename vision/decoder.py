@@ -1,6 +1,6 @@
 """Runs sequences through a model: pieces of several sequences in one pass, logits where they are wanted.
 
-Between the kernels (rows, positions, block tables) and generation (sequences of tokens). Knows no text.
+Between an engine (rows, positions, block tables) and generation (sequences of tokens). Knows no text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from vision.kv_cache import CachedSequence, KVCache
+from vision.sampling import log_softmax_at
 
 
 class Engine(Protocol):
@@ -21,16 +22,28 @@ class Engine(Protocol):
 
     def decode(
         self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
-    ) -> np.ndarray: ...
+    ) -> np.ndarray:
+        """Logits (len(output_row), vocabulary) float32, the caller's to change.
+
+        All int32: ``token``, ``position`` and ``sequence`` (rows,), rows of a sequence in order of position;
+        ``table`` (sequences, blocks) says where the tokens of each sequence are kept.
+        """
+        ...
+
+    def copy_block(self, source: int, target: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Tokens to append to a sequence; logits are wanted after the last ``outputs`` of them."""
+    """Tokens to append to a sequence.
+
+    With ``targets``, the log-probability of each after the token at its place is wanted (they belong to the last
+    tokens of the piece); otherwise the logits after the last token.
+    """
 
     sequence: CachedSequence
     tokens: Sequence[int]
-    outputs: int = 1
+    targets: Sequence[int] = ()
 
 
 class Decoder:
@@ -40,45 +53,55 @@ class Decoder:
         self.engine, self.cache, self._max_rows = engine, cache, max_rows
 
     def run(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
-        """Logits of each piece, (outputs, vocabulary) float32.
-
-        Where a pass fails or is interrupted, sequences keep only the tokens whose keys are in the cache.
-        """
+        """For each piece its logits, (1, vocabulary) float32, or the log-probabilities of its targets, float64."""
         results: list[list[np.ndarray]] = [[] for _ in pieces]
-        todo = [(i, piece, 0) for i, piece in enumerate(pieces)]
+        todo = [(number, 0) for number in range(len(pieces))]
         while todo:
-            taken: list[tuple[int, Piece, int, int]] = []
-            room, later = self._max_rows, []
-            for i, piece, start in todo:
-                end = min(len(piece.tokens), start + room)
+            taken: list[tuple[int, int, int]] = []
+            later, room = [], self._max_rows
+            for number, start in todo:
+                end = min(len(pieces[number].tokens), start + room)
                 if end > start:
-                    taken.append((i, piece, start, end))
+                    taken.append((number, start, end))
                     room -= end - start
-                if end < len(piece.tokens):
-                    later.append((i, piece, end))
-            for (i, *_), logits in zip(taken, self._pass(taken), strict=True):
-                results[i].append(logits)
+                if end < len(pieces[number].tokens):
+                    later.append((number, end))
+            values = self._pass([(pieces[number], start, end) for number, start, end in taken])
+            for (number, _, _), value in zip(taken, values, strict=True):
+                results[number].append(value)
             todo = later
         return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in results]
 
-    def _pass(self, taken: list[tuple[int, Piece, int, int]]) -> list[np.ndarray]:
+    def _pass(self, taken: Sequence[tuple[Piece, int, int]]) -> list[np.ndarray]:
         tokens: list[int] = []
         positions: list[int] = []
         owners: list[int] = []
         outputs: list[int] = []
         counts: list[int] = []
-        for number, (_, piece, start, end) in enumerate(taken):
-            before = len(piece.sequence)
-            self.cache.extend(piece.sequence, piece.tokens[start:end])
-            positions += range(before, before + end - start)
-            first_output = max(start, len(piece.tokens) - piece.outputs)
-            counts.append(max(0, end - first_output))
-            outputs += range(len(tokens) + end - start - counts[-1], len(tokens) + end - start)
-            tokens += piece.tokens[start:end]
-            owners += [number] * (end - start)
-        table = np.zeros((len(taken), max(len(piece.sequence.blocks) for _, piece, _, _ in taken)), np.int32)
-        for number, (_, piece, _, _) in enumerate(taken):
-            table[number, : len(piece.sequence.blocks)] = piece.sequence.blocks
-        int32 = [np.asarray(a, np.int32) for a in (tokens, positions, owners)]
-        logits = self.engine.decode(*int32, table, np.asarray(outputs, np.int32))
-        return np.split(logits, np.cumsum(counts)[:-1])
+        lengths = [len(piece.sequence) for piece, _, _ in taken]
+        try:
+            for number, (piece, start, end) in enumerate(taken):
+                self.cache.extend(piece.sequence, piece.tokens[start:end])
+                positions += range(lengths[number], lengths[number] + end - start)
+                tokens += piece.tokens[start:end]
+                owners += [number] * (end - start)
+                first_output = len(piece.tokens) - (len(piece.targets) or 1)
+                counts.append(max(0, end - max(start, first_output)))
+                outputs += range(len(tokens) - counts[-1], len(tokens))
+            table = np.zeros((len(taken), max(len(piece.sequence.blocks) for piece, _, _ in taken)), np.int32)
+            for number, (piece, _, _) in enumerate(taken):
+                table[number, : len(piece.sequence.blocks)] = piece.sequence.blocks
+            token, position, owner, output = (np.asarray(v, np.int32) for v in (tokens, positions, owners, outputs))
+            logits = self.engine.decode(token, position, owner, table, output)
+        except BaseException:  # the cache must not name tokens whose keys were never written
+            for (piece, _, _), length in zip(taken, lengths, strict=True):
+                self.cache.truncate(piece.sequence, length)
+            raise
+        values = []
+        for (piece, _, end), part in zip(taken, np.split(logits, np.cumsum(counts)[:-1]), strict=True):
+            if piece.targets:
+                last = len(piece.targets) - (len(piece.tokens) - end)
+                wanted = piece.targets[max(0, last - len(part)) : max(0, last)]
+                part = log_softmax_at(part, [[target] for target in wanted])[:, 0] if wanted else np.empty(0)
+            values.append(part)
+        return values

@@ -91,7 +91,7 @@ class _Reader:
 
 
 def read_gguf(path: Path) -> GGUF:
-    """Map a GGUF file of version 2 or 3. Raises WeightsError where the file is missing, cut short or of another kind."""
+    """Map a GGUF file of version 2 or 3. Raises WeightsError where it is missing, cut short or of another kind."""
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

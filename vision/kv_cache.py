@@ -13,6 +13,8 @@ import numpy as np
 
 from vision.errors import PromptTooLong
 
+SPARE_BLOCKS = 16
+
 
 class CachedSequence:
     """Token ids whose keys and values are in the cache, and the blocks they lie in."""
@@ -39,10 +41,9 @@ class KVCache:
         self._remembered: list[CachedSequence] = []  # oldest first
 
     @property
-    def free_tokens(self) -> int:
-        """What can still be handed out, counting what would be forgotten for it."""
-        held = {block for sequence in self._running for block in sequence.blocks}
-        return (len(self._references) - len(held)) * self.block_tokens
+    def capacity_tokens(self) -> int:
+        """What running sequences may take up together, with a block to spare for each of a few copies."""
+        return (len(self._references) - SPARE_BLOCKS) * self.block_tokens
 
     def open(self, tokens: Sequence[int]) -> CachedSequence:
         """A running sequence holding the longest known prefix of ``tokens``, never all of them.
@@ -86,8 +87,16 @@ class KVCache:
         """Make room for ``tokens`` at the end and note them. Raises PromptTooLong where no block is left."""
         needed = -(-(len(sequence) + len(tokens)) // self.block_tokens) - len(sequence.blocks)
         for _ in range(needed):
-            sequence.blocks.append(self._take())
+            sequence.blocks.append(self._take())  # where this fails, the blocks taken stay the sequence's own
         sequence.tokens.extend(tokens)
+
+    def truncate(self, sequence: CachedSequence, length: int) -> None:
+        """Take back the tokens after the first ``length``."""
+        del sequence.tokens[length:]
+        needed = -(-length // self.block_tokens)
+        for block in sequence.blocks[needed:]:
+            self._release(block)
+        del sequence.blocks[needed:]
 
     def close(self, sequence: CachedSequence, *, remember: bool = True) -> None:
         """End a running sequence; a remembered one stays for later prompts until its room is needed."""

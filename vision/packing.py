@@ -1,7 +1,8 @@
 """Rearranges GGUF's quantised matrices for ``kernels/matmul.c``, without changing a weight.
 
 Eight outputs are interleaved so that one 256-bit register holds four inputs of each. The numbers themselves (quants,
-scales, minima) are GGUF's, except that kinds without a layout of their own are rounded to 8 bits: ``Packed.exact`` says so.
+scales, minima) are GGUF's, except that kinds without a layout of their own are rounded to 8 bits, and ``Packed.exact``
+says so.
 Knows nothing of files or of what a matrix is for.
 
 | layout | from              | bits a weight | a block of 32 inputs                                |

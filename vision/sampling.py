@@ -11,7 +11,7 @@ import numpy as np
 
 from vision.protocol import Sampling
 
-_FIRST_LOOK = 128  # tokens sorted before looking further: top-p rarely keeps more
+_DEPTHS = (6.0, 12.0, 24.0, np.inf)  # how far below the likeliest token, in scaled logits, to look
 
 
 class Sampler:
@@ -35,29 +35,26 @@ class Sampler:
 
     def _draw(self, logits: np.ndarray) -> int:
         s = self._sampling
-        weights = np.exp((logits - logits.max()) / np.float32(s.temperature))
-        total = float(weights.sum(dtype=np.float64))
-        goal = s.top_p * total
-        count = _FIRST_LOOK
-        while True:
-            count = min(count, len(weights))
-            likely = np.argpartition(weights, len(weights) - count)[-count:]
-            likely = likely[np.lexsort((likely, -weights[likely]))]
-            cumulative = np.cumsum(weights[likely], dtype=np.float64)
-            if cumulative[-1] >= goal or count == len(weights):
+        scaled = (logits - logits.max()) * np.float32(1 / s.temperature)
+        goal = s.top_p * float(np.exp(scaled).sum(dtype=np.float64))
+        for depth in _DEPTHS:  # only the likeliest need sorting; how many that is depends on how sure the model is
+            likely = np.flatnonzero(scaled >= -depth)
+            weights = np.exp(scaled[likely].astype(np.float64))
+            if weights.sum() >= goal:
                 break
-            count *= 8
-        kept = min(int(np.searchsorted(cumulative, goal)) + 1, count)
+        order = np.argsort(-weights, kind="stable")
+        cumulative = np.cumsum(weights[order])
+        kept = min(int(np.searchsorted(cumulative, goal)) + 1, len(order))
         drawn = self._generator.random() * cumulative[kept - 1]
-        return int(likely[min(int(np.searchsorted(cumulative[:kept], drawn, side="right")), kept - 1)])
+        return int(likely[order[min(int(np.searchsorted(cumulative, drawn, side="right")), kept - 1)]])
 
 
-def log_softmax_at(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    """Natural-log probabilities of one token a row of (rows, vocabulary) logits."""
+def log_softmax_at(logits: np.ndarray, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+    """Natural-log probabilities, (rows, n) float64, of n tokens a row of (rows, vocabulary) logits."""
     most = logits.max(-1, keepdims=True)
-    total = np.exp(logits - most).sum(-1, dtype=np.float64)
-    chosen = logits[np.arange(len(tokens)), list(tokens)].astype(np.float64)
-    return np.asarray(chosen - most[:, 0] - np.log(total))
+    total = np.exp(logits - most).sum(-1, keepdims=True, dtype=np.float64)
+    chosen = np.take_along_axis(logits, np.asarray(tokens, np.int64), -1).astype(np.float64)
+    return np.asarray(chosen - most - np.log(total))
 
 
 class TextStream:

@@ -1,12 +1,13 @@
-"""Text to token ids and back, from what a GGUF file says: vocabulary, merges, chat template.
+"""Conversations to token ids, and ids back to text, with the chat template a GGUF file carries.
 
-``build_tokenizer`` makes a ``tokenizers.Tokenizer`` equal to the model's own; ``ChatTokenizer`` lays out a
-conversation with the model's template. Knows nothing of weights.
+What people wrote never becomes a control token: a template's own ``<|im_end|>`` ends a turn, the same letters in a
+message are just letters. Knows nothing of weights, nor how the tokenizer was made.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,81 +15,10 @@ from typing import TYPE_CHECKING, Any
 from vision.errors import ModelError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from vision.protocol import Message
 
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-# What a GGUF calls the pre-tokenizer, to the pattern that splits the text (None: GPT-2's own).
-_PATTERNS = {
-    "qwen2": f"{_CONTRACTIONS}|{_WORDS % ''}",
-    "llama-bpe": f"{_CONTRACTIONS}|{_WORDS % '{1,3}'}",
-    "smollm": None,
-    "gpt-2": None,
-}
-_CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6
-
-
-def special_tokens(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template and the end of generation need: bos, eos and all ids that end a turn."""
-    tokens = metadata["tokenizer.ggml.tokens"]
-    bos, eos = metadata.get("tokenizer.ggml.bos_token_id"), metadata.get("tokenizer.ggml.eos_token_id")
-    enders = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|end|>"}
-    types = metadata.get("tokenizer.ggml.token_type", [])
-    ids = {i for i, kind in enumerate(types) if kind == _CONTROL and tokens[i] in enders}
-    ids |= {metadata[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in metadata}
-    return {
-        "bos": tokens[bos] if bos is not None else "",
-        "eos": tokens[eos] if eos is not None else "",
-        "add_bos": bool(metadata.get("tokenizer.ggml.add_bos_token", metadata["tokenizer.ggml.model"] == "llama")),
-        "end_ids": sorted(ids),
-    }
-
-
-def build_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
-    """Raises ModelError for a kind of vocabulary that is not known."""
-    kind = metadata.get("tokenizer.ggml.model", "(none)")
-    if kind == "gpt2":
-        tokenizer = _byte_level(metadata)
-    else:
-        raise ModelError(f"the GGUF file has a tokenizer of kind {kind!r}; the engine knows gpt2")
-    from tokenizers import AddedToken
-
-    tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
-    for wanted, special in ((_CONTROL, True), (_USER_DEFINED, False)):
-        chosen = [
-            AddedToken(token, special=special, normalized=False)
-            for token, type_ in zip(tokens, types, strict=True)
-            if type_ == wanted
-        ]
-        (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(chosen)
-    return tokenizer
-
-
-def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
-    from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
-    from tokenizers.models import BPE
-
-    name = metadata.get("tokenizer.ggml.pre", "gpt-2")
-    if name not in _PATTERNS:
-        raise ModelError(f"the GGUF file names the pre-tokenizer {name!r}; the engine knows {', '.join(_PATTERNS)}")
-    vocabulary = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name == "llama-bpe", fuse_unk=False))
-    if name == "qwen2":
-        tokenizer.normalizer = normalizers.NFC()
-    pattern = _PATTERNS[name]
-    if pattern:
-        split = pre_tokenizers.Split(Regex(pattern), "isolated")
-        parts = [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    else:
-        parts = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        if name == "smollm":
-            parts.insert(0, pre_tokenizers.Digits(individual_digits=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
+# Private-use characters that stand for a message while the template is rendered, see ``_render_apart``.
+_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 
 
 class ChatTokenizer:
@@ -102,10 +32,17 @@ class ChatTokenizer:
         self._template_text = chat_template
         self._template: Any = None
         self._name = name
+        self._control = [
+            added.content for added in self._tokenizer.get_added_tokens_decoder().values() if added.special
+        ]
         self.end_ids = frozenset(special["end_ids"])
 
     def encode(self, text: str) -> list[int]:
-        """Ids of plain text, nothing added."""
+        """Ids of plain text: nothing added, and control tokens spelled out in it are letters."""
+        return self._ids(text, plain=True)
+
+    def _ids(self, text: str, *, plain: bool) -> list[int]:
+        self._tokenizer.encode_special_tokens = plain
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -114,30 +51,41 @@ class ChatTokenizer:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def prompt_ids(self, prompt: Sequence[Message]) -> tuple[list[int], list[int]]:
-        """Ids of the conversation up to the answer, and those of an answer already begun."""
+    def prompt_ids(self, prompt: Sequence[Message]) -> tuple[list[int], int]:
+        """Ids of the conversation, and how many at its end are an answer already begun."""
         if not prompt:
             raise ModelError("the prompt holds no message; give at least one")
         if any(not isinstance(part, str) for message in prompt for part in message.content):
             raise ModelError(
                 f"{self._name} reads text only, but the prompt holds a picture; choose a profile that sees"
             )
-        begun = prompt[-1].text if prompt[-1].role == "assistant" else ""
-        turns = prompt[:-1] if prompt[-1].role == "assistant" else prompt
-        text = self._render([{"role": message.role, "content": message.text} for message in turns])
-        ids = self.encode(text)
-        if self._special["add_bos"] and not text.startswith(self._special["bos"]):
-            ids = self.encode(self._special["bos"]) + ids
-        return ids, self.encode(begun) if begun else []
+        begun = self.encode(prompt[-1].text) if prompt[-1].role == "assistant" else []
+        turns = [(str(m.role), m.text) for m in (prompt[:-1] if prompt[-1].role == "assistant" else prompt)]
+        if any(token in text for _, text in turns for token in self._control):
+            ids = self._render_apart(turns)
+        else:
+            ids = self._ids(self._render(turns), plain=False)
+        bos = self._ids(self._special["bos"], plain=False) if self._special["add_bos"] else []
+        if bos and ids[: len(bos)] != bos:
+            ids = bos + ids
+        return ids + begun, len(begun)
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
+    def _render_apart(self, turns: list[tuple[str, str]]) -> list[int]:
+        """Template and messages encoded separately, so that what a message spells cannot end its turn."""
+        marked = [(role, f"{_OPEN}{i}{_CLOSE}") for i, (role, _) in enumerate(turns)]
+        ids: list[int] = []
+        for i, part in enumerate(re.split(f"{_OPEN}([0-9]+){_CLOSE}", self._render(marked))):
+            ids += self._ids(part, plain=False) if i % 2 == 0 else self.encode(turns[int(part)][1])
+        return ids
+
+    def _render(self, turns: list[tuple[str, str]]) -> str:
         if self._template is None:
             self._template = _compile_template(self._template_text, self._name)
         from jinja2 import TemplateError
 
         try:
             text: str = self._template.render(
-                messages=turns,
+                messages=[{"role": role, "content": text} for role, text in turns],
                 add_generation_prompt=True,
                 bos_token=self._special["bos"],
                 eos_token=self._special["eos"],

@@ -58,7 +58,7 @@ def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     model.model.rotary_emb = type(model.model.rotary_emb)(model.config)  # its buffers are not in the state
     if factors := gguf.tensors.get("rope_freqs.weight"):
         model.model.rotary_emb.inv_freq /= torch.from_numpy(factors.floats().copy())
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def _config(arch: Architecture, gguf: GGUF, tied: bool) -> Any:

@@ -16,8 +16,7 @@ from vision.architecture import rope_tables
 from vision.converted import Converted, MatrixView
 from vision.errors import ModelError
 
-KV_BLOCK_TOKENS = 32
-MAX_ROWS = 512  # rows in one call: bounds the work space
+KV_BLOCK_TOKENS = 32  # KV_BLOCK of engine.h
 
 
 class _Matrix(Structure):
@@ -53,7 +52,7 @@ class Kernels:
     """A model in the C engine, with room for ``blocks`` blocks of 32 tokens in its key-value cache."""
 
     def __init__(
-        self, library: ctypes.CDLL, model: Converted, *, threads: int, context_tokens: int, blocks: int
+        self, library: ctypes.CDLL, model: Converted, *, threads: int, context_tokens: int, blocks: int, max_rows: int
     ) -> None:
         self._library = library
         library.team_open.restype = c_void_p
@@ -89,9 +88,9 @@ class Kernels:
         self._kept += [cosine, sine, layers]
         self._team = c_void_p(library.team_open(threads))
         size = library.team_size(self._team)
-        self._work = c_void_p(library.work_open(ctypes.byref(self._model), MAX_ROWS, size, context_tokens))
+        self._work = c_void_p(library.work_open(ctypes.byref(self._model), max_rows, size, context_tokens))
         if not self._work:
-            raise ModelError(f"not enough memory for the work space of {MAX_ROWS} rows")
+            raise ModelError(f"not enough memory for the work space of {max_rows} rows")
 
     def _matrix(self, name: str) -> _Matrix:
         if name not in self._matrices:
@@ -124,10 +123,7 @@ class Kernels:
     def decode(
         self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
     ) -> np.ndarray:
-        """Run rows through the model; logits (len(output_row), vocabulary) float32 of the rows asked for.
-
-        All int32: ``token``, ``position`` and ``sequence`` (rows,), ``table`` (sequences, blocks).
-        """
+        """See ``vision.decoder.Engine``."""
         logits = np.empty((len(output_row), self._model.logits.outputs), np.float32)
         arrays = [np.ascontiguousarray(a, np.int32) for a in (token, position, sequence, table, output_row)]
         batch = _Batch(
@@ -140,6 +136,10 @@ class Kernels:
         )
         self._library.decode(ctypes.byref(self._model), ctypes.byref(batch), self._work, self._team)
         return logits[:, : self.vocabulary]
+
+    def copy_block(self, source: int, target: int) -> None:
+        self.keys[target] = self.keys[source]
+        self.values[target] = self.values[source]
 
     def close(self) -> None:
         if self._work:

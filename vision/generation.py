@@ -1,0 +1,145 @@
+"""Several continuations at once: prompts join, are read, decode together and leave as they finish.
+
+Works on token ids; knows the decoder and the cache, but neither templates nor weights.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vision.decoder import Decoder, Piece
+from vision.kv_cache import CachedSequence
+from vision.protocol import Chunk, FinishReason, Sampling, Usage
+from vision.sampling import Sampler, TextStream
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """Ids of the whole prompt; the last ``begun`` of them are an answer to be continued."""
+
+    ids: list[int]
+    begun: int
+
+
+class _Generation:
+    """One prompt being answered."""
+
+    __slots__ = ("index", "left", "logits", "reserved_tokens", "sampler", "sequence", "text")
+
+    def __init__(
+        self, index: int, sampler: Sampler, text: TextStream, sequence: CachedSequence, logits: np.ndarray, left: int
+    ) -> None:
+        self.index, self.sampler, self.text = index, sampler, text
+        self.sequence, self.logits, self.left = sequence, logits, left
+        self.reserved_tokens = len(sequence) + left
+
+
+class Scheduler:
+    """Prompts waiting and prompts running. ``step`` draws one token for each running prompt.
+
+    A prompt joins as soon as the cache has room for all it may grow to, so that none is ever cut off for another.
+    ``close`` keeps what was read and written in the cache for later prompts.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        decode: Callable[[Sequence[int]], str],
+        end_ids: frozenset[int],
+        context_tokens: int,
+        usage: Usage,
+    ) -> None:
+        self._decoder, self._cache = decoder, decoder.cache
+        self._decode, self._end_ids, self._context_tokens, self._usage = decode, end_ids, context_tokens, usage
+        self._waiting: deque[tuple[int, EncodedPrompt, Sampling]] = deque()
+        self._running: list[_Generation] = []
+        self._next_index = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self._waiting or self._running)
+
+    def add(self, prompt: EncodedPrompt, sampling: Sampling) -> int:
+        """Queue a prompt; returns the index its chunks will carry."""
+        self._waiting.append((self._next_index, prompt, sampling))
+        self._next_index += 1
+        return self._next_index - 1
+
+    def cancel(self, index: int) -> None:
+        """Drop a prompt, waiting or running; no further chunk of it comes."""
+        self._waiting = deque(entry for entry in self._waiting if entry[0] != index)
+        for generation in [g for g in self._running if g.index == index]:
+            self._leave(generation)
+
+    def close(self) -> None:
+        self._waiting.clear()
+        for generation in list(self._running):
+            self._leave(generation)
+
+    def step(self) -> list[Chunk]:
+        """Let waiting prompts join, then draw a token for each running one. Texts held back give no chunk."""
+        self._join()
+        chunks: list[Chunk] = []
+        pieces = []
+        for generation in list(self._running):
+            token = generation.sampler.draw(generation.logits)
+            if self._account(generation, token, chunks):
+                pieces.append(Piece(generation.sequence, [token]))
+        for generation, logits in zip(self._running, self._decoder.run(pieces), strict=True):
+            generation.logits = logits[0]
+        return chunks
+
+    def _join(self) -> None:
+        while self._waiting:
+            index, prompt, sampling = self._waiting[0]
+            left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
+            reserved = sum(generation.reserved_tokens for generation in self._running)
+            if self._running and reserved + len(prompt.ids) + left > self._cache.capacity_tokens:
+                return
+            self._waiting.popleft()
+            sequence, logits = read_prompt(self._decoder, prompt.ids, self._usage)
+            begun = prompt.ids[len(prompt.ids) - prompt.begun :]
+            text = TextStream(self._decode, sampling.stop, begun)
+            self._running.append(_Generation(index, Sampler(sampling, begun), text, sequence, logits, left))
+
+    def _account(self, generation: _Generation, token: int, chunks: list[Chunk]) -> bool:
+        """Note a drawn token; whether the generation goes on."""
+        self._usage.generated_tokens += 1
+        generation.left -= 1
+        text = ""
+        finish: FinishReason | None = None
+        if token in self._end_ids:
+            finish = "stop"
+        else:
+            text = generation.text.push(token)
+            if generation.text.stopped:
+                finish = "stop"
+            elif generation.left <= 0:
+                finish = "length"
+        if finish:
+            text += generation.text.finish()
+            self._leave(generation)
+        if text or finish:
+            chunks.append(Chunk(text, generation.index, finish))
+        return finish is None
+
+    def _leave(self, generation: _Generation) -> None:
+        self._running.remove(generation)
+        self._cache.close(generation.sequence)
+
+
+def read_prompt(decoder: Decoder, ids: list[int], usage: Usage) -> tuple[CachedSequence, np.ndarray]:
+    """A running sequence holding ``ids``, as much as possible from the cache, and the logits after the last of them."""
+    sequence = decoder.cache.open(ids)
+    usage.prompt_tokens += len(ids)
+    usage.cached_tokens += len(sequence)
+    try:
+        (logits,) = decoder.run([Piece(sequence, ids[len(sequence) :])])
+    except BaseException:
+        decoder.cache.close(sequence, remember=False)
+        raise
+    return sequence, logits[0]

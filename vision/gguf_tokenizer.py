@@ -1,0 +1,112 @@
+"""The tokenizer of a GGUF file as a ``tokenizers.Tokenizer``: byte-level BPE (gpt2) and SentencePiece BPE (llama).
+
+Knows nothing of chats and weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vision.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# What a GGUF calls the pre-tokenizer, to the pattern that splits the text (None: GPT-2's own).
+_PATTERNS = {
+    "qwen2": f"{_CONTRACTIONS}|{_WORDS % ''}",
+    "llama-bpe": f"{_CONTRACTIONS}|{_WORDS % '{1,3}'}",
+    "smollm": None,
+    "gpt-2": None,
+}
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # tokenizer.ggml.token_type
+_TURN_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|end|>")
+
+
+def special_tokens(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What templates and the end of generation need: bos, eos, and the ids that end a turn."""
+    tokens = metadata["tokenizer.ggml.tokens"]
+    bos, eos = metadata.get("tokenizer.ggml.bos_token_id"), metadata.get("tokenizer.ggml.eos_token_id")
+    types = metadata.get("tokenizer.ggml.token_type", [])
+    ids = {i for i, kind in enumerate(types) if kind == _CONTROL and tokens[i] in _TURN_ENDS}
+    ids |= {metadata[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in metadata}
+    return {
+        "bos": tokens[bos] if bos is not None else "",
+        "eos": tokens[eos] if eos is not None else "",
+        "add_bos": bool(metadata.get("tokenizer.ggml.add_bos_token", metadata["tokenizer.ggml.model"] == "llama")),
+        "end_ids": sorted(ids),
+    }
+
+
+def build_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
+    """Raises ModelError for a kind of vocabulary that is not known."""
+    from tokenizers import AddedToken
+
+    kind = metadata.get("tokenizer.ggml.model", "(none)")
+    builders = {"gpt2": _byte_level, "llama": _sentence_piece}
+    if kind not in builders:
+        raise ModelError(f"the GGUF file has a tokenizer of kind {kind!r}; the engine knows {', '.join(builders)}")
+    tokenizer = builders[kind](metadata)
+    tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
+    for wanted, special in ((_CONTROL, True), (_USER_DEFINED, False)):
+        chosen = [
+            AddedToken(token, special=special, normalized=False)
+            for token, type_ in zip(tokens, types, strict=True)
+            if type_ == wanted
+        ]
+        (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(chosen)
+    return tokenizer
+
+
+def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+    from tokenizers.models import BPE
+
+    name = metadata.get("tokenizer.ggml.pre", "gpt-2")
+    if name not in _PATTERNS:
+        raise ModelError(f"the GGUF file names the pre-tokenizer {name!r}; the engine knows {', '.join(_PATTERNS)}")
+    vocabulary = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name == "llama-bpe", fuse_unk=False))
+    if name == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    pattern = _PATTERNS[name]
+    if pattern:
+        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        parts = [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    else:
+        parts = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        if name == "smollm":
+            parts.insert(0, pre_tokenizers.Digits(individual_digits=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _sentence_piece(metadata: Mapping[str, Any]) -> Tokenizer:
+    """SentencePiece's BPE has no list of merges: any two pieces that make a piece may merge, best score first."""
+    from tokenizers import Tokenizer, decoders, normalizers
+    from tokenizers.models import BPE
+
+    tokens, scores = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.scores"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    merges = []
+    for i, token in enumerate(tokens):
+        halves = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
+        merges += [
+            (-scores[i], vocabulary[a], vocabulary[b], a, b) for a, b in halves if a in vocabulary and b in vocabulary
+        ]
+    unknown = next(
+        (t for t, kind in zip(tokens, metadata["tokenizer.ggml.token_type"], strict=True) if kind == _UNKNOWN), None
+    )
+    pairs = [(a, b) for *_, a, b in sorted(merges)]
+    tokenizer = Tokenizer(BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
+    steps = [normalizers.Prepend("▁")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    ends = [decoders.Strip(" ", 1, 0)] if prefix else []
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *ends])
+    return tokenizer

@@ -1,0 +1,75 @@
+"""Packed matrices back to numbers: for PyTorch where the C kernels cannot run, and to test ``packing`` against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vision.packing import BLOCK, COLUMNS, Layout
+
+_HEADER_BYTES = {Layout.P4: 0, Layout.P4K: 32, Layout.P5K: 32, Layout.P6K: 16, Layout.P8: 0}
+_BLOCK_BYTES = {Layout.P4: 160, Layout.P4K: 144, Layout.P5K: 176, Layout.P6K: 208, Layout.P8: 272}
+
+
+def unpack_affine(layout: Layout, outputs: int, inputs: int, data: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Quants (outputs, inputs) int16, scales and offsets (outputs, inputs / 16): weight = quant * scale + offset."""
+    header, block = _split(layout, outputs, inputs, data)
+    groups, blocks, _ = block.shape
+    if layout is Layout.P4:
+        scale, offset, quads = _halves(block[..., :16]), _halves(block[..., 16:32]), _nibbles(block[..., 32:])
+    elif layout is Layout.P8:
+        scale, quads = _halves(block[..., :16]), block[..., 16:].view(np.int8).reshape(groups, blocks, 8, 32)
+        offset = np.zeros_like(scale)
+    elif layout is Layout.P6K:
+        quads = _nibbles(block[..., 16:144])
+        high = block[..., 144:].reshape(groups, blocks, 2, 1, 32) >> np.array([[0], [2], [4], [6]], np.uint8) & 3
+        quads = (quads | high.reshape(quads.shape) << 4).astype(np.int16) - 32
+        scales = block[..., :16].view(np.int8).reshape(groups, blocks, 2, COLUMNS).astype(np.float32)
+        scale = (scales * _halves(header)[:, :, None]).reshape(groups, blocks * 2, COLUMNS)
+        return _rows(quads), _by_output(scale), np.zeros((outputs, inputs // 16), np.float32)
+    else:
+        scale = block[..., :8] * _halves(header[..., :16])
+        offset = block[..., 8:16] * _halves(header[..., 16:])
+        quads = _nibbles(block[..., 16:144])
+        if layout is Layout.P5K:
+            bits = block[..., None, 144:] >> np.arange(8, dtype=np.uint8)[:, None] & 1
+            quads = quads | bits << 4
+    return _rows(quads.astype(np.int16)), *(np.repeat(_by_output(part), 2, axis=1) for part in (scale, offset))
+
+
+def unpack_floats(layout: Layout, outputs: int, inputs: int, data: np.ndarray) -> np.ndarray:
+    """(outputs, inputs) float32."""
+    quants, scale, offset = unpack_affine(layout, outputs, inputs, data)
+    blocks = quants.reshape(outputs, -1, 16).astype(np.float32)
+    return np.asarray(blocks * scale[..., None] + offset[..., None]).reshape(outputs, inputs)
+
+
+def _split(layout: Layout, outputs: int, inputs: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Headers repeated for each of their blocks, (groups, blocks, h), and blocks (groups, blocks, b)."""
+    groups, blocks = outputs // COLUMNS, inputs // BLOCK
+    head, size = _HEADER_BYTES[layout], _BLOCK_BYTES[layout]
+    if not head:
+        return np.empty((groups, blocks, 0), np.uint8), data.reshape(groups, blocks, size)
+    supers = data.reshape(groups, blocks // 8, head + 8 * size)
+    body = np.ascontiguousarray(supers[..., head:]).reshape(groups, blocks, size)
+    return np.repeat(supers[..., :head], 8, axis=1), body
+
+
+def _halves(part: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(part).view(np.float16).astype(np.float32)
+
+
+def _nibbles(part: np.ndarray) -> np.ndarray:
+    low = part.reshape(*part.shape[:2], 4, 32)
+    return np.concatenate([low & 15, low >> 4], axis=2)
+
+
+def _rows(quads: np.ndarray) -> np.ndarray:
+    """(groups, blocks, 8 quads, 32 bytes) to (outputs, inputs)."""
+    groups, blocks = quads.shape[:2]
+    apart = quads.reshape(groups, blocks, 8, COLUMNS, 4).transpose(0, 3, 1, 2, 4)
+    return np.ascontiguousarray(apart).reshape(groups * COLUMNS, blocks * BLOCK)
+
+
+def _by_output(values: np.ndarray) -> np.ndarray:
+    """(groups, n, 8) to (outputs, n)."""
+    return np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(-1, values.shape[1])
