@@ -52,7 +52,6 @@ class LexicalIndex:
     idf: np.ndarray  # (terms,) float32
     information: np.ndarray  # (n,) float32
     surest: np.ndarray  # (n,) float32
-    mean_length: float  # of rows that have words, in weighted terms
 
     @classmethod
     def build(cls, texts: Iterable[Sequence[tuple[str, float]]]) -> LexicalIndex:
@@ -87,7 +86,6 @@ class LexicalIndex:
             idf=idf,
             information=np.bincount(rows, weights=idf[by_term[order]], minlength=n).astype(np.float32),
             surest=np.asarray(surest, np.float32),
-            mean_length=mean_length,
         )
 
     def match(self, text: str) -> WordMatch:
@@ -105,22 +103,6 @@ class LexicalIndex:
             shared /= np.float32(asked**0.5)
         # Lone characters count less in a query than in a text, hence never above 1, at worst below.
         covered /= np.maximum(self.information, np.float32(1e-6))
-        return WordMatch(shared, np.minimum(covered, 1))
-
-    def match_outside(self, text: str, texts: Sequence[Sequence[tuple[str, float]]]) -> WordMatch:
-        """``match`` for texts that are not indexed, with this index's word frequencies; rows (len(texts),)."""
-        asked = list(self._asked(text))
-        root = sum(information for _, _, information in asked) ** 0.5 or 1.0
-        shared = np.zeros(len(texts), np.float32)
-        covered = np.zeros(len(texts), np.float32)
-        for row, fields in enumerate(texts):
-            tally = _tally(fields)
-            norm = K1 * (1 - B + B * sum(tally.values()) / self.mean_length)
-            whole = sum(self._idf(self.vocabulary.get(term)) for term in tally)
-            for term, _, information in asked:
-                if term in tally:
-                    shared[row] += information * tally[term] / (tally[term] + norm) / root
-                    covered[row] += information / whole
         return WordMatch(shared, np.minimum(covered, 1))
 
     def _asked(self, text: str) -> Iterator[tuple[str, int | None, float]]:
@@ -144,7 +126,6 @@ class LexicalIndex:
                 idf=self.idf,
                 information=self.information,
                 surest=self.surest,
-                mean_length=self.mean_length,
             )
 
     @classmethod
@@ -164,7 +145,6 @@ class LexicalIndex:
                     idf=stored["idf"],
                     information=stored["information"],
                     surest=stored["surest"],
-                    mean_length=float(stored["mean_length"]),
                 )
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise IndexUnusable(

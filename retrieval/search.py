@@ -15,12 +15,11 @@ import numpy as np
 from image_db.records import ImageRecord
 from retrieval.background import measure
 from retrieval.candidates import Candidate, Query
-from retrieval.diversity import Sameness, same_picture
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import WordMatch
-from retrieval.snapshot import SearchableLibrary, Snapshot, fields
+from retrieval.snapshot import SearchableLibrary, Snapshot
 from retrieval.tokens import cjk_share
 from vision.protocol import JointEncoder
 
@@ -96,43 +95,6 @@ class Searcher:
             ]
             for query, vector, (_, values, found) in zip(queries, vectors, ranked, strict=True)
         ]
-
-    def judge(
-        self, queries: Sequence[Query], pictures: Sequence[tuple[ImageRecord, np.ndarray, np.ndarray | None]]
-    ) -> list[list[Candidate]]:
-        """Every picture as a candidate for every query, best first, by the same measure as the library's own.
-
-        For pictures that are in no library: record, visual vector (D,), textual vector (T,) or None without text.
-        Exclusions and filters do not apply: these pictures were handed in.
-        """
-        snapshot, background = self._current()
-        if not pictures:
-            return [[] for _ in queries]
-        visual = np.stack([picture[1] for picture in pictures]).astype(np.float32)
-        blank = np.zeros(self.encoder.identity.textual_dim, np.float32)
-        textual = np.stack([blank if p[2] is None else p[2] for p in pictures]).astype(np.float32)
-        words = [fields(picture[0]) for picture in pictures]
-        told = np.array([any(w >= 1 and text.strip() for text, w in texts) for texts in words])
-        judged = []
-        for query, vectors in zip(queries, self._encode(queries), strict=True):
-
-            def match(text: str) -> WordMatch:
-                return snapshot.words.match_outside(text, words)
-
-            evidence = _evidence(vectors, told, visual, textual, _better(query, match), match(query.context))
-            fused = fuse(evidence, _spoken(query, vectors), background, self.weights)
-            judged.append(
-                [
-                    _candidate(query, vectors, pictures[i][0], float(fused[i]), _row_of(evidence, int(i)))
-                    for i in np.argsort(-fused, kind="stable")
-                ]
-            )
-        return judged
-
-    def same(self, one: str, other: str) -> bool:
-        """Whether a reader would take two records for one picture. Ids outside the library equal only themselves."""
-        snapshot = self.snapshot
-        return same_picture(one, other, self.visual_vectors([one, other]), snapshot.hashes, Sameness())
 
     def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Unit visual vectors of those pictures that are in the library, for telling them apart."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +61,6 @@ class SearchableLibrary(Protocol):
         ...
 
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]: ...
-    def phashes(self) -> Mapping[str, int]: ...
 
 
 class Snapshot:
@@ -78,7 +77,6 @@ class Snapshot:
         self.n = len(self.vectors.ids)
         self._rows = {id_: row for row, id_ in enumerate(self.vectors.ids)}
         self._masks: dict[Filters, np.ndarray] = {}
-        self.hashes = library.phashes()
         folder = library.folder / INDEX_FOLDER
         name = str(self.revision)
         self.visual = VectorIndex.open(self.vectors.visual, "visual", name, library.encoder, folder)

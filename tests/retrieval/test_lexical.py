@@ -116,14 +116,6 @@ def test_words_that_no_text_holds_lower_every_score() -> None:
     assert index.match("hens zeppelin").shared[0] < index.match("hens").shared[0]
 
 
-def test_a_text_outside_the_index_scores_as_one_inside() -> None:
-    index = index_of(CAPTIONS)
-    for query in ("two hens", "apple yard", "埃菲尔"):
-        inside, outside = index.match(query), index.match_outside(query, [[(text, 1.0)] for text in CAPTIONS])
-        assert outside.shared == pytest.approx(inside.shared, abs=1e-6)
-        assert outside.covered == pytest.approx(inside.covered, abs=1e-6)
-
-
 def test_a_guessed_word_counts_less_than_a_given_one() -> None:
     index = LexicalIndex.build([[("hen", 1.0)], [("hen", 0.4)], [("cow", 1.0)]])
     scores = index.match("hen").shared
@@ -144,12 +136,9 @@ def test_what_is_saved_comes_back_the_same(tmp_path: Path) -> None:
     index.save(tmp_path / "words.npz")
     again = LexicalIndex.load(tmp_path / "words.npz")
     for query in CAPTIONS:
-        for one, other in (
-            (index.match(query), again.match(query)),
-            (index.match_outside(query, [[("a hen", 1.0)]]), again.match_outside(query, [[("a hen", 1.0)]])),
-        ):
-            assert np.array_equal(one.shared, other.shared)
-            assert np.array_equal(one.covered, other.covered)
+        one, other = index.match(query), again.match(query)
+        assert np.array_equal(one.shared, other.shared)
+        assert np.array_equal(one.covered, other.covered)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 500])

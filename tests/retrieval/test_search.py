@@ -248,37 +248,6 @@ def test_a_library_of_one_picture_can_be_searched(library: Library, encoder: Col
     assert fitting > 0.5 > other
 
 
-def test_handed_in_pictures_are_judged_by_the_librarys_measure(library: Library, encoder: ColourEncoder) -> None:
-    records = mixed(library, encoder)
-    searcher = Searcher(library, encoder)
-    view = library.matrix()
-    pictures = [
-        (record, view.visual[i], view.textual[i] if view.has_text[i] else None) for i, record in enumerate(records)
-    ]
-    queries = [Query("a red thing number 13", context="a studio"), Query(example=picture("blue"))]
-    for judged, found in zip(searcher.judge(queries, pictures), searcher.search_batch(queries, 60), strict=True):
-        expected = {c.record.id: c for c in found}
-        assert len(judged) == len(found) == 60
-        for candidate in judged:
-            twin = expected[candidate.record.id]
-            assert candidate.fused == pytest.approx(twin.fused, abs=1e-5)
-            assert candidate.why == twin.why
-    assert searcher.judge(queries, []) == [[], []]
-
-
-def test_pictures_are_the_same_by_hash_or_by_vector(library: Library, encoder: ColourEncoder) -> None:
-    vector = encoder.encode_images([picture("red")])[0]
-    other = encoder.encode_images([picture("blue")])[0]
-    names = [make_record(f"h{i}") for i in range(4)]
-    library.add([(names[0], vector, None, 0), (names[1], other, None, 3), (names[2], vector, None, (1 << 64) - 1)])
-    searcher = Searcher(library, encoder)
-    assert searcher.same(names[0].id, names[1].id)
-    assert searcher.same(names[0].id, names[2].id)
-    assert not searcher.same(names[1].id, names[2].id)
-    assert searcher.same(names[3].id, names[3].id)
-    assert not searcher.same(names[3].id, names[0].id)
-
-
 def test_a_library_of_another_encoder_is_refused_by_name(library: Library) -> None:
     with pytest.raises(RetrievalError, match="made with encoder colours but shapes is to search it; use the --profile"):
         Searcher(library, ColourEncoder("shapes"))
