@@ -6,11 +6,10 @@ import re
 
 from image_db.records import ImageRecord
 from retrieval.candidates import Query
-from retrieval.tokens import CJK_RUN, terms
+from retrieval.tokens import CJK_RUN, STOP_CHARACTERS, terms
 
 SHOWN_CHARACTERS = 60  # of the query
 SHOWN_WORDS = 3
-_PARTICLES = "的了和与在是有及一"
 
 
 def explain(
@@ -30,7 +29,7 @@ def explain(
         parts.append(f"the picture itself {visual:.2f}" if parts else f"its looks match “{wanted}” ({visual:.2f})")
     if example is not None:
         parts.append(f"looks like the example ({example:.2f})")
-    return "; ".join(parts) or "it fits the text around it, not the words asked for"
+    return "; ".join(parts) or "nothing definite matches"
 
 
 def shared_words(query: str, text: str) -> list[str]:
@@ -50,7 +49,7 @@ def _common_runs(run: str, text: str) -> list[str]:
         end = start
         while end < len(run) and run[start : end + 1] in text:
             end += 1
-        common = run[start:end].strip(_PARTICLES)
+        common = run[start:end].strip("".join(STOP_CHARACTERS))
         if len(common) >= 2:
             found.append(common)
         start = max(end, start + 1)

@@ -23,7 +23,7 @@ from vision.protocol import EncoderIdentity
 
 INDEX_FOLDER = "index"
 KEEP_WORDS_FROM = 20_000  # records; below, indexing the words anew takes about a second
-LEXICAL_VERSION = 1  # of tokens and weighting; a new one makes stored word indexes stale
+LEXICAL_VERSION = 2  # of tokens and weighting; a new one makes stored word indexes stale
 GUESSED_WEIGHT = 0.4  # of a classifier's tag beside a person's word
 _MASKS_KEPT = 16
 

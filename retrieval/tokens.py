@@ -24,6 +24,8 @@ _STOP_WORDS_TEXT = """
     whom whose will with would you your image picture photo photograph shows show showing depicting
 """
 _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
+# The same for Chinese: particles, "one" and the measure words of things in pictures.
+STOP_CHARACTERS = frozenset("的一了和与在是有及这那只个条张座幅片朵头匹棵位名")
 _IRREGULAR = {
     "children": "child",
     "feet": "foot",
@@ -83,8 +85,8 @@ def terms(text: str) -> list[str]:
     for match in _RUNS.finditer(folded):
         run, word = match.groups()
         if run:
-            found.extend(run)
-            found.extend(a + b for a, b in pairwise(run))
+            grams = [*run, *(a + b for a, b in pairwise(run))]
+            found.extend(gram for gram in grams if not STOP_CHARACTERS.issuperset(gram))
         else:
             word = re.sub("['’]s?$|['’]", "", word)
             if word not in _STOP_WORDS:

@@ -27,9 +27,9 @@ def test_an_example_is_named() -> None:
     assert explain(Query(), HENS, visual=None, textual=None, example=0.9) == "looks like the example (0.90)"
 
 
-def test_a_picture_that_only_fits_the_context_says_so() -> None:
+def test_a_picture_that_nothing_speaks_for_says_so() -> None:
     why = explain(Query("一只鹦鹉"), HENS, visual=None, textual=None, example=None)
-    assert why == "it fits the text around it, not the words asked for"
+    assert why == "nothing definite matches"
 
 
 def test_long_queries_are_cut_to_one_line() -> None:

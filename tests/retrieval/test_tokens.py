@@ -43,7 +43,7 @@ def test_a_run_of_chinese_gives_its_characters_and_its_neighbouring_pairs() -> N
 
 
 def test_chinese_and_english_in_one_text_are_told_apart() -> None:
-    assert terms("两只hens") == ["两", "只", "两只", "hen"]
+    assert terms("两只hens") == ["两", "两只", "hen"]
 
 
 def test_voiced_kana_keep_their_marks() -> None:
@@ -53,6 +53,7 @@ def test_voiced_kana_keep_their_marks() -> None:
 
 def test_function_words_are_no_terms() -> None:
     assert terms("this is a picture of the hen") == ["hen"]
+    assert terms("一只鸡") == ["鸡", "只鸡"]
 
 
 def test_only_a_lone_cjk_character_counts_as_one() -> None:
