@@ -83,6 +83,15 @@ def settle_captions(
     return settled
 
 
+def subject(caption: str) -> str:
+    """What a caption is about, without where and how: "Chickens on the grass" gives "chickens"."""
+    head = re.split(r",| (?:on|in|at|of|under|above|with|near|standing|lying|eating|against) ", caption.strip(" .。"))[
+        0
+    ]
+    bare = re.sub(r"^(?:an?|two|three|the head) ", "", head, flags=re.IGNORECASE)
+    return bare if bare != head or not head[:1].isupper() or " " in head else bare.lower()
+
+
 def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:
     """Greedy one-line answers to several prompts as one batch."""
     if not prompts:

@@ -39,6 +39,7 @@ class ProseFilter:
         # widest break around dropped ones before that.
         self._space = ""
         self._gap = ""
+        self._orphaned = False  # the paragraph lost its first sentence
 
     def feed(self, text: str) -> str:
         self._buffer += text
@@ -81,8 +82,13 @@ class ProseFilter:
             return ""
         gap = max(self._gap, _gap(self._space), key=_GAPS.index)
         self._space = piece[len(piece.rstrip()) :]
+        if "\n" in gap or self._line_start:
+            self._orphaned = False
         unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_PICTURES.search(body)
-        if unwanted or self._repeated(body):
+        repeated = self._repeated(body)
+        if unwanted or repeated or self._orphaned:
+            # Without the sentence that opens it, the rest of a paragraph hangs in the air.
+            self._orphaned |= repeated and ("\n" in gap or self._line_start)
             self._gap = gap  # the widest break around a dropped sentence remains
             return ""
         self._remember(body)
@@ -102,7 +108,7 @@ class ProseFilter:
         if key in self._keys:
             return True
         mine = frozenset(_shingles(sentence))
-        return any(len(mine & told) > 0.6 * min(len(mine), len(told)) for told in self._told if len(told) >= 5)
+        return any(len(mine & told) > 0.7 * min(len(mine), len(told)) for told in self._told if len(told) >= 5)
 
 
 def split_sentences(text: str) -> list[str]:

@@ -22,8 +22,9 @@ from composer.prose import ProseFilter, split_sentences, strip_quotes
 from composer.settings import WritingSettings
 from vision.protocol import Message, Sampling, VisionLanguageModel
 
-WORDS_PER_SECTION = 130
-ENOUGH = 0.6  # of a section's words, below which another paragraph is asked for
+WORDS_PER_SECTION = 110
+THIN_WORDS = 40  # a section with fewer is continued once
+INTRO_WORDS = 60
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -82,36 +83,35 @@ class Writer:
             Message.of("user", self._write_request(plan.title, headings, share, language)),
         )
         prose = ProseFilter()
-        text = f"# {plan.title}\n\n"
+        # What is printed, and the model's own turn: there the introduction has a heading, or the model would add one.
+        text = told = f"# {plan.title}\n\n"
         yield text
-        passages = ["", *headings] if headings else [""]
-        for number, heading in enumerate(passages):
-            lead = f"## {heading}\n\n" if heading else ""
+        for number, heading in enumerate(["", *headings]):
             intro = bool(headings) and not heading
-            budget = 60 if intro else share
-            limit = round(TOKENS_PER_WORD * budget * 1.5) + 40
-            paragraphs = 1 if intro else None
+            lead = f"## {heading}\n\n" if heading else ""
+            named = f"## {self._prompts.intro}\n\n" if intro else lead
+            limit = round(TOKENS_PER_WORD * (INTRO_WORDS if intro else share) * 1.5) + 40
             body = ""
-            # A section that stays short gets another paragraph, and an empty one another try.
             for attempt in range(2):
                 sampling = self._sampling(seed, f"section {number} {attempt}", max_tokens=limit)
-                begun = text + lead + (body + "\n\n" if body else "")
-                gap = "\n\n" if body else lead
-                for piece in self._passage((*turns, Message.of("assistant", begun)), sampling, prose, paragraphs):
-                    yield gap + piece
-                    body += (gap if body else "") + piece
-                    gap = ""
-                if body and (intro or count_words(body) >= ENOUGH * budget):
+                prompt = (*turns, Message.of("assistant", told + named + body))
+                join = "" if not body or language == "zh" else " "
+                for piece in self._passage(prompt, sampling, prose, paragraphs=1):
+                    yield join + piece if body else lead + piece
+                    body += join + piece if body else piece
+                    join = ""
+                if count_words(body) >= (1 if intro else THIN_WORDS):
                     break
             if body:
                 text += lead + body + "\n\n"
+                told += named + body + "\n\n"
                 yield "\n\n"
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed(
                 "the model wrote nothing usable; try another --seed, or say more exactly what the article is about"
             )
-        dialogue = Dialogue((*turns, Message.of("assistant", text.strip())))
+        dialogue = Dialogue((*turns, Message.of("assistant", told.strip())))
         yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)
 
     def _passage(
@@ -152,7 +152,7 @@ class Writer:
         count = round(share * HAN_PER_WORD) if language == "zh" else share
         if not headings:
             return self._prompts.write_bare.format(title=title, words=count)
-        listed = "\n".join(f"## {heading}" for heading in headings)
+        listed = "\n".join(f"## {heading}" for heading in (self._prompts.intro, *headings))
         return self._prompts.write.format(title=title, headings=listed, words=count)
 
 

@@ -43,6 +43,7 @@ class Prompts:
     plan_prefix: str
     hints: str
     write: str
+    intro: str
     write_bare: str
     read: str
     read_answer: str
