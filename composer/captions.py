@@ -19,6 +19,7 @@ from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
 CAPTION_TOKENS = 28
 SETTLE_TOKENS = 48
 MAX_CAPTION_CHARS = 110
+_WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
 _CONTENT_WORD = re.compile(r"[^\W\d_]{4,}|[\u4e00-\u9fff]")
 
 
@@ -85,11 +86,10 @@ def settle_captions(
 
 def subject(caption: str) -> str:
     """What a caption is about, without where and how: "Chickens on the grass" gives "chickens"."""
-    head = re.split(r",| (?:on|in|at|of|under|above|with|near|standing|lying|eating|against) ", caption.strip(" .。"))[
-        0
-    ]
-    bare = re.sub(r"^(?:an?|two|three|the head) ", "", head, flags=re.IGNORECASE)
-    return bare if bare != head or not head[:1].isupper() or " " in head else bare.lower()
+    whole = re.sub(r"^(?:an? )?(?:head|pair|bunch|bowl|group) of ", "", caption.strip(" .。"), flags=re.IGNORECASE)
+    head = _WHERE.split(whole)[0]
+    bare = re.sub(r"^(?:an?|two|three) ", "", head, flags=re.IGNORECASE)
+    return bare if bare != head or " " in head else bare.lower()
 
 
 def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:

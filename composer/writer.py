@@ -63,7 +63,10 @@ class Writer:
         prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
         for attempt in range(3):
             sampling = self._sampling(seed, f"plan {attempt}", max_tokens=40 + 24 * count)
-            answer = "".join(chunk.text for chunk in self._model.stream(prompt, sampling))
+            chunks = list(self._model.stream(prompt, sampling))
+            answer = "".join(chunk.text for chunk in chunks)
+            if chunks and chunks[-1].finish == "length":
+                answer = answer.rpartition("\n")[0]  # a heading cut short is none
             plan = parse_plan(answer, count)
             if plan.title:
                 return plan
@@ -96,7 +99,7 @@ class Writer:
                 sampling = self._sampling(seed, f"section {number} {attempt}", max_tokens=limit)
                 prompt = (*turns, Message.of("assistant", told + named + body))
                 join = "" if not body or language == "zh" else " "
-                for piece in self._passage(prompt, sampling, prose, paragraphs=1):
+                for piece in self._passage(prompt, sampling, prose):
                     yield join + piece if body else lead + piece
                     body += join + piece if body else piece
                     join = ""
@@ -114,21 +117,12 @@ class Writer:
         dialogue = Dialogue((*turns, Message.of("assistant", told.strip())))
         yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)
 
-    def _passage(
-        self, prompt: tuple[Message, ...], sampling: Sampling, prose: ProseFilter, paragraphs: int | None
-    ) -> Iterator[str]:
-        seen = ""
+    def _passage(self, prompt: tuple[Message, ...], sampling: Sampling, prose: ProseFilter) -> Iterator[str]:
+        """One paragraph, as far as it stands."""
         finish = "length"
         for chunk in self._model.stream(prompt, sampling):
-            out = prose.feed(chunk.text)
-            seen += out
             finish = chunk.finish or finish
-            if paragraphs is not None and "\n\n" in seen:
-                # One paragraph was wanted and the next has begun.
-                yield out.split("\n\n", 1)[0]
-                prose.finish(complete=False)
-                return
-            if out:
+            if out := prose.feed(chunk.text):
                 yield out
         if rest := prose.finish(complete=finish == "stop"):
             yield rest
@@ -140,7 +134,7 @@ class Writer:
             top_p=self._settings.top_p,
             repetition_penalty=self._settings.repetition_penalty,
             seed=derive_seed(seed, purpose),
-            stop=("\n#", "\n---", "\n***") if purpose.startswith("section") else ("\n\n\n",),
+            stop=("\n\n", "\n#") if purpose.startswith("section") else ("\n\n\n",),
         )
 
     def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
@@ -164,7 +158,7 @@ def parse_plan(answer: str, count: int) -> Plan:
     title = re.sub(r"^(?:title|标题)\s*[:：]\s*", "", title, flags=re.IGNORECASE)
     headings: dict[str, None] = {}
     for line in lines[1:]:
-        heading = re.split(r"\s[-–—]\s|[:：]\s*(?=\S{12,})", line)[0].strip(" .。:：")
+        heading = re.split(r"\s[-–—]\s|:\s|：", line)[0].strip(" .。:：")
         known = {h.casefold() for h in headings} | {title.casefold()}
         if 1 < len(heading) <= MAX_HEADING_CHARS and heading.casefold() not in known:
             headings[heading] = None

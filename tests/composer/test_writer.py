@@ -1,0 +1,114 @@
+"""What the writer makes of a model's answers: a title, headings, whole sentences, and turns to ask about."""
+
+import pytest
+
+from composer.errors import WritingFailed
+from composer.prompts import load_prompts
+from composer.settings import WritingSettings
+from composer.writer import Plan, Writer, Written, derive_seed, parse_plan
+from tests.composer.scripted_model import ScriptedModel, question
+from vision.protocol import Prompt, Sampling
+
+PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
+TEXTS = {
+    "Introduction": "The farm wakes early. It smells of hay.\n\nA second paragraph is not wanted.",
+    "Hens at Dawn": "Hens leave the coop. " + "They scratch in the wet grass and look for worms between stones. " * 2,
+    "The Red Barn": "Sure, here is the section. The barn is red and holds hay for the long winter months ahead of us",
+}
+
+
+def answer(prompt: Prompt, sampling: Sampling) -> str:
+    told = prompt[-1].text
+    if "##" not in told and "Plan an illustrated" in question(prompt):
+        return PLAN
+    heading = told.rpartition("## ")[2].split("\n")[0]
+    return "" if told.rstrip().endswith(".") else TEXTS.get(heading, "")
+
+
+def written(model: ScriptedModel, plan: Plan | None = None) -> tuple[str, Written]:
+    writer = Writer(model, load_prompts("en"), WritingSettings())
+    plan = plan or writer.plan("a day on the farm", 300, [], seed=0)
+    *pieces, result = writer.write("a day on the farm", plan, 300, "en", [], seed=0)
+    assert isinstance(result, Written)
+    return "".join(piece for piece in pieces if isinstance(piece, str)), result
+
+
+def test_a_plan_has_a_title_and_distinct_headings() -> None:
+    assert parse_plan(PLAN, 5) == Plan("A Day on the Farm", ("Hens at Dawn", "The Red Barn", "Evening"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "title"),
+    [(' "Hens"\n1. A b', "Hens"), ("Title: Hens\n", "Hens"), ("《养猫》\n1. 吃饭", "养猫"), ("", ""), ("x" * 200, "")],
+)
+def test_titles_come_out_of_their_wrapping_or_not_at_all(raw: str, title: str) -> None:
+    assert parse_plan(raw, 3).title == title
+
+
+def test_without_a_usable_title_the_users_own_words_are_the_title() -> None:
+    model = ScriptedModel(lambda p, s: "")
+    plan = Writer(model, load_prompts("en"), WritingSettings()).plan('"Cats"', 300, [], seed=0)
+    assert plan == Plan("Cats", ())
+
+
+def test_a_heading_cut_at_the_length_limit_is_left_out() -> None:
+    model = ScriptedModel(lambda p, s: " Farm\n1. Hens at Dawn\n2. The Rise of " + "very " * 500)
+    plan = Writer(model, load_prompts("en"), WritingSettings()).plan("farm", 200, [], seed=0)
+    assert plan.headings == ("Hens at Dawn",)
+
+
+def test_what_streams_is_what_the_article_holds() -> None:
+    streamed, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
+    sections = "\n\n".join(section.text for section in result.sections)
+    assert streamed == f"# Farm\n\n{sections}\n\n"
+
+
+def test_the_introduction_has_no_printed_heading_and_one_paragraph() -> None:
+    _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
+    assert result.sections[0].text == "The farm wakes early. It smells of hay."
+
+
+def test_repeated_unfinished_and_chatty_sentences_do_not_stand() -> None:
+    _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
+    text = "\n".join(section.text for section in result.sections)
+    assert text.count("They scratch in the wet grass") == 1
+    assert "Sure" not in text
+    assert "The barn is red" not in text  # it never ended
+
+
+def test_a_section_without_text_takes_its_heading_along() -> None:
+    _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "Unknown Things")))
+    assert [section.heading for section in result.sections] == ["", "Hens at Dawn"]
+
+
+def test_the_prompt_only_ever_grows_so_that_its_cache_serves() -> None:
+    model = ScriptedModel(answer)
+    written(model, Plan("Farm", ("Hens at Dawn", "The Red Barn")))
+    turns = [prompt[:-1] for prompt in model.asked]
+    assert all(t == turns[0] for t in turns)
+
+
+def test_questions_follow_the_turn_in_which_the_article_was_written() -> None:
+    _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
+    prompt = result.dialogue.ask("Which?", "This")
+    assert [m.role for m in prompt[-3:]] == ["assistant", "user", "assistant"]
+    assert "Hens leave the coop." in prompt[-3].text
+
+
+def test_a_silent_model_is_an_error_that_says_what_to_try() -> None:
+    with pytest.raises(WritingFailed, match="try another --seed"):
+        written(ScriptedModel(lambda p, s: ""), Plan("Farm", ()))
+
+
+def test_seeds_differ_by_purpose_and_by_seed_and_stay_the_same() -> None:
+    seeds = {derive_seed(s, p) for s in range(3) for p in ("plan 0", "section 1 0")}
+    assert len(seeds) == 6
+    assert derive_seed(7, "plan 0") == derive_seed(7, "plan 0")
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_every_sampling_of_an_article_has_its_own_seed() -> None:
+    model = ScriptedModel(answer)
+    written(model)
+    seeds = [sampling.seed for sampling in model.samplings]
+    assert len(seeds) == len(set(seeds))
