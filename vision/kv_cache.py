@@ -66,28 +66,24 @@ class KVCache:
         return self.fork(best, shared)
 
     def fork(self, sequence: CachedSequence, length: int) -> CachedSequence:
-        """A running sequence with the first ``length`` tokens of another: whole blocks shared, the last part copied."""
-        whole, part = divmod(length, self.block_tokens)
-        blocks = sequence.blocks[:whole]
+        """A running sequence with the first ``length`` tokens of another, in the same blocks."""
+        blocks = sequence.blocks[: -(-length // self.block_tokens)]
         for block in blocks:
             self._references[block] += 1
         opened = CachedSequence(list(sequence.tokens[:length]), blocks)
         self._running.append(opened)
-        if part:
-            source = sequence.blocks[whole]
-            self._references[source] += 1  # not to be forgotten while we look for room
-            try:
-                blocks.append(self._take())
-                self._copy_block(source, blocks[-1])
-            finally:
-                self._release(source)
         return opened
 
     def extend(self, sequence: CachedSequence, tokens: Sequence[int]) -> None:
         """Make room for ``tokens`` at the end and note them. Raises PromptTooLong where no block is left."""
-        needed = -(-(len(sequence) + len(tokens)) // self.block_tokens) - len(sequence.blocks)
-        for _ in range(needed):
-            sequence.blocks.append(self._take())  # where this fails, the blocks taken stay the sequence's own
+        if len(sequence) % self.block_tokens and self._references[sequence.blocks[-1]] > 1:
+            shared = sequence.blocks[-1]
+            sequence.blocks[-1] = self._take()  # others read that block: write into a copy
+            self._copy_block(shared, sequence.blocks[-1])
+            self._release(shared)
+        needed = -(-(len(sequence) + len(tokens)) // self.block_tokens)
+        while len(sequence.blocks) < needed:
+            sequence.blocks.append(self._take())
         sequence.tokens.extend(tokens)
 
     def truncate(self, sequence: CachedSequence, length: int) -> None:

@@ -15,16 +15,27 @@ import numpy as np
 from vision.architecture import rope_tables
 from vision.converted import Converted, MatrixView
 from vision.errors import ModelError
+from vision.packing import Packed
 
 KV_BLOCK_TOKENS = 32  # KV_BLOCK of engine.h
 
 
-class _Matrix(Structure):
+class Matrix(Structure):
     _fields_ = [("kind", c_int32), ("outputs", c_int32), ("inputs", c_int32), ("reserved", c_int32), ("data", c_void_p)]
 
 
+class QBlock(Structure):
+    """32 activations of a row."""
+
+    _fields_ = [("q", ctypes.c_int8 * 32), ("scale", c_float), ("sum", c_float), ("centre", c_int32 * 2)]
+
+
+class Rows(Structure):
+    _fields_ = [("block", c_void_p), ("count", c_int32), ("inputs", c_int32)]
+
+
 class _Layer(Structure):
-    _fields_ = [(name, _Matrix) for name in ("q", "k", "v", "output", "gate", "up", "down")] + [
+    _fields_ = [(name, Matrix) for name in ("q", "k", "v", "output", "gate", "up", "down")] + [
         (name, c_void_p) for name in ("attention_norm", "feed_norm", "q_bias", "k_bias", "v_bias", "q_norm", "k_norm")
     ]
 
@@ -33,8 +44,8 @@ class _Model(Structure):
     _fields_ = [
         *((n, c_int32) for n in ("layers", "width", "heads", "kv_heads", "head_size", "hidden", "interleaved")),
         ("epsilon", c_float),
-        ("embedding", _Matrix),
-        ("logits", _Matrix),
+        ("embedding", Matrix),
+        ("logits", Matrix),
         ("last_norm", c_void_p),
         ("layer", POINTER(_Layer)),
         *((n, c_void_p) for n in ("cosine", "sine", "keys", "values")),
@@ -48,6 +59,11 @@ class _Batch(Structure):
     ]
 
 
+def matrix_struct(view: MatrixView | Packed) -> Matrix:
+    """The kernel's view of a packed matrix, whose memory must outlive it."""
+    return Matrix(int(view.layout), view.outputs, view.inputs, 0, view.data.ctypes.data)
+
+
 class Kernels:
     """A model in the C engine, with room for ``blocks`` blocks of 32 tokens in its key-value cache."""
 
@@ -59,6 +75,7 @@ class Kernels:
         library.work_open.restype = c_void_p
         arch = model.architecture
         self.vocabulary = arch.vocabulary
+        self._max_rows, self._context_tokens = max_rows, context_tokens
         self._kept: list[Any] = [model]  # C holds pointers into these
         self._vectors, self._matrices = model.vectors, model.matrices
         # Zero pages cost no memory until they are written.
@@ -92,11 +109,10 @@ class Kernels:
         if not self._work:
             raise ModelError(f"not enough memory for the work space of {max_rows} rows")
 
-    def _matrix(self, name: str) -> _Matrix:
+    def _matrix(self, name: str) -> Matrix:
         if name not in self._matrices:
             raise ModelError(f"the GGUF file lacks the matrix {name}; it is not a complete model")
-        view: MatrixView = self._matrices[name]
-        return _Matrix(int(view.layout), view.outputs, view.inputs, 0, view.data.ctypes.data)
+        return matrix_struct(self._matrices[name])
 
     def _vector(self, name: str, *, optional: bool = False) -> int | None:
         if name not in self._vectors:
@@ -124,6 +140,11 @@ class Kernels:
         self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
     ) -> np.ndarray:
         """See ``vision.decoder.Engine``."""
+        # C reads where these point, so what the caller got wrong must not reach it.
+        if len(token) > self._max_rows or position.max() >= self._context_tokens or token.max() >= self.vocabulary:
+            raise ValueError(f"{len(token)} rows, position {position.max()} or token {token.max()} is out of range")
+        if table.max() >= len(self.keys) or min(token.min(), position.min(), table.min()) < 0:
+            raise ValueError(f"block {table.max()} or a negative index is out of range")
         logits = np.empty((len(output_row), self._model.logits.outputs), np.float32)
         arrays = [np.ascontiguousarray(a, np.int32) for a in (token, position, sequence, table, output_row)]
         batch = _Batch(

@@ -1,0 +1,199 @@
+"""The C engine against transformers and PyTorch on tiny random models, and against itself: batches, caches, pieces."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.vision.tiny_gguf import write_tiny_gguf
+from vision.converted import Converted, open_converted
+from vision.decoder import Decoder, Engine, Piece
+from vision.errors import PromptTooLong
+from vision.kernels.binding import Kernels
+from vision.kernels.build import load_kernels
+from vision.kv_cache import KVCache
+from vision.torch_engine import TorchEngine
+from vision.transformers_lm import as_transformers
+from vision.weights import home
+
+BLOCKS = 40
+IDS = list(np.random.default_rng(5).integers(0, 250, 75))
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    return load_kernels(home() / "converted")
+
+
+def converted(folder: Path, architecture: str = "llama", kind: str = "Q8_0", **options: int) -> Converted:
+    return open_converted(write_tiny_gguf(folder / "tiny.gguf", architecture, kind, **options), folder / "cache")
+
+
+def decoder_of(engine: Engine, max_rows: int = 64) -> Decoder:
+    return Decoder(engine, KVCache(BLOCKS, 32, engine.copy_block), max_rows)
+
+
+def c_decoder(library: ctypes.CDLL, model: Converted, *, threads: int = 2, max_rows: int = 64) -> Decoder:
+    engine = Kernels(library, model, threads=threads, context_tokens=512, blocks=BLOCKS, max_rows=max_rows)
+    return decoder_of(engine, max_rows)
+
+
+def all_logits(decoder: Decoder, ids: list[int]) -> np.ndarray:
+    """After every token, one token a pass."""
+    sequence = decoder.cache.open(ids[:1])
+    rows = [decoder.run([Piece(sequence, [token])])[0][0].copy() for token in ids]
+    decoder.cache.close(sequence, remember=False)
+    return np.stack(rows)
+
+
+def mean_kl(reference: np.ndarray, logits: np.ndarray) -> float:
+    p, q = (
+        x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(-1, keepdims=True)
+        for x in (reference.astype(np.float64), logits.astype(np.float64))
+    )
+    return float((np.exp(p) * (p - q)).sum(-1).mean())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_every_architecture_agrees_with_transformers(library: ctypes.CDLL, tmp_path: Path, architecture: str) -> None:
+    import torch
+
+    model = converted(tmp_path, architecture)
+    with torch.no_grad():
+        reference = as_transformers(tmp_path / "tiny.gguf", torch.float32)(torch.tensor([IDS])).logits[0].numpy()
+    ours = all_logits(c_decoder(library, model), IDS)
+    assert np.corrcoef(reference.ravel(), ours.ravel())[0, 1] > 0.9995
+    assert mean_kl(reference, ours) < 1e-3 * max(1.0, float(reference.var()))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_the_torch_engine_agrees_with_transformers(tmp_path: Path, architecture: str) -> None:
+    import torch
+
+    model = converted(tmp_path, architecture)
+    engine = TorchEngine(model, "cpu", threads=1, context_tokens=512, blocks=BLOCKS, exact=True)
+    with torch.no_grad():
+        reference = as_transformers(tmp_path / "tiny.gguf", torch.float32)(torch.tensor([IDS])).logits[0].numpy()
+    np.testing.assert_allclose(all_logits(decoder_of(engine), IDS), reference, atol=2e-3 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K", "F16"])
+def test_every_kind_of_tensor_runs_like_its_dequantised_weights(
+    library: ctypes.CDLL, tmp_path: Path, kind: str
+) -> None:
+    model = converted(tmp_path, "qwen2", kind, width=256)
+    exact = TorchEngine(model, "cpu", threads=1, context_tokens=512, blocks=BLOCKS, exact=True)
+    reference, ours = (all_logits(decoder, IDS[:40]) for decoder in (decoder_of(exact), c_decoder(library, model)))
+    assert np.corrcoef(reference.ravel(), ours.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q6_K"])
+def test_without_a_compiler_pytorch_s_packed_kernels_come_close(tmp_path: Path, kind: str) -> None:
+    model = converted(tmp_path, "qwen2", kind, width=256)
+    engines = [
+        TorchEngine(model, "cpu", threads=1, context_tokens=512, blocks=BLOCKS, exact=exact) for exact in (True, False)
+    ]
+    reference, packed = (all_logits(decoder_of(engine), IDS[:40]) for engine in engines)
+    assert np.corrcoef(reference.ravel(), packed.ravel())[0, 1] > 0.995
+
+
+def test_reading_in_one_pass_or_in_pieces_gives_the_same_bits(library: ctypes.CDLL, tmp_path: Path) -> None:
+    model = converted(tmp_path)
+    one_by_one = all_logits(c_decoder(library, model), IDS)
+    for max_rows in (7, 64, 256):
+        decoder = c_decoder(library, model, max_rows=max_rows)
+        (logits,) = decoder.run([Piece(decoder.cache.open(IDS), IDS)])
+        np.testing.assert_array_equal(logits[0], one_by_one[-1])
+
+
+def test_the_number_of_threads_does_not_change_a_bit(library: ctypes.CDLL, tmp_path: Path) -> None:
+    model = converted(tmp_path)
+    results = [all_logits(c_decoder(library, model, threads=threads), IDS[:20]) for threads in (1, 2, 5)]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_sequences_of_a_batch_do_not_disturb_each_other(library: ctypes.CDLL, tmp_path: Path) -> None:
+    decoder = c_decoder(library, converted(tmp_path))
+    prompts = [IDS[:3], IDS[10:60], IDS[20:41], [*IDS[10:40], *IDS[:30]]]
+    alone = []
+    for ids in prompts:
+        decoder.cache.clear()
+        sequence = decoder.cache.open(ids)
+        alone.append(decoder.run([Piece(sequence, ids)])[0].copy())
+        decoder.cache.close(sequence, remember=False)
+    sequences = [decoder.cache.open(ids) for ids in prompts]
+    together = decoder.run([Piece(s, ids) for s, ids in zip(sequences, prompts, strict=True)])
+    for single, batched in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(single, batched)
+
+
+@pytest.mark.parametrize("shared", [1, 31, 32, 33, 64, 74])
+def test_a_prefix_from_the_cache_gives_the_same_bits_as_reading_it(
+    library: ctypes.CDLL, tmp_path: Path, shared: int
+) -> None:
+    model = converted(tmp_path)
+    fresh = all_logits(c_decoder(library, model), IDS)[-1]
+    decoder = c_decoder(library, model)
+    other = [*IDS[:shared], *[3, 1, 4, 1, 5][: 80 - shared]]
+    first = decoder.cache.open(other)
+    decoder.run([Piece(first, other)])
+    decoder.cache.close(first)
+    again = decoder.cache.open(IDS)
+    assert len(again) == shared
+    (logits,) = decoder.run([Piece(again, IDS[shared:])])
+    np.testing.assert_array_equal(logits[0], fresh)
+    decoder.run([Piece(again, IDS[:9])])
+    unharmed = decoder.cache.open([*other, 0])
+    assert unharmed.tokens == other, "what branched off must not have overwritten what it branched from"
+    (logits,) = decoder.run([Piece(unharmed, [9])])
+    np.testing.assert_array_equal(logits[0], all_logits(c_decoder(library, model), [*other, 9])[-1])
+
+
+def test_log_probabilities_of_targets_are_those_of_the_logits(library: ctypes.CDLL, tmp_path: Path) -> None:
+    decoder = c_decoder(library, converted(tmp_path), max_rows=16)
+    rows = all_logits(decoder, IDS).astype(np.float64)
+    expected = [row[t] - np.log(np.exp(row).sum()) for row, t in zip(rows[-40:-1], IDS[-39:], strict=True)]
+    sequence = decoder.cache.open(IDS[:1])
+    (values,) = decoder.run([Piece(sequence, IDS[:-1], targets=IDS[-39:])])
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def test_a_full_cache_is_an_error_that_leaves_the_sequences_as_they_were(library: ctypes.CDLL, tmp_path: Path) -> None:
+    engine = Kernels(library, converted(tmp_path), threads=2, context_tokens=512, blocks=6, max_rows=64)
+    decoder = Decoder(engine, KVCache(6, 32, engine.copy_block), 64)
+    sequence = decoder.cache.open(IDS)
+    (before,) = decoder.run([Piece(sequence, IDS)])
+    hog = decoder.cache.open([1])
+    with pytest.raises(PromptTooLong, match="key-value cache of 192 tokens is full"):
+        decoder.run([Piece(sequence, [1]), Piece(hog, [2] * 60), Piece(hog, [3] * 60)])
+    assert sequence.tokens[: len(IDS)] == IDS
+    decoder.cache.close(hog, remember=False)
+    decoder.cache.truncate(sequence, len(IDS) - 1)
+    (after,) = decoder.run([Piece(sequence, IDS[-1:])])
+    np.testing.assert_array_equal(before, after)
+
+
+def test_rows_out_of_range_never_reach_the_kernel(library: ctypes.CDLL, tmp_path: Path) -> None:
+    decoder = c_decoder(library, converted(tmp_path))
+    one, zero = np.ones(1, np.int32), np.zeros(1, np.int32)
+    for token, position, block in ((10**6, 0, 0), (-1, 0, 0), (0, 512, 0), (0, 0, BLOCKS), (0, 0, -1)):
+        with pytest.raises(ValueError, match="out of range"):
+            decoder.engine.decode(one * token, one * position, zero, np.array([[block]], np.int32), zero)
+
+
+def test_gradients_reach_embeddings_given_to_the_transformers_model(tmp_path: Path) -> None:
+    import torch
+
+    model = as_transformers(write_tiny_gguf(tmp_path / "tiny.gguf", "qwen2"), torch.float32)
+    ids = torch.tensor([IDS[:12]])
+    inputs = model.get_input_embeddings()(ids).detach().requires_grad_()
+    out = model(inputs_embeds=inputs, labels=ids)
+    torch.testing.assert_close(out.logits, model(ids).logits)
+    out.loss.backward()
+    assert inputs.grad is not None
+    assert torch.isfinite(inputs.grad).all()
+    assert inputs.grad.abs().sum() > 0

@@ -1,0 +1,158 @@
+"""Packed matrices hold exactly GGUF's weights, and the C kernel multiplies by exactly those."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.vision.tiny_gguf import random_bytes
+from vision.errors import ModelError
+from vision.gguf import Tensor
+from vision.kernels.binding import QBlock, Rows, matrix_struct
+from vision.kernels.build import load_kernels
+from vision.packing import Layout, Packed, pack
+from vision.unpacking import unpack_floats
+from vision.weights import home
+
+EXACT = {
+    "Q4_0": Layout.P4,
+    "Q4_1": Layout.P4,
+    "Q4_K": Layout.P4K,
+    "Q5_K": Layout.P5K,
+    "Q6_K": Layout.P6K,
+    "Q8_0": Layout.P8,
+}
+ROUNDED = ("F32", "F16", "BF16", "Q5_0")
+
+
+@pytest.fixture(scope="module")
+def kernels() -> ctypes.CDLL:
+    return load_kernels(home() / "converted")
+
+
+def tensor(kind: str, outputs: int = 44, inputs: int = 512) -> Tensor:
+    data = random_bytes(kind, outputs, inputs, np.random.default_rng(7))
+    return Tensor("some.weight", kind, (outputs, inputs), data)
+
+
+def unpacked(packed: Packed) -> np.ndarray:
+    return unpack_floats(packed.layout, packed.outputs, packed.inputs, packed.data)
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_packing_keeps_every_weight_as_the_gguf_package_dequantises_it(kind: str) -> None:
+    original = tensor(kind)
+    packed = pack(original)
+    assert packed.layout is EXACT[kind]
+    assert packed.exact
+    weights = unpacked(packed)
+    np.testing.assert_allclose(weights[:44], original.floats(), rtol=2e-7, atol=1e-9)
+    assert packed.outputs == 48
+    assert not weights[44:].any(), "outputs added as padding must be zero"
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_kinds_without_a_layout_are_rounded_to_eight_bits_and_say_so(kind: str) -> None:
+    original = tensor(kind)
+    packed = pack(original)
+    assert packed.layout is Layout.P8
+    assert not packed.exact
+    blocks = original.floats().reshape(-1, 32)
+    error = np.abs(unpacked(packed)[:44].reshape(-1, 32) - blocks)
+    assert (error <= np.abs(blocks).max(1, keepdims=True) / 127 * 0.5 + 1e-4).all()
+
+
+def test_a_matrix_packed_in_parts_equals_one_packed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pack(tensor("Q6_K"))
+    monkeypatch.setattr("vision.packing.OUTPUTS_AT_A_TIME", 16)
+    np.testing.assert_array_equal(pack(tensor("Q6_K")).data, whole.data)
+
+
+def test_widths_the_kernel_cannot_read_are_refused_by_name() -> None:
+    odd = Tensor("blk.0.odd.weight", "F32", (8, 40), np.zeros((8, 160), np.uint8))
+    with pytest.raises(ModelError, match=r"blk\.0\.odd\.weight has 40 inputs; .* multiple of 32"):
+        pack(odd)
+
+
+def quantised(kernels: ctypes.CDLL, x: np.ndarray) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """Rows for the kernel, their memory, and the values they stand for."""
+    n, inputs = x.shape
+    memory = np.zeros(n * inputs // 32, np.dtype(QBlock))
+    rows = Rows(memory.ctypes.data, n, inputs)
+    for row in range(n):
+        kernels.quantise_row(ctypes.c_void_p(x[row].ctypes.data), ctypes.byref(rows), row)
+    values = np.empty((n, inputs // 32, 32))
+    for row in range(n):
+        start, height = row // 16 * 16, min(16, n - row // 16 * 16)
+        blocks = memory[start * (inputs // 32) + row % 16 :][::height][: inputs // 32]
+        values[row] = blocks["q"] * blocks["scale"][:, None].astype(np.float64)
+    return rows, memory, values.reshape(n, inputs)
+
+
+@pytest.mark.parametrize("kind", [*EXACT, "F16"])
+@pytest.mark.parametrize("rows", [1, 2, 16, 19])
+def test_the_kernel_multiplies_like_float64(kernels: ctypes.CDLL, kind: str, rows: int) -> None:
+    packed = pack(tensor(kind))
+    x = np.random.default_rng(rows).standard_normal((rows, 512)).astype(np.float32)
+    x[0, :32] = 0
+    quantised_rows, memory, values = quantised(kernels, x)
+    assert np.abs(values - x).max() <= np.abs(x).max() / 127 * 0.51
+    out = np.full((rows, packed.outputs), np.nan, np.float32)
+    matrix = matrix_struct(packed)
+    kernels.matmul_groups(
+        ctypes.byref(matrix), ctypes.byref(quantised_rows), ctypes.c_void_p(out.ctypes.data), packed.outputs, 0, 6
+    )
+    expected = values @ unpacked(packed).astype(np.float64).T
+    np.testing.assert_allclose(out, expected, atol=2e-6 * np.abs(expected).max())
+    assert len(memory)
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "Q4_K", "Q6_K", "Q8_0"])
+def test_the_largest_weights_and_activations_do_not_overflow(kernels: ctypes.CDLL, kind: str) -> None:
+    """All quants at their extremes against activations of one size: the int16 sums are fullest here."""
+    packed = pack(tensor(kind))
+    for byte in (0xFF, 0x00, 0x7F):
+        data = packed.data.copy().reshape(6, -1)
+        size = {"Q4_1": (160, 0, 32), "Q4_K": (144, 32, 16), "Q6_K": (208, 16, 16), "Q8_0": (272, 0, 16)}[kind]
+        block, header, head = size
+        for at in range(0, data.shape[1], header + (8 if header else 1) * block):
+            for b in range(8 if header else 1):
+                start = at + header + b * block
+                data[:, start + head : start + block] = 0x81 if (kind, byte) == ("Q8_0", 0xFF) else byte
+        extreme = Packed(packed.layout, packed.outputs, packed.inputs, data.reshape(-1), exact=True)
+        x = np.where(np.random.default_rng(byte).random((3, 512)) < 0.5, -1, 1).astype(np.float32)
+        x[1], x[2] = 1, -1
+        rows, _memory, values = quantised(kernels, x)
+        out = np.empty((3, packed.outputs), np.float32)
+        matrix = matrix_struct(extreme)
+        kernels.matmul_groups(
+            ctypes.byref(matrix), ctypes.byref(rows), ctypes.c_void_p(out.ctypes.data), packed.outputs, 0, 6
+        )
+        expected = values @ unpacked(extreme).astype(np.float64).T
+        np.testing.assert_allclose(out, expected, atol=3e-6 * np.abs(expected).max())
+
+
+def test_a_token_s_embedding_is_read_from_the_packed_matrix(kernels: ctypes.CDLL) -> None:
+    for kind in EXACT:
+        packed = pack(tensor(kind))
+        matrix = matrix_struct(packed)
+        row = np.empty(512, np.float32)
+        for output in (0, 13, 43):
+            kernels.dequantise_output(ctypes.byref(matrix), output, ctypes.c_void_p(row.ctypes.data))
+            np.testing.assert_allclose(row, unpacked(packed)[output], rtol=2e-7, atol=1e-9)
+
+
+def test_kernels_that_cannot_be_compiled_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vision.kernels.build import KernelsUnavailable
+
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(KernelsUnavailable, match=r"no C compiler .* was found; install one"):
+        load_kernels(tmp_path)
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(KernelsUnavailable, match="false could not compile the kernels"):
+        load_kernels(tmp_path)
+    assert not list(tmp_path.iterdir()), "a failed build leaves nothing behind"
