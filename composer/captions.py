@@ -20,7 +20,7 @@ CAPTION_TOKENS = 28
 SETTLE_TOKENS = 48
 MAX_CAPTION_CHARS = 110
 _WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
-_CONTENT_WORD = re.compile(r"[^\W\d_]{4,}|[\u4e00-\u9fff]")
+_CONTENT_WORD = re.compile(r"\b(?!(?:the|and|its|with|for|from|into)\b)[^\W\d_]{3,}|[\u4e00-\u9fff]")
 
 
 def propose_captions(

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def load_encoder(settings: Settings) -> JointEncoder:
     """The profile's joint encoder. Raises WeightsError or ModelError saying what to fetch or change."""
-    from vision import joint
+    from vision.joint import load_embedded_encoder, load_open_clip_encoder
 
     encoder = settings.encoder
     if encoder.kind == "embedded":
-        return joint.load_embedded_encoder()
-    return joint.load_open_clip_encoder(encoder.model, encoder.pretrained or None, device=_device(encoder.device))
+        return load_embedded_encoder(device="cpu" if encoder.device == "auto" else encoder.device)
+    return load_open_clip_encoder(encoder.model, encoder.pretrained or None, device=_device(encoder.device))
 
 
 def load_language_model(settings: Settings) -> VisionLanguageModel:
@@ -39,6 +39,7 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
             quantization=language.quantization,  # type: ignore[arg-type]  # checked by LanguageSettings
             context_tokens=language.context_tokens,
         )
+    # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
     from vision.language import load_language_model as load_gguf
     from vision.weights import locate
 
@@ -47,7 +48,7 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
         path,
         threads=language.threads or None,
         context_tokens=language.context_tokens,
-        device=_device(language.device),
+        device="cpu" if language.device == "auto" else language.device,
     )
 
 

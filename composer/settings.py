@@ -23,13 +23,12 @@ class LanguageSettings:
     """Which model writes and judges.
 
     ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
-    .gguf file), "hub" (transformers; a hub name or local folder) or "server" (OpenAI-compatible; ``model`` is
-    the model's name there and ``url`` its address). ``threads`` 0 means one a core.
+    .gguf file) or "hub" (transformers; a hub name or local folder). ``threads`` 0 means one a core. ``device``
+    "auto" is the CPU for "gguf", and CUDA where there is one for "hub".
     """
 
     kind: str = "gguf"
     model: str = "qwen2.5-coder-1.5b-instruct"
-    url: str = ""
     device: str = "auto"
     dtype: str = "auto"
     quantization: str = "none"
@@ -37,12 +36,10 @@ class LanguageSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("language.kind", self.kind, ("gguf", "hub", "server"))
+        _one_of("language.kind", self.kind, ("gguf", "hub"))
         _one_of("language.quantization", self.quantization, ("none", "4bit", "8bit"))
         _at_least("language.context_tokens", self.context_tokens, 1024)
         _at_least("language.threads", self.threads, 0)
-        if self.kind == "server" and not self.url:
-            raise SettingsError('language.url is empty; kind = "server" needs the address of an OpenAI-compatible API')
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class PictureSettings:
 
     words_per_picture: int = 130
     candidates: int = 8
-    min_fused: float = 0.35
+    min_fused: float = 0.2
     judge_weight: float = 0.3
     orders: int = 2
     library_weight: float = 1.0

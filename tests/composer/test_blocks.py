@@ -6,10 +6,30 @@ from hypothesis import strategies as st
 
 from composer.blocks import join_sections, make_sections, parse_markdown, plain_text
 
-PIECES = st.sampled_from(
-    ["# A\n", "## B\n", "words here\n", "\n", "- x\n", "  - y\n", "```\ncode\n```\n", "> quote\n", "| a |\n|---|\n| b |\n"]
-    + ["Title\n===\n", "***\n", "<div>\n", "[r]: http://x\n", "\ttab\n", "a\r\nb\r\n", "中文段落。\n", "end", "\u2028", "---\n"]
-)
+MARKS = [
+    "# A\n",
+    "## B\n",
+    "words here\n",
+    "\n",
+    "- x\n",
+    "  - y\n",
+    "```\ncode\n```\n",
+    "> quote\n",
+    "| a |\n|---|\n| b |\n",
+]
+ODD = [
+    "Title\n===\n",
+    "***\n",
+    "<div>\n",
+    "[r]: http://x\n",
+    "\ttab\n",
+    "a\r\nb\r\n",
+    "中文。\n",
+    "end",
+    "\u2028",
+    "---\n",
+]
+PIECES = st.sampled_from(MARKS + ODD)
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))

@@ -33,7 +33,8 @@ def test_a_sentence_said_before_is_dropped_even_when_slightly_changed() -> None:
 
 
 def test_a_repeated_chinese_sentence_is_dropped() -> None:
-    assert run("每天给狗狗准备新鲜的饮用水和食物。每天给狗狗准备新鲜的饮用水和食物。") == "每天给狗狗准备新鲜的饮用水和食物。"
+    once = "每天给狗狗准备新鲜的饮用水和食物。"
+    assert run(once * 2) == once
 
 
 def test_different_sentences_with_common_words_stay() -> None:
@@ -63,7 +64,7 @@ def test_bold_marks_are_taken_out_even_when_they_arrive_in_halves() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "clean"),
-    [('"A Day"', "A Day"), ("## 3. Hens", "Hens"), ("《猫》", "猫"), ("**Bold** move", "Bold move"), ("1950s", "1950s")],
+    [('"A Day"', "A Day"), ("## 3. Hens", "Hens"), ("《猫》", "猫"), ("**Bold** mv", "Bold mv"), ("1950s", "1950s")],
 )
 def test_titles_lose_the_marks_models_put_around_them(raw: str, clean: str) -> None:
     assert strip_quotes(raw) == clean

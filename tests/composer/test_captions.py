@@ -1,0 +1,99 @@
+"""Captions are short, distinct, and true of the picture that was chosen."""
+
+from pathlib import Path
+
+import pytest
+
+from composer.article import Section
+from composer.captions import propose_captions, settle_captions, subject, translate
+from composer.dialogue import reading
+from composer.prompts import load_prompts
+from image_db.records import ImageRecord
+from tests.composer.scripted_model import ScriptedModel, question
+from vision.protocol import Prompt, Sampling
+
+EN = load_prompts("en")
+SECTIONS = [Section("## Hens\n\nHens scratch in the yard."), Section("Cows graze."), Section("More hens come.")]
+
+
+def propose(answer) -> tuple[list[str], ScriptedModel]:
+    model = ScriptedModel(answer)
+    dialogue, _ = reading(EN, model, "Farm", SECTIONS)
+    return propose_captions(model, EN, dialogue, SECTIONS, [0, 1, 2]), model
+
+
+def test_a_caption_is_the_first_clause_without_wrapping() -> None:
+    captions, _ = propose(
+        lambda p, s: ' "three hens in a yard". They peck.\nMore' if "Hens" in question(p) else " a cow"
+    )
+    assert captions[:2] == ["three hens in a yard", "a cow"]
+
+
+def test_a_repeated_caption_is_asked_again_with_the_earlier_ones_named() -> None:
+    def answer(prompt: Prompt, sampling: Sampling) -> str:
+        return " a red barn door" if "something else than" in question(prompt) else " brown hens in the yard"
+
+    captions, model = propose(answer)
+    assert captions == ["brown hens in the yard", "a red barn door", "a red barn door"]
+    assert "something else than: brown hens in the yard" in question(model.asked[-1])
+
+
+def test_where_the_model_is_silent_the_section_speaks_for_itself() -> None:
+    captions, _ = propose(lambda p, s: "")
+    assert captions[1] == "Cows graze."
+
+
+def test_all_questions_share_the_article_as_their_prefix() -> None:
+    _, model = propose(lambda p, s: " x y z")
+    assert len({prompt[:-2] for prompt in model.asked}) == 1
+
+
+def picture(caption: str, **more) -> ImageRecord:
+    return ImageRecord(id=caption or "none", path=Path("/p.jpg"), width_px=9, height_px=9, caption=caption, **more)
+
+
+def settle(record: ImageRecord, answer: str, language: str = "en") -> str:
+    prompts = load_prompts(language)
+    model = ScriptedModel(lambda p, s: answer)
+    dialogue, _ = reading(prompts, model, "Farm", SECTIONS)
+    return settle_captions(model, prompts, dialogue, language, [(SECTIONS[0], record, "hens pecking")])[0]
+
+
+def test_a_bare_name_becomes_a_sentence_that_keeps_it() -> None:
+    assert settle(picture("a hen"), " A hen pecks in the yard.") == "A hen pecks in the yard."
+
+
+def test_a_sentence_that_lost_the_name_is_not_printed() -> None:
+    assert settle(picture("a goose"), " A hen pecks in the yard.") == "A goose"
+
+
+def test_a_full_caption_of_the_library_stands_as_it_is() -> None:
+    assert settle(picture("hens behind the old mill at dusk"), " Wrong.") == "Hens behind the old mill at dusk"
+
+
+def test_a_picture_without_words_keeps_what_the_slot_asked_for() -> None:
+    assert settle(picture(""), " Wrong.") == "Hens pecking"
+
+
+def test_the_articles_language_decides_which_caption_counts() -> None:
+    record = picture("a hen", captions=(("zh", "一只在院子里找虫子吃的母鸡"),))
+    assert settle(record, "", "zh") == "一只在院子里找虫子吃的母鸡"
+
+
+def test_translations_fall_back_to_the_text_itself() -> None:
+    model = ScriptedModel(lambda p, s: " A dog" if "狗" in question(p) else "")
+    assert translate(model, load_prompts("zh"), ["一只狗", "猫"]) == ["A dog", "猫"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "about"),
+    [
+        ("Chickens on the grass", "chickens"),
+        ("A head of broccoli", "broccoli"),
+        ("The Taj Mahal, India", "The Taj Mahal"),
+        ("A brown hen", "brown hen"),
+        ("橘色小猫", "橘色小猫"),
+    ],
+)
+def test_the_subject_of_a_caption(caption: str, about: str) -> None:
+    assert subject(caption) == about

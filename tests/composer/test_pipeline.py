@@ -1,0 +1,215 @@
+"""A request from start to end: real library, search, placement and assignment, with a scripted model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from composer import events
+from composer.article import dump, from_json, to_json
+from composer.errors import UsageError
+from composer.pipeline import Composer
+from composer.request import ComposeRequest
+from composer.settings import PictureSettings, Settings
+from retrieval.candidates import Filters
+from tests.composer.scripted_model import ScriptedModel, question
+from tests.composer.studio import make_composer, paint
+from vision.protocol import Prompt, Sampling
+
+EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+TEXT = "\n\n".join(
+    f"The {colour} wall was painted long ago by people who liked the {colour} light of the evening sun very much."
+    for colour in ("red", "green", "blue", "yellow")
+)
+DRAFT = f"---\ntags: [walls]\n---\n\n# Walls\n\n{TEXT}\n\n\nThe end, which is kept with its   spaces.  \n"
+
+
+def answer(prompt: Prompt, sampling: Sampling) -> str:
+    asked, told = question(prompt), prompt[-1].text
+    if "Plan an illustrated" in asked:
+        return f" Walls {sampling.seed}\n1. The Red Wall\n2. The Blue Wall"
+    if "What does it show" in asked:
+        for colour in ("red", "green", "blue", "yellow"):
+            if f"The {colour} wall" in asked:
+                return f" a {colour} wall in the old town"
+        return " something else entirely"
+    if told.startswith("#"):
+        heading = told.rpartition("## ")[2].split("\n")[0]
+        colour = heading.split()[1].lower() if "Wall" in heading else "grey"
+        return (
+            ""
+            if told.rstrip().endswith(".")
+            else f"The {colour} wall stands in the old town, and everybody who comes by stops and looks at it a while."
+        )
+    return ""
+
+
+def compose(composer: Composer, **fields) -> tuple[list[events.Event], events.Article]:
+    seen = list(composer.events(ComposeRequest(**fields)))
+    done = seen[-1]
+    assert isinstance(done, events.Done)
+    return seen, done.article
+
+
+def test_an_illustrated_text_comes_back_to_the_byte(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=3)
+    assert article.preamble + "".join(s.text + s.gap for s in article.sections) == DRAFT
+    assert article.title == "Walls"
+
+
+def test_each_paragraph_gets_the_picture_it_speaks_of(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=4)
+    shown = {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen}
+    assert shown == {0: "red", 1: "green", 2: "blue", 3: "yellow"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4])
+def test_exactly_as_many_slots_as_asked(tmp_path: Path, count: int) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=count)
+    assert len(article.placements) == count
+    assert len({p.id for p in article.pictures}) == len(article.pictures)
+
+
+def test_stages_come_in_order_and_each_ends(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    seen, _ = compose(composer, instruction="old walls", words=200)
+    started = [e.stage for e in seen if isinstance(e, events.StageStarted)]
+    finished = [e.stage for e in seen if isinstance(e, events.StageFinished)]
+    assert started == finished == ["write", "place", "caption", "find", "choose", "finish"]
+
+
+def test_the_streamed_text_is_the_articles_text(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    seen, article = compose(composer, instruction="old walls", words=200)
+    streamed = "".join(e.text for e in seen if isinstance(e, events.TextDelta))
+    assert streamed == f"# {article.title}\n\n" + "\n\n".join(s.text for s in article.sections) + "\n\n"
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    one, two, other = (compose(composer, instruction="old walls", seed=s, words=200)[1] for s in (5, 5, 6))
+    assert dump(one) == dump(two)
+    assert dump(one) != dump(other)
+    assert one.title != other.title
+
+
+def test_an_article_survives_its_json_form(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=2)
+    assert dump(from_json(to_json(article))) == dump(article)
+
+
+def test_a_picture_that_must_appear_does_so_in_its_place(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY, colours=("red", "green"))
+    own = paint(tmp_path / "own" / "mine.png", "blue", "a blue wall in the old town")
+    _, article = compose(composer, text=DRAFT, images=2, use_images=(own,))
+    mine = [p for p in article.placements if p.chosen and p.chosen.path == own.resolve()]
+    assert len(mine) == 1
+    assert mine[0].reason.startswith("you asked for this picture")
+
+
+def test_required_pictures_alone_serve_where_the_library_is_empty(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
+    own = paint(tmp_path / "own" / "mine.png", "blue")
+    _, article = compose(composer, text=DRAFT, use_images=(own,), images=1)
+    assert [p.path for p in article.pictures] == [own.resolve()]
+
+
+def test_an_empty_library_is_an_error_that_names_the_command(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
+    with pytest.raises(UsageError, match="vignette index PATH… --library DIR, or use --images 0"):
+        compose(composer, text=DRAFT)
+
+
+def test_a_text_alone_needs_no_pictures(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
+    _, article = compose(composer, text=DRAFT, images=0)
+    assert article.placements == ()
+
+
+def test_a_use_image_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(UsageError, match=r"--use-image .*broken\.png cannot be used"):
+        compose(composer, text=DRAFT, use_images=(broken,))
+
+
+def test_more_required_pictures_than_paragraphs_are_refused(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    own = tuple(paint(tmp_path / "own" / f"{c}.png", c) for c in ("red", "blue"))
+    with pytest.raises(UsageError, match="--use-image names 2 pictures but the text has only 1 places"):
+        compose(composer, text="Only one paragraph.", use_images=own)
+
+
+def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=2, filters=Filters(licenses=("CC BY",)))
+    assert [p.chosen for p in article.placements] == [None, None]
+    assert article.placements[0].reason == "the library has no further picture to propose"
+
+
+def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path) -> None:
+    def scores(prompt: Prompt, options) -> list[float]:
+        asked = question(prompt)
+        if "Choose the photograph" not in asked:
+            return [-1.0] * len(options)
+        lines = [line for line in asked.splitlines() if line[1:3] == ". "]
+        return [0.0 if "purple" in line else -8.0 for line in lines]
+
+    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0, orders=2))
+    composer = make_composer(tmp_path, answer, scores, settings=judging)
+    _, article = compose(composer, text=DRAFT, images=1)
+    assert article.pictures[0].path.stem == "purple"
+    assert article.placements[0].candidates[0].log_prob == pytest.approx(0.0, abs=0.01)
+
+
+def test_closing_the_stream_cancels_the_model(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    running = composer.events(ComposeRequest(instruction="old walls"))
+    while not isinstance(next(running), events.TextDelta):
+        pass
+    assert isinstance(composer.model, ScriptedModel)
+    asked = len(composer.model.asked)
+    running.close()
+    assert len(composer.model.asked) == asked
+
+
+def test_a_text_longer_than_the_window_is_placed_by_its_openings_and_kept_whole(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    assert isinstance(composer.model, ScriptedModel)
+    composer.model.context_tokens = 1600
+    long = "\n\n".join([TEXT] * 6) + "\n"
+    seen, article = compose(composer, text=long, images=2)
+    notices = [e.text for e in seen if isinstance(e, events.Notice)]
+    assert len(notices) == 1
+    assert "1600 tokens" in notices[0]
+    assert "".join(s.text + s.gap for s in article.sections) == long
+
+
+def test_chinese_captions_are_searched_in_english_too(tmp_path: Path) -> None:
+    def chinese(prompt: Prompt, sampling: Sampling) -> str:
+        asked = question(prompt)
+        if "Translate into English" in asked:
+            return " a red wall"
+        return "老城里的红墙" if "照片上是什么" in asked else ""
+
+    composer = make_composer(tmp_path, chinese, settings=EASY)
+    _, article = compose(
+        composer, text="老城里有一面红色的墙，很多年前由喜欢红色的人们刷成，每天都有人来看它，在墙下拍照。\n", images=1
+    )
+    assert article.language == "zh"
+    assert article.placements[0].slot.query == "a red wall"
+    assert article.pictures[0].path.stem == "red"
+
+
+def test_provenance_names_models_seed_and_library_but_no_time_or_path(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, text=DRAFT, images=1, seed=9)
+    assert article.provenance["seed"] == 9
+    assert article.provenance["models"]["language"]["sha256"] == "0" * 64
+    assert str(tmp_path) not in str(article.provenance)

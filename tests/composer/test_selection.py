@@ -1,0 +1,101 @@
+"""Slots are filled jointly; every outcome carries its reason."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer.article import Placement, Slot
+from composer.prompts import load_prompts
+from composer.selection import Considered, choose, worth
+from composer.settings import PictureSettings
+from image_db.records import ImageRecord
+from retrieval.candidates import Candidate
+
+PROMPTS = load_prompts("en")
+SETTINGS = PictureSettings(min_fused=0.3, judge_weight=0.5)
+
+
+def candidate(name: str, fused: float, log_prob: float | None = None) -> Candidate:
+    record = ImageRecord(id=name, path=Path(f"/{name}.jpg"), width_px=640, height_px=480, caption=name)
+    return Candidate(record, 0.3, 0.4, fused, log_prob, why=f"matches {name}")
+
+
+def pick(*slots: list[Candidate], none: float | None = None, **options) -> tuple[Placement, ...]:
+    considered = [Considered(Slot(i, "x"), tuple(c), none) for i, c in enumerate(slots)]
+    return choose(considered, SETTINGS, PROMPTS, **options)
+
+
+def ids(placements: tuple[Placement, ...]) -> list[str | None]:
+    return [p.chosen.id if p.chosen else None for p in placements]
+
+
+def test_two_slots_that_want_one_picture_share_out_by_the_total() -> None:
+    placements = pick([candidate("a", 0.9), candidate("b", 0.8)], [candidate("a", 0.85), candidate("c", 0.4)])
+    assert ids(placements) == ["b", "a"]
+    assert placements[0].reason == "the pictures ranked above it are shown elsewhere in the article; matches b"
+
+
+def test_the_reason_of_the_best_says_by_how_much() -> None:
+    (placement,) = pick([candidate("a", 0.8), candidate("b", 0.5)])
+    assert placement.reason == "best of the candidates, 4.0 times as likely as the next; matches a"
+
+
+def test_a_weak_picture_is_left_out_with_both_figures() -> None:
+    (placement,) = pick([candidate("a", 0.12)])
+    assert placement.chosen is None
+    assert placement.reason == "nothing in this library fits: the best scores 0.12, 0.30 is needed"
+
+
+def test_an_empty_list_of_candidates_says_so() -> None:
+    assert pick([])[0].reason == "the library has no further picture to propose"
+
+
+def test_the_judge_can_refuse_what_retrieval_likes() -> None:
+    (placement,) = pick([candidate("a", 0.4, log_prob=-5.0)], none=-0.1)
+    assert placement.chosen is None
+    assert placement.reason == "the model judged that none of the candidates belongs here"
+
+
+def test_a_slot_whose_picture_is_shown_elsewhere_says_so() -> None:
+    placements = pick([candidate("a", 0.9)], [candidate("a", 0.8)])
+    assert ids(placements) == ["a", None]
+    assert placements[1].reason == "the pictures that fit are shown elsewhere in the article"
+
+
+def test_the_judges_over_confidence_is_bounded() -> None:
+    sure = worth(candidate("a", 0.3, log_prob=0.0), -50.0, SETTINGS)
+    assert sure == pytest.approx(0.5 * 4.0)
+
+
+def test_more_evidence_of_either_kind_is_worth_more() -> None:
+    base = candidate("a", 0.5, log_prob=-1.0)
+    assert worth(replace(base, fused=0.6), -1.0, SETTINGS) > worth(base, -1.0, SETTINGS)
+    assert worth(replace(base, log_prob=-0.5), -1.0, SETTINGS) > worth(base, -1.0, SETTINGS)
+
+
+def test_a_required_picture_is_shown_however_weak() -> None:
+    placements = pick(
+        [candidate("a", 0.9), candidate("u", 0.01)],
+        [candidate("b", 0.9), candidate("u", 0.02)],
+        required=frozenset("u"),
+    )
+    assert "u" in ids(placements)
+    assert next(p for p in placements if p.chosen and p.chosen.id == "u").reason.startswith(
+        "you asked for this picture"
+    )
+
+
+def test_of_two_look_alikes_the_weaker_gives_way() -> None:
+    twins = {"a", "b"}
+    placements = pick(
+        [candidate("a", 0.9)],
+        [candidate("b", 0.8), candidate("c", 0.5)],
+        same=lambda one, other: {one, other} == twins,
+    )
+    assert ids(placements) == ["a", "c"]
+
+
+def test_the_chosen_candidate_comes_first_and_all_are_kept() -> None:
+    (placement,) = pick([candidate("b", 0.4), candidate("a", 0.9), candidate("c", 0.1)])
+    assert [c.record.id for c in placement.candidates] == ["a", "b", "c"]
