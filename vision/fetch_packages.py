@@ -145,13 +145,15 @@ def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transf
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            expected = sum(piece.size_bytes for piece in pieces)
+            expected, arrived = sum(piece.size_bytes for piece in pieces), 0
             while True:
                 try:
                     process.wait(POLL_S)
                     break
                 except subprocess.TimeoutExpired:
-                    tr.set(requirement, min(expected, max(_sizes(scratch), default=0)))
+                    # Never less than before: pip's working file goes away when the wheel is moved to its place.
+                    arrived = max(arrived, *_sizes(scratch), 0)
+                    tr.set(requirement, min(expected, arrived))
         finally:
             process.kill()
             process.wait()
