@@ -143,7 +143,7 @@ def build(studio: Studio, libraries: Sequence[tuple[str, Path]], work_dir: Path)
             worded[head] = {"value": brand(words)}
             worded[teach] = {"value": lesson(words)}
             worded[mode_choice] = {"choices": _modes(words)}
-            worded[length] |= {"choices": _lengths(words)}
+            worded[length] |= {"choices": _lengths(words), "visible": not illustrate}
             worded[pictures] |= {"choices": _counts(words)}
             worded[language] |= {"choices": _languages(words)}
             worded[text] |= {"visible": illustrate}

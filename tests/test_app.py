@@ -162,6 +162,16 @@ def written(page: Page) -> None:
     page.locator("#article .tools").last.wait_for()
 
 
+# Gradio sums up its queue now and then by ways that pandas 3 has given up.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.queueing")
+
+
+def test_the_ways_of_pandas_that_gradio_uses_only_warn() -> None:
+    from gradio.queueing import Queue
+
+    assert list(Queue._get_df([{"a": 1, "b": None}]).columns) == ["a", "b"]
+
+
 @pytest.mark.browser
 def test_text_streams_pictures_come_one_is_replaced_and_the_zip_holds_what_is_shown(
     open_page: Open, server: Server
