@@ -1,0 +1,129 @@
+"""The compose command as a person meets it: what is wrong is said at once, in one line, with the right exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from composer import cli, parts
+from composer.settings import PictureSettings, Settings
+from tests.composer.studio import make_composer, make_library
+from tests.composer.test_pipeline import DRAFT, answer
+from tests.fakes import ColourEncoder
+
+EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a library; models are scripted."""
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    monkeypatch.setattr(parts, "load_composer", lambda settings, library_dir: composer)
+    return tmp_path
+
+
+def run(*args: str | Path) -> int:
+    return cli.main(["compose", *map(str, args)])
+
+
+def test_a_request_becomes_a_folder_and_its_path_is_the_last_line(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = studio / "out"
+    assert run("old walls", "--library", studio / "library", "--out", out, "--images", "2", "--words", "200") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{out / 'article.html'}\n"
+    assert "# Walls" in printed.err
+    assert {p.name for p in out.iterdir()} == {"article.json", "article.md", "article.html", "images", "trace.jsonl"}
+    stages = [json.loads(line)["name"] for line in (out / "trace.jsonl").read_text().splitlines()]
+    assert stages == ["load", "write", "place", "caption", "find", "choose", "finish"]
+
+
+def test_an_illustrated_file_keeps_its_bytes_around_the_pictures(studio: Path) -> None:
+    draft = studio / "draft.md"
+    draft.write_bytes(DRAFT.replace("\n", "\r\n").encode())
+    out = studio / "out"
+    assert run("--illustrate", draft, "--library", studio / "library", "--out", out, "--images", "0") == 0
+    assert (out / "article.md").read_bytes() == draft.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["  "], 2, "the instruction is empty"),
+        (["x", "--language", "tlh"], 2, "--language tlh is not known; use auto or one of: en, zh"),
+        (["x", "--profile", "huge"], 2, "--profile huge is not known"),
+        (["x", "--images", "many"], 2, "--images many is neither a number nor auto"),
+        (["x", "--images", "99"], 2, "--images 99 is out of range; use auto or 0 to 50"),
+        (["x", "--words", "9"], 2, "--words 9 is out of range; use 100 to 5000"),
+        (["x", "--format", "doc"], 2, "--format doc is not known"),
+        (["--illustrate", "no-such.md"], 2, "--illustrate no-such.md cannot be read: No such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    studio: Path, capsys: pytest.CaptureFixture[str], args: list[str], code: int, message: str
+) -> None:
+    out = studio / "out"
+    assert run(*args, "--library", studio / "library", "--out", out) == code
+    error = capsys.readouterr().err
+    assert error.startswith("vignette: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_written(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = studio / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("precious")
+    assert run("old walls", "--library", studio / "library", "--out", out) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_text_that_is_not_utf8_is_named(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = studio / "draft.md"
+    draft.write_bytes(b"\xff\xfe\x00")
+    assert run("--illustrate", draft, "--library", studio / "library", "--out", studio / "out") == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_writing_exits_with_130_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(prompt, sampling) -> str:
+        if prompt[-1].text.startswith("#"):
+            raise KeyboardInterrupt
+        return answer(prompt, sampling)
+
+    composer = make_composer(tmp_path, interrupted, settings=EASY)
+    monkeypatch.setattr(parts, "load_composer", lambda settings, library_dir: composer)
+    assert run("old walls", "--library", tmp_path / "library", "--out", tmp_path / "out") == 130
+    assert capsys.readouterr().err.endswith("vignette: interrupted\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_library_is_known_before_any_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parts, "load_encoder", lambda settings: pytest.fail("a model was loaded"))
+    assert run("x", "--library", tmp_path / "none", "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path / "none") in error
+    assert "vignette index" in error
+
+
+def test_a_library_made_with_another_encoder_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_library(tmp_path, ColourEncoder("old-eyes")).close()
+    monkeypatch.setattr(parts, "load_encoder", lambda settings: ColourEncoder("new-eyes"))
+    monkeypatch.setattr(parts, "load_language_model", lambda settings: pytest.fail("the writer was loaded"))
+    assert run("x", "--library", tmp_path / "library", "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "old-eyes" in error
+    assert "new-eyes" in error
