@@ -125,6 +125,10 @@ class LanguageModel:
             self._decoder, self._tokenizer.decode, self._tokenizer.end_ids, self.context_tokens, self.usage
         )
 
+    def forget(self) -> None:
+        """Empty the key-value cache of what earlier prompts left there: for measuring."""
+        self._decoder.cache.clear()
+
     def encode(self, prompt: Prompt, *, room_tokens: int = 1) -> EncodedPrompt:
         """Raises PromptTooLong where fewer than ``room_tokens`` are left for the answer."""
         ids, begun = self._tokenizer.prompt_ids(prompt)

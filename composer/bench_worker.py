@@ -1,0 +1,163 @@
+"""One engine in a process of its own, doing timed work on command: what `vignette bench` compares.
+
+Commands are JSON lines on stdin, answers JSON lines on stdout; run as ``python -m composer.bench_worker ENGINE GGUF
+THREADS``. A process each keeps thread pools from spinning against each other and makes peak memory the engine's own.
+Knows no ratios and no medians.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+TEMPERATURE, TOP_P = 0.7, 0.9
+CONTEXT_TOKENS = 4096
+BATCH_TOKENS = 512  # llama.cpp's own default
+
+
+class Runner(Protocol):
+    def read(self, ids: list[int]) -> float:
+        """Seconds to read a prompt from nothing and have the logits of the next token."""
+        ...
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        """Tokens drawn and seconds taken to continue prompts that were read before the clock started."""
+        ...
+
+
+class Vignette:
+    def __init__(self, path: Path, threads: int) -> None:
+        from vision.language import load_language_model
+
+        self._model = load_language_model(path, threads=threads, context_tokens=CONTEXT_TOKENS)
+
+    def read(self, ids: list[int]) -> float:
+        from vision.generation import EncodedPrompt
+        from vision.protocol import Sampling
+
+        self._model.forget()
+        batch = self._model.open_batch()
+        batch.add(EncodedPrompt(ids, 0), Sampling(max_tokens=1, temperature=0))
+        start = time.perf_counter()
+        batch.step()
+        return time.perf_counter() - start
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        from vision.generation import EncodedPrompt
+        from vision.protocol import Sampling
+
+        self._model.forget()
+        batch = self._model.open_batch()
+        for seed, ids in enumerate(prompts):
+            sampling = Sampling(max_tokens=tokens + 1, temperature=TEMPERATURE, top_p=TOP_P, seed=seed)
+            batch.add(EncodedPrompt(ids, 0), sampling)
+        batch.step()
+        before, start = self._model.usage.generated_tokens, time.perf_counter()
+        while batch:
+            batch.step()
+        return self._model.usage.generated_tokens - before, time.perf_counter() - start
+
+
+class LlamaCpp:
+    """One prompt after the other: its Python binding has no batches."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from llama_cpp import Llama
+
+        self._model = Llama(
+            str(path),
+            n_ctx=CONTEXT_TOKENS,
+            n_threads=threads,
+            n_threads_batch=threads,
+            n_batch=BATCH_TOKENS,
+            verbose=False,
+        )
+
+    def read(self, ids: list[int]) -> float:
+        self._model.reset()
+        start = time.perf_counter()
+        self._model.eval(ids)
+        return time.perf_counter() - start
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        seconds = 0.0
+        for ids in prompts:
+            self.read(ids)
+            start = time.perf_counter()
+            for _ in range(tokens):
+                self._model.eval([self._model.sample(temp=TEMPERATURE, top_p=TOP_P)])
+            seconds += time.perf_counter() - start
+        return tokens * len(prompts), seconds
+
+
+class Transformers:
+    """The same file dequantised to bfloat16, one prompt after the other."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import torch
+
+        from vision.transformers_lm import as_transformers
+
+        torch.set_num_threads(threads)
+        self._torch = torch
+        self._model: Any = as_transformers(path, torch.bfloat16)
+        self._state: Any = None
+
+    def _run(self, ids: list[int], state: Any) -> None:
+        with self._torch.inference_mode():
+            self._state = self._model(
+                self._torch.tensor([ids]), past_key_values=state, use_cache=True, logits_to_keep=1
+            )
+
+    def read(self, ids: list[int]) -> float:
+        start = time.perf_counter()
+        self._run(ids, None)
+        return time.perf_counter() - start
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        seconds = 0.0
+        for ids in prompts:
+            self.read(ids)
+            start = time.perf_counter()
+            for _ in range(tokens):
+                p = (self._state.logits[0, -1].float() / TEMPERATURE).softmax(-1)
+                self._run([int(self._torch.multinomial(p, 1))], self._state.past_key_values)
+            seconds += time.perf_counter() - start
+        return tokens * len(prompts), seconds
+
+
+RUNNERS: dict[str, Callable[[Path, int], Runner]] = {"vignette": Vignette, "llama.cpp": LlamaCpp, "transformers": Transformers}
+
+
+def peak_rss_gb() -> float:
+    """Of this process so far. Pages of mapped weights count once they are touched."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6 / 1.024)
+
+
+def answer(runner: Runner, command: dict[str, Any]) -> dict[str, Any]:
+    if command["do"] == "read":
+        return {"seconds": runner.read(command["ids"])}
+    if command["do"] == "write":
+        tokens, seconds = runner.write(command["prompts"], command["tokens"])
+        return {"tokens": tokens, "seconds": seconds}
+    return {"peak_rss_gb": peak_rss_gb()}
+
+
+def main() -> int:
+    engine, path, threads = sys.argv[1:4]
+    runner = RUNNERS[engine](Path(path), int(threads))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(runner, json.loads(line))) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""``vignette bench``: how fast this machine writes, and against what. All work is done by ``composer.bench``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from composer.bench import Measure
+
+EXAMPLES = """\
+examples:
+  vignette bench writer                        decoding, a batch of captions, reading a prompt
+  vignette bench load --json                   start of a process to its first token, and its memory
+  vignette bench article --library ~/pictures  an illustrated article over its text alone
+
+With llama-cpp-python installed (pip install "vignette[bench]") every figure has llama.cpp's beside it, same file, same
+threads, taken in turns. Stop other work on the machine first.
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure this machine against a reference",
+        description="Measure this machine against a reference.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("writer", "article", "load"), help="what to measure")
+    parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
+    parser.add_argument("--profile", metavar="NAME", default="embedded", help="profile to measure (default: embedded)")
+    parser.add_argument("--library", metavar="DIR", help="library to illustrate from (article only)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of both engines (default: 2)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to take medians of (default: 5)")
+    parser.add_argument(
+        "--reference",
+        choices=("auto", "llama.cpp", "transformers", "none"),
+        default="auto",
+        help="engine to compare with (default: llama.cpp where installed)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from composer.bench import bench_load, bench_writer, pick_reference
+    from composer.errors import UsageError
+
+    for flag in ("threads", "rounds"):
+        if getattr(args, flag) < 1:
+            raise UsageError(f"--{flag} is {getattr(args, flag)}; it must be at least 1")
+    if args.what == "article":
+        measures = _article(args)
+        reference = None
+    else:
+        reference = pick_reference(args.reference)
+        if reference is None and args.reference == "auto":
+            _tell('no reference: llama-cpp-python is not installed (pip install "vignette[bench]")')
+        bench = bench_writer if args.what == "writer" else bench_load
+        measures = bench(_model(args), threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell)
+    if args.json:
+        print(json.dumps({name: measure.as_json() for name, measure in measures.items()}, indent=2))
+    else:
+        print(table(measures, reference))
+    return 0
+
+
+def _article(args: argparse.Namespace) -> dict[str, Measure]:
+    from composer.bench_article import bench_article
+    from composer.errors import UsageError
+    from composer.settings import load_settings
+
+    if not args.library:
+        raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
+    settings = load_settings(args.profile)
+    return bench_article(settings, Path(args.library), rounds=args.rounds, progress=_tell)
+
+
+def _model(args: argparse.Namespace) -> Path:
+    from composer.errors import UsageError
+    from composer.settings import load_settings
+    from vision.weights import locate
+
+    name = args.model
+    if not name:
+        language = load_settings(args.profile).language
+        if language.kind != "gguf":
+            raise UsageError(f"--profile {args.profile} has no GGUF writer; name one with --model FILE.gguf")
+        name = language.model
+    return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
+
+
+def table(measures: dict[str, Measure], reference: str | None) -> str:
+    """One line a measure, the reference's figures beside ours."""
+    rows = [("measure", "vignette", reference or "", "ratio" if reference else "")]
+    for name, measure in measures.items():
+        other = f"{measure.reference:.2f}" if measure.reference is not None else ""
+        ratio = f"{measure.ratio:.2f}" if measure.ratio is not None else ""
+        rows.append((name, f"{measure.value:.2f} {measure.unit}", other, ratio))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
