@@ -244,9 +244,10 @@ def _context_tokens(config: Any, tokenizer: Any, asked: int | None, name: str) -
     known = made_for < _NO_LIMIT
     if asked is None and not known:
         raise ModelError(f"{name} does not say how long a prompt it reads; set context_tokens, for example 8192")
-    if asked is not None and (asked < 1 or (known and asked > made_for)):
-        raise ModelError(f"context_tokens is {asked}; {name} reads 1 to {made_for}")
-    return int(asked or made_for)
+    if asked is not None and asked < 1:
+        raise ModelError(f"context_tokens is {asked}; it must be at least 1")
+    # As with GGUF files: a limit of the user's, never more than the model was trained for.
+    return int(made_for if asked is None else min(asked, made_for) if known else asked)
 
 
 def _end_ids(model: Any, tokenizer: Any, chat: ChatTemplate) -> frozenset[int]:

@@ -44,7 +44,7 @@ def change_config(folder: Path, **changes: Any) -> None:
         ({"dtype": "int3"}, "'int3' is not a dtype; use auto, float32, bfloat16, float16"),
         ({"device": "cpu", "quantization": "4bit"}, "quantization 4bit needs a CUDA GPU, and the device is cpu"),
         ({"device": "cpu", "quantization": "2bit"}, "'2bit' is not a quantization"),
-        ({"device": "cpu", "context_tokens": 4096}, "context_tokens is 4096; .* reads 1 to 2048"),
+        ({"device": "cpu", "context_tokens": 0}, "context_tokens is 0; it must be at least 1"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(folder: Path, options: dict[str, Any], words: str) -> None:
@@ -173,3 +173,8 @@ def test_the_tiny_open_clip_model_loads_by_its_folder(tmp_path: Path) -> None:
     assert texts.shape == images.shape == (2, 16)
     assert not torch.allclose(texts[0], texts[1])
     assert not torch.allclose(images[0], images[1])
+
+
+def test_a_limit_above_what_the_model_reads_is_lowered_to_it(tmp_path: Path) -> None:
+    model = load_hub_model(str(build_tiny_lm(tmp_path / "lm")), device="cpu", context_tokens=100_000)
+    assert model.context_tokens == 2048

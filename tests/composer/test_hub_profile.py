@@ -1,0 +1,70 @@
+"""The hub profile from TOML to article, on tiny random checkpoints that the test builds: real loading, real pixels."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from composer import parts
+from composer.article import dump
+from composer.request import ComposeRequest
+from composer.settings import load_settings, parse_settings
+from image_db.indexing import index_paths
+from image_db.library import Library
+from tests.composer.studio import paint
+from tests.tiny_models import build_tiny_open_clip, build_tiny_vlm
+
+TEXT = "\n\n".join(f"The {c} wall stands in the old town where it was painted many years ago." for c in ("red", "blue"))
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile of one's own with local folders where the shipped one names hub checkpoints."""
+    folder = tmp_path_factory.mktemp("hub")
+    vlm, clip = build_tiny_vlm(folder / "vlm"), build_tiny_open_clip(folder / "clip")
+    path = folder / "mine.toml"
+    path.write_text(
+        f'[language]\nkind = "hub"\nmodel = "{vlm}"\ndevice = "cpu"\n'
+        f'[encoder]\nkind = "open_clip"\nmodel = "{clip}"\ndevice = "cpu"\n'
+        "[pictures]\nmin_fused = 0.0\njudge_weight = 1.0\ncandidates = 3\n[writing]\nplan_from_library = 2\n"
+    )
+    return path
+
+
+def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(str(profile))
+    encoder = parts.load_encoder(settings)
+    for colour in ("red", "blue", "green"):
+        paint(tmp_path / "pictures" / f"{colour}.png", colour, f"a {colour} wall")
+    with Library.create(tmp_path / "library", encoder.identity) as library:
+        assert index_paths(library, encoder, [tmp_path / "pictures"]).added == 3
+    composer = parts.load_composer(settings, tmp_path / "library")
+    assert composer.model.sees_images
+
+    looked = []
+    score = type(composer.model).score_batch
+
+    def watched(self, prompts, options):
+        looked.extend(part for prompt in prompts for m in prompt for part in m.content if not isinstance(part, str))
+        return score(self, prompts, options)
+
+    monkeypatch.setattr(type(composer.model), "score_batch", watched)
+    request = ComposeRequest(text=TEXT, images=2, seed=3)
+    article = composer.compose(request)
+
+    assert len(looked) == 2 * 2 * 3  # slots, orders, candidates
+    judged = [c.log_prob for p in article.placements for c in p.candidates]
+    assert all(value is not None and value < 0 for value in judged)
+    assert article.provenance["models"]["encoder"]["sha256"] == encoder.identity.sha256
+    assert dump(article) == dump(composer.compose(request))
+
+
+def test_the_shipped_profile_differs_only_in_names_that_need_a_hub() -> None:
+    text = (Path(parts.__file__).parent / "profiles" / "hub.toml").read_text(encoding="utf-8")
+    settings = parse_settings("hub", tomllib.loads(text))
+    assert (settings.language.kind, settings.encoder.kind) == ("hub", "open_clip")
+    assert settings.pictures.judge_weight > 0
