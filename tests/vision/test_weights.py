@@ -499,8 +499,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(
     with pytest.raises(WeightsError) as caught:
         weights.pull("m")
     assert str(caught.value) == (
-        f"model m needs 71 MB in {cache}, which has 2 MB free; "
-        "free some space, or set VIGNETTE_HOME to a larger disk"
+        f"model m needs 71 MB in {cache}, which has 2 MB free; free some space, or set VIGNETTE_HOME to a larger disk"
     )
     assert hub.requests == []
 
