@@ -94,15 +94,19 @@ def load_embedded_encoder(*, device: str = "cpu") -> OpenClipEncoder:
 def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, device: str = "cpu") -> OpenClipEncoder:
     """Any open_clip model: a checkpoint folder, ``hf-hub:OWNER/NAME``, or a built-in name with a ``pretrained`` tag.
 
+    A folder that ``vignette train joint`` wrote is read too: trained parts on top of the fetched towers.
+
     Raises ModelError where open_clip does not know it, or its weights are missing or do not fit.
     """
     from vision.errors import ModelError
 
     folder = Path(name_or_path.removeprefix(_LOCAL_DIR)).expanduser()
     if folder.is_dir():
-        from vision.joint_checkpoint import FolderCheckpoint
+        from vision.joint_checkpoint import TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
         from vision.text_tower import reads_natively
 
+        if (folder / TRAINED_FILE).is_file():
+            return _encoder_of(ShippedCheckpoint(folder, name=str(folder)), device)
         checkpoint = FolderCheckpoint(folder)
         if checkpoint.weights_file and reads_natively(checkpoint.text_cfg, checkpoint.text_tower_config()):
             return _encoder_of(checkpoint, device)

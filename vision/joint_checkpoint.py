@@ -89,6 +89,8 @@ class Checkpoint(ABC):
 class FolderCheckpoint(Checkpoint):
     """A self-contained open_clip folder with safetensors weights."""
 
+    weights_name = WEIGHTS_FILE
+
     def __init__(self, folder: Path) -> None:
         """Raises ModelError where the folder is not an open_clip checkpoint."""
         config_file = folder / CONFIG_FILE
@@ -122,13 +124,20 @@ class ShippedCheckpoint(Checkpoint):
     ``trained.safetensors`` names tensors as open_clip does; where it holds one that a tower has too, it wins.
     """
 
-    def __init__(self, folder: Path = SHIPPED, name: str = "vignette-joint") -> None:
-        """Raises WeightsError where a tower is not on this machine."""
+    def __init__(self, folder: Path = SHIPPED, *, name: str = "vignette-joint", towers_only: str = "") -> None:
+        """Raises WeightsError where a tower is not on this machine.
+
+        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures.
+        """
         from vision.weights import locate
 
         self.folder = folder
+        self._trained = not towers_only
         self._image_tower = locate(IMAGE_TOWER)
-        super().__init__(name, _read_json(folder / CONFIG_FILE), locate(TEXT_TOWER))
+        config = _read_json(folder / CONFIG_FILE)
+        if towers_only:
+            config["preprocess_cfg"]["resize_mode"] = towers_only
+        super().__init__(name, config, locate(TEXT_TOWER))
 
     @property
     def sha256(self) -> str:
@@ -150,7 +159,8 @@ class ShippedCheckpoint(Checkpoint):
 
             trunk = read_trunk(self._image_tower)
             merged |= {IMAGE_PREFIX + key: value for key, value in trunk.items() if not key.startswith("classifier.")}
-        merged |= read_tensors(self.folder / TRAINED_FILE, "")
+        if self._trained:
+            merged |= read_tensors(self.folder / TRAINED_FILE, "")
         return {key.removeprefix(prefix): value for key, value in merged.items() if key.startswith(prefix)}
 
 

@@ -78,8 +78,19 @@ def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower:
     """The image side alone of a checkpoint on disk; its text side is never built."""
     visual = build_visual(checkpoint.model_cfg)
     load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)
+    return ImageTower(visual, _transform(checkpoint), device)
+
+
+def pooled_image_tower(checkpoint: Checkpoint, device: str = "cpu") -> ImageTower:
+    """The tower before its projection, as training sees it. Only for timm towers."""
+    trunk = build_visual(checkpoint.model_cfg).get_submodule("trunk")
+    load_exactly(trunk, checkpoint.tensors("visual.trunk."), checkpoint.name)
+    return ImageTower(trunk, _transform(checkpoint), device)
+
+
+def _transform(checkpoint: Checkpoint) -> Callable[[Image], torch.Tensor]:
     size = {"size": checkpoint.model_cfg["vision_cfg"].get("image_size", 224)}
-    return ImageTower(visual, preprocess(size | checkpoint.preprocess_cfg), device)
+    return preprocess(size | checkpoint.preprocess_cfg)
 
 
 def build_visual(model_cfg: dict[str, Any]) -> torch.nn.Module:

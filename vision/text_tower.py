@@ -60,15 +60,16 @@ class BertTextTower:
         self._pooled_sentences = checkpoint.pooled_sentences
 
     def encode(self, texts: Sequence[str]) -> Array:
-        x = self._pool(texts)
+        x = self.pooled(texts)
         for i, matrix in enumerate(self._projection):
             x = (gelu(x) if i else x) @ matrix
         return x
 
     def sentences(self, texts: Sequence[str]) -> Array:
-        return self._pool(texts) if self._pooled_sentences else self.encode(texts)
+        return self.pooled(texts) if self._pooled_sentences else self.encode(texts)
 
-    def _pool(self, texts: Sequence[str]) -> Array:
+    def pooled(self, texts: Sequence[str]) -> Array:
+        """The tower's output before any projection."""
         chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
         ids = [[e.ids for e in self._tokenizer.encode_batch([_clean(text) for text in chunk])] for chunk in chunks]
         return np.concatenate([self._tower.pool(chunk) for chunk in ids])

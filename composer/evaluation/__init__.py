@@ -1,0 +1,1 @@
+"""Measuring the parts of composing on illustrated articles with known answers."""

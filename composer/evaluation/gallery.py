@@ -1,0 +1,80 @@
+"""The photographs of a data split as a library in memory, so that the real search is what is measured.
+
+Each record's text is the figure's alt text: captions are queries, and a caption that could find itself would measure
+nothing. Knows no measures.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from image_db.records import ImageRecord
+from vision.images import image_size, load_image
+from vision.protocol import EncoderIdentity, JointEncoder
+from vision.training.data import Figure
+
+_BATCH = 16
+_TARGET_PX = 300  # the embedded encoder looks at 260; larger pictures would only take longer to read
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """A ``SearchableLibrary`` whose record ids are the figures' numbers, zero-padded, in their order."""
+
+    figures: tuple[Figure, ...]
+    encoder: EncoderIdentity
+    visual: np.ndarray
+    textual: np.ndarray
+    _records: tuple[ImageRecord, ...]
+
+    @classmethod
+    def encode(
+        cls, figures: Sequence[Figure], encoder: JointEncoder, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Gallery:
+        """``progress`` is told pictures done and all. Raises ImageError as ``load_image``."""
+        vectors = []
+        for start in range(0, len(figures), _BATCH):
+            chunk = figures[start : start + _BATCH]
+            vectors.append(encoder.encode_images([load_image(f.image, target_px=_TARGET_PX) for f in chunk]))
+            progress(min(start + _BATCH, len(figures)), len(figures))
+        records = tuple(ImageRecord(_id(i), f.image, *image_size(f.image), alt=f.alt) for i, f in enumerate(figures))
+        textual = encoder.encode_sentences([f.alt for f in figures])
+        return cls(tuple(figures), encoder.identity, np.concatenate(vectors), textual, records)
+
+    @property
+    def ids(self) -> list[str]:
+        return [record.id for record in self._records]
+
+    @property
+    def has_text(self) -> np.ndarray:
+        return np.array([bool(record.text) for record in self._records])
+
+    @property
+    def revision(self) -> int:
+        return 1
+
+    @property
+    def folder(self) -> Path:
+        """A place where nothing is kept: galleries are small, and their indexes stay in memory."""
+        return Path(tempfile.gettempdir()) / "vignette-gallery-that-is-never-made"
+
+    def matrix(self) -> Gallery:
+        return self
+
+    def records(self) -> Iterator[ImageRecord]:
+        return iter(self._records)
+
+    def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        return [self._records[int(id_)] for id_ in image_ids]
+
+    def phashes(self) -> Mapping[str, int]:
+        return {}
+
+
+def _id(number: int) -> str:
+    return f"{number:08d}"

@@ -1,0 +1,119 @@
+"""Vectors of frozen towers for a set of figures, computed once and kept.
+
+The cache is keyed by tower, preprocessing and pictures, so a changed one is never mistaken for another. Knows no fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vision.images import load_image
+from vision.joint_checkpoint import IMAGE_TOWER, Checkpoint
+from vision.training.data import Figure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+Progress = Callable[[str, int, int], None]
+_BATCH, _SAVE_EVERY, _TARGET_PX = 16, 320, 300
+
+
+@dataclass(frozen=True, slots=True)
+class PairFeatures:
+    """Rows belong to figures. ``images`` (n, 1280) pooled features; ``alts`` and ``captions`` (n, 384) sentence
+    vectors. All of unit length; the caption of a figure without one is zeros.
+    """
+
+    images: Array
+    alts: Array
+    captions: Array
+
+    @property
+    def has_caption(self) -> NDArray[np.bool_]:
+        return np.asarray(self.captions.any(1))
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
+        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows])
+
+
+def pair_features(
+    figures: Sequence[Figure], checkpoint: Checkpoint, cache: Path, progress: Progress = lambda *_: None
+) -> PairFeatures:
+    """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
+    cache.mkdir(parents=True, exist_ok=True)
+    images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
+    alts = sentence_features([figure.alt for figure in figures], checkpoint, cache, progress)
+    captions = sentence_features([figure.caption for figure in figures], checkpoint, cache, progress)
+    captions[[not figure.caption for figure in figures]] = 0
+    return PairFeatures(images, alts, captions)
+
+
+def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
+    """Pooled features of the frozen image tower, before any projection."""
+    from vision.weights import manifest
+
+    tower = [file.sha256 for file in manifest()[IMAGE_TOWER].files]
+    pictures = [[path.name, path.stat().st_size] for path in images]
+    key = _key("images", tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
+    file = cache / f"images-{key}.npy"
+    done = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
+    if len(done) == len(images):
+        return done
+    from vision.open_clip_towers import pooled_image_tower
+
+    encode = pooled_image_tower(checkpoint).encode
+    parts = [done] if len(done) else []
+    for start in range(len(done), len(images), _BATCH):
+        chunk = images[start : start + _BATCH]
+        parts.append(_unit(encode([load_image(path, target_px=_TARGET_PX) for path in chunk])))
+        end = start + len(chunk)
+        progress("pictures", end, len(images))
+        if end == len(images) or (end // _BATCH) % (_SAVE_EVERY // _BATCH) == 0:
+            parts = [np.concatenate(parts)]
+            _save(file, parts[0])
+    return np.concatenate(parts)
+
+
+def sentence_features(texts: Sequence[str], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
+    """Sentence vectors of the frozen text tower."""
+    from vision.text_tower import BertTextTower
+    from vision.weights import manifest
+
+    tower = [file.sha256 for file in manifest()["minilm-l6-v2"].files]
+    file = cache / f"texts-{_key('texts', tower, checkpoint.text_cfg['context_length'], list(texts))}.npy"
+    if file.is_file():
+        found: Array = np.load(file)
+        return found
+    encode = BertTextTower(checkpoint).pooled
+    parts = []
+    for start in range(0, len(texts), 256):
+        parts.append(_unit(encode(texts[start : start + 256])))
+        progress("texts", min(start + 256, len(texts)), len(texts))
+    _save(file, np.concatenate(parts))
+    return np.concatenate(parts)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _save(file: Path, values: Array) -> None:
+    """Whole or not at all: a run may be killed at any moment."""
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as opened:
+        np.save(opened, values)
+    partial.replace(file)
+
+
+def _unit(vectors: Array) -> Array:
+    out: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return out

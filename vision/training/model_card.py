@@ -1,0 +1,66 @@
+"""The model card of a trained joint encoder, written from the run's own figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vision.training.joint import TrainingReport
+
+_CARD = """\
+# vignette-joint
+
+Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
+image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone (two projections);
+the towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
+open_clip checkpoint.
+
+- **Data:** {figures} captioned photographs from {books} OpenStax books, CC BY 4.0 (openstax.org), alt texts and
+  captions with credit lines removed. Pictures and texts are not part of these weights' files.
+- **Licence:** of the trained parts Apache-2.0, as the project; of both towers Apache-2.0.
+- **Recipe:** `{name}`: {settings}. Towers frozen. {feature_seconds:.0f} s of features
+  (0 where they were cached) and {fit_seconds:.0f} s of fitting, on two shared CPU cores.
+- **Use:** finding photographs by English descriptions, fused with the texts a library has.
+
+## Figures
+
+Query to picture, gallery = all photographs of the set.
+
+| set | alt R@1 | alt R@10 | caption R@1 | caption R@10 |
+|---|---|---|---|---|
+{rows}
+
+The validation books ({validation_books}) were not seen by the trial fit measured here; they are part of the final one.
+
+## Limits
+
+- Sees what an ImageNet classifier sees: animals, tools, food, vehicles, places. People's identities, written
+  words, counts and relations between things ("the dog behind the fence") are mostly beyond it.
+- Reads English only. Similarities are small numbers; compare them with each other, not with those of another CLIP.
+- {figures} textbook pictures lean towards the United States, science, history and politics.
+"""
+
+
+def card(report: TrainingReport) -> str:
+    settings = {key: value for key, value in asdict(report.recipe).items() if key != "name"}
+    if not report.recipe.steps:
+        settings = {key: settings[key] for key in ("resize_mode", "penalty", "caption_share")}
+    rows = [_row(f"validation books ({report.validation_figures})", report.validation)]
+    if report.development:
+        rows.append(_row(f"dev ({report.development_figures})", report.development))
+    return _CARD.format(
+        figures=f"{report.figures:,}",
+        books=report.books,
+        name=report.recipe.name,
+        settings=", ".join(f"{key} {value}" for key, value in settings.items()),
+        feature_seconds=report.feature_seconds,
+        fit_seconds=report.fit_seconds,
+        rows="\n".join(rows),
+        validation_books=", ".join(report.validation_books),
+    )
+
+
+def _row(name: str, figures: dict[str, float]) -> str:
+    keys = ("alt_r1", "alt_r10", "caption_r1", "caption_r10")
+    return f"| {name} | " + " | ".join(f"{figures[key]:.3f}" for key in keys) + " |"

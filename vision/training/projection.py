@@ -1,0 +1,69 @@
+"""Two matrices that bring pictures and texts into one space: the fit in closed form, and what it is worth.
+
+Both matrices leave out their side's mean direction instead of subtracting the mean. Nothing but that direction is
+lost, and no bias is needed: open_clip's text projection has none, and without one on the picture side the unknown
+length of a feature vector cannot matter. Knows no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vision.training.features import PairFeatures
+from vision.training.metrics import ranks_of_targets, recall_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """``image`` (1280, D) and ``text`` (384, D), applied as vectors @ matrix."""
+
+    image: Array
+    text: Array
+
+
+def fit_ridge(pairs: PairFeatures, penalty: float, caption_share: float) -> Projection:
+    """Ridge regression of texts on pictures (Hoerl and Kennard, 1970); the text side stays as it is.
+
+    A picture's target is its alt text mixed with its caption; pictures without one have the alt text alone.
+    """
+    images = pairs.images.astype(np.float64)
+    share = np.where(pairs.has_caption, caption_share, 0)[:, None]
+    targets = pairs.alts * (1 - share) + pairs.captions * share
+    no_image_mean, no_text_mean = without_direction(images.mean(0)), without_direction(targets.mean(0))
+    x, y = images @ no_image_mean, targets @ no_text_mean
+    fitted = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+    return Projection((no_image_mean @ fitted).astype(np.float32), no_text_mean.astype(np.float32))
+
+
+def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The matrix that removes a vector's direction and keeps everything at right angles to it."""
+    unit = mean.astype(np.float64) / np.linalg.norm(mean)
+    out: NDArray[np.float64] = np.eye(len(unit)) - np.outer(unit, unit)
+    return out
+
+
+def recalls(projection: Projection, pairs: PairFeatures) -> dict[str, float]:
+    """Recall of alt and caption queries among these pairs' pictures."""
+    images = _unit(pairs.images @ projection.image)
+    told = np.flatnonzero(pairs.has_caption)
+    alt = ranks_of_targets(_unit(pairs.alts @ projection.text) @ images.T, np.arange(len(images)))
+    caption = ranks_of_targets(_unit(pairs.captions[told] @ projection.text) @ images.T, told)
+    return {
+        "alt_r1": recall_at(alt, 1),
+        "alt_r10": recall_at(alt, 10),
+        "caption_r1": recall_at(caption, 1),
+        "caption_r10": recall_at(caption, 10),
+    }
+
+
+def _unit(vectors: Array) -> Array:
+    out: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return out
