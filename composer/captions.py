@@ -19,6 +19,7 @@ from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
 CAPTION_TOKENS = 28
 SETTLE_TOKENS = 48
 MAX_CAPTION_CHARS = 110
+SUITED_SPAN = 1.5  # nats behind the best-suited subject
 _WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
 _CONTENT_WORD = re.compile(r"\b(?!(?:the|and|its|with|for|from|into)\b)[^\W\d_]{3,}|[\u4e00-\u9fff]")
 
@@ -90,6 +91,24 @@ def subject(caption: str) -> str:
     head = _WHERE.split(whole)[0]
     bare = re.sub(r"^(?:an?|two|three) ", "", head, flags=re.IGNORECASE)
     return bare if bare != head or " " in head else bare.lower()
+
+
+def suited(model: VisionLanguageModel, prompts: Prompts, instruction: str, subjects: Sequence[str]) -> list[str]:
+    """Those of ``subjects`` that the model finds fit for an article on ``instruction``, in the order given.
+
+    Yes is scored against no for each; a subject passes with odds for it that are not far behind the best one's.
+    """
+    asked = [
+        (
+            Message.of("user", prompts.suits.format(instruction=instruction, thing=thing)),
+            Message.of("assistant", prompts.suits_prefix),
+        )
+        for thing in subjects
+    ]
+    scores = model.score_batch(asked, [(prompts.suits_yes, prompts.suits_no)] * len(asked)) if asked else []
+    odds = [yes - no for yes, no in scores]
+    least = max(0.0, max(odds, default=0.0) - SUITED_SPAN)
+    return [thing for thing, value in zip(subjects, odds, strict=True) if value > least]
 
 
 def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:

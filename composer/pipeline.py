@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from composer import events
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
-from composer.captions import propose_captions, settle_captions, subject, translate
+from composer.captions import propose_captions, settle_captions, subject, suited, translate
 from composer.clock import Clock
 from composer.credit import credit_line
 from composer.dialogue import Dialogue, opening, reading
@@ -41,8 +41,8 @@ from vision.protocol import JointEncoder, VisionLanguageModel
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# A picture is worth mentioning to the planner from odds of 1 in 200 that the whole instruction describes just it.
-HINT_FUSED = 0.005
+# From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
+HINT_FUSED = 0.04
 LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 
 
@@ -169,17 +169,18 @@ class Composer:
         yield from writer.write(request.instruction, plan, request.words, job.language, hints, request.seed)
 
     def _hints(self, job: _Job) -> list[str]:
-        """Captions of pictures that fit the instruction, so that the plan can lead to them; those to use come first."""
-        captions = [record.caption_in(job.language) for record in job.uploads.records()]
+        """Subjects of pictures that suit the instruction, for the plan to lead to; those that must appear come first."""
+        own = [subject(record.caption_in(job.language)) for record in job.uploads.records()]
         count = self.settings.writing.plan_from_library
+        found: list[str] = []
         if count and job.request.images != 0 and len(self.library):
             instruction = job.request.instruction
             english = translate(self.model, job.prompts, [instruction])[0] if job.english else ""
             query = Query(caption=instruction, english=english, filters=job.request.filters)
-            found = self.searcher.search(query, 2 * count)
-            captions += [c.record.caption_in(job.language) for c in found if c.fused >= HINT_FUSED]
-        named = [subject(caption) for caption in captions if caption.strip()]
-        return list(dict.fromkeys(named))[: max(count, len(job.uploads))]
+            near = [c for c in self.searcher.search(query, 2 * count) if c.fused >= HINT_FUSED]
+            subjects = dict.fromkeys(subject(c.record.caption_in(job.language)) for c in near)
+            found = suited(self.model, job.prompts, instruction, [s for s in subjects if s][:count])
+        return list(dict.fromkeys([*filter(None, own), *found]))
 
     def _place(self, job: _Job, sections: Sequence[Section], dialogue: Dialogue) -> list[int]:
         settings = self.settings.pictures

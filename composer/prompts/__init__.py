@@ -17,6 +17,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "hints": frozenset({"captions"}),
     "write": frozenset({"title", "headings", "words"}),
     "write_bare": frozenset({"title", "words"}),
+    "suits": frozenset({"instruction", "thing"}),
     "read": frozenset({"article"}),
     "place": frozenset({"openings"}),
     "caption": frozenset({"opening"}),
@@ -42,6 +43,10 @@ class Prompts:
     plan: str
     plan_prefix: str
     hints: str
+    suits: str
+    suits_prefix: str
+    suits_yes: str
+    suits_no: str
     write: str
     intro: str
     write_bare: str
