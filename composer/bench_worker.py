@@ -130,7 +130,11 @@ class Transformers:
         return tokens * len(prompts), seconds
 
 
-RUNNERS: dict[str, Callable[[Path, int], Runner]] = {"vignette": Vignette, "llama.cpp": LlamaCpp, "transformers": Transformers}
+RUNNERS: dict[str, Callable[[Path, int], Runner]] = {
+    "vignette": Vignette,
+    "llama.cpp": LlamaCpp,
+    "transformers": Transformers,
+}
 
 
 def peak_rss_gb() -> float:

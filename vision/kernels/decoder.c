@@ -2,7 +2,7 @@
  *
  * A row is one token of one sequence at one position. Rows of a sequence come in order of position; sequences may mix.
  * Keys and values live in blocks of KV_BLOCK tokens that sequences refer to by table, so that sequences share a
- * prefix by naming the same blocks. All members of the team run `pass` together, phase after phase. */
+ * prefix by naming the same blocks. All members of the team run `pass`, phase after phase. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,20 +16,35 @@ typedef struct {
     const Model *model;
     const Batch *batch;
     Work *work;
-    Team *team;
 } Pass;
 
-static int pick(Pass *p, int phase, int by) {
-    return atomic_fetch_add_explicit(&p->work->next[phase], by, memory_order_relaxed);
+/* A phase is so many items of work, taken by whoever comes. It is over when all items are done, not when all members
+ * have arrived: a member that the system put aside between two items holds nobody up. */
+typedef struct { int total, done; Counter *counter; } Phase;
+
+static Phase open_phase(Pass *p, int number, int total) { return (Phase){total, 0, &p->work->phase[number]}; }
+
+static int pick(Phase *phase, int by) {
+    if (atomic_load_explicit(&phase->counter->next, memory_order_relaxed) >= phase->total) return phase->total;
+    return atomic_fetch_add_explicit(&phase->counter->next, by, memory_order_relaxed);
 }
+
+static void close_phase(Phase *phase) {
+    if (phase->done) atomic_fetch_add_explicit(&phase->counter->done, phase->done, memory_order_acq_rel);
+    team_wait(&phase->counter->done, phase->total);
+}
+
+/* for (each item of phase number) { ... }  close_phase */
+#define EACH_ITEM(item, phase) for (int item; (item = pick(&phase, 1)) < phase.total; phase.done++)
 
 typedef struct { const Matrix *weight; const Rows *rows; float *out; int stride; } Product;
 
 /* Several products as one phase: their groups are numbered through. */
-static void multiply(Pass *p, int phase, const Product *products, int count) {
+static void multiply(Pass *p, int number, const Product *products, int count) {
     int total = 0;
     for (int i = 0; i < count; i++) total += products[i].weight->outputs / COLUMNS;
-    for (int first; (first = pick(p, phase, GROUPS_PER_PICK)) < total;) {
+    Phase phase = open_phase(p, number, total);
+    for (int first; (first = pick(&phase, GROUPS_PER_PICK)) < total;) {
         int end = first + GROUPS_PER_PICK < total ? first + GROUPS_PER_PICK : total, offset = 0;
         for (int i = 0; i < count; i++) {
             int size = products[i].weight->outputs / COLUMNS;
@@ -38,8 +53,9 @@ static void multiply(Pass *p, int phase, const Product *products, int count) {
                 matmul_groups(products[i].weight, products[i].rows, products[i].out, products[i].stride, from, to);
             offset += size;
         }
+        phase.done += end - first;
     }
-    team_barrier(p->team);
+    close_phase(&phase);
 }
 
 static void normalise(const float *x, const float *weight, int n, float epsilon, float *out) {
@@ -89,55 +105,61 @@ static void prepare_heads(Pass *p, int layer, int row) {
     }
 }
 
-static void layer_pass(Pass *p, int layer, int phase, int member) {
+static void add(float *x, const float *change, int n) {
+    for (int i = 0; i < n; i++) x[i] += change[i];
+}
+
+static void layer_pass(Pass *p, int layer, int first, int member) {
     const Model *m = p->model;
     const Layer *l = &m->layer[layer];
     Work *w = p->work;
     int n = p->batch->rows, attended = m->heads * m->head_size, kv = m->kv_heads * m->head_size;
     const Rows narrow = {w->narrow, n, m->width}, wide = {w->wide, n, attended}, hidden = {w->wide, n, m->hidden};
+    Phase phase;
 
-    for (int row; (row = pick(p, phase, 1)) < n;) {
-        normalise(w->x + (size_t)row * m->width, l->attention_norm, m->width, m->epsilon, w->scratch[member]);
+    phase = open_phase(p, first, n);
+    EACH_ITEM(row, phase) {
+        float *x = w->x + (size_t)row * m->width;
+        if (layer) add(x, w->change + (size_t)row * m->width, m->width);
+        normalise(x, l->attention_norm, m->width, m->epsilon, w->scratch[member]);
         quantise_row(w->scratch[member], &narrow, row);
     }
-    team_barrier(p->team);
+    close_phase(&phase);
     const Product qkv[] = {{&l->q, &narrow, w->q, attended}, {&l->k, &narrow, w->k, kv}, {&l->v, &narrow, w->v, kv}};
-    multiply(p, phase + 1, qkv, 3);
+    multiply(p, first + 1, qkv, 3);
 
-    for (int row; (row = pick(p, phase + 2, 1)) < n;) prepare_heads(p, layer, row);
-    team_barrier(p->team);
-    for (int item; (item = pick(p, phase + 3, 1)) < attention_items(m, p->batch);)
-        attend(m, p->batch, w, layer, item, member);
-    team_barrier(p->team);
-    for (int row; (row = pick(p, phase + 4, 1)) < n;)
-        quantise_row(w->attended + (size_t)row * attended, &wide, row);
-    team_barrier(p->team);
+    phase = open_phase(p, first + 2, n);
+    EACH_ITEM(row, phase) prepare_heads(p, layer, row);
+    close_phase(&phase);
+    phase = open_phase(p, first + 3, attention_items(m, p->batch));
+    EACH_ITEM(item, phase) attend(m, p->batch, w, layer, item, member);
+    close_phase(&phase);
+    phase = open_phase(p, first + 4, n);
+    EACH_ITEM(row, phase) quantise_row(w->attended + (size_t)row * attended, &wide, row);
+    close_phase(&phase);
     const Product out[] = {{&l->output, &wide, w->change, m->width}};
-    multiply(p, phase + 5, out, 1);
+    multiply(p, first + 5, out, 1);
 
-    for (int row; (row = pick(p, phase + 6, 1)) < n;) {
-        float *x = w->x + (size_t)row * m->width, *change = w->change + (size_t)row * m->width;
-        for (int i = 0; i < m->width; i++) x[i] += change[i];
+    phase = open_phase(p, first + 6, n);
+    EACH_ITEM(row, phase) {
+        float *x = w->x + (size_t)row * m->width;
+        add(x, w->change + (size_t)row * m->width, m->width);
         normalise(x, l->feed_norm, m->width, m->epsilon, w->scratch[member]);
         quantise_row(w->scratch[member], &narrow, row);
     }
-    team_barrier(p->team);
+    close_phase(&phase);
     const Product gated[] = {{&l->gate, &narrow, w->gate, m->hidden}, {&l->up, &narrow, w->up, m->hidden}};
-    multiply(p, phase + 7, gated, 2);
+    multiply(p, first + 7, gated, 2);
 
-    for (int row; (row = pick(p, phase + 8, 1)) < n;) {
+    phase = open_phase(p, first + 8, n);
+    EACH_ITEM(row, phase) {
         float *gate = w->gate + (size_t)row * m->hidden, *up = w->up + (size_t)row * m->hidden;
         for (int i = 0; i < m->hidden; i++) gate[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
         quantise_row(gate, &hidden, row);
     }
-    team_barrier(p->team);
-    const Product down[] = {{&l->down, &hidden, w->change, m->width}};
-    multiply(p, phase + 9, down, 1);
-    for (int row; (row = pick(p, phase + 10, 1)) < n;) {
-        float *x = w->x + (size_t)row * m->width, *change = w->change + (size_t)row * m->width;
-        for (int i = 0; i < m->width; i++) x[i] += change[i];
-    }
-    team_barrier(p->team);
+    close_phase(&phase);
+    const Product down[] = {{&l->down, &hidden, w->change, m->width}}; /* added by the next layer's first phase */
+    multiply(p, first + 9, down, 1);
 }
 
 static void pass(void *state, int member) {
@@ -145,20 +167,22 @@ static void pass(void *state, int member) {
     const Model *m = p->model;
     const Batch *b = p->batch;
     Work *w = p->work;
-    for (int row; (row = pick(p, 0, 1)) < b->rows;)
-        dequantise_output(&m->embedding, b->token[row], w->x + (size_t)row * m->width);
-    team_barrier(p->team);
+    Phase phase = open_phase(p, 0, b->rows);
+    EACH_ITEM(row, phase) dequantise_output(&m->embedding, b->token[row], w->x + (size_t)row * m->width);
+    close_phase(&phase);
     for (int layer = 0; layer < m->layers; layer++) layer_pass(p, layer, 1 + layer * PHASES_PER_LAYER, member);
-    int phase = 1 + m->layers * PHASES_PER_LAYER;
+    int last = 1 + m->layers * PHASES_PER_LAYER;
     const Rows narrow = {w->narrow, b->outputs, m->width};
-    for (int i; (i = pick(p, phase, 1)) < b->outputs;) {
-        normalise(w->x + (size_t)b->output_row[i] * m->width, m->last_norm, m->width, m->epsilon, w->scratch[member]);
+    phase = open_phase(p, last, b->outputs);
+    EACH_ITEM(i, phase) {
+        float *x = w->x + (size_t)b->output_row[i] * m->width;
+        add(x, w->change + (size_t)b->output_row[i] * m->width, m->width);
+        normalise(x, m->last_norm, m->width, m->epsilon, w->scratch[member]);
         quantise_row(w->scratch[member], &narrow, i);
     }
-    team_barrier(p->team);
-    if (!b->outputs) return;
+    close_phase(&phase);
     const Product logits[] = {{&m->logits, &narrow, b->logits, b->logits_stride}};
-    multiply(p, phase + 1, logits, 1);
+    if (b->outputs) multiply(p, last + 1, logits, 1);
 }
 
 static void *floats(size_t n, size_t size) {
@@ -172,10 +196,10 @@ Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
     size_t n = (size_t)rows, attended = (size_t)m->heads * m->head_size, kv = (size_t)m->kv_heads * m->head_size;
     size_t wide = attended > (size_t)m->hidden ? attended : (size_t)m->hidden;
     w->threads = threads;
-    w->next = calloc((size_t)(3 + m->layers * PHASES_PER_LAYER), sizeof(atomic_int));
+    w->phase = calloc((size_t)(3 + m->layers * PHASES_PER_LAYER), sizeof(Counter));
     w->scratch = calloc((size_t)threads, sizeof(float *));
     w->scores = calloc((size_t)threads, sizeof(float *));
-    int good = w->next && w->scratch && w->scores && (w->narrow = floats(n * m->width / BLOCK, sizeof(QBlock)));
+    int good = w->phase && w->scratch && w->scores && (w->narrow = floats(n * m->width / BLOCK, sizeof(QBlock)));
     good = good && (w->wide = floats(n * wide / BLOCK, sizeof(QBlock)));
     good = good && (w->x = floats(n * m->width, 4)) && (w->change = floats(n * m->width, 4));
     good = good && (w->q = floats(n * attended, 4)) && (w->attended = floats(n * attended, 4));
@@ -195,14 +219,17 @@ void work_close(Work *w) {
         if (w->scratch) free(w->scratch[i]);
         if (w->scores) free(w->scores[i]);
     }
-    void *all[] = {w->narrow, w->wide, w->next, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
+    void *all[] = {w->narrow, w->wide, w->phase, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(w);
 }
 
 void decode(const Model *model, const Batch *batch, Work *work, Team *team) {
-    Pass p = {model, batch, work, team};
+    Pass p = {model, batch, work};
     int phases = 3 + model->layers * PHASES_PER_LAYER;
-    for (int i = 0; i < phases; i++) atomic_store_explicit(&work->next[i], 0, memory_order_relaxed);
+    for (int i = 0; i < phases; i++) {
+        atomic_store_explicit(&work->phase[i].next, 0, memory_order_relaxed);
+        atomic_store_explicit(&work->phase[i].done, 0, memory_order_relaxed);
+    }
     team_run(team, pass, &p);
 }

@@ -7,7 +7,7 @@
 
 #include "engine.h"
 
-#define PHASES_PER_LAYER 11
+#define PHASES_PER_LAYER 10
 
 typedef struct {
     Matrix q, k, v, output, gate, up, down;
@@ -34,9 +34,11 @@ typedef struct {
     float *logits;                              /* (outputs, logits_stride) */
 } Batch;
 
+typedef struct { atomic_int next, done; } Counter; /* items of a phase: picked, and finished */
+
 typedef struct {
     int threads;
-    atomic_int *next;                           /* one counter a phase, from which members pick work */
+    Counter *phase;
     QBlock *narrow, *wide;
     float *x, *change;                          /* (rows, width) */
     float *q, *attended, *k, *v, *gate, *up;

@@ -3,6 +3,7 @@
 #ifndef VIGNETTE_ENGINE_H
 #define VIGNETTE_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -50,11 +51,11 @@ void matmul_groups(const Matrix *w, const Rows *x, float *out, int out_stride, i
 void dequantise_output(const Matrix *w, int output, float *out);
 size_t group_bytes(int kind, int inputs);
 
-/* team.c: every member runs the same function and meets the others at barriers. */
+/* team.c: every member runs the same function. */
 Team *team_open(int threads);
 void team_close(Team *team);
 int team_size(const Team *team);
 void team_run(Team *team, void (*work)(void *state, int member), void *state);
-void team_barrier(Team *team);
+void team_wait(atomic_int *count, int goal); /* until count reaches goal */
 
 #endif

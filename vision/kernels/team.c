@@ -1,4 +1,4 @@
-/* A team of threads that runs one function together. Members spin briefly at a barrier, then yield, then sleep:
+/* A team of threads that runs one function together. Who waits spins briefly, then yields (between jobs: sleeps):
  * on a busy machine a spinning member would take the very core its companion needs. */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -30,19 +30,11 @@ struct Team {
     pthread_cond_t wake;
     int closing;
     _Alignas(64) atomic_uint call;       /* counts the jobs; members wait for it to change */
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_uint generation; /* counts the barriers passed */
+    _Alignas(64) atomic_int left;        /* members that are through with the job */
 };
 
-void team_barrier(Team *team) {
-    if (team->size == 1) return;
-    unsigned generation = atomic_load_explicit(&team->generation, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == team->size - 1) {
-        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_fetch_add_explicit(&team->generation, 1, memory_order_release);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&team->generation, memory_order_acquire) == generation; spins++) {
+void team_wait(atomic_int *count, int goal) {
+    for (int spins = 0; atomic_load_explicit(count, memory_order_acquire) < goal; spins++) {
         if (spins < SPINS_BEFORE_YIELD) relax();
         else sched_yield();
     }
@@ -64,7 +56,7 @@ static void *member_main(void *argument) {
         seen++;
         if (team->closing) return NULL;
         team->work(team->state, self->number);
-        team_barrier(team);
+        atomic_fetch_add_explicit(&team->left, 1, memory_order_acq_rel);
     }
 }
 
@@ -83,8 +75,7 @@ Team *team_open(int threads) {
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->wake, NULL);
     atomic_init(&team->call, 0);
-    atomic_init(&team->arrived, 0);
-    atomic_init(&team->generation, 0);
+    atomic_init(&team->left, 0);
     for (int i = 1; i < threads; i++) {
         team->members[i] = (Member){.team = team, .number = i};
         if (pthread_create(&team->members[i].thread, NULL, member_main, &team->members[i])) break;
@@ -109,7 +100,8 @@ void team_run(Team *team, void (*work)(void *, int), void *state) {
     if (team->size == 1) { work(state, 0); return; }
     team->work = work;
     team->state = state;
+    atomic_store_explicit(&team->left, 0, memory_order_relaxed);
     call_members(team);
     work(state, 0);
-    team_barrier(team);
+    team_wait(&team->left, team->size - 1);
 }
