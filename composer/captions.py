@@ -1,7 +1,7 @@
 """What each picture should show, and what is printed under the one that was chosen.
 
 Captions of all slots are one batch over the shared article; those that say the same as an earlier one are asked
-again, knowing it. Generates greedily: the text of a caption is a description, not prose.
+again, knowing it. Generates greedily: a caption is a description, not prose.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from composer.article import Section
 from composer.dialogue import Dialogue, opening
+from composer.languages import detect_language
 from composer.prompts import Prompts
 from composer.prose import strip_quotes
 from image_db.records import ImageRecord
 from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
 
 CAPTION_TOKENS = 28
-SETTLE_TOKENS = 48
 MAX_CAPTION_CHARS = 110
 SUITED_SPAN = 1.5  # nats behind the best-suited subject
 _WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
@@ -39,7 +39,10 @@ def propose_captions(
             for i in again
         ]
         for i, text in zip(again, generate(model, asked, CAPTION_TOKENS), strict=True):
-            captions[i] = _clean(text) or captions[i]
+            caption, heading = _clean(text), sections[places[i]].heading
+            others = captions[:i] + captions[i + 1 :]
+            # A heading names its section's subject; better that than to ask for one picture twice.
+            captions[i] = caption if caption and not _known(caption, others) else heading or caption or captions[i]
     # A section's own first words are a poor description, but an honest one.
     return [caption or begin for caption, begin in zip(captions, begins, strict=True)]
 
@@ -55,34 +58,29 @@ def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]
 
 
 def settle_captions(
-    model: VisionLanguageModel,
-    prompts: Prompts,
-    dialogue: Dialogue,
-    language: str,
-    chosen: Sequence[tuple[Section, ImageRecord, str]],
-) -> list[str]:
-    """Captions to print for (section, picture, what the slot asked for): what the picture shows comes first.
+    model: VisionLanguageModel, prompts: Prompts, language: str, chosen: Sequence[tuple[ImageRecord, str]]
+) -> list[tuple[str, str]]:
+    """Caption and alt text to print for (picture, what its slot asked for), from what the picture shows.
 
-    The picture's own caption stands where it is a phrase in the article's language; a bare name is made into a
-    sentence by the model, and kept only if the name is still in it. A picture without any text keeps what the slot
-    asked for.
+    The words the library has for the picture stand; they are translated where it has none in the article's language.
+    A picture without any words keeps what the slot asked for. A model that has not looked adds nothing.
     """
-    settled: list[str] = []
-    asked: list[Prompt] = []
-    wanting: list[int] = []
-    for number, (section, record, wish) in enumerate(chosen):
-        own = record.caption_in(language)
-        settled.append(_sentence_case(own or wish))
-        if own and record.caption_origin == "given" and _bare(own):
-            question = prompts.settle.format(opening=opening(section), shows=own)
-            asked.append(dialogue.ask(question, prompts.settle_prefix))
-            wanting.append(number)
-    for number, text in zip(wanting, generate(model, asked, SETTLE_TOKENS), strict=True):
-        own = chosen[number][1].caption_in(language)
-        line = strip_quotes(text.split("\n")[0])
-        if _keeps(line, own) and len(line) <= 2 * MAX_CAPTION_CHARS:
-            settled[number] = _sentence_case(line)
-    return settled
+    captions = [record.caption_in(language) or record.alt or wish for record, wish in chosen]
+    alts = [
+        record.alt if record.alt and detect_language(record.alt) == language else caption
+        for (record, _), caption in zip(chosen, captions, strict=True)
+    ]
+    foreign = [i for i, caption in enumerate(captions) if detect_language(caption) != language]
+    asked = [
+        (
+            Message.of("user", prompts.localise.format(text=captions[i])),
+            Message.of("assistant", prompts.localise_prefix),
+        )
+        for i in foreign
+    ]
+    for i, text in zip(foreign, generate(model, asked, CAPTION_TOKENS), strict=True):
+        captions[i] = alts[i] = _clean(text) or captions[i]
+    return [(_sentence_case(c), _sentence_case(a)) for c, a in zip(captions, alts, strict=True)]
 
 
 def subject(caption: str) -> str:
@@ -135,17 +133,6 @@ def _clean(text: str) -> str:
 def _known(caption: str, earlier: Sequence[str]) -> bool:
     mine = set(_CONTENT_WORD.findall(caption.lower()))
     return any(mine and len(mine & set(_CONTENT_WORD.findall(e.lower()))) > 0.7 * len(mine) for e in earlier if e)
-
-
-def _bare(caption: str) -> bool:
-    """A name rather than a description: at most four words, or eight Chinese characters."""
-    return len(caption.split()) <= 4 and (caption.isascii() or len(caption) <= 8)
-
-
-def _keeps(line: str, own: str) -> bool:
-    """The sentence still names what the picture shows."""
-    words = _CONTENT_WORD.findall(own.lower())
-    return bool(line) and bool(words) and all(word.rstrip("s") in line.lower() for word in words)
 
 
 def _sentence_case(text: str) -> str:

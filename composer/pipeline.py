@@ -136,7 +136,7 @@ class Composer:
         yield events.Draft(article)
 
         yield events.StageStarted("finish")
-        article = self._finish(job, article, dialogue)
+        article = self._finish(job, article)
         yield clock.finished("finish")
         yield events.Done(article)
 
@@ -169,7 +169,7 @@ class Composer:
         yield from writer.write(request.instruction, plan, request.words, job.language, hints, request.seed)
 
     def _hints(self, job: _Job) -> list[str]:
-        """Subjects of pictures that suit the instruction, for the plan to lead to; those that must appear come first."""
+        """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
         own = [subject(record.caption_in(job.language)) for record in job.uploads.records()]
         count = self.settings.writing.plan_from_library
         found: list[str] = []
@@ -266,24 +266,17 @@ class Composer:
         hashes = self.library.phashes()
         return lambda one, other: same_picture(one, other, vectors, hashes, Sameness())
 
-    def _finish(self, job: _Job, article: Article, dialogue: Dialogue) -> Article:
-        shown = [p for p in article.placements if p.chosen is not None]
-        chosen = [(article.sections[p.slot.after_section], p.chosen, p.slot.caption) for p in shown if p.chosen]
-        captions = settle_captions(self.model, job.prompts, dialogue, job.language, chosen)
-        words = {p.slot.after_section: caption for p, caption in zip(shown, captions, strict=True)}
-        return article.with_placements(
-            tuple(
-                replace(
-                    p,
-                    caption=words[p.slot.after_section],
-                    alt=p.chosen.alt or p.chosen.caption_in(job.language) or words[p.slot.after_section],
-                    credit=credit_line(p.chosen, job.language),
-                )
-                if p.chosen is not None
-                else p
-                for p in article.placements
-            )
-        )
+    def _finish(self, job: _Job, article: Article) -> Article:
+        shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
+        words = iter(settle_captions(self.model, job.prompts, job.language, shown))
+        settled = []
+        for placement in article.placements:
+            if placement.chosen is not None:
+                caption, alt = next(words)
+                credit = credit_line(placement.chosen, job.language)
+                placement = replace(placement, caption=caption, alt=alt, credit=credit)
+            settled.append(placement)
+        return article.with_placements(tuple(settled))
 
     def _judge(
         self, job: _Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
@@ -295,15 +288,17 @@ class Composer:
             slot = entry.slot
             question = Question(
                 before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
-                after="",
+                after=prompts.choose_ask,
                 answer_prefix=prompts.choose_prefix,
-                none_text=prompts.choose_none,
+                none_text=prompts.nothing_found,
                 caption_language=job.language,
                 turns=dialogue.turns,
+                yes=prompts.choose_yes,
+                no=prompts.choose_no,
             )
             asked.append((question, entry.candidates))
         images = self._pictures(found) if self.model.sees_images else None
-        rankings = rerank_batch(self.model, asked, images=images, orders=settings.orders)
+        rankings = rerank_batch(self.model, asked, images=images, mode=settings.judge, orders=settings.orders)
         return [
             Considered(entry.slot, ranking.candidates, ranking.none_log_prob)
             for entry, ranking in zip(found, rankings, strict=True)

@@ -23,7 +23,7 @@ from composer.settings import WritingSettings
 from vision.protocol import Message, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 110
-THIN_WORDS = 40  # a section with fewer is continued once
+THIN_WORDS = 55  # a section with fewer is continued once
 INTRO_WORDS = 60
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60

@@ -23,7 +23,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "caption": frozenset({"opening"}),
     "recaption": frozenset({"opening", "earlier"}),
     "choose": frozenset({"opening", "caption"}),
-    "settle": frozenset({"opening", "shows"}),
+    "localise": frozenset({"text"}),
     "translate": frozenset({"text"}),
     "nothing_fits": frozenset({"best", "needed"}),
     "model_prefers_none": frozenset(),
@@ -59,10 +59,12 @@ class Prompts:
     caption_prefix: str
     recaption: str
     choose: str
+    choose_ask: str
     choose_prefix: str
-    choose_none: str
-    settle: str
-    settle_prefix: str
+    choose_yes: str
+    choose_no: str
+    localise: str
+    localise_prefix: str
     translate: str
     translate_prefix: str
     nothing_fits: str

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer.article import Section
-from composer.captions import propose_captions, settle_captions, subject, translate
+from composer.captions import propose_captions, settle_captions, subject, suited, translate
 from composer.dialogue import reading
 from composer.prompts import load_prompts
 from image_db.records import ImageRecord
@@ -31,11 +31,22 @@ def test_a_caption_is_the_first_clause_without_wrapping() -> None:
 
 def test_a_repeated_caption_is_asked_again_with_the_earlier_ones_named() -> None:
     def answer(prompt: Prompt, sampling: Sampling) -> str:
-        return " a red barn door" if "something else than" in question(prompt) else " brown hens in the yard"
+        asked = question(prompt)
+        if "something else than" in asked:
+            return " a red barn door"
+        return " a cow" if "Cows" in asked else " brown hens in the yard"
 
     captions, model = propose(answer)
-    assert captions == ["brown hens in the yard", "a red barn door", "a red barn door"]
-    assert "something else than: brown hens in the yard" in question(model.asked[-1])
+    assert captions == ["brown hens in the yard", "a cow", "a red barn door"]
+    assert "something else than: brown hens in the yard; a cow" in question(model.asked[-1])
+
+
+def test_a_model_that_keeps_repeating_itself_yields_to_the_heading() -> None:
+    model = ScriptedModel(lambda p, s: " brown hens in the yard")
+    sections = [*SECTIONS[1:], Section("## The Duck Pond\n\nDucks swim.")]
+    dialogue, _ = reading(EN, model, "Farm", sections)
+    captions = propose_captions(model, EN, dialogue, sections, [0, 2])
+    assert captions == ["brown hens in the yard", "The Duck Pond"]
 
 
 def test_where_the_model_is_silent_the_section_speaks_for_itself() -> None:
@@ -52,32 +63,40 @@ def picture(caption: str, **more) -> ImageRecord:
     return ImageRecord(id=caption or "none", path=Path("/p.jpg"), width_px=9, height_px=9, caption=caption, **more)
 
 
-def settle(record: ImageRecord, answer: str, language: str = "en") -> str:
-    prompts = load_prompts(language)
+def settle(record: ImageRecord, answer: str = "", language: str = "en") -> tuple[str, str]:
     model = ScriptedModel(lambda p, s: answer)
-    dialogue, _ = reading(prompts, model, "Farm", SECTIONS)
-    return settle_captions(model, prompts, dialogue, language, [(SECTIONS[0], record, "hens pecking")])[0]
+    return settle_captions(model, load_prompts(language), language, [(record, "hens pecking")])[0]
 
 
-def test_a_bare_name_becomes_a_sentence_that_keeps_it() -> None:
-    assert settle(picture("a hen"), " A hen pecks in the yard.") == "A hen pecks in the yard."
-
-
-def test_a_sentence_that_lost_the_name_is_not_printed() -> None:
-    assert settle(picture("a goose"), " A hen pecks in the yard.") == "A goose"
-
-
-def test_a_full_caption_of_the_library_stands_as_it_is() -> None:
-    assert settle(picture("hens behind the old mill at dusk"), " Wrong.") == "Hens behind the old mill at dusk"
+def test_the_librarys_words_are_printed_as_they_are() -> None:
+    assert settle(picture("a hen", alt="a brown hen on straw")) == ("A hen", "A brown hen on straw")
 
 
 def test_a_picture_without_words_keeps_what_the_slot_asked_for() -> None:
-    assert settle(picture(""), " Wrong.") == "Hens pecking"
+    assert settle(picture("")) == ("Hens pecking", "Hens pecking")
 
 
 def test_the_articles_language_decides_which_caption_counts() -> None:
-    record = picture("a hen", captions=(("zh", "一只在院子里找虫子吃的母鸡"),))
-    assert settle(record, "", "zh") == "一只在院子里找虫子吃的母鸡"
+    record = picture("a hen", alt="a hen", captions=(("zh", "一只母鸡"),))
+    assert settle(record, "", "zh") == ("一只母鸡", "一只母鸡")
+
+
+def test_words_in_another_language_are_translated() -> None:
+    assert settle(picture("a hen"), "一只母鸡。", "zh") == ("一只母鸡", "一只母鸡")
+    assert settle(picture("一只母鸡"), " A hen.", "en") == ("A hen", "A hen")
+
+
+def test_words_in_another_language_stand_where_the_model_is_silent() -> None:
+    assert settle(picture("a hen"), "", "zh") == ("A hen", "A hen")
+
+
+def test_subjects_far_less_suited_than_the_best_are_left_out() -> None:
+    def scores(prompt: Prompt, options) -> list[float]:
+        odds = {"hens": 2.0, "goats": 1.0, "ships": -1.0, "cars": 0.2}
+        return [next(v for k, v in odds.items() if k in question(prompt)), 0.0]
+
+    kept = suited(ScriptedModel(lambda p, s: "", scores), EN, "a farm", ["cars", "hens", "ships", "goats"])
+    assert kept == ["hens", "goats"]
 
 
 def test_translations_fall_back_to_the_text_itself() -> None:

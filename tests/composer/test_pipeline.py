@@ -153,15 +153,18 @@ def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
     assert article.placements[0].reason == "the library has no further picture to propose"
 
 
-def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("judge", ["pointwise", "listwise"])
+def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path, judge: str) -> None:
     def scores(prompt: Prompt, options) -> list[float]:
         asked = question(prompt)
-        if "Choose the photograph" not in asked:
+        if "Does this photograph fit there" not in asked:
             return [-1.0] * len(options)
         lines = [line for line in asked.splitlines() if line[1:3] == ". "]
-        return [0.0 if "purple" in line else -8.0 for line in lines]
+        if lines:
+            return [0.0 if "purple" in line else -8.0 for line in lines]
+        return [0.0, -8.0] if "purple wall" in asked.split("Does this photograph", 1)[1] else [-8.0, 0.0]
 
-    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0, orders=2))
+    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0, judge=judge))
     composer = make_composer(tmp_path, answer, scores, settings=judging)
     _, article = compose(composer, text=DRAFT, images=1)
     assert article.pictures[0].path.stem == "purple"
