@@ -190,6 +190,9 @@ class Composer:
             count = max(number_of_pictures(sections, settings.words_per_picture), len(job.uploads))
         if count > len(places):
             places = list(range(len(sections)))
+        if not job.request.text and count <= len(headed := [i for i in places if sections[i].heading]):
+            # The introduction names what the sections tell: a picture there would be missing from its own section.
+            places = headed
         if len(job.uploads) > len(places):
             raise UsageError(
                 f"--use-image names {len(job.uploads)} pictures but the text has only {len(places)} places for one"

@@ -216,3 +216,10 @@ def test_provenance_names_models_seed_and_library_but_no_time_or_path(tmp_path: 
     assert article.provenance["seed"] == 9
     assert article.provenance["models"]["language"]["sha256"] == "0" * 64
     assert str(tmp_path) not in str(article.provenance)
+
+
+def test_in_an_article_of_our_own_the_introduction_leaves_pictures_to_the_sections(tmp_path: Path) -> None:
+    composer = make_composer(tmp_path, answer, settings=EASY)
+    _, article = compose(composer, instruction="old walls", words=200, images=2)
+    assert [s.heading for s in article.sections] == ["", "The Red Wall", "The Blue Wall"]
+    assert {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen} == {1: "red", 2: "blue"}
