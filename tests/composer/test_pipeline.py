@@ -25,6 +25,13 @@ TEXT = "\n\n".join(
 DRAFT = f"---\ntags: [walls]\n---\n\n# Walls\n\n{TEXT}\n\n\nThe end, which is kept with its   spaces.  \n"
 
 
+TOLD = {
+    "grey": "Old walls tell of the people who built them with their bare hands, stone upon stone, in every season.",
+    "red": "The red wall glows when evening comes, and children lean against its warm bricks after a day of play.",
+    "blue": "A blue wall by the harbour keeps the colour of boats, which sailors mixed from chalk and cobalt long ago.",
+}
+
+
 def answer(prompt: Prompt, sampling: Sampling) -> str:
     asked, told = question(prompt), prompt[-1].text
     if "Plan an illustrated" in asked:
@@ -37,11 +44,7 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
     if told.startswith("#"):
         heading = told.rpartition("## ")[2].split("\n")[0]
         colour = heading.split()[1].lower() if "Wall" in heading else "grey"
-        return (
-            ""
-            if told.rstrip().endswith(".")
-            else f"The {colour} wall stands in the old town, and everybody who comes by stops and looks at it a while."
-        )
+        return "" if told.rstrip().endswith(".") else TOLD[colour]
     return ""
 
 
