@@ -89,7 +89,7 @@ class PictureSettings:
 
     words_per_picture: int = 95
     candidates: int = 8
-    min_fused: float = 0.2
+    min_fused: float = 0.3
     judge_weight: float = 0.3
     judge: Literal["pointwise", "listwise"] = "pointwise"
     orders: int = 2
