@@ -16,8 +16,11 @@ _CHATTER = re.compile(
     r"当然|好的|以下是|希望(?:这|以上)|作为(?:一个)?(?:人工智能|AI))",
     re.IGNORECASE,
 )
-_ABOUT_PICTURES = re.compile(
-    r"\b(?:in|see|as shown in) (?:the|this) (?:photo(?:graph)?|picture|image)s?\b|!\[|（?如图(?:所示)?", re.IGNORECASE
+_ABOUT_ITSELF = re.compile(
+    r"\b(?:in|see|as shown in) (?:the|this) (?:photo(?:graph)?|picture|image)s?\b|!\[|（?如图(?:所示)?"
+    r"|\b(?:this|the) article (?:explores|explains|describes|looks|will|ends|covers)\b"
+    r"|\bin this article\b|本文(?:将|会)|(?:下面|接下来)，?(?:我|我们)(?:将|会|就)",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
 _GAPS = ("", " ", "\n", "\n\n")  # from weakest to strongest
@@ -84,7 +87,7 @@ class ProseFilter:
         self._space = piece[len(piece.rstrip()) :]
         if "\n" in gap or self._line_start:
             self._orphaned = False
-        unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_PICTURES.search(body)
+        unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_ITSELF.search(body)
         repeated = self._repeated(body)
         if unwanted or repeated or self._orphaned:
             # Without the sentence that opens it, the rest of a paragraph hangs in the air.

@@ -53,6 +53,19 @@ def test_sentences_about_the_pictures_are_dropped() -> None:
     assert run("Hens peck. As you see in the picture, they are red. They sleep.") == "Hens peck. They sleep."
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "This article explores how hens live. ",
+        "In this article, we meet a hen. ",
+        "下面我将详细说明。",
+        "本文将介绍母鸡。",
+    ],
+)
+def test_sentences_about_the_article_are_dropped(sentence: str) -> None:
+    assert run(f"Hens peck. {sentence}They sleep.") == "Hens peck. They sleep."
+
+
 def test_a_dropped_sentence_keeps_the_paragraph_break_after_it() -> None:
     text = "One hen is in the yard today.\nOne hen is in the yard today.\n\nTwo cows are in the field."
     assert run(text) == "One hen is in the yard today.\n\nTwo cows are in the field."
