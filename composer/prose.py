@@ -23,6 +23,7 @@ _ABOUT_ITSELF = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
+_ITEM = re.compile(r"^(?:\d+[.)、]|[-*•])\s+")
 _GAPS = ("", " ", "\n", "\n\n")  # from weakest to strongest
 
 
@@ -56,8 +57,8 @@ class ProseFilter:
         """End of a passage. ``complete`` is true where the model itself stopped."""
         rest, self._buffer = self._buffer, ""
         ended = rest.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"', ")", "）", "…"))
-        listed = re.match(r"\s*(?:[-*]|\d+\.)\s", rest) is not None
-        out = self._release(rest) if rest.strip() and (ended or (complete and listed)) else ""
+        listed = complete and _ITEM.match(rest.lstrip()) is not None
+        out = self._release(rest) if rest.strip() and (ended or listed) else ""
         self._space = self._gap = ""
         self._line_start = True
         return out
@@ -84,6 +85,8 @@ class ProseFilter:
         if not body:
             return ""
         gap = max(self._gap, _gap(self._space), key=_GAPS.index)
+        if self._line_start or "\n" in gap:
+            body = _ITEM.sub("", body)  # prose was asked for: a list's lines are sentences
         self._space = piece[len(piece.rstrip()) :]
         if "\n" in gap or self._line_start:
             self._orphaned = False

@@ -67,11 +67,12 @@ class Writer:
             answer = "".join(chunk.text for chunk in chunks)
             if chunks and chunks[-1].finish == "length":
                 answer = answer.rpartition("\n")[0]  # a heading cut short is none
-            plan = parse_plan(answer, count)
-            if plan.title:
+            plan = _without(parse_plan(answer, count), self._prompts.plan)
+            if plan.title and plan.headings:
                 return plan
-        # The reader's own words always make an honest title.
-        return Plan(strip_quotes(instruction)[:MAX_TITLE_CHARS], plan.headings)
+        # The reader's own words always make an honest title, and what the library shows makes sections.
+        title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
+        return Plan(title, plan.headings or tuple(hint[:1].upper() + hint[1:] for hint in hints[:count]))
 
     def write(
         self, instruction: str, plan: Plan, words: int, language: str, hints: Sequence[str], seed: int
@@ -165,6 +166,13 @@ def parse_plan(answer: str, count: int) -> Plan:
     if len(title) > MAX_TITLE_CHARS or len(split_sentences(title)) > 1:
         title = ""
     return Plan(title, tuple(headings)[:count])
+
+
+def _without(plan: Plan, example: str) -> Plan:
+    """The plan less what a small model copied from the question's example."""
+    known = example.casefold()
+    headings = tuple(heading for heading in plan.headings if heading.casefold() not in known)
+    return Plan("" if plan.title.casefold() in known else plan.title, headings)
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -85,3 +85,7 @@ def test_titles_lose_the_marks_models_put_around_them(raw: str, clean: str) -> N
 
 def test_sentences_are_split_in_order() -> None:
     assert split_sentences("One. Two! 三。四？") == ["One.", "Two!", "三。", "四？"]
+
+
+def test_a_list_is_printed_as_sentences() -> None:
+    assert run("1. Hens lay eggs.\n2. Cows give milk.\n- Pigs sleep.") == "Hens lay eggs.\nCows give milk.\nPigs sleep."

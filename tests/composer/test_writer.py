@@ -112,3 +112,10 @@ def test_every_sampling_of_an_article_has_its_own_seed() -> None:
     written(model)
     seeds = [sampling.seed for sampling in model.samplings]
     assert len(seeds) == len(set(seeds))
+
+
+def test_a_model_that_copies_the_example_gets_the_users_title_and_the_librarys_subjects() -> None:
+    copied = " Morning at the Harbour\n1. Fishing Boats Come Home\n2. Gulls above the Quay"
+    writer = Writer(ScriptedModel(lambda p, s: copied), load_prompts("en"), WritingSettings())
+    plan = writer.plan("A guide to tropical birds", 300, ["toucan", "scarlet macaw"], seed=0)
+    assert plan == Plan("A guide to tropical birds", ("Toucan", "Scarlet macaw"))
