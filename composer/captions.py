@@ -91,6 +91,17 @@ def subject(caption: str) -> str:
     return bare if bare != head or " " in head else bare.lower()
 
 
+def varied_subjects(subjects: Sequence[str]) -> list[str]:
+    """The subjects in order, less those that vary one named before: of "green tape" and "blue tape" the first.
+
+    Told by the last word, or in Chinese by the last character, where a noun phrase has its noun.
+    """
+    heads: dict[str, str] = {}
+    for name in filter(None, subjects):
+        heads.setdefault((name[-1] if not name.isascii() else name.split()[-1].casefold().rstrip("s")), name)
+    return list(heads.values())
+
+
 def suited(model: VisionLanguageModel, prompts: Prompts, instruction: str, subjects: Sequence[str]) -> list[str]:
     """Those of ``subjects`` that the model finds fit for an article on ``instruction``, in the order given.
 

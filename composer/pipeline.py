@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from composer import events
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
-from composer.captions import propose_captions, settle_captions, subject, suited, translate
+from composer.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
 from composer.clock import Clock
 from composer.credit import credit_line
 from composer.dialogue import Dialogue, opening, reading
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 # From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
 HINT_FUSED = 0.04
+LEAST_HINTS = 3
 LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 
 
@@ -178,8 +179,10 @@ class Composer:
             english = translate(self.model, job.prompts, [instruction])[0] if job.english else ""
             query = Query(caption=instruction, english=english, filters=job.request.filters)
             near = [c for c in self.searcher.search(query, 2 * count) if c.fused >= HINT_FUSED]
-            subjects = dict.fromkeys(subject(c.record.caption_in(job.language)) for c in near)
-            found = suited(self.model, job.prompts, instruction, [s for s in subjects if s][:count])
+            subjects = varied_subjects([subject(c.record.caption_in(job.language)) for c in near])[:count]
+            found = suited(self.model, job.prompts, instruction, subjects)
+            if len(found) < LEAST_HINTS:
+                found = []  # the library is about other things, and would lead the plan astray
         return list(dict.fromkeys([*filter(None, own), *found]))
 
     def _place(self, job: _Job, sections: Sequence[Section], dialogue: Dialogue) -> list[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer.article import Section
-from composer.captions import propose_captions, settle_captions, subject, suited, translate
+from composer.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
 from composer.dialogue import reading
 from composer.prompts import load_prompts
 from image_db.records import ImageRecord
@@ -116,3 +116,12 @@ def test_translations_fall_back_to_the_text_itself() -> None:
 )
 def test_the_subject_of_a_caption(caption: str, about: str) -> None:
     assert subject(caption) == about
+
+
+def test_variants_of_one_subject_count_once() -> None:
+    assert varied_subjects(["sheep", "green tape", "blue tape", "horse", "brown horses", ""]) == [
+        "sheep",
+        "green tape",
+        "horse",
+    ]
+    assert varied_subjects(["橘色小猫", "黑猫", "狗"]) == ["橘色小猫", "狗"]
