@@ -48,6 +48,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     from composer.bench import bench_load, bench_writer, pick_reference
+    from composer.bench_memory import bench_limit
     from composer.errors import UsageError
 
     for flag in ("threads", "rounds"):
@@ -61,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
         if reference is None and args.reference == "auto":
             _tell('no reference: llama-cpp-python is not installed (pip install "vignette[bench]")')
         bench = bench_writer if args.what == "writer" else bench_load
-        measures = bench(_model(args), threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell)
+        model = _model(args)
+        measures = bench(model, threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell)
+        if args.what == "writer":
+            measures |= bench_limit(model, args.threads)
     if args.json:
         print(json.dumps({name: measure.as_json() for name, measure in measures.items()}, indent=2))
     else:

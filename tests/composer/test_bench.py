@@ -119,10 +119,13 @@ def test_a_real_run_on_a_tiny_model_gives_positive_rates_as_json(
 ) -> None:
     for name, value in (("PREFILL_TOKENS", 60), ("DECODE_TOKENS", 8), ("ARTICLE_TOKENS", 20), ("CAPTION_TOKENS", 4)):
         monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr("composer.bench_memory.BYTES_A_THREAD", 8 << 20)
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     code = main(["bench", "writer", "--model", str(path), "--rounds", "1", "--reference", "none", "--json"])
     assert code == 0
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed) == {"decode_tokens_per_s", "batch5_tokens_per_s", "prefill_tokens_per_s"}
-    assert all(entry["value"] > 0 and entry["unit"] == "tokens/s" for entry in printed.values())
+    rates = {name for name, entry in printed.items() if entry["unit"] == "tokens/s"}
+    assert rates == {f"{n}_tokens_per_s" for n in ("decode", "batch5", "prefill", "decode_limit")}
+    assert all(entry["value"] > 0 for entry in printed.values())
+    assert printed["decode_tokens_per_s"]["value"] < printed["decode_limit_tokens_per_s"]["value"]
     assert "llama_cpp" not in sys.modules
