@@ -101,10 +101,14 @@ def test_a_second_demo_never_writes_over_the_first(tmp_path: Path) -> None:
 
 
 def test_a_step_measures_its_own_time_and_memory_and_hands_back_its_output() -> None:
-    step = demo.run("version", "--version")
-    assert step.output == "0.1.0\n" or step.output.strip().count(".") == 2
-    assert 0 < step.seconds < 60
-    assert 0.005 < step.peak_gb < 1
+    # In a process of its own, as make runs it: a child's peak starts from the memory of the process that forks it,
+    # and a test run may be larger than any limit worth asserting.
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import demo; s = demo.run('version', '--version')\n"
+        "assert s.output.strip().count('.') == 2, s\nassert 0 < s.seconds < 60, s\nassert 0.005 < s.peak_gb < 1, s"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_step_that_fails_ends_the_demo_with_its_exit_code() -> None:
