@@ -104,7 +104,8 @@ def test_a_step_measures_its_own_time_and_memory_and_hands_back_its_output() -> 
     # In a process of its own, as make runs it: a child's peak starts from the memory of the process that forks it,
     # and a test run may be larger than any limit worth asserting.
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import demo\ns = demo.run('version', '--version')\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import demo\n"
+        "s = demo.run('version', '--version')\n"
         "assert s.output.strip().count('.') == 2, s\nassert 0 < s.seconds < 60, s\nassert 0.005 < s.peak_gb < 1, s"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
