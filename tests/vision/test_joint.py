@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image
 
 from tests.tiny_joint import build_tiny_bert_clip, open_clip_vectors
 from tests.tiny_models import build_tiny_open_clip
-from vision.errors import ModelError
+from vision.errors import DataError, ModelError
+from vision.images import load_image
 from vision.joint import load_embedded_encoder, load_open_clip_encoder
 from vision.joint_checkpoint import languages_of
 from vision.protocol import JointEncoder
+from vision.training.joint import export_open_clip
 
 TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
 
@@ -141,17 +144,33 @@ def test_the_shipped_encoder_reads_words_as_minilm_does(shipped: JointEncoder) -
     assert (shipped.identity.textual_dim, shipped.identity.name) == (384, "vignette-joint")
 
 
-def test_the_shipped_encoder_sees_colours_of_the_world(shipped: JointEncoder) -> None:
-    """Drawings a classifier of photographs recognises: an orange disc, a zebra's stripes."""
-    orange = Image.new("RGB", (300, 300), (235, 235, 235))
-    yy, xx = np.mgrid[:300, :300]
-    disc = np.asarray(orange).copy()
-    disc[(xx - 150) ** 2 + (yy - 150) ** 2 < 100**2] = (240, 140, 20)
-    stripes = np.where((xx // 14 % 2)[..., None] == 0, 245, 15).repeat(3, 2).astype(np.uint8)
-    images = shipped.encode_images([Image.fromarray(disc), Image.fromarray(stripes)])
-    scores = shipped.encode_texts(["an orange, a fruit", "a zebra with black and white stripes"]) @ images.T
-    assert scores[0, 0] > scores[0, 1]
-    assert scores[1, 1] > scores[1, 0]
+def test_the_shipped_encoder_finds_each_photograph_by_its_description(shipped: JointEncoder) -> None:
+    photographs = Path(str(resources.files("gradio"))) / "media_assets" / "images"
+    told = {
+        "cheetah1.jpg": "a cheetah, a spotted big cat",
+        "lion.jpg": "a lion with a mane",
+        "tower.jpg": "a tall tower against the sky",
+    }
+    images = shipped.encode_images([load_image(photographs / name, target_px=300) for name in told])
+    scores = shipped.encode_texts(list(told.values())) @ images.T
+    assert scores.argmax(1).tolist() == [0, 1, 2]
+
+
+def test_the_exported_checkpoint_is_the_shipped_encoder_for_us_and_for_open_clip(
+    shipped: JointEncoder, tmp_path: Path
+) -> None:
+    folder = export_open_clip(None, tmp_path / "exported")
+    texts, images = TEXTS[:3], pictures()[:2]
+    loaded = load_open_clip_encoder(str(folder))
+    np.testing.assert_array_equal(loaded.encode_texts(texts), shipped.encode_texts(texts))
+    np.testing.assert_array_equal(loaded.encode_sentences(texts), shipped.encode_sentences(texts))
+    np.testing.assert_allclose(loaded.encode_images(images), shipped.encode_images(images), atol=1e-5)
+    assert loaded.languages == shipped.languages
+    seen, read = open_clip_vectors(folder, images, texts)
+    np.testing.assert_allclose(seen, shipped.encode_images(images), atol=2e-5)
+    np.testing.assert_allclose(read, shipped.encode_texts(texts), atol=2e-5)
+    with pytest.raises(DataError, match="exported is not empty; name a new folder"):
+        export_open_clip(None, folder)
 
 
 def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Ranks = NDArray[np.int64]
 
 
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A figure with its 95 % bootstrap interval over queries."""
@@ -26,13 +29,13 @@ class Measured:
 def ranks_of_targets(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> Ranks:
     """1-based rank of each query's own item. ``scores``: (queries, gallery); ``targets``: (queries,) indices.
 
-    Ties count against the query: items that score like the target stand before it, so constant scores are worth
-    the last place and not the first.
+    Ties count against the query: items that score like the target, to the rounding of float32 products, stand before
+    it, so constant scores are worth the last place and not the first.
     """
     own = scores[np.arange(len(scores)), targets][:, None]
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinity; ranks of such would be meaningless")
-    ranks: Ranks = (scores >= own).sum(1)
+    ranks: Ranks = (scores >= own - _ROUNDING).sum(1)
     return ranks
 
 

@@ -63,4 +63,4 @@ def card(report: TrainingReport) -> str:
 
 def _row(name: str, figures: dict[str, float]) -> str:
     keys = ("alt_r1", "alt_r10", "caption_r1", "caption_r10")
-    return f"| {name} | " + " | ".join(f"{figures[key]:.3f}" for key in keys) + " |"
+    return f"| {name} | " + " | ".join(f"{figures[key]:.3f}" if key in figures else "–" for key in keys) + " |"

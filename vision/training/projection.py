@@ -34,13 +34,21 @@ def fit_ridge(pairs: PairFeatures, penalty: float, caption_share: float) -> Proj
 
     A picture's target is its alt text mixed with its caption; pictures without one have the alt text alone.
     """
-    images = pairs.images.astype(np.float64)
-    share = np.where(pairs.has_caption, caption_share, 0)[:, None]
-    targets = pairs.alts * (1 - share) + pairs.captions * share
-    no_image_mean, no_text_mean = without_direction(images.mean(0)), without_direction(targets.mean(0))
-    x, y = images @ no_image_mean, targets @ no_text_mean
+    no_image_mean, no_text_mean = without_means(pairs, caption_share)
+    x, y = pairs.images @ no_image_mean, _targets(pairs, caption_share) @ no_text_mean
     fitted = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
     return Projection((no_image_mean @ fitted).astype(np.float32), no_text_mean.astype(np.float32))
+
+
+def without_means(pairs: PairFeatures, caption_share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each side the matrix that takes its mean direction out."""
+    return without_direction(pairs.images.mean(0)), without_direction(_targets(pairs, caption_share).mean(0))
+
+
+def _targets(pairs: PairFeatures, caption_share: float) -> NDArray[np.floating]:
+    share = np.where(pairs.has_caption, caption_share, 0)[:, None]
+    targets: NDArray[np.floating] = pairs.alts * (1 - share) + pairs.captions * share
+    return targets
 
 
 def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -51,17 +59,17 @@ def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def recalls(projection: Projection, pairs: PairFeatures) -> dict[str, float]:
-    """Recall of alt and caption queries among these pairs' pictures."""
+    """Recall of alt queries and, where there are any, of caption queries among these pairs' pictures."""
     images = _unit(pairs.images @ projection.image)
     told = np.flatnonzero(pairs.has_caption)
-    alt = ranks_of_targets(_unit(pairs.alts @ projection.text) @ images.T, np.arange(len(images)))
-    caption = ranks_of_targets(_unit(pairs.captions[told] @ projection.text) @ images.T, told)
-    return {
-        "alt_r1": recall_at(alt, 1),
-        "alt_r10": recall_at(alt, 10),
-        "caption_r1": recall_at(caption, 1),
-        "caption_r10": recall_at(caption, 10),
-    }
+    queries = {"alt": (pairs.alts, np.arange(len(images)))}
+    if len(told):
+        queries["caption"] = (pairs.captions[told], told)
+    found: dict[str, float] = {}
+    for kind, (texts, targets) in queries.items():
+        ranks = ranks_of_targets(_unit(texts @ projection.text) @ images.T, targets)
+        found |= {f"{kind}_r{k}": recall_at(ranks, k) for k in (1, 10)}
+    return found
 
 
 def _unit(vectors: Array) -> Array:

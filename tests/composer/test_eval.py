@@ -1,0 +1,132 @@
+"""The evaluation tells good encoders from bad ones, judges against the right baseline, and prints what it promises."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from composer.commands import eval as eval_command
+from composer.evaluation.gallery import Gallery
+from composer.evaluation.report import Measure, as_json, as_table
+from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
+from vision.errors import DataError
+from vision.protocol import EncoderIdentity, JointEncoder
+from vision.training.data import figures_of, read_articles
+
+COUNT = 24
+
+
+class KnowingEncoder:
+    """Reads the picture's number from its colour and a text's number from its words, if ``sees`` and ``reads``."""
+
+    identity = EncoderIdentity("knowing", "0" * 64, 32, 16)
+    languages = None
+
+    def __init__(self, sees: bool = True, reads: bool = True) -> None:
+        self.sees, self.reads = sees, reads
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        numbers = [image.getpixel((0, 0))[0] // 10 if self.sees else 0 for image in images]
+        return np.stack([self._vector(f"n{number}", 32) for number in numbers])
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([self._vector(self._number(text), 32) for text in texts])
+
+    def encode_sentences(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([self._vector(self._number(text) if self.reads else text, 16) for text in texts])
+
+    def _number(self, text: str) -> str:
+        return next((word for word in text.split() if word[0] == "n" and word[1:].isdigit()), text)
+
+    def _vector(self, key: str, width: int) -> np.ndarray:
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little")
+        vector = np.random.default_rng(seed).normal(size=width)
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for i in range(COUNT):
+        Image.new("RGB", (20, 20), (i * 10 + 5, 0, 0)).save(folder / f"{i}.png")
+        caption = f"Said of n{i} otherwise" if i % 4 else ""
+        figure = {"type": "figure", "image": f"{i}.png", "alt": f"Shows n{i}", "caption": caption}
+        blocks = [{"type": "paragraph", "text": f"All about n{i}"}, figure]
+        rows.append({"id": str(i), "book": "b", "title": "Title", "blocks": blocks})
+    (folder / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def gallery(data: Path, encoder: JointEncoder) -> Gallery:
+    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)
+
+
+def test_an_encoder_that_knows_everything_finds_everything(data: Path) -> None:
+    encoder = KnowingEncoder()
+    assert isinstance(encoder, JointEncoder)
+    found = measure_retrieval(gallery(data, encoder), encoder, "") | measure_sections(
+        gallery(data, encoder), encoder, ""
+    )
+    for name, measure in found.items():
+        assert measure.value == 1, name
+
+
+def test_an_encoder_that_sees_nothing_is_worth_nothing_by_pixels(data: Path) -> None:
+    encoder = KnowingEncoder(sees=False)
+    found = measure_retrieval(gallery(data, encoder), encoder, "")
+    assert found["joint_alt_r10"].value == 0  # equal pictures rank last, not first
+    assert found["joint_alt_median_rank"].value == COUNT
+    assert found["text_caption_r1"].value == 1
+
+
+def test_fused_search_is_judged_against_texts_alone(data: Path) -> None:
+    encoder = KnowingEncoder(reads=False)
+    images = gallery(data, encoder)
+    retrieval, sections = measure_retrieval(images, encoder, ""), measure_sections(images, encoder, "")
+    for figure in ("r1", "r5", "r10", "median_rank"):
+        assert retrieval[f"fused_caption_{figure}"].reference == retrieval[f"text_caption_{figure}"].value
+        assert retrieval[f"text_caption_{figure}"].reference is None
+    for figure in ("mrr10", "r1", "r10"):
+        assert sections[f"section_{figure}"].reference == sections[f"section_texts_{figure}"].value
+    assert retrieval["fused_caption_r1"].value > retrieval["text_caption_r1"].value
+
+
+def test_published_references_belong_to_their_data_only(data: Path) -> None:
+    encoder = KnowingEncoder()
+    assert measure_retrieval(gallery(data, encoder), encoder, "")["joint_alt_r1"].reference is None
+    measure = measure_retrieval(gallery(data, encoder), encoder, REFERENCE_DATA)["joint_alt_r1"]
+    assert (measure.reference, measure.ratio) == (0.257, pytest.approx(1 / 0.257))
+
+
+def test_json_is_one_object_of_value_unit_reference_and_ratio() -> None:
+    text = as_json({"a": Measure(0.5, "fraction", 0.25, 0.4, 0.6), "b": Measure(2.0, "rank")})
+    assert json.loads(text) == {
+        "a": {"value": 0.5, "unit": "fraction", "reference": 0.25, "ratio": 2.0, "interval": [0.4, 0.6]},
+        "b": {"value": 2.0, "unit": "rank"},
+    }
+    assert "\n" not in text
+    assert as_table({"a": Measure(0.5, "fraction", 0.25, 0.4, 0.6)}).splitlines()[1].split() == [
+        "a", "0.500", "0.400", "to", "0.600", "0.250", "2.00",
+    ]  # fmt: skip
+
+
+def test_the_command_prints_the_result_alone_on_stdout(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    parser = argparse.ArgumentParser()
+    eval_command.register(parser.add_subparsers())
+    args = parser.parse_args(["eval", "retrieval", "--data", str(data), "--json"])
+    assert args.run(args) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["joint_alt_r1"]["value"] == 1
+    assert f"pictures: {COUNT}/{COUNT}" in captured.err
+    missing = parser.parse_args(["eval", "sections", "--data", str(data / "none")])
+    with pytest.raises(DataError, match="none does not exist; give --data a folder"):
+        missing.run(missing)
