@@ -9,7 +9,7 @@ from pathlib import Path
 EXAMPLES = """\
 examples:
   vignette train joint --data openstax --out trained
-  vignette train joint --data openstax --out trained --recipe joint-ridge
+  vignette train joint --data openstax --out trained --recipe mine.toml
   vignette eval retrieval --data openstax --encoder trained
   vignette train joint --out trained --export checkpoint     one plain open_clip folder, to load elsewhere
   vignette train joint --export checkpoint                   the same of the encoder that ships with Vignette
@@ -17,7 +17,7 @@ examples:
 The data folder holds train.jsonl (and dev.jsonl, which is only reported), one article a line: id, book, title, blocks.
 A run that was cut off goes on where it was; the same recipe and seed give the same weights.
 """
-DEFAULT_RECIPE = "joint"
+DEFAULT_RECIPE = "joint-ridge"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
