@@ -116,6 +116,14 @@ def test_the_number_of_threads_does_not_change_a_bit(library: ctypes.CDLL, tmp_p
     np.testing.assert_array_equal(results[0], results[2])
 
 
+def test_the_portable_kernels_agree_with_the_native_ones(library: ctypes.CDLL, tmp_path: Path) -> None:
+    model = converted(tmp_path, "qwen2", "Q6_K", width=256)
+    portable = load_kernels(home() / "converted", native=False)
+    native, plain = (all_logits(c_decoder(which, model), IDS[:40]) for which in (library, portable))
+    np.testing.assert_allclose(native, plain, atol=0.02 * np.abs(native).max())
+    assert np.corrcoef(native.ravel(), plain.ravel())[0, 1] > 0.9999
+
+
 def test_sequences_of_a_batch_do_not_disturb_each_other(library: ctypes.CDLL, tmp_path: Path) -> None:
     decoder = c_decoder(library, converted(tmp_path))
     prompts = [IDS[:3], IDS[10:60], IDS[20:41], [*IDS[10:40], *IDS[:30]]]

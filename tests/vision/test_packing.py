@@ -28,9 +28,9 @@ EXACT = {
 ROUNDED = ("F32", "F16", "BF16", "Q5_0")
 
 
-@pytest.fixture(scope="module")
-def kernels() -> ctypes.CDLL:
-    return load_kernels(home() / "converted")
+@pytest.fixture(scope="module", params=["native", "portable"])
+def kernels(request: pytest.FixtureRequest) -> ctypes.CDLL:
+    return load_kernels(home() / "converted", native=request.param == "native")
 
 
 def tensor(kind: str, outputs: int = 44, inputs: int = 512) -> Tensor:

@@ -20,7 +20,6 @@ from pathlib import Path
 SOURCES = Path(__file__).parent
 FLAGS = (
     "-O3",
-    "-march=native",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fopenmp-simd",
@@ -36,14 +35,18 @@ class KernelsUnavailable(Exception):
     """The kernels cannot be built here; the message says why and what to install."""
 
 
-def load_kernels(cache_dir: Path) -> ctypes.CDLL:
-    """The compiled library, built if ``cache_dir`` does not have it yet. Raises KernelsUnavailable."""
+def load_kernels(cache_dir: Path, *, native: bool = True) -> ctypes.CDLL:
+    """The compiled library, built if ``cache_dir`` does not have it yet. Raises KernelsUnavailable.
+
+    Without ``native`` it uses what every CPU of the kind has: the plain C of ``lanes_plain.h``.
+    """
+    flags = (*FLAGS, "-march=native") if native else FLAGS
     compiler = _compiler()
     sources = sorted(SOURCES.glob("*.c"))
     digest = hashlib.sha256()
     for path in [*sources, *sorted(SOURCES.glob("*.h"))]:
         digest.update(path.name.encode() + path.read_bytes())
-    digest.update(repr((FLAGS, _cpu())).encode())
+    digest.update(repr((flags, _cpu())).encode())
     target = cache_dir / f"kernels-{digest.hexdigest()[:16]}.so"
     if not target.exists():
         if compiler is None:
@@ -51,7 +54,7 @@ def load_kernels(cache_dir: Path) -> ctypes.CDLL:
                 "no C compiler (cc, gcc or clang) was found; install one: apt-get install gcc libc6-dev, "
                 "or pip install ziglang"
             )
-        _compile(compiler, sources, target)
+        _compile(compiler, flags, sources, target)
     try:
         return ctypes.CDLL(str(target))
     except OSError as error:
@@ -76,11 +79,11 @@ def _cpu() -> tuple[str, ...]:
     return (platform.machine(), *sorted(lines))
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".so")
     os.close(handle)
-    command = [*compiler.split(), *FLAGS, "-o", name, *map(str, sources), "-lm"]
+    command = [*compiler.split(), *flags, "-o", name, *map(str, sources), "-lm"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         if done.returncode:

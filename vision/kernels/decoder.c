@@ -76,17 +76,10 @@ static void turn(float *head, const float *cosine, const float *sine, int size, 
     }
 }
 
-static uint16_t *cache_at(const Model *m, uint16_t *cache, int layer, const int32_t *table, int position, int kv_head) {
-    size_t block = (size_t)table[position / KV_BLOCK];
-    size_t tokens = ((block * m->layers + layer) * m->kv_heads + kv_head) * KV_BLOCK + position % KV_BLOCK;
-    return cache + tokens * m->head_size;
-}
-
 static void prepare_heads(Pass *p, int layer, int row) {
     const Model *m = p->model;
     const Layer *l = &m->layer[layer];
     int size = m->head_size, half = size / 2, position = p->batch->position[row];
-    const int32_t *table = p->batch->table + (size_t)p->batch->sequence[row] * p->batch->table_stride;
     const float *cosine = m->cosine + (size_t)position * half, *sine = m->sine + (size_t)position * half;
     float *q = p->work->q + (size_t)row * m->heads * size;
     float *k = p->work->k + (size_t)row * m->kv_heads * size, *v = p->work->v + (size_t)row * m->kv_heads * size;
@@ -100,8 +93,7 @@ static void prepare_heads(Pass *p, int layer, int row) {
     for (int h = 0; h < m->kv_heads; h++) {
         if (l->k_norm) normalise(k + h * size, l->k_norm, size, m->epsilon, k + h * size);
         turn(k + h * size, cosine, sine, size, m->interleaved);
-        floats_to_halves(k + h * size, cache_at(m, m->keys, layer, table, position, h), size);
-        floats_to_halves(v + h * size, cache_at(m, m->values, layer, table, position, h), size);
+        keep(m, p->batch, row, layer, h, k + h * size, v + h * size);
     }
 }
 

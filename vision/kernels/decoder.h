@@ -23,7 +23,7 @@ typedef struct {
     const float *last_norm;
     const Layer *layer;
     const float *cosine, *sine; /* (context_tokens, head_size / 2) */
-    uint16_t *keys, *values;    /* half floats: (blocks, layers, kv_heads, KV_BLOCK, head_size) */
+    uint16_t *keys, *values;    /* half floats: (blocks, layers, kv_heads), then as attention.c has it */
 } Model;
 
 typedef struct {
@@ -53,7 +53,8 @@ void decode(const Model *model, const Batch *batch, Work *work, Team *team);
 int attention_items(const Model *model, const Batch *batch);
 size_t attention_scratch(const Model *model, int context_tokens);
 void attend(const Model *model, const Batch *batch, Work *work, int layer, int item, int member);
-void floats_to_halves(const float *x, uint16_t *out, int n);
+void keep(const Model *model, const Batch *batch, int row, int layer, int kv_head, const float *key,
+          const float *value);
 
 /* e^x to about 2e-7 relative, in a form compilers vectorise. */
 static inline float fast_exp(float x) {

@@ -17,6 +17,7 @@ static inline Float8 load_half8(const uint8_t *p) { return _mm256_cvtph_ps(_mm_l
 static inline Float8 mul8(Float8 a, Float8 b) { return _mm256_mul_ps(a, b); }
 static inline Float8 scale8(Float8 a, float x) { return _mm256_mul_ps(a, _mm256_set1_ps(x)); }
 static inline Float8 fma8(Float8 a, Float8 b, Float8 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline Float8 load8(const float *p) { return _mm256_loadu_ps(p); }
 static inline void store8(float *p, Float8 a) { _mm256_storeu_ps(p, a); }
 static inline Float8 bytes_to_float8(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
