@@ -67,7 +67,7 @@ class Writer:
             answer = "".join(chunk.text for chunk in chunks)
             if chunks and chunks[-1].finish == "length":
                 answer = answer.rpartition("\n")[0]  # a heading cut short is none
-            plan = _without(parse_plan(answer, count), self._prompts.plan)
+            plan = _without(parse_plan(answer, count), self._prompts.example_plan)
             if plan.title and plan.headings:
                 return plan
         # The reader's own words always make an honest title, and what the library shows makes sections.
@@ -97,7 +97,8 @@ class Writer:
             limit = round(TOKENS_PER_WORD * (INTRO_WORDS if intro else share) * 1.5) + 40
             body = ""
             for attempt in range(2):
-                sampling = self._sampling(seed, f"section {number} {attempt}", max_tokens=limit)
+                purpose = f"section {number} {attempt}" if headings else f"whole {attempt}"
+                sampling = self._sampling(seed, purpose, max_tokens=limit)
                 prompt = (*turns, Message.of("assistant", told + named + body))
                 join = "" if not body or language == "zh" else " "
                 for piece in self._passage(prompt, sampling, prose):
@@ -141,7 +142,14 @@ class Writer:
     def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
         told = self._prompts.hints.format(captions="; ".join(hints)) if hints else ""
         question = self._prompts.plan.format(instruction=instruction.strip(), sections=count, hints=told)
-        return (Message.of("system", self._prompts.system), Message.of("user", question))
+        # An example as a conversation of its own: inside the question small models copy it.
+        example = self._prompts.plan.format(instruction=self._prompts.example_wish, sections=3, hints="")
+        return (
+            Message.of("system", self._prompts.system),
+            Message.of("user", example),
+            Message.of("assistant", self._prompts.example_plan),
+            Message.of("user", question),
+        )
 
     def _write_request(self, title: str, headings: Sequence[str], share: int, language: str) -> str:
         count = round(share * HAN_PER_WORD) if language == "zh" else share

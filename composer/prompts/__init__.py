@@ -41,6 +41,8 @@ class Prompts:
 
     system: str
     plan: str
+    example_wish: str
+    example_plan: str
     plan_prefix: str
     hints: str
     suits: str

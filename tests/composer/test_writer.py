@@ -119,3 +119,16 @@ def test_a_model_that_copies_the_example_gets_the_users_title_and_the_librarys_s
     writer = Writer(ScriptedModel(lambda p, s: copied), load_prompts("en"), WritingSettings())
     plan = writer.plan("A guide to tropical birds", 300, ["toucan", "scarlet macaw"], seed=0)
     assert plan == Plan("A guide to tropical birds", ("Toucan", "Scarlet macaw"))
+
+
+def test_the_plans_example_is_a_conversation_of_its_own_and_never_part_of_the_question() -> None:
+    model = ScriptedModel(answer)
+    Writer(model, load_prompts("en"), WritingSettings()).plan("cats", 300, [], seed=0)
+    assert [m.role for m in model.asked[0]] == ["system", "user", "assistant", "user", "assistant"]
+    assert "Harbour" not in question(model.asked[0])
+
+
+def test_an_article_without_headings_is_written_as_a_whole() -> None:
+    text = "## Made up\n\nHens lay eggs every day.\n\nCows give milk to their calves."
+    _, result = written(ScriptedModel(lambda p, s: text), Plan("Farm", ()))
+    assert [s.text for s in result.sections] == ["Hens lay eggs every day.", "Cows give milk to their calves."]
