@@ -10,7 +10,6 @@
 
 #include "decoder.h"
 
-#define GROUPS_PER_PICK 4   /* groups of outputs a member takes at a time */
 
 typedef struct {
     const Model *model;
@@ -39,13 +38,22 @@ static void close_phase(Phase *phase) {
 
 typedef struct { const Matrix *weight; const Rows *rows; float *out; int stride; } Product;
 
+/* Groups of outputs a member takes at a time. With many rows a pick reads all their activations again, which do not fit
+ * the nearer caches, so it should be large; with few rows small picks keep the members even. */
+static int groups_per_pick(const Pass *p, int rows, int total) {
+    int even = total / (4 * p->work->threads);
+    if (rows < TILE || even < 4) return 4;
+    return even < 32 ? even : 32;
+}
+
 /* Several products as one phase: their groups are numbered through. */
 static void multiply(Pass *p, int number, const Product *products, int count) {
     int total = 0;
     for (int i = 0; i < count; i++) total += products[i].weight->outputs / COLUMNS;
     Phase phase = open_phase(p, number, total);
-    for (int first; (first = pick(&phase, GROUPS_PER_PICK)) < total;) {
-        int end = first + GROUPS_PER_PICK < total ? first + GROUPS_PER_PICK : total, offset = 0;
+    int by = groups_per_pick(p, products[0].rows->count, total);
+    for (int first; (first = pick(&phase, by)) < total;) {
+        int end = first + by < total ? first + by : total, offset = 0;
         for (int i = 0; i < count; i++) {
             int size = products[i].weight->outputs / COLUMNS;
             int from = first > offset ? first - offset : 0, to = end - offset < size ? end - offset : size;

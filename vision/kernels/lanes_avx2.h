@@ -77,7 +77,6 @@ static inline Partial zero_start(void) { return _mm256_setzero_si256(); }
 #else
 #define dpbusd _mm256_dpbusd_epi32
 #endif
-static inline int32_t centre_start(int even, int odd) { return even + odd; }
 static inline Lanes32 pair_scales(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 static inline Lanes32 pair_scales_signed(const uint8_t *p) {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
@@ -90,7 +89,6 @@ static inline __attribute__((always_inline)) Partial dot_quads(const Quad *quad,
 static inline Lanes32 widen(Partial a) { return a; }
 static inline Lanes32 widen_scaled(Partial a, Lanes32 scales) { return _mm256_mullo_epi32(a, scales); }
 #else
-static inline int32_t centre_start(int even, int odd) { return (int32_t)((uint32_t)(even & 0xffff) | (uint32_t)odd << 16); }
 static inline Lanes32 twice(__m256i a) { return _mm256_blend_epi16(a, _mm256_slli_epi32(a, 16), 0xaa); }
 static inline Lanes32 pair_scales(const uint8_t *p) {
     return twice(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
@@ -126,4 +124,38 @@ static inline __attribute__((always_inline)) Lanes32 dot_signed(const Quad *quad
 #endif
     }
     return sum;
+}
+
+/* 32 activations to int8 with one scale: returns the sum of the integers, and in centre, for either half, what -32
+ * times their sum is to a Partial. */
+static inline int round_block(const float *x, int8_t *q, float *scale, int32_t *centre) {
+    const __m256 size_mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 part[4], most = _mm256_setzero_ps();
+    for (int i = 0; i < 4; i++) {
+        part[i] = _mm256_loadu_ps(x + 8 * i);
+        most = _mm256_max_ps(most, _mm256_and_ps(part[i], size_mask));
+    }
+    __m128 most4 = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    most4 = _mm_max_ps(most4, _mm_movehl_ps(most4, most4));
+    float largest = _mm_cvtss_f32(_mm_max_ss(most4, _mm_shuffle_ps(most4, most4, 1)));
+    __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0);
+    __m256i whole[4];
+    for (int i = 0; i < 4; i++) whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(part[i], inverse));
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]), _mm256_packs_epi32(whole[2], whole[3]));
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); /* packing mixed the halves */
+    _mm256_storeu_si256((__m256i *)q, bytes);
+    *scale = largest / 127.0f;
+
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    __m256i halves = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e));
+    halves = _mm256_add_epi16(halves, _mm256_shuffle_epi32(halves, 0xb1)); /* first int32 of a half: its pair of sums */
+    __m256i sums = _mm256_madd_epi16(halves, _mm256_set1_epi16(1));
+#ifdef HAS_VNNI
+    __m256i starts = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sums, 5));
+#else
+    __m256i starts = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(halves, 5));
+#endif
+    centre[0] = _mm256_extract_epi32(starts, 0);
+    centre[1] = _mm256_extract_epi32(starts, 4);
+    return _mm256_extract_epi32(sums, 0) + _mm256_extract_epi32(sums, 4);
 }

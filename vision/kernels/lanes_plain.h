@@ -18,7 +18,6 @@ static inline void store8(float *p, Float8 a) { memcpy(p, a.v, 32); }
 static inline Float8 bytes_to_float8(const uint8_t *p) { Float8 a; EACH a.v[i] = p[i]; return a; }
 static inline Float8 lanes_to_float8(Lanes32 x) { Float8 a; EACH a.v[i] = (float)x.v[i]; return a; }
 static inline Lanes32 add_lanes(Lanes32 a, Lanes32 b) { EACH a.v[i] += b.v[i]; return a; }
-static inline int32_t centre_start(int even, int odd) { return even + odd; }
 static inline Lanes32 pair_scales(const uint8_t *p) { Lanes32 a; EACH a.v[i] = p[i]; return a; }
 static inline Lanes32 pair_scales_signed(const uint8_t *p) { Lanes32 a; EACH a.v[i] = ((const int8_t *)p)[i]; return a; }
 
@@ -53,5 +52,28 @@ static inline Lanes32 dot_signed(const Quad *quad, const int8_t *q) {
     for (int k = 0; k < 8; k++)
         EACH for (int j = 0; j < 4; j++) sum.v[i] += (int8_t)quad[k].v[4 * i + j] * q[4 * k + j];
     return sum;
+}
+
+/* 32 activations to int8 with one scale: returns the sum of the integers, and in centre, for either half, what -32
+ * times their sum is to a Partial. */
+static inline int round_block(const float *x, int8_t *q, float *scale, int32_t *centre) {
+    float largest = 0;
+    for (int i = 0; i < 32; i++) {
+        float size = x[i] < 0 ? -x[i] : x[i];
+        largest = largest > size ? largest : size;
+    }
+    float inverse = largest > 0 ? 127.0f / largest : 0;
+    int total[2] = {0, 0};
+    for (int i = 0; i < 32; i++) {
+        float rounded = x[i] * inverse + 12582912.0f; /* rounds to the nearest integer, which is in the low bits */
+        int32_t bits;
+        memcpy(&bits, &rounded, 4);
+        q[i] = (int8_t)bits;
+        total[i / 16] += q[i];
+    }
+    *scale = largest / 127.0f;
+    centre[0] = -32 * total[0];
+    centre[1] = -32 * total[1];
+    return total[0] + total[1];
 }
 #undef EACH

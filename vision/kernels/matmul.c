@@ -7,7 +7,6 @@
  * The 6-bit layout stores q + 32. Instead of subtracting, the int16 accumulator starts at -32 times the sum of the
  * activations (QBlock.centre, one pair per 16 inputs): the final sum of eight products of (-32..31) by (-127..127)
  * fits int16, so wrapping on the way is harmless. */
-#include <math.h>
 #include <string.h>
 
 #include "engine.h"
@@ -25,26 +24,7 @@ void quantise_row(const float *x, const Rows *rows, int row) {
     int blocks = rows->inputs / BLOCK, height = tile_height(rows, row);
     QBlock *to = row_start(rows, row);
     for (int b = 0; b < blocks; b++, x += BLOCK, to += height) {
-        float most = 0;
-        for (int i = 0; i < BLOCK; i++) most = most > fabsf(x[i]) ? most : fabsf(x[i]);
-        float inverse = most > 0 ? 127.0f / most : 0;
-        int32_t rounded[BLOCK];
-        for (int i = 0; i < BLOCK; i++) {
-            float y = x[i] * inverse + 12582912.0f; /* rounds: the integer is in the low bits */
-            memcpy(&rounded[i], &y, 4);
-            to->q[i] = (int8_t)rounded[i];
-        }
-        int total = 0;
-        for (int half = 0; half < 2; half++) {
-            int even = 0, odd = 0; /* int16 lanes take inputs 0,1 and 2,3 of each quad */
-            for (int i = half * 16; i < half * 16 + 16; i += 4) {
-                even += to->q[i] + to->q[i + 1];
-                odd += to->q[i + 2] + to->q[i + 3];
-            }
-            total += even + odd;
-            to->centre[half] = centre_start(-32 * even, -32 * odd);
-        }
-        to->scale = most / 127.0f;
+        int total = round_block(x, to->q, &to->scale, to->centre);
         to->sum = to->scale * (float)total;
     }
 }
@@ -107,6 +87,7 @@ static inline __attribute__((always_inline)) void tile(int kind, const uint8_t *
         unpack(kind, header, at, &u);
         prefetch(at + 2048);
         prefetch(at + 2112);
+#pragma GCC unroll 4
         for (int r = 0; r < n; r++) accumulate(kind, &u, x++, &total[r]);
         at += bytes_per_block[kind];
     }
