@@ -26,6 +26,7 @@ from vision.errors import ModelError, WeightsError
 from vision.gguf import GGUF, read_gguf
 from vision.packing import LAYOUT_VERSION, Layout, pack
 
+ALIGNMENT_BYTES = 64
 FORMAT_VERSION = 1  # of model.json and of what is stored beside the weights
 _DTYPES = {"U8": np.uint8, "F32": np.float32}
 
@@ -136,8 +137,6 @@ def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
 
 
 def _write_weights(gguf: GGUF, target: Path) -> tuple[dict[str, Any], set[str]]:
-    from safetensors.numpy import save_file
-
     arrays: dict[str, np.ndarray] = {}
     matrices: dict[str, Any] = {}
     rounded = set()
@@ -152,8 +151,32 @@ def _write_weights(gguf: GGUF, target: Path) -> tuple[dict[str, Any], set[str]]:
         matrices[name] = {"layout": packed.layout.name, "outputs": packed.outputs, "inputs": packed.inputs}
         if not packed.exact:
             rounded.add(tensor.kind)
-    save_file(arrays, target)
+    _save_safetensors(arrays, target)
     return matrices, rounded
+
+
+def _save_safetensors(arrays: Mapping[str, np.ndarray], target: Path) -> None:
+    """As the safetensors package would, but with every array at a multiple of 64 bytes in the file.
+
+    The kernels read a tenth faster where no load straddles two cache lines. The format wants no gaps, so the gaps
+    are arrays of their own, named ``pad.N``.
+    """
+    entries: dict[str, dict[str, object]] = {}
+    at = 0
+    for name, array in arrays.items():
+        kind = {"uint8": "U8", "float32": "F32"}[array.dtype.name]
+        entries[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+        if gap := -at % ALIGNMENT_BYTES:
+            entries[f"pad.{len(entries)}"] = {"dtype": "U8", "shape": [gap], "data_offsets": [at, at + gap]}
+            at += gap
+    header = json.dumps(entries).encode()
+    header += b" " * (-(8 + len(header)) % ALIGNMENT_BYTES)
+    with target.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).data)
+            file.write(bytes(-file.tell() % ALIGNMENT_BYTES))
 
 
 def _open(folder: Path) -> Converted:
@@ -185,7 +208,7 @@ def _map_safetensors(path: Path) -> dict[str, np.ndarray]:
     content = np.frombuffer(data, np.uint8, offset=8 + length)
     arrays = {}
     for name, entry in header.items():
-        if name != "__metadata__":
+        if name != "__metadata__" and not name.startswith("pad."):
             first, end = entry["data_offsets"]
             arrays[name] = content[first:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return arrays

@@ -10,8 +10,9 @@ Knows nothing of files or of what a matrix is for.
 | P4     | Q4_0, Q4_1        | 5.0           | scale and minimum as halves, nibbles                |
 | P4K    | Q4_K              | 4.625         | 6-bit scale and minimum, nibbles; halves per 256    |
 | P5K    | Q5_K              | 5.625         | as P4K and one more bit                             |
-| P6K    | Q6_K              | 6.5625        | two 8-bit scales, nibbles, two more bits            |
+| P6K    | Q6_K              | 6.625         | two 8-bit scales, nibbles, two more bits            |
 | P8     | Q8_0, F16, others | 8.5           | scale as half, bytes                                |
+The K layouts keep the halves and scales of eight blocks before them, so that nibbles start at multiples of 32 bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from vision.errors import ModelError
 from vision.gguf import Tensor
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 COLUMNS = 8
 BLOCK = 32
 OUTPUTS_AT_A_TIME = 8192  # bounds the memory that rearranging takes
@@ -121,11 +122,11 @@ def _k_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scale, minimum
 
 
-def _with_headers(header: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Headers (groups, supers, h) before each eight blocks (groups, supers * 8, b)."""
-    groups, supers, _ = header.shape
-    body = blocks.reshape(groups, supers, 8 * blocks.shape[-1])
-    return np.concatenate([header, body], axis=-1).reshape(-1)
+def _with_headers(halves: np.ndarray, scales: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Halves (groups, supers, 32), scales (groups, supers * 8, 16), then blocks (groups, supers * 8, b), eight by eight."""
+    groups, supers, _ = halves.shape
+    parts = [halves, *(part.reshape(groups, supers, 8 * part.shape[-1]) for part in (scales, blocks))]
+    return np.concatenate(parts, axis=-1).reshape(-1)
 
 
 def _k_parts(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +144,7 @@ def _pack_4_k(rows: np.ndarray) -> np.ndarray:
     header, scales = _k_parts(blocks)
     pairs = blocks[..., 16:].reshape(groups, COLUMNS, supers, 4, 32)
     quants = np.stack([pairs & 15, pairs >> 4], axis=4).reshape(groups, COLUMNS, supers * 8, 32)
-    return _with_headers(header, np.concatenate([scales, _nibbles(_interleaved(quants))], axis=-1))
+    return _with_headers(header, scales, _nibbles(_interleaved(quants)))
 
 
 def _pack_5_k(rows: np.ndarray) -> np.ndarray:
@@ -155,13 +156,14 @@ def _pack_5_k(rows: np.ndarray) -> np.ndarray:
     bits = blocks[..., None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1
     high = _interleaved(bits.reshape(groups, COLUMNS, supers * 8, 32))
     plane = np.bitwise_or.reduce(high << np.arange(8, dtype=np.uint8)[:, None], axis=2)
-    return _with_headers(header, np.concatenate([scales, _nibbles(_interleaved(quants)), plane], axis=-1))
+    return _with_headers(header, scales, np.concatenate([_nibbles(_interleaved(quants)), plane], axis=-1))
 
 
 def _pack_6_k(rows: np.ndarray) -> np.ndarray:
     blocks = _grouped(rows, 210)
     groups, _, supers, _ = blocks.shape
     header = _halves(blocks[..., 208:].copy().view(np.float16)[..., 0])
+    header = np.concatenate([header, np.zeros_like(header)], axis=-1)  # where the others have a minimum
     scales = blocks[..., 192:208].reshape(groups, COLUMNS, supers, 8, 2).transpose(0, 2, 3, 4, 1)
     low = blocks[..., :128].reshape(groups, COLUMNS, supers, 2, 64)
     low = np.stack([low & 15, low >> 4], axis=4).reshape(groups, COLUMNS, supers, 8, 32)
@@ -170,8 +172,8 @@ def _pack_6_k(rows: np.ndarray) -> np.ndarray:
     quads = _interleaved((low | high << 4).reshape(groups, COLUMNS, supers * 8, 32))
     top = (quads >> 4).reshape(groups, supers * 8, 2, 4, 32) << np.array([0, 2, 4, 6], np.uint8)[:, None]
     plane = np.bitwise_or.reduce(top, axis=3).reshape(groups, supers * 8, 64)
-    body = np.concatenate([scales.reshape(groups, supers * 8, 16), _nibbles(quads), plane], axis=-1)
-    return _with_headers(header, body)
+    body = np.concatenate([_nibbles(quads), plane], axis=-1)
+    return _with_headers(header, scales.reshape(groups, supers * 8, 16), body)
 
 
 def _pack_8(rows: np.ndarray) -> np.ndarray:

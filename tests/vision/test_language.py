@@ -14,6 +14,7 @@ import pytest
 from gguf import GGUFWriter
 
 from tests.vision.tiny_gguf import write_tiny_gguf
+from vision.converted import open_converted
 from vision.errors import ModelError, PromptTooLong, WeightsError
 from vision.kernels.build import load_kernels
 from vision.language import LanguageModel, load_language_model
@@ -263,7 +264,7 @@ def test_conversion_happens_once_and_appears_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("safetensors.numpy.save_file", full_disk)
+        patch.setattr("vision.converted._save_safetensors", full_disk)
         with pytest.raises(WeightsError, match="No space left on device; free some space"):
             load_language_model(path, cache_dir=cache)
     assert not [p for p in cache.iterdir() if p.is_dir() and p.name != "hashes"]
@@ -271,6 +272,18 @@ def test_conversion_happens_once_and_appears_whole_or_not_at_all(
     monkeypatch.setattr("vision.converted.read_gguf", lambda path: pytest.fail("converted a second time"))
     again = load_language_model(path, cache_dir=cache)
     assert written(first, ask("hi"), GREEDY) == written(again, ask("hi"), GREEDY)
+
+
+def test_converted_weights_are_a_sound_safetensors_file_with_aligned_arrays(tmp_path: Path, cache: Path) -> None:
+    from safetensors.numpy import load_file
+
+    opened = open_converted(write_tiny_gguf(tmp_path / "tiny.gguf", "qwen2", "Q4_1"), cache)
+    stored = {k: v for k, v in load_file(opened.folder / "weights.safetensors").items() if not k.startswith("pad.")}
+    mapped = {name: view.data for name, view in opened.matrices.items()} | dict(opened.vectors)
+    assert stored.keys() == mapped.keys()
+    for name, array in stored.items():
+        np.testing.assert_array_equal(array, mapped[name])
+        assert mapped[name].ctypes.data % 64 == 0
 
 
 def test_a_file_that_changed_is_converted_anew(tmp_path: Path, cache: Path) -> None:

@@ -116,8 +116,8 @@ def test_the_largest_weights_and_activations_do_not_overflow(kernels: ctypes.CDL
     packed = pack(tensor(kind))
     for byte in (0xFF, 0x00, 0x7F):
         data = packed.data.copy().reshape(6, -1)
-        size = {"Q4_1": (160, 0, 32), "Q4_K": (144, 32, 16), "Q6_K": (208, 16, 16), "Q8_0": (272, 0, 16)}[kind]
-        block, header, head = size
+        sizes = {"Q4_1": (160, 0, 32), "Q4_K": (128, 160, 0), "Q6_K": (192, 160, 0), "Q8_0": (272, 0, 16)}
+        block, header, head = sizes[kind]
         for at in range(0, data.shape[1], header + (8 if header else 1) * block):
             for b in range(8 if header else 1):
                 start = at + header + b * block

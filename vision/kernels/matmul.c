@@ -12,12 +12,15 @@
 #include "engine.h"
 #include "lanes.h"
 
-static const int bytes_per_block[] = {160, 144, 176, 208, 272};  /* P4K, P5K, P6K: without the super-block header */
-static const int header_bytes[] = {0, 32, 32, 16, 0};
+/* The K layouts put the scales of eight blocks before them, so that quads start at multiples of 32 bytes. */
+#define IS_K(kind) ((kind) == P4K || (kind) == P5K || (kind) == P6K)
+#define HEADER_BYTES 160
+#define PREFETCH_BYTES 2048
+static const int bytes_per_block[] = {160, 128, 160, 192, 272};
 
 size_t group_bytes(int kind, int inputs) {
     size_t blocks = (size_t)inputs / BLOCK;
-    return blocks * bytes_per_block[kind] + blocks / 8 * header_bytes[kind];
+    return blocks * bytes_per_block[kind] + (IS_K(kind) ? blocks / 8 * HEADER_BYTES : 0);
 }
 
 void quantise_row(const float *x, const Rows *rows, int row) {
@@ -36,24 +39,25 @@ typedef struct {
     Float8 scale, minimum;
 } Unpacked;
 
-static inline __attribute__((always_inline)) void unpack(int kind, const uint8_t *header, const uint8_t *block,
-                                                         Unpacked *u) {
+/* scales: those of this block, in the header of its eight. */
+static inline __attribute__((always_inline)) void unpack(int kind, const uint8_t *header, const uint8_t *scales,
+                                                         const uint8_t *block, Unpacked *u) {
     if (kind == P4) {
         u->scale = load_half8(block);
         u->minimum = load_half8(block + 16);
         unpack_nibbles(block + 32, u->quad);
     } else if (kind == P4K || kind == P5K) {
         u->scale = load_half8(header);
-        u->scale_a = pair_scales(block);
-        u->minimum = mul8(load_half8(header + 16), bytes_to_float8(block + 8));
-        unpack_nibbles(block + 16, u->quad);
-        if (kind == P5K) add_high_bit(block + 144, u->quad);
+        u->scale_a = pair_scales(scales);
+        u->minimum = mul8(load_half8(header + 16), bytes_to_float8(scales + 8));
+        unpack_nibbles(block, u->quad);
+        if (kind == P5K) add_high_bit(block + 128, u->quad);
     } else if (kind == P6K) {
         u->scale = load_half8(header);
-        u->scale_a = pair_scales_signed(block);
-        u->scale_b = pair_scales_signed(block + 8);
-        unpack_nibbles(block + 16, u->quad);
-        add_high_two_bits(block + 144, u->quad);
+        u->scale_a = pair_scales_signed(scales);
+        u->scale_b = pair_scales_signed(scales + 8);
+        unpack_nibbles(block, u->quad);
+        add_high_two_bits(block + 128, u->quad);
     } else {
         u->scale = load_half8(block);
         load_bytes(block + 16, u->quad);
@@ -82,11 +86,10 @@ static inline __attribute__((always_inline)) void tile(int kind, const uint8_t *
     for (int r = 0; r < n; r++) total[r] = zero8();
     const uint8_t *header = at;
     for (int b = 0; b < blocks; b++) {
-        if (header_bytes[kind] && b % 8 == 0) { header = at; at += header_bytes[kind]; }
+        if (IS_K(kind) && b % 8 == 0) { header = at; at += HEADER_BYTES; }
         Unpacked u;
-        unpack(kind, header, at, &u);
-        prefetch(at + 2048);
-        prefetch(at + 2112);
+        unpack(kind, header, header + 32 + 16 * (b % 8), at, &u);
+        for (int ahead = 0; ahead < bytes_per_block[kind]; ahead += 64) prefetch(at + PREFETCH_BYTES + ahead);
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++) accumulate(kind, &u, x++, &total[r]);
         at += bytes_per_block[kind];
@@ -126,20 +129,21 @@ void dequantise_output(const Matrix *w, int output, float *out) {
     const uint8_t *at = w->data + (size_t)(output / COLUMNS) * group_bytes(w->kind, w->inputs), *header = at;
     int column = output % COLUMNS;
     for (int b = 0; b < w->inputs / BLOCK; b++, out += BLOCK) {
-        if (header_bytes[w->kind] && b % 8 == 0) { header = at; at += header_bytes[w->kind]; }
+        if (IS_K(w->kind) && b % 8 == 0) { header = at; at += HEADER_BYTES; }
+        const uint8_t *scales = header + 32 + 16 * (b % 8), *low = at + (w->kind == P4 ? 32 : w->kind == P8 ? 16 : 0);
         for (int i = 0; i < BLOCK; i++) {
             int quad = i / 4, byte = 4 * column + i % 4;
-            const uint8_t *low = at + (w->kind == P4 ? 32 : 16);
             int nibble = low[32 * (quad % 4) + byte] >> (quad < 4 ? 0 : 4) & 15;
             if (w->kind == P4) out[i] = half_at(at, column) * nibble + half_at(at + 16, column);
-            else if (w->kind == P8) out[i] = half_at(at, column) * ((const int8_t *)at)[16 + 32 * quad + byte];
+            else if (w->kind == P8) out[i] = half_at(at, column) * ((const int8_t *)low)[32 * quad + byte];
             else if (w->kind == P6K) {
-                int high = at[144 + 32 * (quad / 4) + byte] >> 2 * (quad % 4) & 3;
-                int scale = ((const int8_t *)at)[8 * (i / 16) + column];
+                int high = at[128 + 32 * (quad / 4) + byte] >> 2 * (quad % 4) & 3;
+                int scale = ((const int8_t *)scales)[8 * (i / 16) + column];
                 out[i] = half_at(header, column) * scale * ((nibble | high << 4) - 32);
             } else {
-                if (w->kind == P5K) nibble |= (at[144 + byte] >> quad & 1) << 4;
-                out[i] = half_at(header, column) * at[column] * nibble + half_at(header + 16, column) * at[8 + column];
+                if (w->kind == P5K) nibble |= (at[128 + byte] >> quad & 1) << 4;
+                float minimum = half_at(header + 16, column) * scales[8 + column];
+                out[i] = half_at(header, column) * scales[column] * nibble + minimum;
             }
         }
         at += bytes_per_block[w->kind];
