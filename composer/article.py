@@ -24,10 +24,14 @@ class Section:
 
     A heading belongs to the block under it: ``text`` then starts with the heading line. ``gap`` is the white space
     between this block and the next, kept so that a user's own text survives to the byte.
+    A ``locked`` section changes only after it was unlocked; ``edited`` tells that a person wrote or approved the text,
+    so that no stage run again replaces it.
     """
 
     text: str
     gap: str = "\n\n"
+    locked: bool = False
+    edited: bool = False
 
     @property
     def heading(self) -> str:
@@ -63,7 +67,8 @@ class Slot:
 class Placement:
     """What became of a slot. ``chosen`` is None where nothing fitted; ``reason`` says why either way.
 
-    ``caption`` and ``alt`` are those to print, ``credit`` the line naming author and licence.
+    ``caption`` and ``alt`` are those to print, ``credit`` the line naming author and licence. A ``locked`` placement
+    changes only after it was unlocked; ``edited`` tells that a person settled it, so that no stage run again does.
     """
 
     slot: Slot
@@ -73,6 +78,13 @@ class Placement:
     caption: str = ""
     alt: str = ""
     credit: str = ""
+    locked: bool = False
+    edited: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether it stays as it is when pictures are placed or chosen again."""
+        return self.locked or self.edited
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,7 @@ def to_json(article: Article) -> dict[str, Any]:
         "title_in_text": article.title_in_text,
         "preamble": article.preamble,
         "language": article.language,
-        "sections": [{"text": s.text, "gap": s.gap} for s in article.sections],
+        "sections": [{"text": s.text, "gap": s.gap} | _flags(s) for s in article.sections],
         "placements": [_placement_json(p) for p in article.placements],
         "images": images,
         "provenance": dict(article.provenance),
@@ -140,7 +152,9 @@ def from_json(data: Mapping[str, Any]) -> Article:
         return Article(
             title=data["title"],
             language=data["language"],
-            sections=tuple(Section(s["text"], s["gap"]) for s in data["sections"]),
+            sections=tuple(
+                Section(s["text"], s["gap"], s.get("locked", False), s.get("edited", False)) for s in data["sections"]
+            ),
             placements=tuple(_placement(p, records) for p in data["placements"]),
             provenance=data["provenance"],
             title_in_text=data["title_in_text"],
@@ -215,7 +229,12 @@ def _placement_json(placement: Placement) -> dict[str, Any]:
             }
             for c in placement.candidates
         ],
-    }
+    } | _flags(placement)
+
+
+def _flags(item: Section | Placement) -> dict[str, bool]:
+    """Only those that are set: most articles have none."""
+    return {name: True for name in ("locked", "edited") if getattr(item, name)}
 
 
 def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) -> Placement:
@@ -231,4 +250,6 @@ def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) ->
         caption=values["caption"],
         alt=values["alt"],
         credit=values["credit"],
+        locked=values.get("locked", False),
+        edited=values.get("edited", False),
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from composer.article import Section
 
-_FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
+FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 # Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
 _LEADING = {"heading_open", "hr"}
 
@@ -30,10 +30,10 @@ def parse_markdown(source: str) -> ParsedText:
     """Cut Markdown into sections. ``title`` is that of the front matter or of a leading level-1 heading, or empty."""
     from markdown_it import MarkdownIt
 
-    front = _FRONT_MATTER.match(source)
+    front = FRONT_MATTER.match(source)
     start = front.end() if front else 0
     title = ""
-    if front and (named := _FRONT_TITLE.search(front.group())):
+    if front and (named := FRONT_TITLE.search(front.group())):
         title = named.group(1).strip("'\"")
 
     offsets = _line_offsets(source, start)
@@ -78,6 +78,14 @@ def make_sections(blocks: list[str]) -> tuple[Section, ...]:
     """Sections of our own making: blocks a blank line apart, the last ending in one newline."""
     last = len(blocks) - 1
     return tuple(Section(block, "\n" if i == last else "\n\n") for i, block in enumerate(blocks))
+
+
+def is_paragraph(markdown: str) -> bool:
+    """Whether a block is running text and nothing else: one or more paragraphs, no heading, list, table or code."""
+    from markdown_it import MarkdownIt
+
+    tokens = [t for t in MarkdownIt("commonmark").enable("table").parse(markdown) if t.level == 0]
+    return bool(tokens) and all(t.type in ("paragraph_open", "paragraph_close", "inline") for t in tokens)
 
 
 def plain_text(markdown: str) -> str:

@@ -3,6 +3,8 @@
 ComposerError
 ├── UsageError           what was asked cannot be done as asked: exit code 2
 │   └── SettingsError    a profile or setting is unknown or out of range
+├── EditError            an edit does not fit the article: a bad index, or something locked
+├── DraftError           a draft is gone, or its folder cannot be used
 ├── OutputExists         the output folder holds something: exit code 1
 └── WritingFailed        the model gave nothing usable
 """
@@ -18,6 +20,14 @@ class UsageError(ComposerError):
 
 class SettingsError(UsageError):
     """A profile or a setting is unknown or out of range."""
+
+
+class EditError(ComposerError):
+    """An edit does not fit the article as it is; the article is unchanged."""
+
+
+class DraftError(ComposerError):
+    """A draft is gone, or its folder cannot be used."""
 
 
 class OutputExists(ComposerError):

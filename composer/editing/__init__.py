@@ -1,0 +1,68 @@
+"""What a person does to an article: functions from one ``Article`` to the next, and the steps back.
+
+Everything here is pure and quick; what asks a model or a library is in ``composer.editing.desk``.
+"""
+
+from composer.editing.history import History, Step
+from composer.editing.pictures import (
+    Alternative,
+    add_place,
+    alternatives,
+    delete_picture,
+    insert_picture,
+    library_words,
+    lock_placement,
+    move_picture,
+    picture_index,
+    place_index,
+    remove_picture,
+    replace_picture,
+    set_alt,
+    set_caption,
+    show_picture,
+)
+from composer.editing.text import (
+    add_section,
+    delete_section,
+    edit_text,
+    lock_section,
+    merge_sections,
+    move_section,
+    set_title,
+    split_points,
+    split_section,
+)
+from composer.editing.wording import ACTIONS, step_label
+from composer.errors import EditError
+
+__all__ = [
+    "ACTIONS",
+    "Alternative",
+    "EditError",
+    "History",
+    "Step",
+    "add_place",
+    "add_section",
+    "alternatives",
+    "delete_picture",
+    "delete_section",
+    "edit_text",
+    "insert_picture",
+    "library_words",
+    "lock_placement",
+    "lock_section",
+    "merge_sections",
+    "move_picture",
+    "move_section",
+    "picture_index",
+    "place_index",
+    "remove_picture",
+    "replace_picture",
+    "set_alt",
+    "set_caption",
+    "set_title",
+    "show_picture",
+    "split_points",
+    "split_section",
+    "step_label",
+]

@@ -1,0 +1,220 @@
+"""Edits of the pictures: functions from one ``Article`` to the next, nothing kept.
+
+No edit shows a picture twice: one that is shown elsewhere moves. Captions are the library's own words unless others
+are given, so that nothing here waits for a model. Knows no page, no model and no library. A reason it writes is in the
+article's language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from composer.article import Article, Placement, Slot
+from composer.credit import credit_line
+from composer.editing.checks import free_placement, placement_at, section_at
+from composer.editing.wording import reasons
+from composer.errors import EditError
+from composer.languages import detect_language
+from image_db.records import ImageRecord
+from retrieval.candidates import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A picture that could stand in a place. ``score`` in [0, 1] is how well it fits, ``why`` what speaks for it.
+
+    ``shown_at`` is the placement that shows it now, if any; ``shown`` tells that it is this one.
+    """
+
+    record: ImageRecord
+    score: float
+    why: str
+    shown: bool
+    shown_at: int | None
+
+
+def alternatives(article: Article, placement: int) -> tuple[Alternative, ...]:
+    """The pictures that were considered for the place, best first."""
+    target = placement_at(article, placement)
+    shown = {p.chosen.id: i for i, p in enumerate(article.placements) if p.chosen is not None}
+    return tuple(
+        Alternative(c.record, c.fused, c.why, shown.get(c.record.id) == placement, shown.get(c.record.id))
+        for c in target.candidates
+    )
+
+
+def replace_picture(article: Article, placement: int, record_id: str) -> Article:
+    """Show another of the placement's candidates."""
+    target = placement_at(article, placement)
+    found = next((c for c in target.candidates if c.record.id == record_id), None)
+    if found is None:
+        raise EditError(f"picture {record_id[:12]} is not among the candidates of placement {placement}")
+    return show_picture(article, placement, found)
+
+
+def show_picture(
+    article: Article,
+    placement: int,
+    found: Candidate | ImageRecord,
+    caption: str | None = None,
+    alt: str | None = None,
+) -> Article:
+    """Show any picture in the place; it joins the candidates if it is none of them yet."""
+    target = free_placement(article, placement)
+    candidate = _candidate(found)
+    record = candidate.record
+    if target.chosen is not None and target.chosen.id == record.id and caption is None and alt is None:
+        return article
+    placements = _cleared(article, record.id, but=placement)
+    shown = _showing(target, record, article.language, caption, alt)
+    placements[placement] = replace(shown, candidates=_joined(target.candidates, candidate))
+    return article.with_placements(tuple(placements))
+
+
+def remove_picture(article: Article, placement: int) -> Article:
+    """Leave the place empty. Its candidates stay, so that any of them can be put back."""
+    target = free_placement(article, placement)
+    if target.chosen is None:
+        return article
+    placements = list(article.placements)
+    placements[placement] = replace(_emptied(target, reasons(article.language).removed), edited=True)
+    return article.with_placements(tuple(placements))
+
+
+def delete_picture(article: Article, placement: int) -> Article:
+    """Remove the picture and its place."""
+    free_placement(article, placement)
+    return replace(article, placements=(*article.placements[:placement], *article.placements[placement + 1 :]))
+
+
+def move_picture(article: Article, placement: int, to_section: int) -> Article:
+    """Move the picture and its place after another section, below the pictures that stand there."""
+    target = free_placement(article, placement)
+    section_at(article, to_section)
+    if target.slot.after_section == to_section:
+        return article
+    others = [p for i, p in enumerate(article.placements) if i != placement]
+    moved = replace(target, slot=replace(target.slot, after_section=to_section), edited=True)
+    return article.with_placements((*others, moved))
+
+
+def insert_picture(
+    article: Article,
+    after_section: int,
+    found: Candidate | ImageRecord,
+    caption: str | None = None,
+    alt: str | None = None,
+) -> Article:
+    """Show a picture in a new place after a section, below the pictures that stand there."""
+    section_at(article, after_section)
+    candidate = _candidate(found)
+    empty = Placement(Slot(after_section, caption or candidate.record.caption_in(article.language)), (), None, "")
+    shown = _showing(empty, candidate.record, article.language, caption, alt)
+    others = _cleared(article, candidate.record.id, but=None)
+    return article.with_placements((*others, replace(shown, candidates=(candidate,))))
+
+
+def add_place(article: Article, after_section: int, wish: str = "", candidates: Sequence[Candidate] = ()) -> Article:
+    """An empty place after a section, to be filled from a search. ``wish`` says what it should show."""
+    section_at(article, after_section)
+    slot = Slot(after_section, " ".join(wish.split()))
+    new = Placement(slot, tuple(candidates), None, reasons(article.language).added, edited=True)
+    return article.with_placements((*article.placements, new))
+
+
+def set_caption(article: Article, placement: int, caption: str) -> Article:
+    """Print other words under the picture; none where they are empty."""
+    target = _shown(article, placement)
+    clean = " ".join(caption.split())
+    if clean == target.caption:
+        return article
+    return _with(article, placement, replace(target, caption=clean, edited=True))
+
+
+def set_alt(article: Article, placement: int, alt: str) -> Article:
+    """Tell those who cannot see the picture something else; the caption where it is empty."""
+    target = _shown(article, placement)
+    clean = " ".join(alt.split())
+    if clean == target.alt:
+        return article
+    return _with(article, placement, replace(target, alt=clean, edited=True))
+
+
+def lock_placement(article: Article, placement: int, locked: bool = True) -> Article:
+    """Keep a place and its picture as they are, or let them be changed again."""
+    target = placement_at(article, placement)
+    return article if target.locked == locked else _with(article, placement, replace(target, locked=locked))
+
+
+def picture_index(article: Article, record_id: str) -> int | None:
+    """The placement that shows the picture."""
+    return next(
+        (i for i, p in enumerate(article.placements) if p.chosen is not None and p.chosen.id == record_id), None
+    )
+
+
+def place_index(article: Article, after_section: int) -> int:
+    """The last placement after a section, where a new one or one that moved there stands."""
+    found = [i for i, p in enumerate(article.placements) if p.slot.after_section == after_section]
+    if not found:
+        raise EditError(f"there is no placement after section {after_section}")
+    return found[-1]
+
+
+def library_words(record: ImageRecord, language: str, wish: str = "") -> tuple[str, str]:
+    """Caption and alt text for a picture without asking a model: the library's own words, or else ``wish``."""
+    caption = record.caption_in(language) or record.alt or wish
+    alt = record.alt if record.alt and detect_language(record.alt) == language else caption
+    return caption[:1].upper() + caption[1:], alt[:1].upper() + alt[1:]
+
+
+def _shown(article: Article, index: int) -> Placement:
+    target = free_placement(article, index)
+    if target.chosen is None:
+        raise EditError(f"placement {index} shows no picture; choose one first")
+    return target
+
+
+def _with(article: Article, index: int, placement: Placement) -> Article:
+    return replace(article, placements=(*article.placements[:index], placement, *article.placements[index + 1 :]))
+
+
+def _candidate(found: Candidate | ImageRecord) -> Candidate:
+    return found if isinstance(found, Candidate) else Candidate(found, 0.0, 0.0, 0.0)
+
+
+def _joined(candidates: tuple[Candidate, ...], new: Candidate) -> tuple[Candidate, ...]:
+    known = any(c.record.id == new.record.id for c in candidates)
+    return candidates if known else (new, *candidates)
+
+
+def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Placement]:
+    """The placements, none of which but one shows the picture."""
+    placements = list(article.placements)
+    for index, placement in enumerate(placements):
+        if index == but or placement.chosen is None or placement.chosen.id != record_id:
+            continue
+        if placement.locked:
+            raise EditError(f"the picture is shown at placement {index}, which is locked; unlock that first")
+        placements[index] = _emptied(placement, reasons(article.language).moved)
+    return placements
+
+
+def _showing(
+    placement: Placement, record: ImageRecord, language: str, caption: str | None, alt: str | None
+) -> Placement:
+    proposed, told = library_words(record, language, placement.slot.caption)
+    return replace(
+        placement,
+        chosen=record,
+        reason=reasons(language).chosen,
+        caption=proposed if caption is None else " ".join(caption.split()),
+        alt=" ".join(alt.split()) if alt is not None else told,
+        credit=credit_line(record, language),
+        edited=True,
+    )
+
+
+def _emptied(placement: Placement, reason: str) -> Placement:
+    return replace(placement, chosen=None, reason=reason, caption="", alt="", credit="")
