@@ -89,7 +89,7 @@ class Composer:
         """The same as a stream that ends with ``Done``. Closing it cancels between tokens."""
         language = resolve_language(request.language, request.text or request.instruction)
         languages = self.encoder.languages
-        uploads = read_uploads(request.use_images, self.encoder)
+        uploads = read_uploads(request.use_images, self.encoder, request.may_use)
         if len(self.library) == 0 and len(uploads) == 0 and request.images != 0:
             raise UsageError(
                 "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0"
@@ -167,7 +167,8 @@ class Composer:
         writer = Writer(self.model, job.prompts, self.settings.writing)
         hints = self._hints(job)
         plan = writer.plan(request.instruction, request.words, hints, request.seed)
-        yield from writer.write(request.instruction, plan, request.words, job.language, hints, request.seed)
+        briefing = request.briefing(job.language)
+        yield from writer.write(briefing, plan, request.words, job.language, hints, request.seed)
 
     def _hints(self, job: _Job) -> list[str]:
         """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
@@ -190,15 +191,16 @@ class Composer:
         places = eligible(sections)
         count = job.request.images
         if count is None:
-            count = max(number_of_pictures(sections, settings.words_per_picture), len(job.uploads))
+            count = max(number_of_pictures(sections, settings.words_per_picture), len(job.uploads.required))
         if count > len(places):
             places = list(range(len(sections)))
         if not job.request.text and count <= len(headed := [i for i in places if sections[i].heading]):
             # The introduction names what the sections tell: a picture there would be missing from its own section.
             places = headed
-        if len(job.uploads) > len(places):
+        if len(job.uploads.required) > len(places):
             raise UsageError(
-                f"--use-image names {len(job.uploads)} pictures but the text has only {len(places)} places for one"
+                f"--use-image names {len(job.uploads.required)} pictures but the text has only {len(places)} places "
+                "for one"
             )
         if count == 0:
             return []
@@ -262,7 +264,7 @@ class Composer:
             judged,
             self.settings.pictures,
             job.prompts,
-            required=frozenset(job.uploads.ids),
+            required=job.uploads.required,
             same=self._same(judged),
         )
 
@@ -338,6 +340,7 @@ class Composer:
                 "used": list(job.uploads.ids),
                 "language": request.language,
                 "words": request.words,
+                "tone": request.tone,
             },
         }
 

@@ -26,13 +26,20 @@ class Uploads:
     revision = 0
 
     def __init__(
-        self, encoder: EncoderIdentity, records: Sequence[ImageRecord], visual: np.ndarray, textual: np.ndarray
+        self,
+        encoder: EncoderIdentity,
+        records: Sequence[ImageRecord],
+        visual: np.ndarray,
+        textual: np.ndarray,
+        required: frozenset[str] | None = None,
     ) -> None:
         self.encoder = encoder
         self.ids = [record.id for record in records]
         self.visual = visual  # (n, visual_dim)
         self.textual = textual  # (n, textual_dim), zeros where a picture has no text
         self.has_text = np.array([bool(record.text) for record in records], bool)
+        # Those that must appear; all of them unless told otherwise.
+        self.required = frozenset(self.ids) if required is None else required
         self._records = {record.id: record for record in records}
 
     def __len__(self) -> int:
@@ -51,11 +58,15 @@ class Uploads:
         return {}
 
 
-def read_uploads(paths: Sequence[Path], encoder: JointEncoder) -> Uploads:
-    """Decode and encode the pictures. Raises UsageError naming a file that is missing or no picture."""
+def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequence[Path] = ()) -> Uploads:
+    """Decode and encode the pictures; those only in ``optional`` need not appear.
+
+    Raises UsageError naming a file that is missing or no picture.
+    """
     pictures: dict[str, Picture] = {}
+    required: set[str] = set()
     sidecars, listings = SidecarReader(), Listings()
-    for path in paths:
+    for number, path in enumerate((*paths, *optional)):
         found = find(path, listings)
         if isinstance(found, Problem):
             raise UsageError(f"--use-image {path} cannot be used: {found.reason}")
@@ -63,6 +74,8 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder) -> Uploads:
         if isinstance(picture, Unusable):
             raise UsageError(f"--use-image {path} cannot be used: {picture.reason}")
         pictures[picture.sha256] = picture
+        if number < len(paths):
+            required.add(picture.sha256)
     records = [picture.record for picture in pictures.values() if picture.record is not None]
     images = [picture.image for picture in pictures.values() if picture.image is not None]
     identity = encoder.identity
@@ -72,4 +85,4 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder) -> Uploads:
     told = [i for i, text in enumerate(sentences) if text]
     if told:
         textual[told] = encoder.encode_sentences([sentences[i] for i in told])
-    return Uploads(identity, records, visual, textual)
+    return Uploads(identity, records, visual, textual, frozenset(required))
