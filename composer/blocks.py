@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from composer.article import Section
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
@@ -28,8 +33,6 @@ class ParsedText:
 
 def parse_markdown(source: str) -> ParsedText:
     """Cut Markdown into sections. ``title`` is that of the front matter or of a leading level-1 heading, or empty."""
-    from markdown_it import MarkdownIt
-
     front = FRONT_MATTER.match(source)
     start = front.end() if front else 0
     title = ""
@@ -37,11 +40,7 @@ def parse_markdown(source: str) -> ParsedText:
         title = named.group(1).strip("'\"")
 
     offsets = _line_offsets(source, start)
-    tokens = [
-        t
-        for t in MarkdownIt("commonmark").enable("table").parse(source[start:])
-        if t.level == 0 and t.map is not None and t.nesting >= 0
-    ]
+    tokens = [t for t in _parser().parse(source[start:]) if t.level == 0 and t.map is not None and t.nesting >= 0]
     cuts: list[int] = []  # where each section starts
     body_start = start
     pending: int | None = None  # start of headings that wait for their block
@@ -82,18 +81,14 @@ def make_sections(blocks: list[str]) -> tuple[Section, ...]:
 
 def is_paragraph(markdown: str) -> bool:
     """Whether a block is running text and nothing else: one or more paragraphs, no heading, list, table or code."""
-    from markdown_it import MarkdownIt
-
-    tokens = [t for t in MarkdownIt("commonmark").enable("table").parse(markdown) if t.level == 0]
+    tokens = [t for t in _parser().parse(markdown) if t.level == 0]
     return bool(tokens) and all(t.type in ("paragraph_open", "paragraph_close", "inline") for t in tokens)
 
 
 def plain_text(markdown: str) -> str:
     """The words of a block as a reader sees them, without marks, links' targets or raw HTML."""
-    from markdown_it import MarkdownIt
-
     parts: list[str] = []
-    for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+    for token in _parser().parse(markdown):
         if token.type == "inline" and token.children:
             parts.append(
                 "".join(
@@ -104,6 +99,13 @@ def plain_text(markdown: str) -> str:
         elif token.type in ("code_block", "fence"):
             parts.append(token.content)
     return " ".join(" ".join(parts).split())
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable("table")
 
 
 def _line_offsets(source: str, start: int) -> list[int]:

@@ -167,13 +167,13 @@ def _with_sections(
 
 def _spaced(article: Article, sections: tuple[Section, ...]) -> tuple[Section, ...]:
     """Gaps that keep new neighbours apart. Old neighbours keep theirs, and the document its end."""
-    neighbours = {(a.text, b.text) for a, b in zip(article.sections, article.sections[1:], strict=False)}
+    neighbours = {(a.text, a.gap, b.text) for a, b in zip(article.sections, article.sections[1:], strict=False)}
     last = len(sections) - 1
     spaced = []
     for index, section in enumerate(sections):
         if index == last:
             gap = article.sections[-1].gap
-        elif (section.text, sections[index + 1].text) in neighbours or _BLANK_LINE.search(section.gap):
+        elif (section.text, section.gap, sections[index + 1].text) in neighbours or _BLANK_LINE.search(section.gap):
             gap = section.gap
         else:
             gap = "\n\n"
