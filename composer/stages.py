@@ -1,0 +1,288 @@
+"""The stages of making an article, each a function of what the earlier ones gave.
+
+``composer.pipeline`` runs them in order for a request; ``composer.editing.again`` runs some of them on an article that
+exists. Knows no order, no terminal, no files to write and no user interface.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from composer.article import Article, Placement, Section, Slot
+from composer.blocks import parse_markdown, plain_text
+from composer.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
+from composer.credit import credit_line
+from composer.dialogue import Dialogue, opening, reading
+from composer.errors import UsageError
+from composer.placement import choose_places, eligible, model_scores, number_of_pictures
+from composer.prompts import Prompts
+from composer.request import ComposeRequest
+from composer.selection import Considered, choose
+from composer.settings import Settings
+from composer.uploads import Uploads
+from composer.writer import Writer, Written
+from image_db.library import Library
+from retrieval.candidates import Candidate, Filters, Query
+from retrieval.diversity import Sameness, distinct, same_picture
+from retrieval.rerank import Question, rerank_batch
+from retrieval.search import Searcher
+from vision.errors import ImageError
+from vision.images import load_image
+from vision.protocol import JointEncoder, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
+HINT_FUSED = 0.04
+LEAST_HINTS = 3
+LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
+
+
+@dataclass(slots=True)
+class Job:
+    """What the stages of one request share."""
+
+    request: ComposeRequest
+    language: str
+    prompts: Prompts
+    uploads: Uploads
+    english: bool  # the encoder needs English queries
+
+
+class Stages:
+    """One set of models and one library to work with. One request at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: VisionLanguageModel,
+        encoder: JointEncoder,
+        library: Library,
+        searcher: Searcher,
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.encoder = encoder
+        self.library = library
+        self.searcher = searcher
+
+    def read(self, job: Job) -> tuple[Article, Dialogue, str]:
+        parsed = parse_markdown(job.request.text)
+        if not parsed.sections:
+            raise UsageError("--illustrate: the text has no paragraph that a picture could follow")
+        title = parsed.title or parsed.sections[0].heading or job.request.text_name or job.prompts.untitled
+        dialogue, cut = reading(job.prompts, self.model, title, parsed.sections)
+        article = Article(
+            title,
+            job.language,
+            parsed.sections,
+            title_in_text=not parsed.title,
+            preamble=parsed.preamble,
+        )
+        notice = (
+            f"the text is longer than the model's {self.model.context_tokens} tokens: it read the start of each "
+            "paragraph to place and choose pictures; the article keeps every word"
+            if cut
+            else ""
+        )
+        return article, dialogue, notice
+
+    def write(self, job: Job) -> Iterator[str | Written]:
+        request = job.request
+        writer = Writer(self.model, job.prompts, self.settings.writing)
+        hints = self._hints(job)
+        plan = writer.plan(request.instruction, request.words, hints, request.seed)
+        briefing = request.briefing(job.language)
+        yield from writer.write(briefing, plan, request.words, job.language, hints, request.seed)
+
+    def _hints(self, job: Job) -> list[str]:
+        """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
+        own = [subject(record.caption_in(job.language)) for record in job.uploads.records()]
+        count = self.settings.writing.plan_from_library
+        found: list[str] = []
+        if count and job.request.images != 0 and len(self.library):
+            instruction = job.request.instruction
+            english = translate(self.model, job.prompts, [instruction])[0] if job.english else ""
+            query = Query(caption=instruction, english=english, filters=job.request.filters)
+            near = [c for c in self.searcher.search(query, 2 * count) if c.fused >= HINT_FUSED]
+            subjects = varied_subjects([subject(c.record.caption_in(job.language)) for c in near])[:count]
+            found = suited(self.model, job.prompts, instruction, subjects)
+            if len(found) < LEAST_HINTS:
+                found = []  # the library is about other things, and would lead the plan astray
+        return list(dict.fromkeys([*filter(None, own), *found]))
+
+    def place(self, job: Job, sections: Sequence[Section], dialogue: Dialogue) -> list[int]:
+        settings = self.settings.pictures
+        places = eligible(sections)
+        count = job.request.images
+        if count is None:
+            count = max(number_of_pictures(sections, settings.words_per_picture), len(job.uploads.required))
+        if count > len(places):
+            places = list(range(len(sections)))
+        if not job.request.text and count <= len(headed := [i for i in places if sections[i].heading]):
+            # The introduction names what the sections tell: a picture there would be missing from its own section.
+            places = headed
+        if len(job.uploads.required) > len(places):
+            raise UsageError(
+                f"--use-image names {len(job.uploads.required)} pictures but the text has only {len(places)} places "
+                "for one"
+            )
+        if count == 0:
+            return []
+        return choose_places(places, self.worth_of_places(job, sections, dialogue, places), count, len(sections))
+
+    def worth_of_places(
+        self, job: Job, sections: Sequence[Section], dialogue: Dialogue, places: Sequence[int]
+    ) -> list[float]:
+        """How much each place asks for a picture that the library may have: log-odds."""
+        scores = model_scores(self.model, job.prompts, dialogue, sections, places)
+        support = self._support(job, [sections[i] for i in places])
+        weight = self.settings.pictures.library_weight
+        return [score + weight * odds for score, odds in zip(scores, support, strict=True)]
+
+    def _support(self, job: Job, sections: Sequence[Section]) -> list[float]:
+        """How well the library can illustrate each section: log-odds of the best picture's fused score."""
+        if not len(self.library) or not self.settings.pictures.library_weight:
+            return [0.0] * len(sections)
+        queries = [Query(caption=plain_text(s.text), filters=job.request.filters) for s in sections]
+        best = [max((c.fused for c in found), default=0.0) for found in self.searcher.search_batch(queries, 1)]
+        return [_log_odds(value) for value in best]
+
+    def caption(self, job: Job, sections: Sequence[Section], dialogue: Dialogue, places: Sequence[int]) -> list[Slot]:
+        """What the picture at each place should show."""
+        if not places:
+            return []
+        captions = propose_captions(self.model, job.prompts, dialogue, sections, places)
+        return self.slots(job, places, captions)
+
+    def slots(self, job: Job, places: Sequence[int], captions: Sequence[str]) -> list[Slot]:
+        """Places with what they should show, said in English as well where the encoder reads nothing else."""
+        english = translate(self.model, job.prompts, captions) if job.english else captions
+        return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
+
+    def find(
+        self, job: Job, article: Article, slots: Sequence[Slot], exclude: frozenset[str] = frozenset()
+    ) -> list[Considered]:
+        """Candidates for each slot, best first and no two alike; pictures that came along are among them."""
+        queries = [
+            Query(
+                caption=slot.caption,
+                english=slot.query if job.english else "",
+                context=f"{article.title}. {plain_text(article.sections[slot.after_section].text)}",
+                exclude=exclude | frozenset(job.uploads.ids),
+                filters=job.request.filters,
+            )
+            for slot in slots
+        ]
+        count = self.settings.pictures.candidates
+        found: list[list[Candidate]] = [[] for _ in queries]
+        if len(self.library):
+            hashes = self.library.phashes()
+            for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
+                vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
+                found[number] = distinct(candidates, vectors=vectors, hashes=hashes).kept[:count]
+        if len(job.uploads):
+            # A picture that must appear has to be a candidate of every slot, whatever the filters say.
+            free = [replace(query, exclude=frozenset(), filters=Filters()) for query in queries]
+            given = Searcher(job.uploads, self.encoder).search_batch(free, len(job.uploads))
+            found = [a + b for a, b in zip(given, found, strict=True)]
+        return [Considered(slot, tuple(candidates)) for slot, candidates in zip(slots, found, strict=True)]
+
+    def choose(
+        self, job: Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
+    ) -> tuple[Placement, ...]:
+        judged = self._judge(job, sections, dialogue, found) if self.settings.pictures.judge_weight else found
+        return choose(
+            judged,
+            self.settings.pictures,
+            job.prompts,
+            required=job.uploads.required,
+            same=self._same(judged),
+        )
+
+    def _same(self, considered: Sequence[Considered]) -> Callable[[str, str], bool]:
+        ids = sorted({c.record.id for entry in considered for c in entry.candidates})
+        vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
+        hashes = self.library.phashes()
+        return lambda one, other: same_picture(one, other, vectors, hashes, Sameness())
+
+    def finish(self, job: Job, article: Article) -> Article:
+        shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
+        words = iter(settle_captions(self.model, job.prompts, job.language, shown))
+        settled = []
+        for placement in article.placements:
+            if placement.chosen is not None:
+                caption, alt = next(words)
+                credit = credit_line(placement.chosen, job.language)
+                placement = replace(placement, caption=caption, alt=alt, credit=credit)
+            settled.append(placement)
+        return article.with_placements(tuple(settled))
+
+    def _judge(
+        self, job: Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
+    ) -> list[Considered]:
+        """The model's log-probabilities for every slot's candidates, asked as one batch over the article."""
+        prompts, settings = job.prompts, self.settings.pictures
+        asked = []
+        for entry in found:
+            slot = entry.slot
+            question = Question(
+                before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
+                after=prompts.choose_ask,
+                answer_prefix=prompts.choose_prefix,
+                none_text=prompts.nothing_found,
+                caption_language=job.language,
+                turns=dialogue.turns,
+                yes=prompts.choose_yes,
+                no=prompts.choose_no,
+            )
+            asked.append((question, entry.candidates))
+        images = self._pictures(found) if self.model.sees_images else None
+        rankings = rerank_batch(self.model, asked, images=images, mode=settings.judge, orders=settings.orders)
+        return [
+            Considered(entry.slot, ranking.candidates, ranking.none_log_prob)
+            for entry, ranking in zip(found, rankings, strict=True)
+        ]
+
+    def _pictures(self, found: Sequence[Considered]) -> dict[str, Image]:
+        """The candidates as the model looks at them; one that cannot be read any more is judged by its words."""
+        images: dict[str, Image] = {}
+        for record in {c.record.id: c.record for entry in found for c in entry.candidates}.values():
+            with suppress(ImageError):
+                images[record.id] = load_image(record.path, target_px=LOOK_PX)
+        return images
+
+    def provenance(self, job: Job) -> dict[str, Any]:
+        """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
+        encoder = self.encoder.identity
+        request = job.request
+        return {
+            "vignette": version("vignette"),
+            "profile": self.settings.name,
+            "models": {
+                "language": {"name": self.model.identity.name, "sha256": self.model.identity.sha256},
+                "encoder": {"name": encoder.name, "sha256": encoder.sha256},
+            },
+            "seed": request.seed,
+            "library": {"name": self.library.folder.name, "pictures": len(self.library)},
+            "request": {
+                "instruction": request.instruction,
+                "illustrated": bool(request.text),
+                "images": "auto" if request.images is None else request.images,
+                "used": list(job.uploads.ids),
+                "language": request.language,
+                "words": request.words,
+                "tone": request.tone,
+            },
+        }
+
+
+def _log_odds(p: float) -> float:
+    bounded = min(max(p, 1e-4), 1 - 1e-4)
+    return math.log(bounded / (1 - bounded))
