@@ -14,6 +14,7 @@ import numpy as np
 from vision.decoder import Decoder, Piece
 from vision.kv_cache import CachedSequence
 from vision.protocol import Chunk, FinishReason, Sampling, Usage
+from vision.reading import read_prompts
 from vision.sampling import Sampler, TextStream
 
 
@@ -94,14 +95,21 @@ class Scheduler:
         return chunks
 
     def _join(self) -> None:
+        """Read the waiting prompts that there is room for, as one batch."""
+        joining: list[tuple[int, EncodedPrompt, Sampling, int]] = []
+        reserved = sum(generation.reserved_tokens for generation in self._running)
         while self._waiting:
             index, prompt, sampling = self._waiting[0]
             left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
-            reserved = sum(generation.reserved_tokens for generation in self._running)
-            if self._running and reserved + len(prompt.ids) + left > self._cache.capacity_tokens:
-                return
+            reserved += len(prompt.ids) + left
+            if (self._running or joining) and reserved > self._cache.capacity_tokens:
+                break
             self._waiting.popleft()
-            sequence, logits = read_prompt(self._decoder, prompt.ids, self._usage)
+            joining.append((index, prompt, sampling, left))
+        if not joining:
+            return
+        read = read_prompts(self._decoder, [prompt.ids for _, prompt, _, _ in joining], self._usage)
+        for (index, prompt, sampling, left), (sequence, logits) in zip(joining, read, strict=True):
             begun = prompt.ids[len(prompt.ids) - prompt.begun :]
             text = TextStream(self._decode, sampling.stop, begun)
             self._running.append(_Generation(index, Sampler(sampling, begun), text, sequence, logits, left))
@@ -130,16 +138,3 @@ class Scheduler:
     def _leave(self, generation: _Generation) -> None:
         self._running.remove(generation)
         self._cache.close(generation.sequence)
-
-
-def read_prompt(decoder: Decoder, ids: list[int], usage: Usage) -> tuple[CachedSequence, np.ndarray]:
-    """A running sequence holding ``ids``, as much as possible from the cache, and the logits after the last of them."""
-    sequence = decoder.cache.open(ids)
-    usage.prompt_tokens += len(ids)
-    usage.cached_tokens += len(sequence)
-    try:
-        (logits,) = decoder.run([Piece(sequence, ids[len(sequence) :])])
-    except BaseException:
-        decoder.cache.close(sequence, remember=False)
-        raise
-    return sequence, logits[0]

@@ -50,12 +50,7 @@ class KVCache:
 
         The last token is left to the caller even where it is known, because its logits are not kept.
         """
-        best, shared = None, 0
-        wanted = np.asarray(tokens[:-1], np.int64)
-        for sequence in (*self._running, *self._remembered):
-            length = _common_prefix(sequence.tokens, wanted)
-            if length > shared:
-                best, shared = sequence, length
+        best, shared = self._closest(tokens)
         if best is None:
             opened = CachedSequence([], [])
             self._running.append(opened)
@@ -64,6 +59,19 @@ class KVCache:
             self._remembered.remove(best)
             self._remembered.append(best)
         return self.fork(best, shared)
+
+    def known_tokens(self, tokens: Sequence[int]) -> int:
+        """How many of the first ``tokens`` ``open`` would find."""
+        return self._closest(tokens)[1]
+
+    def _closest(self, tokens: Sequence[int]) -> tuple[CachedSequence | None, int]:
+        best, shared = None, 0
+        wanted = np.asarray(tokens[:-1], np.int64)
+        for sequence in (*self._running, *self._remembered):
+            length = _common_prefix(sequence.tokens, wanted)
+            if length > shared:
+                best, shared = sequence, length
+        return best, shared
 
     def fork(self, sequence: CachedSequence, length: int) -> CachedSequence:
         """A running sequence with the first ``length`` tokens of another, in the same blocks."""

@@ -146,18 +146,11 @@ class LanguageModel:
         if len(prompts) != len(options):
             raise ValueError(f"{len(prompts)} prompts but {len(options)} lists of options; give one for each")
         answers = [[self._option_ids(option) for option in several] for several in options]
-        return [
-            score_answers(
-                self._decoder,
-                self.encode(prompt, room_tokens=max(map(len, several))).ids,
-                several,
-                self.context_tokens,
-                self.usage,
-            )
-            if several
-            else []
-            for prompt, several in zip(prompts, answers, strict=True)
-        ]
+        asked = [i for i, several in enumerate(answers) if several]
+        ids = [self.encode(prompts[i], room_tokens=max(map(len, answers[i]))).ids for i in asked]
+        scores = score_answers(self._decoder, ids, [answers[i] for i in asked], self.context_tokens, self.usage)
+        found = dict(zip(asked, scores, strict=True))
+        return [found.get(i, []) for i in range(len(answers))]
 
     def _option_ids(self, option: str) -> list[int]:
         if not option:

@@ -123,7 +123,7 @@ def _k_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _with_headers(halves: np.ndarray, scales: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Halves (groups, supers, 32), scales (groups, supers * 8, 16), then blocks (groups, supers * 8, b), eight by eight."""
+    """Halves (groups, supers, 32), scales (groups, supers * 8, 16) and blocks (groups, supers * 8, b), by eights."""
     groups, supers, _ = halves.shape
     parts = [halves, *(part.reshape(groups, supers, 8 * part.shape[-1]) for part in (scales, blocks))]
     return np.concatenate(parts, axis=-1).reshape(-1)

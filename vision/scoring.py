@@ -1,4 +1,4 @@
-"""Log-probabilities of given texts as continuations of one prompt, in one pass over the prompt they share.
+"""Log-probabilities of given texts as continuations of prompts, in one pass over what the prompts share.
 
 Works on token ids; knows neither templates nor weights.
 """
@@ -10,25 +10,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from vision.decoder import Decoder, Piece
-from vision.generation import read_prompt
 from vision.kv_cache import CachedSequence
 from vision.protocol import Usage
+from vision.reading import groups_that_fit, read_prompts
 from vision.sampling import log_softmax_at
 
 
 def score_answers(
-    decoder: Decoder, ids: list[int], answers: Sequence[Sequence[int]], context_tokens: int, usage: Usage
+    decoder: Decoder,
+    prompts: Sequence[list[int]],
+    answers: Sequence[Sequence[Sequence[int]]],
+    context_tokens: int,
+    usage: Usage,
+) -> list[list[float]]:
+    """For each prompt the natural-log probability of each of its answers, summed over the answer's tokens.
+
+    Prompts are read together, as many as one context has room for. Equal answers are run once.
+    """
+    scores: list[list[float]] = []
+    for group in groups_that_fit(decoder, prompts, context_tokens):
+        read = read_prompts(decoder, [prompts[i] for i in group], usage)
+        try:
+            for i, (sequence, logits) in zip(group, read, strict=True):
+                scores.append(_score(decoder, sequence, logits, answers[i], context_tokens))
+        finally:
+            for sequence, _ in read:
+                decoder.cache.close(sequence)
+    return scores
+
+
+def _score(
+    decoder: Decoder,
+    sequence: CachedSequence,
+    logits: np.ndarray,
+    answers: Sequence[Sequence[int]],
+    context_tokens: int,
 ) -> list[float]:
-    """Natural-log probability of each answer after ``ids``, summed over its tokens. Equal answers are run once."""
-    sequence, logits = read_prompt(decoder, ids, usage)
-    try:
-        firsts = log_softmax_at(logits[None], [[answer[0] for answer in answers]])[0]
-        longer = list(dict.fromkeys(tuple(answer) for answer in answers if len(answer) > 1))
-        rest: dict[tuple[int, ...], float] = {}
-        for group in _groups(longer, context_tokens, decoder.cache.block_tokens):
-            rest |= _score_group(decoder, sequence, group)
-    finally:
-        decoder.cache.close(sequence)
+    firsts = log_softmax_at(logits[None], [[answer[0] for answer in answers]])[0]
+    longer = list(dict.fromkeys(tuple(answer) for answer in answers if len(answer) > 1))
+    rest: dict[tuple[int, ...], float] = {}
+    for group in _groups(longer, context_tokens, decoder.cache.block_tokens):
+        rest |= _score_group(decoder, sequence, group)
     return [float(first) + rest.get(tuple(answer), 0.0) for first, answer in zip(firsts, answers, strict=True)]
 
 

@@ -1,0 +1,104 @@
+"""Reads prompts into the key-value cache: many at once, and what several begin with only once.
+
+Works on token ids; knows neither templates nor weights, and nothing of what is asked after a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vision.decoder import Decoder, Piece
+from vision.kv_cache import CachedSequence
+from vision.protocol import Usage
+
+# A pass of its own costs about as much as reading this many tokens twice.
+LEAST_SHARED_TOKENS = 8
+
+
+def read_prompts(
+    decoder: Decoder, prompts: Sequence[list[int]], usage: Usage
+) -> list[tuple[CachedSequence, np.ndarray]]:
+    """For each prompt a running sequence that holds it, and the logits after its last token, (vocabulary,).
+
+    What is in the cache is not read again. Beginnings that prompts share are read first, as prompts of their own, so
+    that the others start from them; then all the rest in one batch. Raises PromptTooLong where the cache is too small
+    for all of them at once; then nothing stays open.
+    """
+    cache = decoder.cache
+    heads: list[CachedSequence] = []
+    opened: list[CachedSequence] = []
+    read_tokens = 0
+
+    def read(ids: Sequence[list[int]], into: list[CachedSequence]) -> list[np.ndarray]:
+        nonlocal read_tokens
+        new = []
+        for one in ids:
+            into.append(cache.open(one))
+            new.append(into[-1])
+        pieces = [Piece(sequence, one[len(sequence) :]) for sequence, one in zip(new, ids, strict=True)]
+        read_tokens += sum(len(piece.tokens) for piece in pieces)
+        return decoder.run(pieces)
+
+    try:
+        for wave in _shared_heads(prompts, [cache.known_tokens(ids) for ids in prompts]):
+            read(wave, heads)
+        logits = read(prompts, opened)
+    except BaseException:
+        for sequence in opened:
+            cache.close(sequence, remember=False)
+        raise
+    finally:
+        for sequence in heads:
+            cache.close(sequence, remember=False)
+    total = sum(map(len, prompts))
+    usage.prompt_tokens += total
+    usage.cached_tokens += total - read_tokens
+    return [(sequence, row[0]) for sequence, row in zip(opened, logits, strict=True)]
+
+
+def groups_that_fit(decoder: Decoder, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:
+    """Indices of prompts that may be read together without taking up more than ``most_tokens`` of new room."""
+    spare = 2 * decoder.cache.block_tokens  # of each prompt: a copy of a shared block, and a last one half full
+    groups: list[list[int]] = []
+    room = 0
+    for index, ids in enumerate(prompts):
+        shared = _common(prompts[index - 1], ids) if groups else 0
+        needed = len(ids) - max(shared, decoder.cache.known_tokens(ids)) + spare
+        if needed > room:
+            groups.append([])
+            room = most_tokens
+        groups[-1].append(index)
+        room -= needed
+    return groups
+
+
+def _shared_heads(prompts: Sequence[list[int]], known: Sequence[int]) -> list[list[list[int]]]:
+    """Beginnings worth reading first, in waves: those of a later wave go on from one of an earlier."""
+    waves: list[list[list[int]]] = []
+
+    def visit(group: list[int], read: int, wave: int) -> None:
+        if len(group) < 2:
+            return
+        first, last = prompts[group[0]], prompts[group[-1]]
+        shared = min(_common(first, last), min(len(prompts[i]) for i in group) - 1)
+        if shared - max(read, min(known[i] for i in group)) >= LEAST_SHARED_TOKENS:
+            if len(waves) == wave:
+                waves.append([])
+            waves[wave].append(first[:shared])
+            read, wave = shared, wave + 1
+        branches: dict[int, list[int]] = {}
+        for i in group:
+            branches.setdefault(prompts[i][shared], []).append(i)
+        if len(branches) > 1:
+            for branch in branches.values():
+                visit(branch, read, wave)
+
+    visit(sorted(range(len(prompts)), key=lambda i: prompts[i]), 0, 0)
+    return waves
+
+
+def _common(one: list[int], other: list[int]) -> int:
+    unequal = (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(unequal, min(len(one), len(other)))
