@@ -1,0 +1,291 @@
+"""Articles in the making, kept on disk so that a reload, a restart or a kill loses nothing.
+
+A person's drafts lie in a folder of their own, named by the hash of a token that only the person's browser holds. A
+draft is one file, replaced as a whole: whoever reads sees the state before a save or after it, never between. Two
+sessions never write to one draft: the one that comes second goes on in a copy. Knows no page and no models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from composer.article import Article
+from composer.blocks import join_sections
+from composer.editing.history import History
+from composer.editing.history_json import history_from_json, history_to_json
+from composer.errors import ComposerError, DraftError
+from composer.languages import count_words
+
+State: TypeAlias = Literal["writing", "standing"]
+
+FORMAT_VERSION = 1
+MAX_TITLE_CHARS = 120
+# A draft goes when it was not saved for KEPT_DAYS or when its owner has saved KEPT_DRAFTS others since; never on the
+# day it was saved.
+KEPT_DAYS = 90
+KEPT_DRAFTS = 100
+_DAY_S = 86_400.0
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+_PARTIAL = ".partial-"
+_PICTURES = "pictures"
+_LOCK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DraftInfo:
+    """What a list of drafts shows. ``saved_s`` is seconds since 1970."""
+
+    id: str
+    title: str
+    saved_s: float
+    state: State
+    words: int
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft as one session holds it. ``state`` "writing" means that a job was filling it when it was saved.
+
+    ``info`` is whatever the session wants back, as JSON values: the request, for one.
+    """
+
+    id: str
+    revision: int
+    writer: str
+    saved_s: float
+    state: State
+    history: History | None
+    info: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def article(self) -> Article | None:
+        return self.history.article if self.history else None
+
+
+class DraftStore:
+    """All drafts on this machine."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is None:
+            from vision.weights import home
+
+            folder = home() / "drafts"
+        self.folder = folder
+
+    def new_owner(self) -> str:
+        """A token for somebody new: 256 random bits."""
+        return secrets.token_urlsafe(32)
+
+    def shelf(self, owner: str) -> Shelf:
+        """The drafts of whoever holds the token. Raises DraftError for what cannot be one."""
+        if not _TOKEN.match(owner):
+            raise DraftError("this is no owner's token; ask for a new one")
+        # Who can list the folder's names must not learn the tokens.
+        return Shelf(self.folder / hashlib.sha256(owner.encode()).hexdigest()[:40])
+
+    def prune(self, now_s: float | None = None) -> int:
+        """Remove drafts that are too old or too many, pictures no draft shows, and what killed saves left.
+
+        Returns the number of drafts removed.
+        """
+        now_s = time.time() if now_s is None else now_s
+        removed = 0
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            removed += Shelf(folder).prune(now_s)
+        return removed
+
+
+class Shelf:
+    """One person's drafts. Threads and processes may share one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def new(self, article: Article | History | None = None, info: Mapping[str, Any] | None = None) -> Draft:
+        """Begin a draft; it is on disk when this returns. Without an article it is one that is being written."""
+        state: State = "writing" if article is None else "standing"
+        empty = Draft(secrets.token_hex(16), 0, secrets.token_hex(8), 0.0, state, None, dict(info or {}))
+        return self.save(empty, article, state=state)
+
+    def save(
+        self,
+        draft: Draft,
+        article: Article | History | None,
+        *,
+        state: State = "standing",
+        info: Mapping[str, Any] | None = None,
+    ) -> Draft:
+        """Write the draft's next state and return it as saved.
+
+        Where another session has saved the draft since this one opened it, this one's state becomes a draft of its
+        own, with another ``id``. Raises DraftError where the disk refuses; what was saved before is still there.
+        """
+        history = History.begin(article) if isinstance(article, Article) else article
+        kept = dict(draft.info if info is None else info)
+        with self._locked(draft.id) as path:
+            held = _header(path) if path.exists() else None
+            if held is None or held["writer"] == draft.writer or held["revision"] == draft.revision:
+                revision = (held["revision"] if held else draft.revision) + 1
+                saved = Draft(draft.id, revision, draft.writer, time.time(), state, history, kept)
+                _write(path, saved)
+                return saved
+        copy = replace(draft, id=secrets.token_hex(16), revision=0)
+        return self.save(copy, history, state=state, info=kept)
+
+    def open(self, draft_id: str) -> Draft:
+        """The draft as it was last saved, for another session to go on with. Raises DraftError where it is gone."""
+        path = self._path(draft_id)
+        try:
+            with path.open(encoding="utf-8") as file:
+                header, body = json.loads(file.readline()), json.loads(file.readline())
+            history = history_from_json(body) if body is not None else None
+        except FileNotFoundError as error:
+            raise DraftError("this draft is gone; it was deleted, or not saved for a long time") from error
+        except (OSError, ValueError, ComposerError) as error:
+            raise DraftError(f"{path} cannot be read: {error}; delete it, or restore it from a backup") from error
+        return Draft(
+            header["id"],
+            header["revision"],
+            secrets.token_hex(8),
+            header["saved_s"],
+            header["state"],
+            history,
+            header["info"],
+        )
+
+    def drafts(self) -> tuple[DraftInfo, ...]:
+        """All drafts, the latest saved first. One that cannot be read is left out."""
+        found = []
+        for path in self.folder.glob("*.draft"):
+            try:
+                header = _header(path)
+            except DraftError:
+                continue
+            found.append(
+                DraftInfo(*(header[name] for name in ("id", "title", "saved_s", "state", "words", "pictures")))
+            )
+        return tuple(sorted(found, key=lambda info: -info.saved_s))
+
+    def delete(self, draft_id: str) -> None:
+        """Remove a draft for good; nothing happens where it is gone already."""
+        self._path(draft_id).unlink(missing_ok=True)
+
+    def keep_picture(self, path: Path) -> Path:
+        """A copy of an upload that stays as long as a draft shows it; the same picture is kept once."""
+        from composer.export.files import slug
+        from image_db.scan import PICTURE_SUFFIXES
+
+        try:
+            data = path.read_bytes()  # to the byte: a picture's id is its file's hash
+            suffix = path.suffix.lower() if path.suffix.lower() in PICTURE_SUFFIXES else ""
+            kept = (
+                self.folder / _PICTURES / hashlib.sha256(data).hexdigest() / f"{slug(path.stem) or 'picture'}{suffix}"
+            )
+            if not kept.exists():
+                _replace(kept, data)
+            os.utime(kept.parent)
+        except OSError as error:
+            raise DraftError(f"picture {path.name} cannot be kept: {error.strerror}; free some space") from error
+        return kept
+
+    def prune(self, now_s: float) -> int:
+        """See ``DraftStore.prune``."""
+        removed = 0
+        shown: set[str] = set()
+        for number, info in enumerate(self.drafts()):
+            age_s = now_s - info.saved_s
+            if age_s > KEPT_DAYS * _DAY_S or (number >= KEPT_DRAFTS and age_s > _DAY_S):
+                self.delete(info.id)
+                removed += 1
+                continue
+            text = self._path(info.id).read_text(encoding="utf-8")
+            shown.update(re.findall(r"[0-9a-f]{64}", text))
+        left = [path for path in self.folder.glob(f"{_PICTURES}/*") if path.name not in shown]
+        left += self.folder.rglob(f"{_PARTIAL}*")
+        left += [path for path in self.folder.glob("*.lock") if not path.with_suffix(".draft").exists()]
+        for path in left:
+            if path.exists() and now_s - path.stat().st_mtime > _DAY_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if not any(path.is_file() for path in self.folder.rglob("*")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return removed
+
+    def _path(self, draft_id: str) -> Path:
+        if not _ID.match(draft_id):
+            raise DraftError("this is no draft's id")
+        return self.folder / f"{draft_id}.draft"
+
+    @contextmanager
+    def _locked(self, draft_id: str) -> Iterator[Path]:
+        """The draft's file, which nobody else saves to meanwhile."""
+        from filelock import FileLock, Timeout
+
+        path = self._path(draft_id)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with FileLock(path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
+                yield path
+        except Timeout as error:
+            raise DraftError(f"{path} is being saved for too long by another process; try again") from error
+        except OSError as error:
+            raise DraftError(
+                f"{path} cannot be saved: {error.strerror}; free some space, or set VIGNETTE_HOME to another disk"
+            ) from error
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            header: dict[str, Any] = json.loads(file.readline())
+        if header["format"] != FORMAT_VERSION:
+            raise DraftError(f"{path} has format {header['format']!r}; this version reads {FORMAT_VERSION}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DraftError(f"{path} cannot be read: {error}") from error
+    return header
+
+
+def _write(path: Path, draft: Draft) -> None:
+    article = draft.article
+    told = article.title if article else str(draft.info.get("title") or draft.info.get("instruction") or "")
+    header = {
+        "format": FORMAT_VERSION,
+        "id": draft.id,
+        "revision": draft.revision,
+        "writer": draft.writer,
+        "saved_s": draft.saved_s,
+        "state": draft.state,
+        "title": " ".join(told.split())[:MAX_TITLE_CHARS],
+        "words": count_words(join_sections(article.sections)) if article else 0,
+        "pictures": len(article.pictures) if article else 0,
+        "info": dict(draft.info),
+    }
+    body = history_to_json(draft.history) if draft.history else None
+    lines = [json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (header, body)]
+    _replace(path, "\n".join((*lines, "")).encode("utf-8", "replace"))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all, power cuts included."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.parent / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
