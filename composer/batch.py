@@ -1,8 +1,8 @@
-"""Many requests, made one by one, each in a folder of its own.
+"""One request of a batch, made into a folder of its own, and what became of it.
 
 A line that cannot be read or made is an outcome like any other and does not stop the rest. What is finished is
 recognised by its ``article.json`` and the hash of the request in it, so that a second run does only what is missing.
-Knows no terminal and loads no model.
+Knows no threads, no terminal and loads no model.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -25,14 +28,18 @@ from composer.export import FORMATS
 from composer.languages import count_words
 from composer.output import check_free, load_article, save_article, trace_entry
 from composer.request import ComposeRequest
+from composer.settings import Settings
 from image_db.errors import LibraryError
 from retrieval.errors import RetrievalError
 from vision.errors import VisionError
 
-SUMMARY = "summary.json"
 REQUEST_HASH = "request_sha256"
 
-_EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
+EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
+
+Status = Literal["made", "kept", "failed", "pending"]
+Again = Literal["missing", "changed", "all"]
+Hear = Callable[[Event], None]
 
 
 class Composes(Protocol):
@@ -41,57 +48,128 @@ class Composes(Protocol):
     def events(self, request: ComposeRequest) -> Iterator[Event]: ...
 
 
+class Interrupted(Exception):
+    """Raised by a listener to end an article half-way; nothing of it is saved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a line: made now, kept from an earlier run, or failed with ``error``.
+    """What became of a line: made now, kept from an earlier run, failed with ``error``, or pending: not made yet.
 
     ``tokens`` were read or written by the model; ``slots`` are the places considered, ``pictures`` those filled.
+    ``seconds`` were spent in this run, ``stages`` are those of the run that made the article.
     """
 
     line: int
     folder: str
-    status: Literal["made", "kept", "failed"]
+    status: Status
     title: str = ""
+    language: str = ""
     words: int = 0
     pictures: int = 0
     slots: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    stages: Mapping[str, float] = field(default_factory=dict, hash=False)
     notices: tuple[str, ...] = ()
     error: str = ""
     details: str = field(default="", repr=False)
 
 
-def settled(job: Job, out_dir: Path, profile: str) -> Outcome | None:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is the same for every line: where articles go, from which library and profile, and in which formats.
+
+    ``again`` says which finished articles are made once more: none, those whose request has changed, or all.
+    """
+
+    out_dir: Path
+    library: Path
+    profile: Settings
+    formats: Sequence[str] = FORMATS
+    again: Again = "missing"
+
+    def library_of(self, job: Job) -> Path:
+        return job.library or self.library
+
+    def digest(self, job: Job) -> str:
+        assert job.request is not None
+        return request_hash(job.request, job.settings(self.profile), self.library_of(job))
+
+
+def settled(job: Job, order: Order) -> Outcome | None:
     """What is known of a line without any model: unreadable, or made before. None where there is work to do."""
     started = time.perf_counter()
     if job.request is None:
         return _failed(job, started, job.error)
+    folder = order.out_dir / job.folder
     try:
-        folder = out_dir / job.folder
-        return _kept(job, job.request, folder, profile) if (folder / "article.json").is_file() else None
-    except _EXPECTED as error:
+        if not (folder / "article.json").is_file():
+            check_free(folder)
+            return None
+        article = load_article(folder)
+        made_for = article.provenance.get(REQUEST_HASH)
+        if order.again != "missing" and made_for is None:
+            raise OutputExists(f"{folder} holds an article that no batch made; move it away or name another --out")
+        if order.again == "all":
+            return None
+        if made_for == order.digest(job):
+            return _described(job, article, "kept", stages_of(folder))
+        if order.again == "changed":
+            return None
+        raise OutputExists(
+            f"{folder} holds the article of another request, profile, library or picture; --update replaces it, "
+            "or name another --out"
+        )
+    except EXPECTED as error:
         return _failed(job, started, str(error))
 
 
-def make(job: Job, out_dir: Path, composer: Composes, *, profile: str, formats: Sequence[str] = FORMATS) -> Outcome:
-    """Make the article of a job that is not ``settled``. Never raises for what its request or the model does."""
+def make(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear: Hear = lambda _: None) -> Outcome:
+    """Make the article of a job that is not ``settled``. Never raises for what its request or the model does.
+
+    ``composer_for`` is asked here, so that its failure is the line's; ``hear`` may raise Interrupted.
+    """
     started = time.perf_counter()
-    assert job.request is not None
     try:
-        return _made(job, job.request, out_dir / job.folder, composer, profile, formats, started)
-    except _EXPECTED as error:
+        return _made(job, order, composer_for, hear, started)
+    except Interrupted:
+        return Outcome(job.line, job.folder, "pending", seconds=_since(started))
+    except EXPECTED as error:
         return _failed(job, started, str(error))
     except Exception as error:  # noqa: BLE001 - a bug met on one line must not cost the others; it keeps its traceback
         return _failed(job, started, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
 
-def request_hash(request: ComposeRequest, profile: str) -> str:
-    """SHA-256 over everything a request says and the profile, pictures to use by their content."""
-    values = asdict(request)
-    values["use_images"] = [_content_hash(path) for path in request.use_images]
-    values["profile"] = profile
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> str:
+    """SHA-256 over what a request, its profile and its library's name say.
+
+    Pictures to use count by their content. What stands at its default is left out, so that a field added by a later
+    version does not make every article look like that of another request. Threads and devices do not decide an
+    article.
+    """
+    values = _set(request)
+    values |= {
+        key: [_content_hash(path) for path in value]
+        for key, value in values.items()
+        if isinstance(value, tuple) and value and isinstance(value[0], Path)
+    }
+    profile = _set(replace(settings, description=""))
+    for section, key in (("language", "threads"), ("language", "device"), ("encoder", "device")):
+        profile.get(section, {}).pop(key, None)
+    said = {"request": values, "profile": profile, "library": library.resolve().name}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _set(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that do not have their default, nested ones likewise."""
+    found: dict[str, Any] = {}
+    for f in fields(value):
+        own = getattr(value, f.name)
+        default = f.default_factory() if f.default_factory is not MISSING else f.default
+        if own != default:
+            found[f.name] = _set(own) if is_dataclass(own) else own
+    return found
 
 
 def _content_hash(path: Path) -> str:
@@ -101,84 +179,60 @@ def _content_hash(path: Path) -> str:
         raise UsageError(f"use_images: {path} cannot be read: {error.strerror}") from error
 
 
-def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Counts and every outcome as plain JSON values."""
-    counts = {status: sum(o.status == status for o in outcomes) for status in ("made", "kept", "failed")}
-    return {**counts, "seconds": round(sum(o.seconds for o in outcomes), 3), "items": [asdict(o) for o in outcomes]}
-
-
-def write_summary(outcomes: Sequence[Outcome], out_dir: Path) -> Path:
-    """Write ``summary.json`` in one step, so that a reader never sees half of it."""
-    path = out_dir / SUMMARY
-    partial = path.with_name(f".{SUMMARY}.{os.getpid()}")
+def stages_of(folder: Path) -> dict[str, float]:
+    """Seconds a stage from the folder's trace; empty where there is none that can be read."""
     try:
-        partial.write_text(json.dumps(summary(outcomes), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ComposerError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+        lines = (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
+        return {str(entry["name"]): float(entry["seconds"]) for entry in map(json.loads, lines)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # timings of an earlier run are told where they are known, and decide nothing
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes for a terminal, one line each, and a last line with the counts."""
-    rows = [("line", "status", "seconds", "words", "pictures", "folder, or what went wrong")]
-    for o in outcomes:
-        pictures = f"{o.pictures} of {o.slots}" if o.slots else str(o.pictures)
-        if o.status == "failed":
-            rows.append((str(o.line), o.status, f"{o.seconds:.1f}", "-", "-", o.error))
-        else:
-            rows.append((str(o.line), o.status, f"{o.seconds:.1f}", str(o.words), pictures, o.folder))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = [
-        f"{line:>{widths[0]}}  {status:<{widths[1]}}  {seconds:>{widths[2]}}  {words:>{widths[3]}}  "
-        f"{pictures:>{widths[4]}}  {last}"
-        for line, status, seconds, words, pictures, last in rows
-    ]
-    counts = summary(outcomes)
-    return "\n".join([*lines, "", f"{counts['made']} made, {counts['kept']} kept, {counts['failed']} failed"])
-
-
-def _made(
-    job: Job,
-    request: ComposeRequest,
-    folder: Path,
-    composer: Composes,
-    profile: str,
-    formats: Sequence[str],
-    started: float,
-) -> Outcome:
-    check_free(folder)
-    digest = request_hash(request, profile)
+def _made(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear: Hear, started: float) -> Outcome:
+    assert job.request is not None
+    folder = order.out_dir / job.folder
+    digest = order.digest(job)
     trace: list[dict[str, Any]] = []
     notices: list[str] = []
     article: Article | None = None
-    for event in composer.events(request):
-        if isinstance(event, StageFinished):
-            trace.append(trace_entry(event))
-        elif isinstance(event, Notice):
-            notices.append(event.text)
-        elif isinstance(event, Done):
-            article = event.article
+    with closing(composer_for(job).events(job.request)) as events:  # type: ignore[type-var]
+        for event in events:
+            hear(event)
+            if isinstance(event, StageFinished):
+                trace.append(trace_entry(event))
+            elif isinstance(event, Notice):
+                notices.append(event.text)
+            elif isinstance(event, Done):
+                article = event.article
     assert article is not None, "a job ends with Done or an exception"
     article = replace(article, provenance={**article.provenance, REQUEST_HASH: digest})
-    saved = save_article(article, folder, formats=formats, trace=trace)
+    with _replacing(folder):
+        saved = save_article(article, folder, formats=order.formats, trace=trace)
     return replace(
-        _described(job, saved, "made"),
+        _described(job, saved, "made", {entry["name"]: entry["seconds"] for entry in trace}),
         seconds=_since(started),
         tokens=sum(entry["tokens"] for entry in trace),
         notices=tuple(notices),
     )
 
 
-def _kept(job: Job, request: ComposeRequest, folder: Path, profile: str) -> Outcome:
-    article = load_article(folder)
-    if article.provenance.get(REQUEST_HASH) != request_hash(request, profile):
-        raise OutputExists(
-            f"{folder} holds the article of another request, profile or picture; remove it or name another --out"
-        )
-    return _described(job, article, "kept")
+@contextmanager
+def _replacing(folder: Path) -> Iterator[None]:
+    """Put an earlier article aside while a new one is saved, and back where saving fails.
+
+    Killed in between, the old article is lost, which was to be replaced; the next save clears it away by its name.
+    """
+    if not (folder / "article.json").is_file():
+        yield
+        return
+    aside = folder.with_name(f".{folder.name}.vignette-partial-{os.getpid()}-{secrets.token_hex(4)}")
+    folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _failed(job: Job, started: float, error: str, details: str = "") -> Outcome:
@@ -189,13 +243,15 @@ def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
 
 
-def _described(job: Job, article: Article, status: Literal["made", "kept"]) -> Outcome:
+def _described(job: Job, article: Article, status: Status, stages: Mapping[str, float]) -> Outcome:
     return Outcome(
         job.line,
         job.folder,
         status,
         title=article.title,
+        language=article.language,
         words=sum(count_words(section.text) for section in article.sections),
         pictures=len(article.pictures),
         slots=len(article.placements),
+        stages=dict(stages),
     )

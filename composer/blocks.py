@@ -105,7 +105,9 @@ def plain_text(markdown: str) -> str:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
+    return parser
 
 
 def _line_offsets(source: str, start: int) -> list[int]:

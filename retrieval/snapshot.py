@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +78,7 @@ class Snapshot:
         self.n = len(self.vectors.ids)
         self._rows = {id_: row for row, id_ in enumerate(self.vectors.ids)}
         self._masks: dict[Filters, np.ndarray] = {}
+        self._masking = threading.Lock()  # threads search one snapshot
         folder = library.folder / INDEX_FOLDER
         name = str(self.revision)
         self.visual = VectorIndex.open(self.vectors.visual, "visual", name, library.encoder, folder)
@@ -99,13 +101,14 @@ class Snapshot:
         return mask
 
     def _mask(self, filters: Filters) -> np.ndarray:
-        found = self._masks.get(filters)
-        if found is None:
-            found = np.fromiter((r is not None and passes(r, filters) for r in self._aligned()), bool, self.n)
-            while len(self._masks) >= _MASKS_KEPT:
-                del self._masks[next(iter(self._masks))]
-            self._masks[filters] = found
-        return found
+        with self._masking:
+            found = self._masks.get(filters)
+            if found is None:
+                found = np.fromiter((r is not None and passes(r, filters) for r in self._aligned()), bool, self.n)
+                while len(self._masks) >= _MASKS_KEPT:
+                    del self._masks[next(iter(self._masks))]
+                self._masks[filters] = found
+            return found
 
     def _open_words(self, folder: Path) -> tuple[LexicalIndex, str]:
         if self.n < KEEP_WORDS_FROM:

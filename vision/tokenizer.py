@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,17 @@ _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 
 
 class ChatTokenizer:
-    """A tokenizer with its chat template. Rendering follows transformers' conventions for templates."""
+    """A tokenizer with its chat template. Rendering follows transformers' conventions for templates.
+
+    Threads may share one.
+    """
 
     def __init__(self, tokenizer_json: Path, chat_template: str, special: Mapping[str, Any], name: str) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
+        # Whether control tokens are letters is a setting of the tokenizer, not of a call.
+        self._setting = threading.Lock()
         self._special = special
         self._template_text = chat_template
         self._template: Any = None
@@ -42,8 +48,9 @@ class ChatTokenizer:
         return self._ids(text, plain=True)
 
     def _ids(self, text: str, *, plain: bool) -> list[int]:
-        self._tokenizer.encode_special_tokens = plain
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        with self._setting:
+            self._tokenizer.encode_special_tokens = plain
+            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -1,28 +1,37 @@
-"""``vignette batch``: many articles from one file. All work is done by ``composer.batch``."""
+"""``vignette batch``: many articles from one file. All work is done by ``composer.batch`` and its neighbours."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from composer.batch import Outcome
-    from composer.pipeline import Composer
+    from composer.batch import Again, Composes, Order
+    from composer.batch_requests import Job
+    from composer.batch_summary import Ledger
+    from composer.batch_terminal import BatchTerminal
 
 EXAMPLES = """\
 examples:
   vignette batch requests.jsonl --library ~/my-library --out articles
+  vignette batch requests.csv --library ~/my-library --out articles --workers 4
   vignette batch requests.jsonl --library ~/my-library --out articles --json | jq .failed
 
 One request a line, for instance:
   {"instruction": "A day on the farm", "images": 3, "seed": 7}
   {"instruction": "如何养好一只宠物", "language": "zh", "words": 800}
   {"illustrate": "trip.md", "use_images": ["boat.jpg"], "filters": {"licenses": ["CC BY"]}}
+or as CSV, the first line naming the columns:
+  instruction,images,seed,settings.writing.temperature
+  A day on the farm,3,7,0.5
 
 Paths are relative to the file. Each article gets a folder of its own, named by line and instruction; run the same
-command again and only what is missing is made. summary.json in --out says what became of every line.
+command again and only what is missing is made. report.html in --out shows all articles, summary.json says what became
+of every line. Exit code 0: all there; 1: some failed; 2: wrong usage; 130: interrupted, run it again to go on.
 """
 
 
@@ -30,60 +39,114 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "batch",
         help="make many articles from a file of requests",
-        description="Make many articles from a JSONL file, one request a line.",
+        description="Make many articles from a JSONL or CSV file, one request a line.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("requests", type=Path, metavar="REQUESTS.jsonl", help="the requests, one JSON object a line")
+    parser.add_argument("requests", type=Path, metavar="REQUESTS", help="a .jsonl file, or .csv with a header line")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the articles' folders go")
-    parser.add_argument("--library", type=Path, required=True, metavar="DIR", help="the library to take pictures from")
+    parser.add_argument("--library", type=Path, metavar="DIR", help="the library of requests that name none")
     parser.add_argument("--profile", metavar="NAME", help="which models to use (default: embedded)")
     parser.add_argument("--format", default="md,html", metavar="LIST", help="exports to write (default: md,html)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="articles at once (default: as many as the model decodes together)"
+    )
+    parser.add_argument("--fail-fast", action="store_true", help="begin no other article once one has failed")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--update", action="store_true", help="make articles whose request has changed again")
+    again.add_argument("--force", action="store_true", help="make all articles again")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.batch import make, settled, summary, table, write_summary
+    from composer.batch import settled
     from composer.batch_requests import read_jobs
+    from composer.batch_summary import Ledger
+    from composer.batch_terminal import BatchTerminal, table
+
+    order = _order(args)
+    jobs = read_jobs(args.requests)
+    _check_usage(args, jobs)
+    ledger = Ledger(jobs, order)
+    terminal = BatchTerminal(sys.stderr, total=len(jobs))
+    for job in jobs:
+        if (outcome := settled(job, order)) is not None:
+            ledger.add(outcome)
+            terminal.ended(outcome)
+    try:
+        if not (args.fail_fast and ledger.failed):
+            _make_left(ledger, terminal, args)
+    finally:
+        terminal.close()
+        report = ledger.close()
+    if args.json:
+        import json
+
+        print(json.dumps(ledger.summary(), ensure_ascii=False, indent=2))
+    else:
+        print(table(ledger.all()))
+        print(report)
+    return 0 if ledger.succeeded else 1
+
+
+def _order(args: argparse.Namespace) -> Order:
+    from composer.batch import Order
     from composer.errors import ComposerError
     from composer.export import parse_formats
     from composer.settings import DEFAULT_PROFILE, load_settings
 
     settings = load_settings(args.profile or DEFAULT_PROFILE)
     formats = parse_formats(args.format)
-    jobs = read_jobs(args.requests)
+    again: Again = "all" if args.force else "changed" if args.update else "missing"
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ComposerError(f"--out {args.out} cannot be made: {error.strerror}; name another folder") from error
-
-    outcomes: list[Outcome] = []
-    composer: Composer | None = None
-    for number, job in enumerate(jobs, 1):
-        outcome = settled(job, args.out, settings.name)
-        if outcome is None:
-            if composer is None:
-                from composer.parts import load_composer
-
-                composer = load_composer(settings, args.library)
-            print(f"[{number}/{len(jobs)}] {job.folder} …", file=sys.stderr, flush=True)
-            outcome = make(job, args.out, composer, profile=settings.name, formats=formats)
-        outcomes.append(outcome)
-        write_summary(outcomes, args.out)
-        print(f"[{number}/{len(jobs)}] {job.folder} {_said(outcome)}", file=sys.stderr, flush=True)
-    if args.json:
-        import json
-
-        print(json.dumps(summary(outcomes), ensure_ascii=False, indent=2))
-    else:
-        print(table(outcomes))
-    return 1 if any(o.status == "failed" for o in outcomes) else 0
+    return Order(args.out, args.library or Path(), settings, formats, again)
 
 
-def _said(outcome: Outcome) -> str:
-    if outcome.status == "failed":
-        return f"failed: {outcome.error}"
-    if outcome.status == "kept":
-        return "kept: it was made before"
-    return f"made in {outcome.seconds:.0f} s: {outcome.words} words, {outcome.pictures} pictures"
+def _check_usage(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    from composer.errors import UsageError
+
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(f"--workers {args.workers} is out of range; use 1 or more")
+    if args.library is None and any(job.request and job.library is None for job in jobs):
+        raise UsageError("--library is missing; name one, or give every request its own library")
+
+
+def _make_left(ledger: Ledger, terminal: BatchTerminal, args: argparse.Namespace) -> None:
+    """Load the models and make what is not settled, telling and noting each article as it ends."""
+    from composer.batch import make
+    from composer.batch_run import BatchRun
+    from composer.workshop import Workshop
+    from image_db.library import Library
+
+    left, order = ledger.left(), ledger.order
+    if not left:
+        return
+    if any(job.library is None for job in left):
+        Library.open(order.library, None).close()  # what is wrong with it is known before models are loaded
+    workshop = ledger.load(lambda: Workshop.load(order.profile))
+    ledger.workers = min(args.workers or workshop.workers, len(left))
+
+    def composer_for(job: Job) -> Composes:
+        return workshop.composer(order.library_of(job), job.settings(order.profile))
+
+    batch = BatchRun(
+        left,
+        lambda job, hear: make(job, order, composer_for, hear),
+        workers=ledger.workers,
+        fail_fast=args.fail_fast,
+    )
+    try:
+        with closing(batch.updates()) as updates:  # type: ignore[type-var]
+            for update in updates:
+                terminal(update)
+                ledger.note(batch.outcomes)
+    finally:
+        # What ended while the others were being interrupted counts, too.
+        ledger.note(batch.outcomes)
+        ledger.usage = workshop.usage
+        workshop.close()

@@ -42,6 +42,7 @@ def _parser() -> MarkdownIt:
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.validateLink = safe_link  # type: ignore[method-assign]
+    parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
     return parser
 
 

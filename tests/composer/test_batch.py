@@ -1,24 +1,31 @@
-"""A batch reads strictly, goes on past failures, and a second run does only what is missing."""
+"""A batch goes on past failures, a second run does only what is missing, and an interrupted one can be resumed."""
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import composer.cli
-import composer.parts
-from composer.batch import make, request_hash, settled, summary, table
+import composer.workshop
+from composer.batch import Order, make, request_hash, settled
 from composer.batch_requests import Job, read_jobs
 from composer.cli import main
 from composer.errors import UsageError
 from composer.output import load_article
 from composer.request import ComposeRequest
+from composer.settings import PictureSettings, Settings
+from image_db.library import Library
 from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
 from tests.composer.fake_composer import FakeComposer
+from tests.fakes import ColourEncoder
+from vision.protocol import Usage
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -26,7 +33,26 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def fake(tmp_path: Path) -> FakeComposer:
     lib = tmp_path / "lib"
+    Library.create(lib, ColourEncoder().identity).close()
     return FakeComposer([picture(lib, "hens.jpg", "gold"), picture(lib, "cows.jpg"), picture(lib, "barn.jpg", "red")])
+
+
+class FakeWorkshop:
+    """Hands out one fake composer, and notes for which library and settings."""
+
+    def __init__(self, fake: FakeComposer) -> None:
+        self.fake = fake
+        self.workers = 2
+        self.usage = Usage(prompt_tokens=70, cached_tokens=20, generated_tokens=30)
+        self.asked: list[tuple[Path, Settings]] = []
+        self.closed = False
+
+    def composer(self, library: Path, settings: Settings) -> FakeComposer:
+        self.asked.append((library, settings))
+        return self.fake
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -34,25 +60,34 @@ def batch(
     tmp_path: Path, fake: FakeComposer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Runs ``vignette batch`` on the lines given and returns exit code, stdout and stderr."""
-    loads: list[Path] = []
+    loads: list[FakeWorkshop] = []
 
-    def load(settings: object, library: Path) -> FakeComposer:
-        loads.append(library)
-        return fake
+    def load(settings: Settings) -> FakeWorkshop:
+        loads.append(FakeWorkshop(fake))
+        return loads[-1]
 
-    monkeypatch.setattr(composer.parts, "load_composer", load)
+    monkeypatch.setattr(composer.workshop.Workshop, "load", load)
     monkeypatch.setattr(composer.cli, "COMMANDS", ("batch",))
 
-    def run(*lines: object, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
-        path = tmp_path / "requests.jsonl"
+    def run(*lines: object, options: tuple[str, ...] = (), name: str = "requests.jsonl") -> tuple[int, str, str]:
+        path = tmp_path / name
         path.write_text("\n".join(x if isinstance(x, str) else json.dumps(x) for x in lines), encoding="utf-8")
         loads.clear()
-        code = main(["batch", str(path), "--out", str(tmp_path / "out"), "--library", str(tmp_path / "lib"), *options])
-        run.loads = len(loads)  # type: ignore[attr-defined]
+        library = () if "--library" in options else ("--library", str(tmp_path / "lib"))
+        code = main(["batch", str(path), "--out", str(tmp_path / "out"), *library, *options])
+        run.loads = loads  # type: ignore[attr-defined]
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
     return run
+
+
+def told(tmp_path: Path) -> dict:
+    return json.loads((tmp_path / "out/summary.json").read_text())
+
+
+def order(tmp_path: Path) -> Order:
+    return Order(tmp_path, tmp_path / "lib", Settings("embedded"))
 
 
 def test_every_line_gets_a_whole_folder_named_by_line_and_instruction(batch: Run, tmp_path: Path) -> None:
@@ -61,6 +96,7 @@ def test_every_line_gets_a_whole_folder_named_by_line_and_instruction(batch: Run
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "001-a-day-on-the-farm",
         "003-如何养好一只宠物",
+        "report.html",
         "summary.json",
     ]
     for folder in ("001-a-day-on-the-farm", "003-如何养好一只宠物"):
@@ -81,8 +117,9 @@ def test_every_line_gets_a_whole_folder_named_by_line_and_instruction(batch: Run
         "went",
         "wrong",
     ]
-    assert out.splitlines()[-1] == "2 made, 0 kept, 0 failed"
-    assert "[2/2] 003-如何养好一只宠物 made in 0 s" in err
+    assert out.splitlines()[-2:] == ["2 made, 0 kept, 0 failed", str(tmp_path / "out/report.html")]
+    assert "] 003-如何养好一只宠物 made in 0 s" in err
+    assert "\x1b" not in err, "nothing is drawn over where nobody watches"
 
 
 def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run, tmp_path: Path) -> None:
@@ -95,20 +132,19 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
         {"instruction": "Last"},
     )
     assert code == 1
-    told = json.loads((tmp_path / "out/summary.json").read_text())
-    assert [item["status"] for item in told["items"]] == ["failed"] * 5 + ["made"]
-    assert (told["made"], told["kept"], told["failed"]) == (1, 0, 5)
-    errors = [item["error"] for item in told["items"]]
+    summary = told(tmp_path)
+    assert [item["status"] for item in summary["items"]] == ["failed"] * 5 + ["made"]
+    assert (summary["made"], summary["kept"], summary["failed"], summary["pending"]) == (1, 0, 5, 0)
+    errors = [item["error"] for item in summary["items"]]
     assert errors[0] == "the model gave nothing usable; try another --seed"
-    assert errors[1].startswith("line 2 is not JSON: ")
+    assert errors[1].startswith("line 2: it is not JSON: ")
     assert errors[2] == "unexpected ZeroDivisionError: a bug"
-    assert "fake_composer.py" in told["items"][2]["details"], "a bug keeps its traceback"
-    known = "instruction, illustrate, use_images, images, language, seed, words, filters"
-    assert errors[3] == f"line 4: unknown key 'wrods'; known: {known}"
+    assert "fake_composer.py" in summary["items"][2]["details"], "a bug keeps its traceback"
+    assert errors[3].startswith("line 4: unknown key 'wrods'; known: name, instruction, illustrate, ")
     assert errors[4] == "line 5: it is not a JSON object; write one with keys such as instruction"
     for error in errors[:5]:
         assert error in out
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["006-last", "summary.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["006-last", "report.html", "summary.json"]
 
 
 def test_a_rerun_does_only_what_is_missing(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
@@ -121,21 +157,64 @@ def test_a_rerun_does_only_what_is_missing(batch: Run, fake: FakeComposer, tmp_p
     assert code == 0
     assert [r.instruction for r in fake.requests] == ["please work"]
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    assert out.splitlines()[-1] == "1 made, 2 kept, 0 failed"
-    assert batch(*lines)[1].splitlines()[-1] == "0 made, 3 kept, 0 failed"
-    assert batch.loads == 0, "no model is loaded where nothing is missing"  # type: ignore[attr-defined]
+    assert out.splitlines()[-2] == "1 made, 2 kept, 0 failed"
+    assert batch(*lines)[1].splitlines()[-2] == "0 made, 3 kept, 0 failed"
+    assert batch.loads == [], "no model is loaded where nothing is missing"  # type: ignore[attr-defined]
 
 
-def test_an_article_of_another_request_is_never_replaced(batch: Run, tmp_path: Path) -> None:
+def test_an_article_of_another_request_is_never_replaced_unasked(batch: Run, tmp_path: Path) -> None:
     batch({"instruction": "One", "seed": 1})
     before = (tmp_path / "out/001-one/article.json").read_bytes()
     code, out, _ = batch({"instruction": "One", "seed": 2})
     assert code == 1
     folder = tmp_path / "out/001-one"
-    assert f"{folder} holds the article of another request, profile or picture; remove it or name another --out" in out
-    code, _, _ = batch({"instruction": "One", "seed": 1}, options=("--profile", "tiny"))
-    assert code == 1
+    told = f"{folder} holds the article of another request, profile, library or picture; --update replaces it, "
+    assert told + "or name another --out" in out
+    assert batch({"instruction": "One", "seed": 1}, options=("--profile", "tiny"))[0] == 1
+    Library.create(tmp_path / "other", ColourEncoder().identity).close()
+    assert batch({"instruction": "One", "seed": 1, "library": "other"})[0] == 1
     assert (tmp_path / "out/001-one/article.json").read_bytes() == before
+
+
+def test_update_makes_what_has_changed_again_and_force_everything(
+    batch: Run, fake: FakeComposer, tmp_path: Path
+) -> None:
+    batch({"instruction": "One", "seed": 1}, {"instruction": "Two"})
+    fake.requests.clear()
+    changed = [{"instruction": "One", "seed": 2}, {"instruction": "Two"}]
+    assert batch(*changed, options=("--update",))[0] == 0
+    assert [r.instruction for r in fake.requests] == ["One"]
+    assert load_article(tmp_path / "out/001-one").provenance["seed"] == 2
+    fake.requests.clear()
+    assert batch(*changed, options=("--force",))[0] == 0
+    assert {r.instruction for r in fake.requests} == {"One", "Two"}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["001-one", "002-two", "report.html", "summary.json"]
+    with pytest.raises(SystemExit) as usage:
+        batch(*changed, options=("--force", "--update"))
+    assert usage.value.code == 2
+
+
+def test_an_article_that_cannot_be_made_again_stays(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+    batch({"instruction": "One"})
+    before = (tmp_path / "out/001-one/article.json").read_bytes()
+
+    def fail() -> None:
+        raise OSError("the disk is on fire")
+
+    fake.step = fail
+    assert batch({"instruction": "One"}, options=("--force",))[0] == 1
+    assert (tmp_path / "out/001-one/article.json").read_bytes() == before
+
+
+def test_force_does_not_touch_an_article_that_no_batch_made(batch: Run, tmp_path: Path) -> None:
+    batch({"instruction": "One"})
+    path = tmp_path / "out/001-one/article.json"
+    values = json.loads(path.read_text())
+    del values["provenance"]["request_sha256"]
+    path.write_text(json.dumps(values))
+    code, out, _ = batch({"instruction": "One"}, options=("--force",))
+    assert code == 1
+    assert "holds an article that no batch made; move it away or name another --out" in out
 
 
 def test_a_folder_that_holds_something_else_is_refused_before_the_work(
@@ -149,24 +228,94 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
     assert fake.requests == []
 
 
-def test_an_interrupt_keeps_what_is_done_and_the_summary_so_far(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+def test_an_interrupt_ends_what_is_at_work_and_the_next_run_goes_on(
+    batch: Run, fake: FakeComposer, tmp_path: Path
+) -> None:
+    lines = [{"instruction": name} for name in ("One", "Two", "Three", "Four")]
+    interrupted = threading.Event()
+
     def interrupt() -> None:
-        if len(fake.requests) == 2:
-            raise KeyboardInterrupt
+        if len(fake.requests) >= 3:
+            if not interrupted.is_set():
+                interrupted.set()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.005)
 
     fake.step = interrupt
-    code, _, err = batch({"instruction": "One"}, {"instruction": "Two"}, {"instruction": "Three"})
+    code, _, err = batch(*lines, options=("--workers", "2"))
     assert code == 130
     assert err.endswith("vignette: interrupted\n")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["001-one", "summary.json"]
-    assert json.loads((tmp_path / "out/summary.json").read_text())["made"] == 1
+    assert fake.most_running <= 2
+    summary = told(tmp_path)
+    made = [item["folder"] for item in summary["items"] if item["status"] == "made"]
+    assert 1 <= len(made) <= 2
+    assert summary["pending"] == 4 - len(made)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*made, "report.html", "summary.json"])
+    assert fake.running == 0, "nothing goes on in the background"
+    fake.step = lambda: None
+    fake.requests.clear()
+    assert batch(*lines)[0] == 0
+    assert len(fake.requests) == 4 - len(made)
 
 
-def test_json_goes_to_stdout_and_equals_the_file(batch: Run, tmp_path: Path) -> None:
+def test_fail_fast_begins_nothing_after_a_failure(batch: Run, tmp_path: Path) -> None:
+    lines = [{"instruction": "One"}, {"instruction": "please fail"}, {"instruction": "Three"}]
+    code, out, _ = batch(*lines, options=("--fail-fast", "--workers", "1"))
+    assert code == 1
+    assert [item["status"] for item in told(tmp_path)["items"]] == ["made", "failed", "pending"]
+    assert out.splitlines()[-2] == "1 made, 0 kept, 1 failed, 1 not made"
+    assert batch("{oops", {"instruction": "Four"}, options=("--fail-fast",))[0] == 1
+    assert batch.loads == [], "a line that cannot be read is a failure, too"  # type: ignore[attr-defined]
+
+
+def test_every_line_can_have_a_library_and_settings_of_its_own(batch: Run, tmp_path: Path) -> None:
+    Library.create(tmp_path / "birds", ColourEncoder().identity).close()
+    line = {"instruction": "One", "library": "birds", "settings": {"pictures": {"min_fused": 0.1}}}
+    assert batch(line, {"instruction": "Two"}, options=("--workers", "1"))[0] == 0
+    (workshop,) = batch.loads  # type: ignore[attr-defined]
+    assert [library for library, _ in workshop.asked] == [tmp_path / "birds", tmp_path / "lib"]
+    assert [settings.pictures for _, settings in workshop.asked] == [PictureSettings(min_fused=0.1), PictureSettings()]
+    assert workshop.closed
+
+
+def test_a_library_is_missing_only_where_a_line_names_none(
+    tmp_path: Path, batch: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"instruction": "One"}')
+    assert main(["batch", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "--library is missing; name one, or give every request its own library" in capsys.readouterr().err
+    path.write_text(json.dumps({"instruction": "One", "library": "lib"}))
+    assert main(["batch", str(path), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_a_library_that_is_not_there_is_told_before_models_are_loaded(batch: Run, tmp_path: Path) -> None:
+    code, _, err = batch({"instruction": "One"}, options=("--library", str(tmp_path / "none")))
+    assert code == 1
+    assert "no library in" in err
+    assert batch.loads == []  # type: ignore[attr-defined]
+
+
+def test_json_goes_to_stdout_and_its_keys_are_those_of_the_file(batch: Run, tmp_path: Path) -> None:
     _, out, _ = batch({"instruction": "One"}, options=("--json",))
-    assert json.loads(out) == json.loads((tmp_path / "out/summary.json").read_text())
-    item = json.loads(out)["items"][0]
+    printed, kept = json.loads(out), told(tmp_path)
+    printed.pop("seconds"), kept.pop("seconds")
+    assert printed == kept
+    assert list(kept) == [
+        "format", "made", "kept", "failed", "pending", "profile", "workers", "load_seconds",
+        "prompt_tokens", "cached_tokens", "generated_tokens", "items",
+    ]  # fmt: skip
+    item = printed["items"][0]
+    assert list(item) == [
+        "line", "folder", "status", "title", "language", "words", "pictures", "slots", "seconds", "tokens",
+        "stages", "notices", "error", "details",
+    ]  # fmt: skip
     assert (item["words"] > 50, item["pictures"], item["slots"], item["tokens"]) == (True, 2, 3, 160)
+    assert item["stages"] == {"write": 1.5, "place": 0.25, "caption": 0.25, "find": 0.25, "choose": 0.25, "finish": 0.1}
+    assert (printed["profile"], printed["workers"], printed["generated_tokens"]) == ("embedded", 1, 30)
+    batch({"instruction": "One"})
+    again = told(tmp_path)["items"][0]
+    assert (again["status"], again["stages"], again["tokens"]) == ("kept", item["stages"], 0)
 
 
 @pytest.mark.parametrize("content", ["", "\n  \n"])
@@ -183,72 +332,10 @@ def test_a_missing_file_and_an_unknown_format_are_wrong_usage(tmp_path: Path, ba
     assert not (tmp_path / "out").exists()
 
 
-def test_all_fields_of_a_request_can_be_given_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    (tmp_path / "trip.md").write_bytes(b"# Trip\r\n\r\nBy boat.\r\n")
-    boat = picture(tmp_path / "pics", "boat.jpg").path
-    line = {
-        "illustrate": "trip.md",
-        "instruction": "calm pictures",
-        "use_images": ["pics/boat.jpg"],
-        "images": 4,
-        "language": "en",
-        "seed": 9,
-        "words": 300,
-        "filters": {"licenses": ["CC BY"], "tags": ["sea"], "min_side_px": 200},
-    }
-    (tmp_path / "r.jsonl").write_text(
-        "\ufeff" + json.dumps(line) + "\r\n" + json.dumps({"illustrate": "trip.md", "images": "auto"})
-    )
-    first, second = read_jobs(tmp_path / "r.jsonl")
-    assert first.request == ComposeRequest(
-        instruction="calm pictures",
-        text="# Trip\r\n\r\nBy boat.\r\n",
-        text_name="trip",
-        use_images=(boat,),
-        images=4,
-        language="en",
-        seed=9,
-        words=300,
-        filters=Filters(("CC BY",), ("sea",), 200),
-    )
-    assert second.request is not None
-    assert (second.request.images, second.folder) == (None, "002-trip")
-
-
-def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text('{"instruction": "a\u2028b\u0085c"}', encoding="utf-8")
-    (job,) = read_jobs(tmp_path / "r.jsonl")
-    assert job.request is not None
-    assert job.request.instruction == "a\u2028b\u0085c"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ({"instruction": 3}, "instruction is 3; it must be text"),
-        ({"instruction": "x", "seed": True}, "seed is True; it must be a whole number"),
-        ({"instruction": "x", "images": "many"}, "images is 'many'; it must be a whole number or \"auto\""),
-        ({"instruction": "x", "use_images": "a.jpg"}, "use_images is 'a.jpg'; it must be a list of texts"),
-        ({"instruction": "x", "use_images": ["none.jpg"]}, "use_images: {dir}/none.jpg does not exist"),
-        ({"illustrate": "none.md"}, "illustrate: {dir}/none.md cannot be read: No such file or directory"),
-        (
-            {"instruction": "x", "filters": {"licence": []}},
-            "unknown key 'filters.licence'; known: filters.licenses, filters.tags, filters.min_side_px",
-        ),
-        ({"instruction": "x", "language": "xx"}, "--language xx is not known; use auto or one of: en, zh"),
-    ],
-)
-def test_a_wrong_value_is_named_with_its_line(line: dict[str, object], message: str, tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text(json.dumps({"instruction": "fine"}) + "\n" + json.dumps(line))
-    jobs = read_jobs(tmp_path / "r.jsonl")
-    assert jobs[0].request is not None
-    assert jobs[1].request is None
-    assert jobs[1].error == "line 2: " + message.replace("{dir}", str(tmp_path))
-
-
 def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(tmp_path: Path) -> None:
     boat = picture(tmp_path, "boat.jpg").path
     base = {"instruction": "x", "use_images": (boat,)}
+    embedded, here = Settings("embedded"), Path("/a/lib")
     variants = [
         {"instruction": "y"},
         {"seed": 1},
@@ -258,29 +345,35 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
         {"text": "t"},
         {"filters": Filters(("CC",))},
     ]
-    hashes = {request_hash(ComposeRequest(**{**base, **change}), "embedded") for change in [{}, *variants]}
-    assert len(hashes) == len(variants) + 1
+    hashes = {request_hash(ComposeRequest(**{**base, **change}), embedded, here) for change in [{}, *variants]}
     same = ComposeRequest(**base)
-    assert request_hash(same, "embedded") in hashes
-    assert request_hash(same, "tiny") not in hashes
+    hashes |= {request_hash(same, Settings("tiny"), here), request_hash(same, embedded, Path("/a/birds"))}
+    hashes |= {request_hash(same, Settings("embedded", pictures=PictureSettings(orders=3)), here)}
+    assert len(hashes) == len(variants) + 4
+    assert request_hash(same, Settings("embedded", "said otherwise"), Path("/b/lib")) in hashes
     boat.rename(tmp_path / "renamed.jpg")
     moved = ComposeRequest(instruction="x", use_images=(tmp_path / "renamed.jpg",))
-    assert request_hash(moved, "embedded") in hashes, "the same picture under another name is the same request"
+    assert request_hash(moved, embedded, here) in hashes, "the same picture under another name is the same request"
     picture(tmp_path, "renamed.jpg", "red")
-    assert request_hash(moved, "embedded") not in hashes
+    assert request_hash(moved, embedded, here) not in hashes
 
 
-def test_notices_reach_the_summary_and_an_unreadable_job_is_settled_without_a_model(tmp_path: Path) -> None:
-    job = Job(4, "004-x", None, "line 4: bad")
-    outcome = settled(job, tmp_path, "embedded")
+def test_an_unreadable_job_is_settled_without_a_model(tmp_path: Path) -> None:
+    outcome = settled(Job(4, "004-x", None, "line 4: bad"), order(tmp_path))
     assert outcome is not None
     assert (outcome.status, outcome.error) == ("failed", "line 4: bad")
-    assert settled(Job(1, "001-x", ComposeRequest("x")), tmp_path, "embedded") is None
-    assert "1 failed" in table([outcome])
-    assert summary([outcome])["failed"] == 1
+    assert settled(Job(1, "001-x", ComposeRequest("x")), order(tmp_path)) is None
 
 
 def test_a_made_article_carries_its_pictures_lost_on_the_way_as_a_reason(tmp_path: Path, fake: FakeComposer) -> None:
     fake.pictures[0].path.unlink()
-    outcome = make(Job(1, "001-x", ComposeRequest("x")), tmp_path, fake, profile="embedded")
+    outcome = make(Job(1, "001-x", ComposeRequest("x")), order(tmp_path), lambda _: fake)
     assert (outcome.status, outcome.pictures, outcome.slots) == ("made", 1, 3)
+
+
+def test_a_composer_that_cannot_be_had_is_the_lines_failure(tmp_path: Path) -> None:
+    def refuse(job: Job) -> FakeComposer:
+        raise UsageError("no such library")
+
+    outcome = make(Job(1, "001-x", ComposeRequest("x")), order(tmp_path), refuse)
+    assert (outcome.status, outcome.error) == ("failed", "no such library")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,28 @@ def test_unknown_vocabularies_and_pre_tokenizers_are_named(tmp_path: Path) -> No
         build_tokenizer(metadata | {"tokenizer.ggml.pre": "mystery"})
     with pytest.raises(ModelError, match="tokenizer of kind 'bert'; the engine knows gpt2, llama"):
         build_tokenizer(metadata | {"tokenizer.ggml.model": "bert"})
+
+
+class Slow:
+    """A tokenizer that lets other threads in between a setting and the call that it is for."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        object.__setattr__(self, "own", tokenizer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.own, name, value)
+        time.sleep(0.0005)
+
+
+def test_threads_do_not_turn_each_others_text_into_control_tokens(
+    tiny: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = [Message.of("user", f"a{CONTROL[0]}b {i}") for i in range(3)]
+    expected = tiny.prompt_ids(turns), tiny.encode(CONTROL[0] * 3)
+    monkeypatch.setattr(tiny, "_tokenizer", Slow(tiny._tokenizer))
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(lambda: (tiny.prompt_ids(turns), tiny.encode(CONTROL[0] * 3))) for _ in range(16)]
+        assert [one.result() for one in found] == [expected] * 16

@@ -1,0 +1,226 @@
+"""Files of requests are read strictly, JSON lines and spreadsheets alike; what is wrong is named with its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from composer.batch_requests import read_jobs
+from composer.errors import SettingsError, UsageError
+from composer.request import ComposeRequest
+from composer.settings import PictureSettings, Settings, WritingSettings
+from retrieval.candidates import Filters
+from tests.composer.article_samples import picture
+
+
+def test_all_fields_of_a_request_can_be_given_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "trip.md").write_bytes(b"# Trip\r\n\r\nBy boat.\r\n")
+    boat = picture(tmp_path / "pics", "boat.jpg").path
+    line = {
+        "illustrate": "trip.md",
+        "instruction": "calm pictures",
+        "use_images": ["pics/boat.jpg"],
+        "may_use": ["pics/boat.jpg"],
+        "tone": "vivid",
+        "images": 4,
+        "language": "en",
+        "seed": 9,
+        "words": 300,
+        "filters": {"licenses": ["CC BY"], "tags": ["sea"], "min_side_px": 200},
+    }
+    (tmp_path / "r.jsonl").write_text(
+        "\ufeff" + json.dumps(line) + "\r\n" + json.dumps({"illustrate": "trip.md", "images": "auto"})
+    )
+    first, second = read_jobs(tmp_path / "r.jsonl")
+    assert first.request == ComposeRequest(
+        instruction="calm pictures",
+        text="# Trip\r\n\r\nBy boat.\r\n",
+        text_name="trip",
+        use_images=(boat,),
+        may_use=(boat,),
+        tone="vivid",
+        images=4,
+        language="en",
+        seed=9,
+        words=300,
+        filters=Filters(("CC BY",), ("sea",), 200),
+    )
+    assert second.request is not None
+    assert (second.request.images, second.folder) == (None, "002-trip")
+
+
+def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"instruction": "a\u2028b\u0085c"}', encoding="utf-8")
+    (job,) = read_jobs(tmp_path / "r.jsonl")
+    assert job.request is not None
+    assert job.request.instruction == "a\u2028b\u0085c"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"instruction": 3}, "instruction is 3; it must be text"),
+        ({"instruction": "x", "seed": True}, "seed is True; it must be a whole number"),
+        ({"instruction": "x", "images": "many"}, "images is 'many'; it must be a whole number or \"auto\""),
+        ({"instruction": "x", "use_images": "a.jpg"}, "use_images is 'a.jpg'; it must be a list of texts"),
+        ({"instruction": "x", "use_images": ["none.jpg"]}, "use_images: {dir}/none.jpg does not exist"),
+        ({"illustrate": "none.md"}, "illustrate: {dir}/none.md cannot be read: No such file or directory"),
+        (
+            {"instruction": "x", "filters": {"licence": []}},
+            "unknown key 'filters.licence'; known: filters.licenses, filters.tags, filters.min_side_px",
+        ),
+        ({"instruction": "x", "language": "xx"}, "language xx is not known; use auto or one of: en, zh"),
+        ({"instruction": "x", "images": 99}, "images 99 is out of range; use auto or 0 to 50"),
+        (
+            {"instruction": "x", "use_images": ["a.jpg", "a.jpg"], "images": 1},
+            "use_images names 2 pictures but images allows 1; raise images",
+        ),
+        ({"instruction": "x", "may_use": ["none.jpg"]}, "may_use: {dir}/none.jpg does not exist"),
+        (
+            {"instruction": "x", "tone": "rude"},
+            "tone rude is not known; use one of: plain, vivid, formal, friendly",
+        ),
+        ({"instruction": "x", "length": "huge"}, "length is 'huge'; it must be one of: short, medium, long"),
+        ({"instruction": "x", "length": "long", "words": 900}, "words and length are both given; keep one"),
+        ({"text": "x", "illustrate": "a.md"}, "illustrate and text are both given; keep one"),
+        ({"instruction": "x", "library": ""}, "library is empty; name the library's folder, or leave the field out"),
+        (
+            {"instruction": "x", "settings": {"language": {}}},
+            "unknown key 'settings.language'; known: settings.writing, settings.pictures",
+        ),
+        (
+            {"instruction": "x", "settings": {"writing": {"temperature": 3.0}}},
+            "writing.temperature is 3.0; it must be between 0.0 and 2.0",
+        ),
+        (
+            {"instruction": "x", "name": "../x"},
+            "name is '../x'; it must be lower-case letters and digits joined by hyphens, e.g. x",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(line: dict[str, object], message: str, tmp_path: Path) -> None:
+    picture(tmp_path, "a.jpg")
+    (tmp_path / "r.jsonl").write_text(json.dumps({"instruction": "fine"}) + "\n" + json.dumps(line))
+    jobs = read_jobs(tmp_path / "r.jsonl")
+    assert jobs[0].request is not None
+    assert jobs[1].request is None
+    assert jobs[1].error == "line 2: " + message.replace("{dir}", str(tmp_path))
+
+
+CSV = """\
+name,instruction,images,seed,words,use_images,filters.licenses,settings.writing.temperature
+,A day on the farm,3,7,,,,
+pets,"Cats, dogs
+and ""others"" again",auto,,400,a.jpg | b.jpg,CC BY|CC0,0.5
+
+"""
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_a_spreadsheet_says_the_same_as_json_lines(tmp_path: Path) -> None:
+    a, b = picture(tmp_path, "a.jpg").path, picture(tmp_path, "b.jpg", "red").path
+    first, second = read_jobs(write(tmp_path / "r.csv", CSV))
+    assert (first.line, first.folder) == (2, "002-a-day-on-the-farm")
+    assert first.request == ComposeRequest("A day on the farm", images=3, seed=7)
+    assert (second.line, second.folder) == (3, "pets")
+    assert second.request == ComposeRequest(
+        'Cats, dogs\nand "others" again', use_images=(a, b), words=400, filters=Filters(("CC BY", "CC0"))
+    )
+    profile = Settings("embedded", pictures=PictureSettings(orders=4))
+    assert second.settings(profile).writing == WritingSettings(temperature=0.5)
+    assert second.settings(profile).pictures.orders == 4, "what a line does not name stays as the profile has it"
+    assert first.settings(profile) is profile
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("instruction,seed\r\nA day,5\r\n", "utf-8-sig"),
+        ("instruction;seed\r\nA day;5\r\n", "utf-8-sig"),
+        ("sep=;\r\ninstruction;seed\r\nA day;5\r\n", "utf-8"),
+        ("instruction\tseed\r\nA day\t5\r\n", "utf-16"),
+        ('"instruction","seed",\n"A day","5",\n,,\n', "utf-8"),
+    ],
+)
+def test_what_excel_writes_is_read(text: str, encoding: str, tmp_path: Path) -> None:
+    (job,) = read_jobs(write(tmp_path / "r.csv", text, encoding))
+    assert job.request == ComposeRequest("A day", seed=5)
+
+
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
+    text = "instruction;settings.pictures.min_fused\nA day;0,25\n"
+    (job,) = read_jobs(write(tmp_path / "r.csv", text))
+    assert job.overrides == {"pictures": {"min_fused": 0.25}}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x,many,", "line 3: column images is 'many'; it must be a whole number or \"auto\""),
+        ("x,,1.5", "line 3: column seed is '1.5'; it must be a whole number"),
+        ("a, b,1,2,3", "line 3: it has 5 cells but the header 3 columns; quote a cell that holds ','"),
+        (",1,", "line 3: the instruction is empty; say what to write about, "),
+        ("x,60,", "line 3: images 60 is out of range; use auto or 0 to 50"),
+        ('"x,1,', "line 3: it is not CSV: unexpected end of data; the rest of the file is not read"),
+        ('"x"y,1,', "line 3: it is not CSV: ',' expected after '\"'; the rest of the file is not read"),
+    ],
+)
+def test_a_wrong_cell_is_named_with_line_and_column(row: str, message: str, tmp_path: Path) -> None:
+    jobs = read_jobs(write(tmp_path / "r.csv", f"instruction,images,seed\nfine,,\n{row}"))
+    assert jobs[0].request is not None
+    assert jobs[1].request is None
+    assert jobs[1].error.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("instruction,wrods\nx,3", "line 1: unknown column 'wrods'; the first line names the columns, known are: "),
+        ("A day on the farm\nA night", "line 1: unknown column 'A day on the farm'"),
+        ("seed,instruction,seed\n1,x,2", "line 1: column seed stands there twice"),
+        ("instruction,seed\n", "holds no request"),
+        ("", "holds no request"),
+    ],
+)
+def test_a_wrong_header_is_wrong_usage(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_jobs(write(tmp_path / "r.csv", text))
+    assert message in str(refused.value)
+
+
+def test_a_file_of_another_encoding_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"it is not UTF-8 text; in a spreadsheet, save it as CSV UTF-8$"):
+        read_jobs(write(tmp_path / "r.csv", "instruction\nÉté", "latin-1"))
+
+
+def test_two_lines_cannot_share_a_folder(tmp_path: Path) -> None:
+    lines = [{"name": "pets", "instruction": "a"}, {"name": "pets", "instruction": "b"}]
+    jobs = read_jobs(write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, lines))))
+    assert [job.folder for job in jobs] == ["pets", "002-article"]
+    assert [job.error for job in jobs] == ["", "line 2: name is that of line 1"]
+
+
+def test_a_line_with_a_name_keeps_its_folder_where_lines_are_added(tmp_path: Path) -> None:
+    line = json.dumps({"name": "farm", "instruction": "A day on the farm"})
+    (alone,) = read_jobs(write(tmp_path / "r.jsonl", line))
+    _, moved = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "new"}\n' + line))
+    assert alone.folder == moved.folder == "farm"
+
+
+def test_a_setting_that_no_profile_has_is_refused(tmp_path: Path) -> None:
+    (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": {"temprature": 1}}}'))
+    assert job.error.startswith("line 1: unknown key 'settings.writing.temprature'; known: settings.writing.t")
+    (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": 3}}'))
+    assert job.error == "line 1: settings.writing is 3; it must be an object"
+    assert issubclass(SettingsError, UsageError)
+
+
+def test_nesting_without_end_is_a_wrong_line_not_a_crash(tmp_path: Path) -> None:
+    (job,) = read_jobs(write(tmp_path / "r.jsonl", "[" * 200_000))
+    assert job.error.startswith("line 1: it is not JSON")
