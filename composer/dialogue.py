@@ -66,9 +66,8 @@ def shortened(sections: Sequence[Section], chars: int | None) -> str:
 
 
 def opening(section: Section, chars: int = OPENING_CHARS) -> str:
-    """How a section begins, under its heading if it has one, to name it in a question."""
-    begin = _clip(plain_text(section.body), chars)
-    return f"{section.heading}: {begin}" if section.heading else begin
+    """What names a section in a question about the article: its heading, or how it begins."""
+    return section.heading or _clip(plain_text(section.body), chars)
 
 
 def openings(sections: Sequence[Section]) -> str:

@@ -28,6 +28,17 @@ class Considered:
     candidates: tuple[Candidate, ...]
     none_log_prob: float | None = None
 
+    def judged(self, candidates: Sequence[Candidate], none_log_prob: float | None) -> Considered:
+        """With those of its candidates that the model judged, best first, before those it was not asked about."""
+        asked = {candidate.record.id for candidate in candidates}
+        others = tuple(candidate for candidate in self.candidates if candidate.record.id not in asked)
+        return Considered(self.slot, (*candidates, *others), none_log_prob)
+
+
+def may_be_chosen(candidate: Candidate, settings: PictureSettings, required: frozenset[str]) -> bool:
+    """Whether the picture can be shown at all, whatever a judge says: retrieval finds it fit, or it must appear."""
+    return candidate.record.id in required or candidate.fused >= settings.min_fused
+
 
 def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSettings) -> float:
     """What showing the picture is worth against leaving the slot empty, in weighted log-odds; 0 is indifference.
@@ -58,8 +69,7 @@ def choose(
     for entry in considered:
         options = {}
         for candidate in entry.candidates:
-            needed = candidate.record.id in required
-            if needed or candidate.fused >= settings.min_fused:
+            if may_be_chosen(candidate, settings, required):
                 options[candidate.record.id] = worth(candidate, entry.none_log_prob, settings)
         values.append(options)
     chosen = assign(values, required)

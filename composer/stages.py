@@ -7,7 +7,7 @@ exists. Knows no order, no terminal, no files to write and no user interface.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from composer.errors import UsageError
 from composer.placement import choose_places, eligible, model_scores, number_of_pictures
 from composer.prompts import Prompts
 from composer.request import ComposeRequest
-from composer.selection import Considered, choose
+from composer.selection import Considered, choose, may_be_chosen
 from composer.settings import Settings
 from composer.uploads import Uploads
 from composer.writer import Writer, Written
@@ -154,11 +154,18 @@ class Stages:
         best = [max((c.fused for c in found), default=0.0) for found in self.searcher.search_batch(queries, 1)]
         return [_log_odds(value) for value in best]
 
-    def caption(self, job: Job, sections: Sequence[Section], dialogue: Dialogue, places: Sequence[int]) -> list[Slot]:
-        """What the picture at each place should show."""
+    def caption(
+        self,
+        job: Job,
+        sections: Sequence[Section],
+        dialogue: Dialogue,
+        places: Sequence[int],
+        avoid: Sequence[str] = (),
+    ) -> list[Slot]:
+        """What the picture at each place should show: something else than ``avoid`` says."""
         if not places:
             return []
-        captions = propose_captions(self.model, job.prompts, dialogue, sections, places)
+        captions = propose_captions(self.model, job.prompts, dialogue, sections, places, avoid)
         return self.slots(job, places, captions)
 
     def slots(self, job: Job, places: Sequence[int], captions: Sequence[str]) -> list[Slot]:
@@ -177,6 +184,7 @@ class Stages:
                 context=f"{article.title}. {plain_text(article.sections[slot.after_section].text)}",
                 exclude=exclude | frozenset(job.uploads.ids),
                 filters=job.request.filters,
+                language=job.language,
             )
             for slot in slots
         ]
@@ -198,16 +206,14 @@ class Stages:
         self, job: Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
     ) -> tuple[Placement, ...]:
         judged = self._judge(job, sections, dialogue, found) if self.settings.pictures.judge_weight else found
+        ids = {c.record.id for entry in judged for c in entry.candidates}
         return choose(
-            judged,
-            self.settings.pictures,
-            job.prompts,
-            required=job.uploads.required,
-            same=self._same(judged),
+            judged, self.settings.pictures, job.prompts, required=job.uploads.required, same=self.look_alike(ids)
         )
 
-    def _same(self, considered: Sequence[Considered]) -> Callable[[str, str], bool]:
-        ids = sorted({c.record.id for entry in considered for c in entry.candidates})
+    def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
+        """Tells two of these pictures that a reader would take for one."""
+        ids = sorted(ids)
         vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
         hashes = self.library.phashes()
         return lambda one, other: same_picture(one, other, vectors, hashes, Sameness())
@@ -227,14 +233,18 @@ class Stages:
     def _judge(
         self, job: Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
     ) -> list[Considered]:
-        """The model's log-probabilities for every slot's candidates, asked as one batch over the article."""
+        """The model's log-probabilities for every slot's candidates, asked as one batch over the article.
+
+        Of a picture that retrieval has ruled out the model is not asked: it stays an alternative without a judgement.
+        """
         prompts, settings = job.prompts, self.settings.pictures
+        required = frozenset(job.uploads.ids)
         asked = []
         for entry in found:
             slot = entry.slot
             question = Question(
                 before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
-                after=prompts.choose_ask,
+                after="",
                 answer_prefix=prompts.choose_prefix,
                 none_text=prompts.nothing_found,
                 caption_language=job.language,
@@ -242,11 +252,11 @@ class Stages:
                 yes=prompts.choose_yes,
                 no=prompts.choose_no,
             )
-            asked.append((question, entry.candidates))
+            asked.append((question, [c for c in entry.candidates if may_be_chosen(c, settings, required)]))
         images = self._pictures(found) if self.model.sees_images else None
         rankings = rerank_batch(self.model, asked, images=images, mode=settings.judge, orders=settings.orders)
         return [
-            Considered(entry.slot, ranking.candidates, ranking.none_log_prob)
+            entry.judged(ranking.candidates, ranking.none_log_prob)
             for entry, ranking in zip(found, rankings, strict=True)
         ]
 

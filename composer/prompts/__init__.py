@@ -25,6 +25,13 @@ _FIELDS: dict[str, frozenset[str]] = {
     "choose": frozenset({"opening", "caption"}),
     "localise": frozenset({"text"}),
     "translate": frozenset({"text"}),
+    "edit_rewrite": frozenset({"title", "tone", "text"}),
+    "edit_expand": frozenset({"title", "tone", "text"}),
+    "edit_shorten": frozenset({"title", "tone", "text"}),
+    "edit_translate": frozenset({"text"}),
+    "suggest": frozenset({"shown", "opening"}),
+    "suggest_seen": frozenset({"shown", "opening"}),
+    "suggest_other": frozenset({"earlier"}),
     "nothing_fits": frozenset({"best", "needed"}),
     "model_prefers_none": frozenset(),
     "nothing_found": frozenset(),
@@ -61,7 +68,6 @@ class Prompts:
     caption_prefix: str
     recaption: str
     choose: str
-    choose_ask: str
     choose_prefix: str
     choose_yes: str
     choose_no: str
@@ -69,6 +75,14 @@ class Prompts:
     localise_prefix: str
     translate: str
     translate_prefix: str
+    edit_rewrite: str
+    edit_expand: str
+    edit_shorten: str
+    edit_translate: str
+    suggest: str
+    suggest_seen: str
+    suggest_other: str
+    suggest_prefix: str
     nothing_fits: str
     model_prefers_none: str
     nothing_found: str

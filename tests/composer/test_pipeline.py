@@ -156,16 +156,41 @@ def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
     assert article.placements[0].reason == "the library has no further picture to propose"
 
 
+def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def scores(prompt: Prompt, options) -> list[float]:
+        if "Does the following one fit there" in question(prompt):
+            asked.append(question(prompt))
+        return [-1.0] * len(options)
+
+    def judged(least: float) -> tuple[int, int]:
+        asked.clear()
+        judging = Settings("test", pictures=PictureSettings(min_fused=least, judge_weight=0.3))
+        _, article = compose(
+            make_composer(tmp_path / str(least), answer, scores, settings=judging), text=DRAFT, images=1
+        )
+        (placement,) = article.placements
+        assert len(asked) == sum(c.fused >= least for c in placement.candidates)
+        assert all((c.log_prob is None) == (c.fused < least) for c in placement.candidates)
+        return len(asked), len(placement.candidates)
+
+    everyone, shown = judged(0.0001)
+    assert everyone == shown
+    nobody, still_shown = judged(0.9999)
+    assert (nobody, still_shown) == (0, shown)
+
+
 @pytest.mark.parametrize("judge", ["pointwise", "listwise"])
 def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path, judge: str) -> None:
     def scores(prompt: Prompt, options) -> list[float]:
         asked = question(prompt)
-        if "Does this photograph fit there" not in asked:
+        if "Does the following one fit there" not in asked:
             return [-1.0] * len(options)
         lines = [line for line in asked.splitlines() if line[1:3] == ". "]
         if lines:
             return [0.0 if "purple" in line else -8.0 for line in lines]
-        return [0.0, -8.0] if "purple wall" in asked.split("Does this photograph", 1)[1] else [-8.0, 0.0]
+        return [0.0, -8.0] if "purple wall" in asked.split("Does the following", 1)[1] else [-8.0, 0.0]
 
     judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0, judge=judge))
     composer = make_composer(tmp_path, answer, scores, settings=judging)
