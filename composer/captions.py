@@ -25,22 +25,32 @@ _CONTENT_WORD = re.compile(r"\b(?!(?:the|and|its|with|for|from|into)\b)[^\W\d_]{
 
 
 def propose_captions(
-    model: VisionLanguageModel, prompts: Prompts, dialogue: Dialogue, sections: Sequence[Section], places: Sequence[int]
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    dialogue: Dialogue,
+    sections: Sequence[Section],
+    places: Sequence[int],
+    avoid: Sequence[str] = (),
 ) -> list[str]:
-    """One short description a place, in the article's language; never empty, distinct where the model allows."""
+    """One short description a place, in the article's language; never empty, distinct where the model allows.
+
+    ``avoid`` are descriptions that something else is wanted than.
+    """
     begins = [opening(sections[i]) for i in places]
     asked = [dialogue.ask(prompts.caption.format(opening=o), prompts.caption_prefix) for o in begins]
-    captions = [_clean(text) for text in generate(model, asked, CAPTION_TOKENS)]
-    again = [i for i, caption in enumerate(captions) if not caption or _known(caption, captions[:i])]
+    captions = [clean_caption(text) for text in generate(model, asked, CAPTION_TOKENS)]
+    again = [i for i, caption in enumerate(captions) if not caption or _known(caption, [*avoid, *captions[:i]])]
     if again:
-        earlier = ("、" if prompts.caption_prefix[-1] > "\u4e00" else "; ").join(dict.fromkeys(filter(None, captions)))
+        earlier = ("、" if prompts.caption_prefix[-1] > "\u4e00" else "; ").join(
+            dict.fromkeys(filter(None, (*avoid, *captions)))
+        )
         asked = [
             dialogue.ask(prompts.recaption.format(opening=begins[i], earlier=earlier), prompts.caption_prefix)
             for i in again
         ]
         for i, text in zip(again, generate(model, asked, CAPTION_TOKENS), strict=True):
-            caption, heading = _clean(text), sections[places[i]].heading
-            others = captions[:i] + captions[i + 1 :]
+            caption, heading = clean_caption(text), sections[places[i]].heading
+            others = [*avoid, *captions[:i], *captions[i + 1 :]]
             # A heading names its section's subject; better that than to ask for one picture twice.
             captions[i] = caption if caption and not _known(caption, others) else heading or caption or captions[i]
     # A section's own first words are a poor description, but an honest one.
@@ -54,7 +64,7 @@ def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]
         for text in texts
     ]
     answers = generate(model, asked, CAPTION_TOKENS)
-    return [_clean(answer) or text for answer, text in zip(answers, texts, strict=True)]
+    return [clean_caption(answer) or text for answer, text in zip(answers, texts, strict=True)]
 
 
 def settle_captions(
@@ -79,7 +89,7 @@ def settle_captions(
         for i in foreign
     ]
     for i, text in zip(foreign, generate(model, asked, CAPTION_TOKENS), strict=True):
-        captions[i] = alts[i] = _clean(text) or captions[i]
+        captions[i] = alts[i] = clean_caption(text) or captions[i]
     return [(_sentence_case(c), _sentence_case(a)) for c, a in zip(captions, alts, strict=True)]
 
 
@@ -131,7 +141,7 @@ def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: 
     return answers
 
 
-def _clean(text: str) -> str:
+def clean_caption(text: str) -> str:
     """The first clause of an answer, without quotes, lead-ins and full stop."""
     line = strip_quotes(text.strip().split("\n")[0])
     line = re.sub(r"^(?:a |an |the )?(?:photo(?:graph)?|picture|image) (?:of|showing) ", "", line, flags=re.IGNORECASE)

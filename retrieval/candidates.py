@@ -26,7 +26,8 @@ class Query:
 
     ``caption`` describes the picture, in the article's language. ``english`` says the same in English where the
     encoder reads English only and the caption is in another language. ``context`` is the title and the section
-    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like.
+    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like. ``language`` is the one in
+    which to say why a picture is proposed, where there are words for it.
     """
 
     caption: str = ""
@@ -35,6 +36,7 @@ class Query:
     example: Image | None = None
     exclude: frozenset[str] = frozenset()  # record ids
     filters: Filters = field(default_factory=Filters)
+    language: str = "en"
 
     @property
     def wording(self) -> str:

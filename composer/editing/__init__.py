@@ -21,6 +21,7 @@ from composer.editing.pictures import (
     set_caption,
     show_picture,
 )
+from composer.editing.proposals import PROPOSAL_ACTIONS, Proposal, accept
 from composer.editing.text import (
     add_section,
     delete_section,
@@ -37,10 +38,13 @@ from composer.errors import EditError
 
 __all__ = [
     "ACTIONS",
+    "PROPOSAL_ACTIONS",
     "Alternative",
     "EditError",
     "History",
+    "Proposal",
     "Step",
+    "accept",
     "add_place",
     "add_section",
     "alternatives",

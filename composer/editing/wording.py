@@ -17,7 +17,7 @@ class Reasons:
     removed: str
     moved: str
     added: str
-    kept: str
+    brought: str
 
 
 _REASONS = {
@@ -26,10 +26,14 @@ _REASONS = {
         removed="you removed it",
         moved="you moved its picture to another place",
         added="you added this place",
-        kept="you keep it as it is",
+        brought="your own picture",
     ),
     "zh": Reasons(
-        chosen="由你选定", removed="已由你移除", moved="图片已由你移到别处", added="此处由你添加", kept="由你保留"
+        chosen="由你选定",
+        removed="已由你移除",
+        moved="图片已由你移到别处",
+        added="此处由你添加",
+        brought="你自己的图片",
     ),
 }
 

@@ -1,0 +1,271 @@
+"""Runs stages again on an article that exists: another number of pictures, or one stage and those that follow it.
+
+What a person settled stays: locked and edited placements keep their place, picture and words, and no stage shows their
+pictures elsewhere. Nothing that stands is lost for want of something better. Knows no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from composer import events
+from composer.article import Article, Placement
+from composer.blocks import join_sections
+from composer.clock import Clock
+from composer.dialogue import Dialogue, reading
+from composer.errors import EditError, UsageError
+from composer.placement import choose_places, eligible, number_of_pictures
+from composer.prompts import load_prompts
+from composer.request import MAX_IMAGES, ComposeRequest
+from composer.selection import Considered
+from composer.stages import Job, Stages
+from composer.uploads import read_uploads
+
+RetryStage: TypeAlias = Literal["place", "caption", "find", "choose", "finish"]
+RETRY_STAGES: tuple[RetryStage, ...] = ("place", "caption", "find", "choose", "finish")
+# Log-odds that a place loses for standing next to a picture that stays.
+CROWDED = 3.0
+
+
+@dataclass(slots=True)
+class _Again:
+    """An article whose free placements are made anew beside those that stay."""
+
+    stages: Stages
+    job: Job
+    article: Article
+    stay: tuple[Placement, ...]
+    dialogue: Dialogue
+    clock: Clock
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """Pictures that stand already and must not stand twice."""
+        return frozenset(p.chosen.id for p in self.stay if p.chosen is not None)
+
+    def free_places(self) -> list[int]:
+        """Sections with no placement that stays: those fit for a picture, or all where none is."""
+        taken = {p.slot.after_section for p in self.stay}
+        fit = [i for i in eligible(self.article.sections) if i not in taken]
+        return fit or [i for i in range(len(self.article.sections)) if i not in taken]
+
+    def best_places(self, places: Sequence[int], count: int) -> list[int]:
+        """``count`` of the places, apart from each other and from what stays."""
+        if not count or not places:
+            return []
+        sections = self.article.sections
+        worth = self.stages.worth_of_places(self.job, sections, self.dialogue, places)
+        taken = [p.slot.after_section for p in self.stay if p.chosen is not None]
+        near = max(1, round(len(sections) / (count + len(taken)) / 2))
+        crowded = [any(abs(place - other) < near for other in taken) for place in places]
+        values = [value - CROWDED * close for value, close in zip(worth, crowded, strict=True)]
+        return choose_places(places, values, count, len(sections))
+
+    def considered(self, found: Sequence[Considered], exclude: frozenset[str]) -> list[Considered]:
+        """The same without pictures that are excluded, that stand already or that look like one that does."""
+        ids = {c.record.id for entry in found for c in entry.candidates}
+        alike = self.stages.look_alike(ids | self.shown)
+        gone = exclude | {i for i in ids if i in self.shown or any(alike(i, other) for other in self.shown)}
+        return [
+            replace(entry, candidates=tuple(c for c in entry.candidates if c.record.id not in gone)) for entry in found
+        ]
+
+    def with_free(self, free: Sequence[Placement]) -> Article:
+        return self.article.with_placements((*self.stay, *free))
+
+
+def retry(
+    stages: Stages, article: Article, stage: RetryStage, request: ComposeRequest | None = None, *, fresh: bool = True
+) -> Iterator[events.Event]:
+    """Run a stage and those that follow it again for the placements nobody settled; ends with ``Done``.
+
+    With ``fresh`` something else is wanted than what stands: other places where there are enough, other descriptions,
+    other pictures; a picture for which there is no other stays. ``request`` is the one the article was made for; it
+    brings uploads and filters. Raises UsageError for a stage that there is not, at once.
+    """
+    if stage not in RETRY_STAGES:
+        raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}")
+    return _retry(stages, article, stage, request, fresh)
+
+
+def _retry(
+    stages: Stages, article: Article, stage: RetryStage, request: ComposeRequest | None, fresh: bool
+) -> Iterator[events.Event]:
+    stay = tuple(p for p in article.placements if p.settled)
+    free = [p for p in article.placements if not p.settled]
+    first = RETRY_STAGES.index(stage)
+    yield events.StageStarted(stage)
+    work = _begin(stages, article, stay, request, read=first < RETRY_STAGES.index("finish"))
+    slots = [p.slot for p in free]
+    if stage == "place":
+        places = work.best_places(*_wanted_places(work, free, fresh))
+        yield work.clock.finished("place")
+        free = []
+    else:
+        places = [slot.after_section for slot in slots]
+    if first <= RETRY_STAGES.index("caption"):
+        if stage != "caption":
+            yield events.StageStarted("caption")
+        avoid = [slot.caption for slot in slots] if fresh and stage == "caption" else []
+        slots = stages.caption(work.job, article.sections, work.dialogue, places, avoid)
+        yield work.clock.finished("caption")
+    if stage == "place":
+        yield events.Draft(work.with_free([Placement(slot, (), None, "") for slot in slots]))
+    if first < RETRY_STAGES.index("finish"):
+        rejected = frozenset(p.chosen.id for p in free if p.chosen is not None) if fresh else frozenset()
+        if first <= RETRY_STAGES.index("find"):
+            if stage != "find":
+                yield events.StageStarted("find")
+            found = stages.find(work.job, article, slots, work.shown | rejected)
+            yield work.clock.finished("find")
+        else:
+            found = [Considered(p.slot, p.candidates) for p in free]
+        if stage != "choose":
+            yield events.StageStarted("choose")
+        _limit_required(work, len(slots))
+        left = work.considered(found, rejected - work.job.uploads.required)
+        chosen = stages.choose(work.job, article.sections, work.dialogue, left)
+        free = _kept_where_nothing_is_better(chosen, free)
+        yield work.clock.finished("choose")
+        yield events.Draft(work.with_free(free))
+        yield events.StageStarted("finish")
+    settled = stages.finish(work.job, replace(article, placements=tuple(free)))
+    yield work.clock.finished("finish")
+    yield events.Done(work.with_free(settled.placements))
+
+
+def refit(
+    stages: Stages, article: Article, count: int, request: ComposeRequest | None = None
+) -> Iterator[events.Event]:
+    """Let exactly ``count`` pictures stand; ends with ``Done``.
+
+    Fewer: the least fitting go. More: those that stand stay, and the best further places get pictures, one place after
+    another until there are enough or nothing in the library fits any place that is left, which a ``Notice`` says.
+    Raises EditError at once where more than ``count`` pictures are locked or edited.
+    """
+    if not 0 <= count <= MAX_IMAGES:
+        raise EditError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}")
+    stay = [p for p in article.placements if p.settled]
+    fixed = sum(p.chosen is not None for p in stay)
+    if fixed > count:
+        raise EditError(
+            f"{fixed} pictures are locked or edited, so {count} cannot be had; unlock some, or ask for at least {fixed}"
+        )
+    return _refit(stages, article, count - fixed, request)
+
+
+def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest | None) -> Iterator[events.Event]:
+    free = [p for p in article.placements if not p.settled and p.chosen is not None]
+    best = sorted(free, key=_fit, reverse=True)[:need]
+    stay = tuple(p for p in article.placements if p.settled or any(p is kept for kept in best))
+    if need <= len(free):
+        yield events.StageStarted("choose")
+        yield Clock(stages.model).finished("choose")
+        yield events.Done(article.with_placements(stay))
+        return
+    missing = need - len(free)
+    yield events.StageStarted("place")
+    work = _begin(stages, article, stay, request, read=True)
+    work.job.uploads.required = frozenset()
+    tried: set[int] = set()
+    yield work.clock.finished("place")
+    for widening in range(1, len(article.sections) + 1):
+        places = [i for i in work.free_places() if i not in tried]
+        if not places:
+            others = {p.slot.after_section for p in work.stay} | tried
+            places = [i for i in range(len(article.sections)) if i not in others]
+        if not missing or not places:
+            break
+        added: tuple[Placement, ...] = ()
+        for event in _illustrate(work, work.best_places(places, min(len(places), missing * widening))):
+            if isinstance(event, tuple):
+                added = event
+            else:
+                yield event
+        tried.update(p.slot.after_section for p in added)
+        filled = sorted((p for p in added if p.chosen is not None), key=_fit, reverse=True)[:missing]
+        missing -= len(filled)
+        work.stay = (*work.stay, *filled)
+        yield events.Draft(work.with_free(()))
+    if missing:
+        standing = sum(p.chosen is not None for p in work.stay)
+        yield events.Notice(
+            f"{standing} pictures stand, not {standing + missing}: nothing in the library fits the places that are left"
+        )
+    yield events.Done(work.with_free(()))
+
+
+def _illustrate(work: _Again, places: Sequence[int]) -> Iterator[events.Event | tuple[Placement, ...]]:
+    """Events of the stages that fill these places, then what became of them."""
+    stages, job, article = work.stages, work.job, work.article
+    yield events.StageStarted("caption")
+    slots = stages.caption(job, article.sections, work.dialogue, places, [p.slot.caption for p in work.stay])
+    yield work.clock.finished("caption")
+    yield events.StageStarted("find")
+    found = stages.find(job, article, slots, work.shown)
+    yield work.clock.finished("find")
+    yield events.StageStarted("choose")
+    left = work.considered(found, frozenset())
+    chosen = stages.choose(job, article.sections, work.dialogue, left)
+    yield work.clock.finished("choose")
+    yield events.StageStarted("finish")
+    done = stages.finish(job, replace(article, placements=chosen)).placements
+    yield work.clock.finished("finish")
+    yield done
+
+
+def _begin(
+    stages: Stages, article: Article, stay: tuple[Placement, ...], request: ComposeRequest | None, *, read: bool
+) -> _Again:
+    """``read`` lets the model read the article; nothing is asked about it otherwise."""
+    if request is None:
+        request = ComposeRequest(text=join_sections(article.sections), language=article.language)
+    prompts = load_prompts(article.language)
+    languages = stages.encoder.languages
+    clock = Clock(stages.model)
+    uploads = read_uploads(request.use_images, stages.encoder, request.may_use)
+    job = Job(request, article.language, prompts, uploads, languages is not None and article.language not in languages)
+    dialogue = reading(prompts, stages.model, article.title, article.sections)[0] if read else Dialogue(())
+    return _Again(stages, job, article, stay, dialogue, clock)
+
+
+def _wanted_places(work: _Again, free: Sequence[Placement], fresh: bool) -> tuple[list[int], int]:
+    """Places to choose from, and how many: as many as the request says, or as there were, or as the text carries."""
+    asked = work.job.request.images
+    stand = sum(p.chosen is not None for p in work.stay)
+    if asked is None:
+        words = work.stages.settings.pictures.words_per_picture
+        count = len(free) or max(0, number_of_pictures(work.article.sections, words) - stand)
+    else:
+        count = max(0, asked - stand)
+    places = work.free_places()
+    others = [i for i in places if i not in {p.slot.after_section for p in free}]
+    return (others if fresh and len(others) >= count else places), count
+
+
+def _limit_required(work: _Again, slots: int) -> None:
+    """Pictures that must appear and stand already need no slot; no more can be required than there are slots."""
+    left = [i for i in work.job.uploads.ids if i in work.job.uploads.required and i not in work.shown]
+    work.job.uploads.required = frozenset(left[:slots])
+
+
+def _kept_where_nothing_is_better(chosen: Sequence[Placement], before: Sequence[Placement]) -> list[Placement]:
+    """A place for which no other picture was found keeps the one it had, which stays among its candidates."""
+    if not before:
+        return list(chosen)
+    shown = {p.chosen.id for p in chosen if p.chosen is not None}
+    result = []
+    for new, old in zip(chosen, before, strict=True):
+        if new.chosen is None and old.chosen is not None and old.chosen.id not in shown:
+            new = replace(old, slot=new.slot)
+        known = {c.record.id for c in new.candidates}
+        rest = tuple(c for c in old.candidates if c.record.id not in known)
+        result.append(replace(new, candidates=(*new.candidates, *rest)))
+    return result
+
+
+def _fit(placement: Placement) -> float:
+    """How well the picture shown fits its place, as retrieval found it."""
+    return next((c.fused for c in placement.candidates if placement.chosen and c.record.id == placement.chosen.id), 0.0)

@@ -1,0 +1,217 @@
+"""Lets the language model propose another text for a section, sentence by sentence as it stands.
+
+Paragraphs are asked for one by one; headings stay, and so do lists, tables and code between paragraphs. What streams
+out has passed ``ProseFilter``. An answer in the wrong language, or one that does not do what was asked, is tried once
+more and then given up: the article is never touched here. Knows no page and no pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from composer.article import Article
+from composer.blocks import is_paragraph, parse_markdown
+from composer.editing.checks import free_section
+from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, ProposalAction, ProposalEvent, Restarted
+from composer.errors import EditError, UsageError, WritingFailed
+from composer.languages import count_words, detect_language
+from composer.prompts import Prompts, load_prompts
+from composer.prose import ProseFilter, strip_quotes
+from composer.request import LANGUAGES, TONES
+from composer.settings import WritingSettings
+from composer.writer import TOKENS_PER_WORD, derive_seed
+from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+
+ATTEMPTS = 2
+HEADING_TOKENS = 30
+LEAST_TOLD = 12  # characters from which the language of an answer can be told
+# How much longer than the text an answer may get before it is cut at its last whole sentence.
+_ROOM = {"rewrite": 1.6, "expand": 3.0, "shorten": 1.0, "translate": 2.0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    action: ProposalAction
+    tone: str
+    language: str  # of the answer
+    seed: int
+
+
+class _Unfit(Exception):
+    """The answer does not do what was asked; says why."""
+
+
+def propose(
+    model: VisionLanguageModel,
+    settings: WritingSettings,
+    article: Article,
+    section: int,
+    action: ProposalAction,
+    *,
+    tone: str = "",
+    language: str = "",
+    seed: int = 0,
+) -> Iterator[ProposalEvent]:
+    """Text as it is written, ending with one ``Proposal``. Closing the iterator cancels between tokens.
+
+    ``tone`` is one of TONES or empty, ``language`` the one to translate into. Raises EditError for a section that is
+    locked or holds no running text and UsageError for an unknown action, tone or language, both at once; later
+    WritingFailed where the model gives nothing usable, and the model's own errors.
+    """
+    target = free_section(article, section)
+    if action not in PROPOSAL_ACTIONS:
+        raise UsageError(f"{action!r} is no way to change a text; use one of: {', '.join(PROPOSAL_ACTIONS)}")
+    if tone and tone not in TONES:
+        raise UsageError(f"tone {tone!r} is not known; use one of: {', '.join(TONES)}")
+    spoken = detect_language(target.text)
+    if action == "translate":
+        if language not in LANGUAGES:
+            raise UsageError(f"language {language!r} is not known; use one of: {', '.join(LANGUAGES)}")
+        if language == spoken:
+            raise EditError(f"section {section} is in {LANGUAGES[language]} already")
+    pieces = _pieces(target.body)
+    if not any(prose for _, prose in pieces):
+        raise EditError(f"section {section} holds no running text; edit its list, table or code by hand")
+    wish = _Wish(action, tone, language if action == "translate" else spoken, seed)
+    return _propose(model, settings, article, section, wish)
+
+
+def _propose(
+    model: VisionLanguageModel, settings: WritingSettings, article: Article, section: int, wish: _Wish
+) -> Iterator[ProposalEvent]:
+    before = article.sections[section].text
+    for attempt in range(ATTEMPTS):
+        after = ""
+        try:
+            with closing(_written(model, settings, article, section, wish, attempt)) as written:  # type: ignore[type-var]
+                for piece in written:
+                    after += piece
+                    yield Delta(piece)
+            _check(wish, before, after)
+        except _Unfit as unfit:
+            if attempt + 1 == ATTEMPTS:
+                raise WritingFailed(f"{unfit}; try again, or edit the text by hand") from None
+            yield Restarted(str(unfit))
+        else:
+            yield Proposal(section, before, after)
+            return
+
+
+def _written(
+    model: VisionLanguageModel,
+    settings: WritingSettings,
+    article: Article,
+    section: int,
+    wish: _Wish,
+    attempt: int,
+) -> Iterator[str]:
+    """The section's new Markdown in pieces: blocks of running text written anew, all else as it is."""
+    prompts = load_prompts(wish.language)
+    target = article.sections[section]
+    prose = ProseFilter()
+    if wish.action == "expand":  # what stands elsewhere need not be told again
+        for number, other in enumerate(article.sections):
+            if number != section:
+                prose.note(other.body)
+    if target.heading:
+        head = target.text[: len(target.text) - len(target.text.partition("\n")[2])].rstrip("\n")
+        if wish.action == "translate":
+            marks = head[: len(head) - len(head.lstrip("#"))]
+            head = f"{marks} {_heading(model, prompts, target.heading)}"
+        yield head
+    gap = "\n\n" if target.heading else ""
+    for number, (text, running) in enumerate(_pieces(target.body)):
+        if not running:
+            yield gap + text
+            gap = "\n\n"
+            continue
+        prompt = _prompt(prompts, article, wish, text)
+        sampling = _sampling(settings, wish, text, f"{wish.action} {section} {number} {attempt}", attempt)
+        for piece in _paragraph(model, prompt, sampling, prose, wish.language):
+            yield gap + piece
+            gap = ""
+        gap = "\n\n"
+
+
+def _paragraph(
+    model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str
+) -> Iterator[str]:
+    """One paragraph of the answer, whole sentences at a time; what follows it is not asked for."""
+    told, finish = "", "length"
+    with closing(model.stream(prompt, sampling)) as chunks:  # type: ignore[type-var]
+        for chunk in chunks:
+            finish = chunk.finish or finish
+            if piece := prose.feed(chunk.text):
+                first, broken, _ = piece.partition("\n")
+                told += first
+                _check_language(told, language)
+                if first:
+                    yield first
+                if broken and told:
+                    finish = "stop"
+                    break
+    if rest := prose.finish(complete=finish == "stop").partition("\n")[0]:
+        told += rest
+        yield rest
+    _check_language(told, language)
+    if not told.strip():
+        raise _Unfit("the model gave nothing usable")
+
+
+def _heading(model: VisionLanguageModel, prompts: Prompts, heading: str) -> str:
+    prompt = (Message.of("user", prompts.edit_translate.format(text=heading)),)
+    sampling = Sampling(max_tokens=HEADING_TOKENS, temperature=0.0, stop=("\n\n",))
+    answer = "".join(chunk.text for chunk in model.stream(prompt, sampling)).strip()
+    return strip_quotes(answer.split("\n")[0]).rstrip(".。:：") or heading
+
+
+def _prompt(prompts: Prompts, article: Article, wish: _Wish, text: str) -> Prompt:
+    if wish.action == "translate":
+        asked = prompts.edit_translate.format(text=text)
+    else:
+        template = {"rewrite": prompts.edit_rewrite, "expand": prompts.edit_expand, "shorten": prompts.edit_shorten}
+        tone = TONES[wish.tone][wish.language] if wish.tone else ""
+        asked = template[wish.action].format(title=article.title, tone=tone, text=text)
+    return (Message.of("system", prompts.system), Message.of("user", asked))
+
+
+def _sampling(settings: WritingSettings, wish: _Wish, text: str, purpose: str, attempt: int) -> Sampling:
+    tokens = round(count_words(text) * TOKENS_PER_WORD * _ROOM[wish.action]) + 60
+    if wish.action == "translate":
+        # The most likely words are the translation; a second attempt needs others.
+        return Sampling(tokens, temperature=0.5 if attempt else 0.0, seed=derive_seed(wish.seed, purpose))
+    return Sampling(
+        tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        repetition_penalty=settings.repetition_penalty,
+        seed=derive_seed(wish.seed, purpose),
+    )
+
+
+def _check_language(told: str, language: str) -> None:
+    if len(told) >= LEAST_TOLD and detect_language(told) != language:
+        raise _Unfit(f"the model did not answer in {LANGUAGES[language]}")
+
+
+def _check(wish: _Wish, before: str, after: str) -> None:
+    old, new = count_words(before), count_words(after)
+    if after.split() == before.split():
+        raise _Unfit("the model left the text as it was")
+    if wish.action == "shorten" and new >= old:
+        raise _Unfit(f"the model made {new} words of {old}, which is no shorter")
+    if wish.action == "expand" and new <= old:
+        raise _Unfit(f"the model made {new} words of {old}, which is no longer")
+
+
+def _pieces(body: str) -> list[tuple[str, bool]]:
+    """The blocks of a section, each with whether it is running text."""
+    pieces = []
+    for block in parse_markdown(body).sections:
+        if block.heading and block.body:  # of a section that was merged from two
+            pieces.append((block.text[: len(block.text) - len(block.body)].rstrip(), False))
+        text = block.body if block.heading and block.body else block.text
+        pieces.append((text, is_paragraph(text)))
+    return pieces

@@ -1,0 +1,94 @@
+"""Words under a picture that the language model proposes on request.
+
+The model is told what the library says of the picture, and looks at it where it can. Knows no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from composer.article import Article
+from composer.captions import CAPTION_TOKENS, clean_caption, settle_captions
+from composer.dialogue import opening
+from composer.editing.checks import free_placement
+from composer.errors import EditError, WritingFailed
+from composer.languages import detect_language
+from composer.prompts import Prompts, load_prompts
+from composer.writer import derive_seed
+from vision.errors import ImageError
+from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from image_db.records import ImageRecord
+
+ATTEMPTS = 4
+LOOK_PX = 448  # shorter side at which a model that sees looks at the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    caption: str
+    alt: str
+
+
+def suggest_caption(
+    model: VisionLanguageModel, article: Article, placement: int, earlier: Sequence[str] = ()
+) -> Suggestion:
+    """A caption unlike ``earlier`` ones, and the alt text that goes with the picture, in the article's language.
+
+    Raises EditError where no picture is shown and WritingFailed where the model has no other words.
+    """
+    target = free_placement(article, placement)
+    record = target.chosen
+    if record is None:
+        raise EditError(f"placement {placement} shows no picture; choose one first")
+    prompts, language = load_prompts(article.language), article.language
+    [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
+    known = {_key(text) for text in earlier}
+    begin = opening(article.sections[target.slot.after_section])
+    prompt = _prompt(model, prompts, record, library_caption or begin, begin, earlier)
+    for attempt in range(ATTEMPTS):
+        # The most likely caption first; after that others are wanted, and the model has to be let wander.
+        sampling = Sampling(
+            CAPTION_TOKENS,
+            temperature=0.0 if attempt == 0 and not earlier else 0.5 + 0.15 * attempt,
+            seed=derive_seed(len(earlier), f"suggest {record.id} {attempt}"),
+            stop=("\n",),
+        )
+        answer = "".join(chunk.text for chunk in model.stream(prompt, sampling))
+        caption = clean_caption(answer)
+        caption = caption[:1].upper() + caption[1:]
+        if caption and _key(caption) not in known and detect_language(caption) == language:
+            return Suggestion(caption, alt or caption)
+    raise WritingFailed("the model has no other caption for this picture; write one by hand")
+
+
+def _prompt(
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    record: ImageRecord,
+    shown: str,
+    begin: str,
+    earlier: Sequence[str],
+) -> Prompt:
+    from vision.images import load_image
+
+    picture: Image | None = None
+    if model.sees_images:
+        with suppress(ImageError):  # then the library's words have to do
+            picture = load_image(record.path, target_px=LOOK_PX)
+    asked = (prompts.suggest_seen if picture else prompts.suggest).format(shown=shown, opening=begin)
+    said = [text for text in dict.fromkeys(earlier) if text.strip()]
+    if said:
+        asked += " " + prompts.suggest_other.format(earlier="; ".join(said))
+    question = Message("user", (picture, asked)) if picture else Message.of("user", asked)
+    return (question, Message.of("assistant", prompts.suggest_prefix))
+
+
+def _key(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
