@@ -74,8 +74,8 @@ def _item(item: Mapping[str, Any], request: ComposeRequest | None, out_dir: Path
     names = [name for name in _EXPORTS if (folder / name).is_file()] if article else []
     address = quote(item["folder"])
     parts = [
-        f'<div class="lead">{_picture(shown[0], LEAD_PX) if shown else _BLANK}</div>\n',
-        f'<p class="status {item["status"]}">{item["line"]} · {escape(_STATUS[item["status"]])}</p>\n',
+        f'<div class="lead">{_picture(shown[0], LEAD_PX) if shown else _BLANK if article else ""}</div>\n',
+        f'<p class="status {item["status"]}">line {item["line"]} · {escape(_STATUS[item["status"]])}</p>\n',
         f'<h2 dir="auto"><a href="{address}/{names[0]}">{title}</a></h2>\n'
         if names
         else f'<h2 dir="auto">{title}</h2>\n',
@@ -127,7 +127,8 @@ def _stages(stages: Mapping[str, float]) -> str:
         return ""
     bar = "".join(f'<i class="{name}" style="flex-grow:{seconds:.1f}"></i>' for name, seconds in known)
     named = " ".join(
-        f'<span><span class="swatch {name}"></span>{name} {seconds:.1f} s</span>&ensp;' for name, seconds in known
+        f'<span class="stage"><span class="swatch {name}"></span>{name} {seconds:.1f} s</span>'
+        for name, seconds in known
     )
     return f'<div class="bar" aria-hidden="true">{bar}</div>\n<p class="stages">{named}</p>\n'
 
@@ -138,7 +139,8 @@ def _empty(article: Article) -> str:
     if not reasons:
         return ""
     lines = "".join(f'<li dir="auto">“{escape(caption)}”: {escape(reason)}</li>' for caption, reason in reasons)
-    return f"<details><summary>{len(reasons)} places left empty</summary><ul>{lines}</ul></details>\n"
+    places = "1 place" if len(reasons) == 1 else f"{len(reasons)} places"
+    return f"<details><summary>{places} left empty</summary><ul>{lines}</ul></details>\n"
 
 
 def _picture(placement: Placement, width_px: int) -> str:

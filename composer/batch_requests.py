@@ -110,10 +110,10 @@ def _defaults(kind: type) -> dict[str, Any]:
 def _job(row: Row, base: Path) -> Job:
     words = ""
     try:
-        if row.error:
-            raise UsageError(row.error)
         instruction = row.values.get("instruction")
         words = instruction if isinstance(instruction, str) else ""
+        if row.error:
+            raise UsageError(row.error)
         request = _request(row.values, base)
         library, overrides, name = _library(row.values, base), _overrides(row.values), _name(row.values)
     except UsageError as error:
