@@ -71,6 +71,15 @@ def load_hub_model(
     )
 
 
+def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
+    """Hash, model and tokenizer of a causal language checkpoint, on the CPU. Errors as ``load_hub_model``."""
+    folder = _folder(name_or_path, None)
+    if _sees_images(_config(folder, name_or_path), name_or_path):
+        raise ModelError(f"{name_or_path} sees pictures itself; a bridge needs a causal language checkpoint")
+    model, tokenizer, _ = _parts(folder, name_or_path, False, {"dtype": dtype})
+    return weights_sha256(folder), model, tokenizer
+
+
 def weights_sha256(folder: Path) -> str:
     """SHA-256 over ``config.json`` and the sorted names and hashes of the weight files.
 
