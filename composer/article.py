@@ -148,6 +148,7 @@ def from_json(data: Mapping[str, Any]) -> Article:
     if version != FORMAT_VERSION:
         raise ComposerError(f"article.json has format {version!r}; this version of Vignette reads {FORMAT_VERSION}")
     try:
+        _check_types(data)
         records = {id_: _record(id_, values) for id_, values in data["images"].items()}
         return Article(
             title=data["title"],
@@ -163,6 +164,35 @@ def from_json(data: Mapping[str, Any]) -> Article:
         )
     except KeyError as missing:
         raise ComposerError(f"article.json lacks the field {missing}; it was not written by Vignette") from missing
+    except (AttributeError, TypeError) as error:
+        raise ComposerError(f"article.json holds a value of the wrong kind ({error}); it is not trusted") from error
+
+
+_TEXTS = frozenset(
+    {
+        *("title", "language", "preamble", "text", "gap", "caption", "alt", "credit", "reason", "query", "path"),
+        *("author", "license", "source_url", "caption_origin", "why", "id"),
+    }
+)
+_COUNTS = frozenset({"width_px", "height_px", "after_section"})
+
+
+def _check_types(value: Any) -> None:
+    """Raise TypeError where a value that is printed is not of its kind: the file may come from anyone."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "provenance":
+                continue
+            if key in _TEXTS and not isinstance(inner, str):
+                raise TypeError(f"{key} is {type(inner).__name__}, not text")
+            if key in _COUNTS and (not isinstance(inner, int) or isinstance(inner, bool)):
+                raise TypeError(f"{key} is {type(inner).__name__}, not a whole number")
+            if key == "file" and not isinstance(inner, str | None):
+                raise TypeError(f"file is {type(inner).__name__}, not a name")
+            _check_types(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_types(inner)
 
 
 def dump(article: Article) -> str:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("models", "library", "index", "compose", "batch", "app", "eval", "bench", "train")
+COMMANDS = ("models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
 
 EPILOG = """\
 examples:

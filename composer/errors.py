@@ -6,6 +6,7 @@ ComposerError
 ├── EditError            an edit does not fit the article: a bad index, or something locked
 ├── DraftError           a draft is gone, or its folder cannot be used
 ├── OutputExists         the output folder holds something: exit code 1
+├── ExportError          an article cannot become the format that was asked for
 └── WritingFailed        the model gave nothing usable
 """
 
@@ -32,6 +33,10 @@ class DraftError(ComposerError):
 
 class OutputExists(ComposerError):
     """The output folder is not empty."""
+
+
+class ExportError(ComposerError):
+    """An article cannot become the format that was asked for."""
 
 
 class WritingFailed(ComposerError):

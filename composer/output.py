@@ -20,15 +20,19 @@ from typing import Any
 from composer.article import Article, Placement, dump, from_json
 from composer.errors import ComposerError, OutputExists
 from composer.events import StageFinished
-from composer.export import FORMATS
+from composer.export import DEFAULT_FORMATS
+from composer.export.cleaning import encodable
+from composer.export.exporting import export
 from composer.export.files import is_plain_name, picture_name, shown_as
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
+from composer.export.pictures import Pictures, PictureSettings, in_folder, prepare
 from composer.export.urls import IMAGES_DIR, beside
 from image_db.records import ImageRecord
 from vision.errors import ImageError
 
 _PARTIAL = ".vignette-partial-"
+_AS_THEY_ARE = PictureSettings(originals=True)
 
 
 def check_free(out_dir: Path) -> None:
@@ -46,13 +50,21 @@ def check_free(out_dir: Path) -> None:
 
 
 def save_article(
-    article: Article, out_dir: Path, *, formats: Sequence[str] = FORMATS, trace: Sequence[Mapping[str, Any]] = ()
+    article: Article,
+    out_dir: Path,
+    *,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    trace: Sequence[Mapping[str, Any]] = (),
+    pictures: PictureSettings | None = None,
+    notes: list[str] | None = None,
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
 
-    A chosen picture whose file is gone or has changed since it was indexed is left out, and its placement's ``reason``
-    says so: hours of writing are not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises OutputExists for a
-    folder in use, ComposerError where the disk refuses.
+    ``pictures`` says how large its pictures are and takes their metadata away; without it they keep their bytes.
+    ``notes`` receives what an export could not keep, such as characters no font has. A chosen picture whose file is
+    gone or has changed since it was indexed is left out, and its placement's ``reason`` says so: hours of writing are
+    not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises OutputExists for a folder in use, ComposerError
+    where the disk refuses.
     """
     out_dir = out_dir.resolve()
     check_free(out_dir)
@@ -64,8 +76,8 @@ def save_article(
     except OSError as error:
         raise ComposerError(f"--out {out_dir} cannot be made: {error.strerror}; name another folder") from error
     try:
-        saved = _copy_pictures(article, partial / IMAGES_DIR)
-        _write(partial, saved, formats, trace)
+        saved = _copy_pictures(article, partial / IMAGES_DIR, pictures or _AS_THEY_ARE)
+        _write(partial, saved, formats, trace, pictures, notes if notes is not None else [])
         if out_dir.is_dir():
             out_dir.rmdir()  # empty; where the system cannot rename onto a folder
         partial.rename(out_dir)
@@ -132,7 +144,7 @@ def zip_article(folder: Path) -> Path:
     return target
 
 
-def _copy_pictures(article: Article, images: Path) -> Article:
+def _copy_pictures(article: Article, images: Path, settings: PictureSettings) -> Article:
     """Copy every chosen picture into the folder; the article returned names the files."""
     images.mkdir()
     files: dict[str, str] = {}
@@ -143,7 +155,7 @@ def _copy_pictures(article: Article, images: Path) -> Article:
             placements.append(placement)
             continue
         try:
-            files[record.id] = _copy_picture(record, placement.caption, images)
+            files[record.id] = _copy_picture(record, article.files.get(record.id), placement.caption, images, settings)
         except ImageError as error:
             placements.append(replace(placement, chosen=None, reason=f"left out while saving: {error}"))
         else:
@@ -151,31 +163,53 @@ def _copy_pictures(article: Article, images: Path) -> Article:
     return replace(article, placements=tuple(placements), files=files)
 
 
-def _copy_picture(record: ImageRecord, caption: str, images: Path) -> str:
+def _copy_picture(
+    record: ImageRecord, saved_as: str | None, caption: str, images: Path, settings: PictureSettings
+) -> str:
     try:
         data = record.path.read_bytes()
     except OSError as error:
         raise ImageError(f"{record.path} cannot be read: {error.strerror}; restore it and index again") from error
-    if hashlib.sha256(data).hexdigest() != record.id:
+    # A picture of a folder this program wrote may be smaller than the library's, which its id is the hash of.
+    from_saved_folder = saved_as == record.path.name and record.path.parent.name == IMAGES_DIR
+    if not from_saved_folder and hashlib.sha256(data).hexdigest() != record.id:
         raise ImageError(f"{record.path} has changed since it was indexed; index its folder again")
-    kind, shown = shown_as(data, str(record.path))
+    if settings.originals:
+        kind, shown = shown_as(data, str(record.path))
+    else:
+        kind, shown, _ = prepare(data, settings.max_px, str(record.path))
     name = picture_name(caption or record.caption or record.path.stem, record.id, kind)
     (images / name).write_bytes(shown)
     return name
 
 
-def _write(folder: Path, article: Article, formats: Sequence[str], trace: Sequence[Mapping[str, Any]]) -> None:
+def _write(
+    folder: Path,
+    article: Article,
+    formats: Sequence[str],
+    trace: Sequence[Mapping[str, Any]],
+    settings: PictureSettings | None,
+    notes: list[str],
+) -> None:
     _write_text(folder / "article.json", dump(article))
     if "md" in formats:
         _write_text(folder / "article.md", to_markdown(article, beside(article)))
     if "html" in formats:
         _write_text(folder / "article.html", to_html(article, beside(article)))
+    file_of = in_folder(article, folder / IMAGES_DIR)
+    ready = Pictures(article, file_of, settings)
+    for format_ in formats:
+        if format_ not in DEFAULT_FORMATS:
+            exported = export(article, format_, file_of, pictures=ready)
+            notes += exported.notes
+            for name, data in exported.files.items():
+                (folder / name).write_bytes(data)
     _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
 
 
 def _write_text(path: Path, text: str) -> None:
     # Line ends as they are: a user's own text keeps its bytes on every system.
-    path.write_text(text, encoding="utf-8", newline="")
+    path.write_text(encodable(text), encoding="utf-8", newline="")
 
 
 def _with_local_pictures(article: Article, images: Path) -> Article:

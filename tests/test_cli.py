@@ -174,7 +174,7 @@ def test_models_verify_of_a_damaged_model_fails_and_names_the_remedy(
         ("hub", []),
     ],
 )
-def test_pull_fetches_what_the_profile_uses(profile: str | None, names: list[str]) -> None:
+def test_pull_fetches_what_the_profile_uses_and_the_fonts_of_pdfs(profile: str | None, names: list[str]) -> None:
     from composer.commands.models import needed
 
-    assert needed(profile) == names
+    assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts"]

@@ -8,6 +8,7 @@ Deliberately knows nothing of libraries, records or models.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import threading
@@ -90,6 +91,27 @@ def load_image(
     return rgb.transpose(turn) if turn is not None else rgb
 
 
+def load_display_image(source: Source, *, longest_px: int | None = None, name: str | None = None) -> Image.Image:
+    """The picture as an article prints it: RGB or RGBA in sRGB, upright, its longer side at most ``longest_px``.
+
+    Transparency is kept, and colours of a profile (a telephone's wide gamut, CMYK of a printer) are brought to sRGB.
+    Raises ImageError as ``load_image``.
+    """
+    shown = _shown_name(source, name)
+    with _opened(source, shown, MAX_PIXELS) as image:
+        orientation = _orientation(image)
+        profile = image.info.get("icc_profile")
+        with _decoding(shown):
+            if longest_px is not None:
+                image.draft(None, (longest_px, longest_px))
+            image.load()
+            flat = _in_srgb(image, profile)
+            if longest_px is not None and max(flat.size) > longest_px:
+                flat.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    turn = _TURNS.get(orientation)
+    return flat.transpose(turn) if turn is not None else flat
+
+
 def image_size(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> tuple[int, int]:
     """Width and height in pixels of the picture as shown (EXIF turn applied), from its header alone.
 
@@ -167,6 +189,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, rgba).convert("RGB")
     # A copy also where the mode fits already: the opened file is closed by the caller.
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB, or RGBA where something shows through; a profile that is damaged or does not fit is disregarded."""
+    transparent = image.has_transparency_data
+    if transparent:
+        plain = image.convert("RGBA")
+        transparent = int(np.asarray(plain.getchannel("A")).min()) < 255
+    if not transparent:
+        plain = image.copy() if profile and image.mode in ("RGB", "CMYK") else _to_rgb(image)
+    if profile and plain.mode in ("RGB", "RGBA", "CMYK"):
+        from PIL import ImageCms
+
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            mode = "RGBA" if plain.mode == "RGBA" else "RGB"
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(plain, own, ImageCms.createProfile("sRGB"), outputMode=mode) or plain
+    return plain.convert("RGB") if plain.mode == "CMYK" else plain
 
 
 def _deep_gray_to_rgb(image: Image.Image) -> Image.Image:

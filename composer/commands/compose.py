@@ -15,6 +15,7 @@ examples:
   vignette compose "A day on the farm" --library ~/my-library --out farm
   vignette compose "如何养好一只宠物" --library ~/my-library --out pets --images 4
   vignette compose --illustrate essay.md --library ~/my-library --out essay --use-image cover.jpg
+  vignette compose "A day on the farm" --library ~/my-library --out farm --format html,docx,pdf,epub
 """
 
 
@@ -40,13 +41,31 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
     parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
-    parser.add_argument("--format", metavar="LIST", default="md,html", help="exports, by commas (default: md,html)")
+    add_format_arguments(parser, default="md,html")
     parser.add_argument("--quiet", action="store_true", help="do not stream the text")
     parser.set_defaults(run=run)
 
 
+def add_format_arguments(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    """The options of every command that writes articles."""
+    parser.add_argument(
+        "--format",
+        metavar="LIST",
+        default=default,
+        help="md, html, docx, pdf and epub, by commas" + (f" (default: {default})" if default else ""),
+    )
+    parser.add_argument(
+        "--max-image-px", metavar="N", type=int, default=1600, help="longer side of a picture at most (default: 1600)"
+    )
+    parser.add_argument(
+        "--originals", action="store_true", help="keep pictures at full size; in md and html with their metadata"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     from composer.export import parse_formats
+    from composer.export.exporting import check_available
+    from composer.export.pictures import PictureSettings
     from composer.output import check_free, save_article
     from composer.settings import load_settings
 
@@ -54,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     request = read_request(args)
     settings = load_settings(args.profile)
     formats = parse_formats(args.format)
+    pictures = PictureSettings(args.max_image_px, args.originals)
+    check_available(formats)
     check_free(args.out)
 
     from composer.terminal import Terminal
@@ -64,9 +85,12 @@ def run(args: argparse.Namespace) -> int:
     with terminal.loading():
         composer = load_composer(settings, args.library)
     article = composer.compose(request, terminal)
-    save_article(article, args.out, formats=formats, trace=terminal.trace)
+    notes: list[str] = []
+    save_article(article, args.out, formats=formats, trace=terminal.trace, pictures=pictures, notes=notes)
     terminal.summary(article)
-    print(args.out / "article.html" if "html" in formats else args.out / "article.md")
+    for note in notes:
+        print(f"vignette: {note}", file=sys.stderr)
+    print(args.out / f"article.{'html' if 'html' in formats else formats[0]}")
     return 0
 
 

@@ -25,7 +25,7 @@ interrupted goes on where it was.
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "models",
-        help="get, list and check the model files",
+        help="get, list and check the model files and fonts",
         description="Get, list and check the model files.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,6 +44,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_pull(args: argparse.Namespace) -> int:
+    from composer.export.fonts import CHINESE, SCRIPTS
     from vision.weights import manifest, pull_all
 
     if args.all:
@@ -53,7 +54,7 @@ def run_pull(args: argparse.Namespace) -> int:
         _check_names(names)
     else:
         names = needed(args.profile)
-        if not names:
+        if names == [CHINESE, SCRIPTS]:
             print(f"Profile {args.profile} uses no model of this list; its models are fetched when first used.")
     bar = _Bar()
     try:
@@ -98,7 +99,8 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def needed(profile: str | None) -> list[str]:
-    """The models of the manifest that a profile uses."""
+    """The models of the manifest that a profile uses, and the fonts of PDFs."""
+    from composer.export.fonts import CHINESE, SCRIPTS
     from composer.settings import DEFAULT_PROFILE, load_settings
     from vision.weights import manifest
 
@@ -106,6 +108,7 @@ def needed(profile: str | None) -> list[str]:
     names = [settings.language.model] if settings.language.kind == "gguf" else []
     if settings.encoder.kind == "embedded":
         names += ["efficientnet-lite2", "minilm-l6-v2"]
+    names += [CHINESE, SCRIPTS]
     return [name for name in names if name in manifest()]
 
 

@@ -21,8 +21,8 @@ class MediaKind:
     suffix: str
 
 
-_JPEG = MediaKind("image/jpeg", ".jpg")
-_PNG = MediaKind("image/png", ".png")
+JPEG = MediaKind("image/jpeg", ".jpg")
+PNG = MediaKind("image/png", ".png")
 _GIF = MediaKind("image/gif", ".gif")
 _WEBP = MediaKind("image/webp", ".webp")
 _AVIF = MediaKind("image/avif", ".avif")
@@ -46,22 +46,22 @@ def picture_bytes(path: Path) -> tuple[MediaKind, bytes]:
 
 def shown_as(data: bytes, name: str) -> tuple[MediaKind, bytes]:
     """``picture_bytes`` for bytes at hand; ``name`` stands for them in messages."""
-    kind = _kind(data)
+    kind = kind_of(data)
     if kind is not None:
         return kind, data
     from vision.images import load_image
 
     buffer = io.BytesIO()
     load_image(data, name=name).save(buffer, "PNG")
-    return _PNG, buffer.getvalue()
+    return PNG, buffer.getvalue()
 
 
-def _kind(data: bytes) -> MediaKind | None:
+def kind_of(data: bytes) -> MediaKind | None:
     """The kind of the bytes if every current browser shows it."""
     if data.startswith(b"\xff\xd8\xff"):
-        return _JPEG
+        return JPEG
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _PNG
+        return PNG
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return _GIF
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

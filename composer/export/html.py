@@ -14,18 +14,17 @@ from importlib.resources import files
 from typing import Literal
 
 from composer.article import Article, Placement
-from composer.export.rendering import attribute, inline_html, safe_link, sections_html, shown_text
+from composer.export.cleaning import is_right_to_left, printable_article
+from composer.export.document import to_figure, whole_text
+from composer.export.layout import COLUMN_PX, shown_width_px
+from composer.export.rendering import attribute, inline_html, sections_html, shown_text
 from composer.export.urls import PictureUrl
-from image_db.records import ImageRecord
 
-COLUMN_PX = 720
-MAX_HEIGHT_PX = 860
-MAX_ENLARGEMENT = 1.3
 _DESCRIPTION_CHARS = 160
 
 # No script, frame, form or foreign style may load, should anything hostile ever survive the escaping.
 _POLICY = (
-    "default-src 'none'; img-src * data: file:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; img-src 'self' data: file:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-src 'none'"
 )
 
@@ -41,19 +40,20 @@ class Block:
 
 def blocks(article: Article, picture_url: PictureUrl) -> Iterator[Block]:
     """The title, each section, and each picture that was chosen after its section."""
+    article = printable_article(article)
     if not article.title_in_text:
         yield Block("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
-    whole = article.preamble + "".join(section.text + section.gap for section in article.sections)
-    rendered = sections_html([section.text for section in article.sections], whole)
+    rendered = sections_html([section.text for section in article.sections], whole_text(article))
     for section, html in enumerate(rendered):
         yield Block("section", section, html)
         for index, placement in enumerate(article.placements):
             if placement.slot.after_section == section and placement.chosen is not None:
-                yield Block("figure", index, figure(placement, picture_url))
+                yield Block("figure", index, figure(placement, picture_url, article.language))
 
 
 def to_html(article: Article, picture_url: PictureUrl) -> str:
     """The whole document: one file with ``urls.inside``, one that lives next to ``images/`` with ``urls.beside``."""
+    article = printable_article(article)
     title = shown_text(article.title) or "Vignette"
     body = "".join(block.html for block in blocks(article, picture_url))
     description = summary(article)
@@ -78,37 +78,24 @@ def to_html(article: Article, picture_url: PictureUrl) -> str:
     )
 
 
-def figure(placement: Placement, picture_url: PictureUrl) -> str:
+def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
     """A picture with its caption and credit. The credit links to where the picture came from."""
-    record = placement.chosen
-    assert record is not None
-    width_px = shown_width_px(record)
+    shown = to_figure(placement, language)
+    record = shown.record
+    width_px = shown_width_px(record.width_px, record.height_px)
     size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
-    image = (
-        f'<img src="{attribute(picture_url(record))}" alt="{attribute(placement.alt or placement.caption)}"{size} '
-        'decoding="async">'
-    )
+    image = f'<img src="{attribute(picture_url(record))}" alt="{attribute(shown.alt)}"{size} decoding="async">'
     lines = []
-    if placement.caption.strip():
-        lines.append(f'<span class="caption">{escape(_one_line(placement.caption))}</span>')
-    if placement.credit.strip():
-        lines.append(f'<span class="credit">{_credit(placement.credit, record)}</span>')
+    if shown.caption:
+        lines.append(f'<span class="caption"{_direction(shown.caption)}>{escape(shown.caption)}</span>')
+    if shown.credit:
+        credit = escape(shown.credit)
+        if shown.source_url:
+            credit = f'<a href="{attribute(shown.source_url)}">{credit}</a>'
+        lines.append(f'<span class="credit"{_direction(shown.credit)}>{credit}</span>')
     caption = f"<figcaption>{' '.join(lines)}</figcaption>\n" if lines else ""
     narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
     return f"<figure{narrow}>\n{image}\n{caption}</figure>\n"
-
-
-def shown_width_px(record: ImageRecord) -> int:
-    """How wide the picture stands in the column; 0 where its size is unknown.
-
-    It fills the column if that enlarges it at most MAX_ENLARGEMENT times, and keeps its own size otherwise; a tall
-    one is held to MAX_HEIGHT_PX.
-    """
-    if record.width_px < 1 or record.height_px < 1:
-        return 0
-    width_px = COLUMN_PX if record.width_px * MAX_ENLARGEMENT >= COLUMN_PX else record.width_px
-    tallest_px = MAX_HEIGHT_PX * record.width_px / record.height_px
-    return max(1, int(min(width_px, tallest_px)))
 
 
 def summary(article: Article) -> str:
@@ -129,13 +116,5 @@ def stylesheet() -> str:
     return files("composer.export").joinpath("article.css").read_text(encoding="utf-8")
 
 
-def _credit(credit: str, record: ImageRecord) -> str:
-    text = escape(_one_line(credit))
-    source = record.source_url.strip()
-    if source.lower().startswith(("http://", "https://")) and safe_link(source):
-        return f'<a href="{attribute(source)}">{text}</a>'
-    return text
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _direction(text: str) -> str:
+    return ' dir="rtl"' if is_right_to_left(text) else ""

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from composer.article import Article, Placement
+from composer.export.cleaning import encodable, one_line
+from composer.export.document import to_figure
 from composer.export.urls import PictureUrl
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
@@ -24,32 +27,40 @@ def to_markdown(article: Article, picture_url: PictureUrl) -> str:
 def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str]]:
     """The document in pieces, each marked as the article's own words (True) or added for a picture (False)."""
     if article.preamble:
-        yield True, article.preamble
+        yield True, encodable(article.preamble)
     elif not article.title_in_text:
-        yield True, f"# {' '.join(article.title.split())}\n\n"
+        yield True, f"# {one_line(article.title)}\n\n"
     last = len(article.sections) - 1
     for index, section in enumerate(article.sections):
-        yield True, section.text
-        blocks = [picture_block(p, picture_url) for p in article.placements_after(index) if p.chosen is not None]
+        yield True, encodable(section.text)
+        blocks = [
+            picture_block(p, picture_url, article.language)
+            for p in article.placements_after(index)
+            if p.chosen is not None
+        ]
         if blocks:
             added = "\n\n" + "\n\n".join(blocks)
             # Without a blank line the next paragraph would run on inside the block.
             if index < last and not _BLANK_LINE.search(section.gap):
                 added += "\n\n"
             yield False, added
-        yield True, section.gap
+        yield True, encodable(section.gap)
 
 
-def picture_block(placement: Placement, picture_url: PictureUrl) -> str:
+def picture_block(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
     """Image, caption and credit as one paragraph of up to three lines, joined by hard breaks."""
-    assert placement.chosen is not None
-    alt = escape(placement.alt or placement.caption)
-    lines = [f"![{alt}]({picture_url(placement.chosen)})"]
-    if caption := escape(placement.caption):
+    shown = to_figure(placement, language)
+    lines = [f"![{escape(shown.alt)}]({picture_url(shown.record)})"]
+    if caption := escape(shown.caption):
         lines.append(f"*{caption}*")
-    if credit := escape(placement.credit):
-        lines.append(credit)
+    if credit := escape(shown.credit):
+        lines.append(f"[{credit}]({_destination(shown.source_url)})" if shown.source_url else credit)
     return "\\\n".join(lines)
+
+
+def _destination(url: str) -> str:
+    """A web address that no Markdown reader cuts short or takes for markup."""
+    return re.sub(r"[^\w:/?#@!$&+,;=.~%-]|_", lambda match: quote(match[0], safe="_"), url)
 
 
 def escape(text: str) -> str:
@@ -57,6 +68,6 @@ def escape(text: str) -> str:
 
     A line of a picture's block never starts a block of its own, except for the few signs handled here.
     """
-    line = _ACTIVE.sub(lambda match: "\\" + match[0], " ".join(text.split()))
+    line = _ACTIVE.sub(lambda match: "\\" + match[0], one_line(text))
     # At the start of a line these would open a heading, list or quote, or turn the line above into one.
     return re.sub(r"^(?:(\d+)([.)])|([#+=-]))", lambda m: f"{m[1]}\\{m[2]}" if m[1] else f"\\{m[3]}", line)

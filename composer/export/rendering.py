@@ -1,7 +1,8 @@
 """Markdown of unknown origin to HTML that is safe to publish.
 
 Raw HTML is shown as text and a link of a scheme that can run code stays literal, so nothing written can execute and
-everything written can be read. Knows no article.
+everything written can be read. A picture on another server becomes a link to it: reading an article asks no server
+for anything. Knows no article.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
+    from markdown_it.tree import SyntaxTreeNode
 
 _SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
@@ -36,14 +40,34 @@ def safe_link(url: str) -> bool:
     return scheme in _SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
 
 
+def outside_link(url: str) -> str:
+    """The address if it leads to the web, a mail address or a telephone; empty for a place in the document or worse."""
+    try:
+        scheme = urlsplit(_IGNORED.sub("", url)).scheme.lower()
+    except ValueError:
+        return ""
+    return url if scheme in _SCHEMES and safe_link(url) else ""
+
+
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.validateLink = safe_link  # type: ignore[method-assign]
+    parser.add_render_rule("image", _image)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
     return parser
+
+
+def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    """A picture in the text: beside the document it is shown, on the web it is linked."""
+    address = outside_link(str(tokens[index].attrs["src"]))
+    if not address:
+        return self.image(tokens, index, options, env)
+    words = escape(shown_text(tokens[index].content) or address)
+    in_a_link = sum(t.type == "link_open" for t in tokens[:index]) > sum(t.type == "link_close" for t in tokens[:index])
+    return words if in_a_link else f'<a href="{escape(address)}">{words}</a>'
 
 
 def sections_html(texts: Sequence[str], whole: str) -> list[str]:
@@ -51,6 +75,20 @@ def sections_html(texts: Sequence[str], whole: str) -> list[str]:
     references: dict[str, Any] = {}
     _parser().parse(whole, references)
     return [_parser().render(text, references) for text in texts]
+
+
+def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -> list[SyntaxTreeNode]:
+    """Each text as a tree of Markdown nodes; a link defined anywhere in ``whole`` is known in every one.
+
+    With ``inline`` each text is one line of Markdown, such as a title, and each tree a single inline node.
+    """
+    from markdown_it.tree import SyntaxTreeNode
+
+    references: dict[str, Any] = {}
+    _parser().parse(whole, references)
+    if inline:
+        return [SyntaxTreeNode(_parser().parseInline(text, references)).children[0] for text in texts]
+    return [SyntaxTreeNode(_parser().parse(text, references)) for text in texts]
 
 
 def inline_html(text: str) -> str:

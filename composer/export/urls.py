@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
 from composer.article import Article
 from composer.errors import ComposerError
-from composer.export.files import picture_bytes
+from composer.export.pictures import Pictures
 from image_db.records import ImageRecord
 
 PictureUrl: TypeAlias = Callable[[ImageRecord], str]
@@ -29,22 +28,26 @@ def beside(article: Article) -> PictureUrl:
         name = article.files.get(record.id)
         if name is None:
             raise ComposerError(f"picture {record.id[:12]} has no file name yet; save the article before exporting it")
-        # Letters of every script stay readable: both formats are UTF-8.
-        return f"{IMAGES_DIR}/" + re.sub(r"[^\w.-]", lambda match: quote(match[0]), name)
+        return _beside(name)
 
     return url
 
 
-def inside(article: Article, folder: Path | None = None) -> PictureUrl:
-    """The picture itself as a data URI, read from the output ``folder`` of a saved article or else from the library.
+def carried(pictures: Pictures) -> PictureUrl:
+    """``images/NAME`` for pictures that an export brings along under the names it gives them."""
+    return lambda record: _beside(pictures.carried(record).name)
 
-    Raises ImageError where the file is gone or is no picture.
-    """
+
+def embedded(pictures: Pictures) -> PictureUrl:
+    """The picture as the export carries it, as a data URI."""
 
     def url(record: ImageRecord) -> str:
-        name = article.files.get(record.id)
-        path = folder / IMAGES_DIR / name if folder is not None and name else record.path
-        kind, data = picture_bytes(path)
-        return f"data:{kind.media_type};base64,{base64.b64encode(data).decode('ascii')}"
+        picture = pictures.carried(record)
+        return f"data:{picture.kind.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
 
     return url
+
+
+def _beside(name: str) -> str:
+    # Letters of every script stay readable: both formats are UTF-8.
+    return f"{IMAGES_DIR}/" + re.sub(r"[^\w.-]", lambda match: quote(match[0]), name)

@@ -18,10 +18,12 @@ from composer.credit import credit_line
 from composer.errors import ComposerError, UsageError
 from composer.export import parse_formats
 from composer.export.files import is_plain_name, picture_bytes, picture_name, slug
-from composer.export.html import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px, summary, to_html
+from composer.export.html import summary, to_html
+from composer.export.layout import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px
 from composer.export.markdown import escape, parts, picture_block, to_markdown
+from composer.export.pictures import Pictures, in_library
 from composer.export.rendering import safe_link, shown_text
-from composer.export.urls import beside, inside
+from composer.export.urls import beside, embedded
 from image_db.records import ImageRecord
 from tests.composer.article_samples import farm_article, picture, placed
 
@@ -136,7 +138,7 @@ def test_markdown_has_title_text_picture_caption_and_credit_in_reading_order(tmp
     assert text.startswith("# A day on the farm\n\nThe morning begins early")
     assert (
         "come home.\n\n![Hens leave the barn](images/hens.jpg)\\\n*Hens leave the barn at sunrise.*\\\n"
-        "Image: A. Author, CC BY-SA 3.0\n\n- feed the hens" in text
+        "[Image: A. Author, CC BY-SA 3.0](https://example.org/hens)\n\n- feed the hens" in text
     )
 
 
@@ -343,13 +345,13 @@ def test_a_link_defined_in_one_section_works_in_another() -> None:
     ],
 )
 def test_a_picture_fills_the_column_only_if_that_hardly_enlarges_it(size: tuple[int, int], shown: int) -> None:
-    assert shown_width_px(record(*size)) == shown
+    assert shown_width_px(*size) == shown
 
 
 def test_no_picture_is_ever_enlarged_beyond_the_limit_or_taller_than_the_page() -> None:
     for width_px in range(1, 1200, 7):
         for height_px in (1, 50, 400, 900, 5000):
-            shown_px = shown_width_px(record(width_px, height_px))
+            shown_px = shown_width_px(width_px, height_px)
             assert 1 <= shown_px <= COLUMN_PX
             assert shown_px <= width_px * MAX_ENLARGEMENT
             assert shown_px * height_px / width_px <= MAX_HEIGHT_PX or shown_px == 1
@@ -363,7 +365,7 @@ def test_a_small_picture_is_marked_narrow_and_keeps_its_size(tmp_path: Path) -> 
 
 def test_a_single_file_page_carries_the_very_bytes_of_its_pictures(tmp_path: Path) -> None:
     article = farm_article(tmp_path)
-    page = Page(to_html(article, inside(article)))
+    page = Page(to_html(article, embedded(Pictures(article, in_library))))
     sources = [i["src"] or "" for i in page.all("img")]
     assert [base64.b64decode(s.removeprefix("data:image/jpeg;base64,")) for s in sources] == [
         p.path.read_bytes() for p in article.pictures
@@ -423,9 +425,10 @@ def test_formats_come_in_a_fixed_order_without_repeats() -> None:
 
 
 def test_an_unknown_or_empty_format_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(UsageError, match=r"^--format docx, pdf is not known; use one or more of: md, html$"):
-        parse_formats("md,pdf,docx")
-    with pytest.raises(UsageError, match=r"^--format is empty; use one or more of: md, html$"):
+    known = "use one or more of: md, html, docx, pdf, epub$"
+    with pytest.raises(UsageError, match=f"^--format doc, rtf is not known; {known}"):
+        parse_formats("md,rtf,doc,pdf")
+    with pytest.raises(UsageError, match=f"^--format is empty; {known}"):
         parse_formats(" , ")
 
 

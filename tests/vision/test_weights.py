@@ -117,12 +117,14 @@ def in_place(cache: Path) -> list[str]:
 # --- the manifest that ships
 
 
-def test_manifest_lists_the_four_models_under_the_names_others_use() -> None:
+def test_manifest_lists_the_models_and_fonts_under_the_names_others_use() -> None:
     assert list(weights.manifest()) == [
         "qwen2.5-coder-1.5b-instruct",
         "smollm2-135m-instruct",
         "efficientnet-lite2",
         "minilm-l6-v2",
+        "noto-chinese-fonts",
+        "noto-script-fonts",
     ]
 
 

@@ -1,0 +1,88 @@
+"""``vignette export``: an article that exists, in further formats. Needs no model and no library."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from composer.commands.compose import add_format_arguments
+
+EXAMPLES = """\
+examples:
+  vignette export farm --out farm.pdf                       one file; its ending says the format
+  vignette export farm --format docx,pdf,epub --out out     several, into a new folder
+  vignette export farm/article.json --format md --out web --max-image-px 1000
+  vignette export farm --format html,pdf --out farm.zip     several in one file
+
+Everything comes from article.json and the images folder beside it. Pictures are made smaller where that is sensible,
+turned upright, and freed of the place, time and camera stored in them. PDFs in Chinese and other scripts take their
+fonts from: vignette models pull noto-chinese-fonts noto-script-fonts
+"""
+
+
+def register(subparsers: Any) -> None:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "export",
+        help="turn an article into Markdown, HTML, Word, PDF or an e-book",
+        description="Turn an article into Markdown, HTML, Word, PDF or an e-book.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("article", metavar="ARTICLE", type=Path, help="an article's folder, or its article.json")
+    parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="a new folder, or a file such as a.pdf")
+    add_format_arguments(parser, default=None)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from composer.export.exporting import check_available, download, export_all, write_file, write_folder
+    from composer.export.pictures import PictureSettings, in_folder
+    from composer.export.urls import IMAGES_DIR
+    from composer.output import load_article
+
+    folder = args.article.parent if args.article.name == "article.json" else args.article
+    formats, one_file = read_formats(args.format, args.out)
+    settings = PictureSettings(args.max_image_px, args.originals)
+    check_available(formats)
+    article = load_article(folder)
+    made = datetime.fromtimestamp((folder / "article.json").stat().st_mtime, UTC)
+    file_of = in_folder(article, folder / IMAGES_DIR)
+    if one_file:
+        packed = download(article, formats, file_of, settings=settings, made=made)
+        write_file(packed.data, args.out)
+        notes, written = packed.notes, [args.out]
+    else:
+        exports = export_all(article, formats, file_of, settings=settings, made=made)
+        notes = tuple(note for export in exports for note in export.notes)
+        written = write_folder(exports, args.out)
+    for note in notes:
+        print(f"vignette: {note}", file=sys.stderr)
+    for path in written:
+        print(path)
+    return 0
+
+
+def read_formats(wanted: str | None, out: Path) -> tuple[tuple[str, ...], bool]:
+    """The formats, and whether they go into one file. Raises UsageError where the two options do not fit."""
+    from composer.errors import UsageError
+    from composer.export import FORMATS, parse_formats
+
+    ending = out.suffix.lower().removeprefix(".")
+    is_file = ending in (*FORMATS, "zip") and not out.is_dir()
+    if wanted is None:
+        if ending in FORMATS and ending != "md" and is_file:
+            return (ending,), True
+        raise UsageError(f"--format is missing; use one or more of: {', '.join(FORMATS)}")
+    formats = parse_formats(wanted)
+    if is_file and ending != "zip" and formats != (ending,):
+        raise UsageError(f"--out {out} is one {ending} file and --format asks for {','.join(formats)}; name a folder")
+    if is_file and ending == "md":
+        raise UsageError(
+            f"--out {out} is a file, and Markdown comes with a folder of pictures; name a folder or a .zip"
+        )
+    return formats, is_file

@@ -1,0 +1,239 @@
+"""An article as a plain tree of blocks and runs: what formats without HTML (DOCX, PDF) are made from.
+
+Markdown is parsed once, here; a format walks the tree and knows no Markdown. Links are kept only where they lead to
+the web, a mail address or a telephone. Pictures written into the text by hand are named by their words: only chosen
+pictures are printed. Knows no file and no format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from composer.article import Article, Placement
+from composer.export.cleaning import one_line, printable_article
+from composer.export.rendering import document_tokens, outside_link, shown_text
+from image_db.records import ImageRecord
+
+if TYPE_CHECKING:
+    from markdown_it.tree import SyntaxTreeNode
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of text of one look; a line break within a paragraph is the text ``"\\n"``."""
+
+    text: str
+    strong: bool = False
+    emphasis: bool = False
+    strike: bool = False
+    code: bool = False
+    link: str = ""
+
+
+Runs: TypeAlias = tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """``level`` counts from 1 and never skips one, so that outlines are sound; ``written_level`` is the author's."""
+
+    level: int
+    written_level: int
+    runs: Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    runs: Runs
+
+
+@dataclass(frozen=True, slots=True)
+class ItemList:
+    """Items of blocks; ``start`` is the first number of an ordered list."""
+
+    ordered: bool
+    start: int
+    items: tuple[tuple[Block, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The first row is the header; ``aligns`` has ``left``, ``center`` or ``right`` a column, or an empty string."""
+
+    rows: tuple[tuple[Runs, ...], ...]
+    aligns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chosen picture. ``alt`` is never empty; ``source_url`` is a web address or empty."""
+
+    record: ImageRecord
+    alt: str
+    caption: str
+    credit: str
+    source_url: str
+
+
+Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule | Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """``heading`` is the printed title, empty where the text brings its own; ``title`` names the document."""
+
+    title: str
+    language: str
+    heading: Runs
+    blocks: tuple[Block, ...] = field(repr=False)
+
+
+_ALT_WHERE_NOTHING_IS_KNOWN = {"zh": "图片"}
+
+
+def to_document(article: Article) -> Document:
+    """The whole article in reading order."""
+    clean = printable_article(article)
+    blocks: list[Block] = []
+    for index, root in enumerate(document_tokens([s.text for s in clean.sections], whole_text(clean))):
+        blocks += [block for node in root.children for block in _blocks(node)]
+        blocks += [
+            to_figure(placement, clean.language)
+            for placement in clean.placements_after(index)
+            if placement.chosen is not None
+        ]
+    heading: Runs = ()
+    if not clean.title_in_text:
+        (root,) = document_tokens([one_line(clean.title)], "", inline=True)
+        heading = _runs(root)
+    return Document(shown_text(clean.title) or "Vignette", clean.language, heading, tuple(_levelled(blocks)))
+
+
+def whole_text(article: Article) -> str:
+    """The article's own text from the first character to the last, in which links may be defined anywhere."""
+    return article.preamble + "".join(section.text + section.gap for section in article.sections)
+
+
+def to_figure(placement: Placement, language: str) -> Figure:
+    """The picture of a placement with its words; the placement must have one."""
+    record = placement.chosen
+    assert record is not None
+    words = (placement.alt, placement.caption, record.alt, record.caption)
+    unknown = _ALT_WHERE_NOTHING_IS_KNOWN.get(language.partition("-")[0], "Picture")
+    return Figure(
+        record=record,
+        alt=next((one_line(text) for text in words if one_line(text)), unknown),
+        caption=one_line(placement.caption),
+        credit=one_line(placement.credit),
+        source_url=web_address(record.source_url),
+    )
+
+
+def web_address(url: str) -> str:
+    """The address if it leads to the web, or else an empty string."""
+    packed = url.strip()
+    return packed if packed.lower().startswith(("http://", "https://")) and outside_link(packed) else ""
+
+
+def plain(runs: Runs) -> str:
+    """The words of a stretch of runs, as one line."""
+    return " ".join("".join(run.text for run in runs).split())
+
+
+def _levelled(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Heading levels as depths: an author's ``##`` then ``####`` become 1 and 2."""
+    open_levels: list[int] = []
+    for block in blocks:
+        if not isinstance(block, Heading):
+            yield block
+            continue
+        while open_levels and open_levels[-1] >= block.written_level:
+            open_levels.pop()
+        open_levels.append(block.written_level)
+        yield replace(block, level=len(open_levels))
+
+
+def _blocks(node: SyntaxTreeNode) -> Iterator[Block]:
+    children = node.children
+    match node.type:
+        case "heading":
+            yield Heading(1, int(node.tag[1:]), _runs(children[0]))
+        case "paragraph":
+            if runs := _runs(children[0]):
+                yield Paragraph(runs)
+        case "bullet_list" | "ordered_list":
+            items = tuple(tuple(block for child in item.children for block in _blocks(child)) for item in children)
+            yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items)
+        case "blockquote":
+            yield Quote(tuple(block for child in children for block in _blocks(child)))
+        case "fence" | "code_block":
+            yield Code(node.content.rstrip("\n"))
+        case "hr":
+            yield Rule()
+        case "table":
+            rows = [row for part in children for row in part.children]
+            aligns = tuple(_align(cell) for cell in rows[0].children)
+            yield Table(tuple(tuple(_runs(cell.children[0]) for cell in row.children) for row in rows), aligns)
+        case "inline":
+            if runs := _runs(node):
+                yield Paragraph(runs)
+        case other:
+            raise AssertionError(f"Markdown node {other!r} is not handled")
+
+
+def _align(cell: SyntaxTreeNode) -> str:
+    return str(cell.attrs.get("style", "")).removeprefix("text-align:")
+
+
+_MARKS: dict[str, dict[str, Any]] = {"strong": {"strong": True}, "em": {"emphasis": True}, "s": {"strike": True}}
+
+
+def _runs(node: SyntaxTreeNode, look: Run = Run("")) -> Runs:
+    """The runs of an inline node; neighbours of one look are joined."""
+    found: list[Run] = []
+    for run in _each_run(node, look):
+        if found and replace(found[-1], text="") == replace(run, text="") and "\n" not in (found[-1].text, run.text):
+            found[-1] = replace(run, text=found[-1].text + run.text)
+        elif run.text:
+            found.append(run)
+    return tuple(found)
+
+
+def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
+    for child in node.children:
+        match child.type:
+            case "text" | "text_special" | "html_inline":
+                yield replace(look, text=child.content)
+            case "softbreak":
+                yield replace(look, text=" ")
+            case "hardbreak":
+                yield replace(look, text="\n")
+            case "code_inline":
+                yield replace(look, text=child.content, code=True)
+            case "link":
+                yield from _each_run(child, replace(look, link=outside_link(str(child.attrs.get("href", "")))))
+            case "image":
+                link = look.link or outside_link(str(child.attrs.get("src", "")))
+                words = shown_text(child.content)
+                yield replace(look, text=words or link, link=link)
+            case "strong" | "em" | "s":
+                yield from _each_run(child, replace(look, **_MARKS[child.type]))
+            case other:
+                raise AssertionError(f"Markdown node {other!r} is not handled")

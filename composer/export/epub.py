@@ -1,0 +1,241 @@
+"""The article as an e-book: EPUB 3.3 with navigation, language, alternative texts and accessibility metadata.
+
+The container is a zip of a few files that the standard fixes (https://www.w3.org/TR/epub-33/), written here: the
+libraries for it stamp the time of day into every file. XHTML comes from the same renderer as the page, is parsed as
+XML before it is packed, and loads nothing from outside. Knows no article.json and no command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterator
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+from composer.article import Article
+from composer.export.cleaning import is_right_to_left, printable_article
+from composer.export.document import Figure, to_figure, whole_text
+from composer.export.layout import COLUMN_PX, shown_width_px
+from composer.export.packing import packed
+from composer.export.pictures import Pictures
+from composer.export.rendering import attribute, inline_html, outside_link, sections_html, shown_text
+
+_XHTML = "http://www.w3.org/1999/xhtml"
+_WORDS = {
+    "en": ("Contents", "Pictures have alternative texts; headings are marked and listed in the contents."),
+    "zh": ("目录", "图片均有替代文字；标题已标记并列入目录。"),
+}
+_CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
+<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
+<rootfiles><rootfile full-path="EPUB/package.opf" media-type="application/oebps-package+xml"/></rootfiles>
+</container>
+"""
+
+
+def to_epub(article: Article, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
+    """The file; the same article and time give the same bytes. Raises ImageError for a missing picture."""
+    clean = printable_article(article)
+    title = shown_text(clean.title) or "Vignette"
+    language = clean.language
+    contents_word, accessibility = _WORDS.get(language.partition("-")[0], _WORDS["en"])
+    book = _Book(clean, pictures)
+    body = "".join(book.body())
+    root, headings = _checked(_page(title, language, body, stylesheet=True), title, book.images)
+    chapter = _xml(root)
+    navigation = _page(contents_word, language, _navigation(contents_word, headings))
+    identifier = UUID(hashlib.sha256(chapter + title.encode()).hexdigest()[:32], version=5)
+    package = _package(
+        title=title,
+        language=language,
+        summary=summary,
+        accessibility=accessibility,
+        identifier=f"urn:uuid:{identifier}",
+        made=made,
+        book=book,
+    )
+    entries = [
+        ("mimetype", b"application/epub+zip"),
+        ("META-INF/container.xml", _CONTAINER.encode()),
+        ("EPUB/package.opf", package.encode()),
+        ("EPUB/nav.xhtml", navigation.encode()),
+        ("EPUB/article.xhtml", chapter),
+        ("EPUB/epub.css", files("composer.export").joinpath("epub.css").read_bytes()),
+        *((f"EPUB/images/{name}", data) for name, (_, data) in book.images.items()),
+    ]
+    return packed(entries, stored=["mimetype"])
+
+
+class _Book:
+    """The body's pieces; ``images`` fills up while they are made: name in the book to media type and bytes."""
+
+    def __init__(self, article: Article, pictures: Pictures) -> None:
+        self._article = article
+        self._pictures = pictures
+        self.images: dict[str, tuple[str, bytes]] = {}
+
+    def body(self) -> Iterator[str]:
+        article = self._article
+        if not article.title_in_text:
+            yield f"<header><h1>{inline_html(article.title)}</h1></header>\n"
+        texts = [section.text for section in article.sections]
+        for index, html in enumerate(sections_html(texts, whole_text(article))):
+            yield html
+            for placement in article.placements_after(index):
+                if placement.chosen is not None:
+                    yield self._figure(to_figure(placement, article.language))
+
+    def _figure(self, figure: Figure) -> str:
+        picture = self._pictures.ready(figure.record)
+        name = f"picture-{hashlib.sha256(figure.record.id.encode()).hexdigest()[:10]}{picture.kind.suffix}"
+        self.images[name] = (picture.kind.media_type, picture.data)
+        share = 100 * shown_width_px(picture.width_px, picture.height_px) / COLUMN_PX
+        words = ""
+        if figure.caption:
+            words += f'<span class="caption"{_direction(figure.caption)}>{escape(figure.caption)}</span> '
+        if figure.credit:
+            credit = escape(figure.credit)
+            if figure.source_url:
+                credit = f'<a href="{attribute(figure.source_url)}">{credit}</a>'
+            words += f'<span class="credit"{_direction(figure.credit)}>{credit}</span>'
+        caption = f"<figcaption>{words.strip()}</figcaption>" if words else ""
+        return (
+            f'<figure><img src="images/{name}" alt="{attribute(figure.alt)}" style="width: {share:.0f}%"/>'
+            f"{caption}</figure>\n"
+        )
+
+
+def _direction(text: str) -> str:
+    return ' dir="rtl"' if is_right_to_left(text) else ""
+
+
+def _page(title: str, language: str, body: str, *, stylesheet: bool = False) -> str:
+    style = '<link rel="stylesheet" type="text/css" href="epub.css"/>' if stylesheet else ""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n'
+        f'<html xmlns="{_XHTML}" xmlns:epub="http://www.idpf.org/2007/ops" lang="{language}" xml:lang="{language}">\n'
+        f"<head><title>{escape(title)}</title>{style}</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+
+
+def _checked(page: str, title: str, images: Container[str]) -> tuple[Any, list[tuple[int, str, str]]]:
+    """The page as XML, fit for a book, and its headings as (level, anchor, words).
+
+    A book has no neighbours: links to other files are unwrapped and pictures beside the text named by their words.
+    """
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    root = etree.fromstring(page.encode(), parser)
+    headings: list[tuple[int, str, str]] = []
+    for element in list(root.iter(f"{{{_XHTML}}}a", f"{{{_XHTML}}}img")):
+        tag = etree.QName(element).localname
+        if tag == "a" and not outside_link(element.get("href", "")):
+            _unwrap(element)
+        elif tag == "img" and element.get("src", "").removeprefix("images/") not in images:
+            element.text = element.get("alt", "")
+            _unwrap(element)
+    for number, element in enumerate(
+        root.iter(*(f"{{{_XHTML}}}h{level}" for level in range(1, 7))),
+        start=1,
+    ):
+        element.set("id", f"heading-{number}")
+        words = " ".join("".join(element.itertext()).split())
+        headings.append((int(element.tag[-1]), f"heading-{number}", words or title))
+    for element in root.iter(
+        *(f"{{{_XHTML}}}{tag}" for tag in ("p", "li", "blockquote", *(f"h{n}" for n in range(1, 7))))
+    ):
+        if is_right_to_left("".join(element.itertext())):
+            element.set("dir", "rtl")
+    return root, headings
+
+
+def _unwrap(element: Any) -> None:
+    """Put an element's content in its place."""
+    parent, previous = element.getparent(), element.getprevious()
+    pieces = [element.text or "", *element, element.tail or ""]
+    at = parent.index(element)
+    element.tail = None
+    parent.remove(element)
+    last: Any = previous
+    for piece in pieces:
+        if not isinstance(piece, str):
+            parent.insert(at, piece)
+            at, last = at + 1, piece
+        elif last is None:
+            parent.text = (parent.text or "") + piece
+        else:
+            last.tail = (last.tail or "") + piece
+
+
+def _xml(root: Any) -> bytes:
+    from lxml import etree
+
+    data: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, doctype="<!DOCTYPE html>")
+    return data
+
+
+def _navigation(word: str, headings: list[tuple[int, str, str]]) -> str:
+    """The contents, nested by level; a text without headings gets one entry, for the standard wants one."""
+    entries = headings or [(1, "", word)]
+    parts = [f'<nav epub:type="toc" id="toc" role="doc-toc">\n<h1>{escape(word)}</h1>\n']
+    levels: list[int] = []
+    for level, anchor, words in entries:
+        if levels and level > levels[-1]:
+            parts.append("<ol>")
+        else:
+            while levels and levels[-1] > level and len(levels) > 1:
+                levels.pop()
+                parts.append("</li></ol>")
+            if levels:
+                levels.pop()
+                parts.append("</li>")
+            else:
+                parts.append("<ol>")
+        levels.append(level)
+        target = f"article.xhtml#{anchor}" if anchor else "article.xhtml"
+        parts.append(f'<li><a href="{target}">{escape(words)}</a>')
+    parts.append("</li></ol>" * len(levels))
+    parts.append("\n</nav>\n")
+    return "".join(parts)
+
+
+def _package(
+    *, title: str, language: str, summary: str, accessibility: str, identifier: str, made: datetime, book: _Book
+) -> str:
+    when = made.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    direction = ' page-progression-direction="rtl"' if is_right_to_left(title) else ""
+    modes = ["textual", "visual"] if book.images else ["textual"]
+    features = ["readingOrder", "structuralNavigation", "tableOfContents"]
+    features += ["alternativeText"] if book.images else []
+    metadata = [
+        f'<dc:identifier id="id">{identifier}</dc:identifier>',
+        f"<dc:title>{escape(title)}</dc:title>",
+        f"<dc:language>{language}</dc:language>",
+        f"<dc:description>{escape(summary)}</dc:description>" if summary else "",
+        f'<meta property="dcterms:modified">{when}</meta>',
+        *(f'<meta property="schema:accessMode">{mode}</meta>' for mode in modes),
+        '<meta property="schema:accessModeSufficient">textual</meta>',
+        *(f'<meta property="schema:accessibilityFeature">{feature}</meta>' for feature in features),
+        '<meta property="schema:accessibilityHazard">none</meta>',
+        f'<meta property="schema:accessibilitySummary">{escape(accessibility)}</meta>',
+    ]
+    items = [
+        '<item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>',
+        '<item id="article" href="article.xhtml" media-type="application/xhtml+xml"/>',
+        '<item id="css" href="epub.css" media-type="text/css"/>',
+        *(
+            f'<item id="image-{number}" href="images/{name}" media-type="{media_type}"/>'
+            for number, (name, (media_type, _)) in enumerate(book.images.items(), start=1)
+        ),
+    ]
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" '
+        f'xml:lang="{language}" prefix="schema: http://schema.org/">\n'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">\n' + "\n".join(line for line in metadata if line) + "\n"
+        "</metadata>\n<manifest>\n" + "\n".join(items) + "\n</manifest>\n"
+        f'<spine{direction}><itemref idref="article"/></spine>\n</package>\n'
+    )

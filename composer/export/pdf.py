@@ -1,0 +1,218 @@
+"""The article as PDF: A4 pages, tagged for screen readers (PDF/UA-1), with bookmarks, language and embedded fonts.
+
+Typesetting is Typst's (https://typst.app): the article goes to it as data, never as markup, in a folder that holds
+nothing else. A character that no font here has is printed as its code, ``[U+1F9A4]``, and named in the notes; a text
+that would mostly consist of such codes is refused. Knows no article.json and no command.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from composer.errors import ExportError
+from composer.export.cleaning import is_right_to_left
+from composer.export.document import (
+    Block,
+    Code,
+    Document,
+    Figure,
+    Heading,
+    ItemList,
+    Paragraph,
+    Quote,
+    Rule,
+    Run,
+    Table,
+)
+from composer.export.fonts import CHINESE, SCRIPTS, fonts
+from composer.export.layout import shown_share
+from composer.export.pictures import Pictures
+
+# Columns high: a figure with its caption then fits under a paragraph on most pages.
+_TALLEST = 0.85
+_MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
+_MISSING_SHARE = 0.05
+_SHOWN_MISSING = 8
+
+
+def to_pdf(document: Document, pictures: Pictures, made: datetime, summary: str = "") -> tuple[bytes, tuple[str, ...]]:
+    """The file, and notes on what it could not print. Raises ExportError, ImageError for a missing picture."""
+    with tempfile.TemporaryDirectory(prefix="vignette-pdf-") as name:
+        root = Path(name)
+        content = _document_json(document, pictures, root, summary)
+        return _typeset(content, root, made)
+
+
+def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes, tuple[str, ...]]:
+    data, missing = _compile(content, root, made, system_fonts=False)
+    if data is not None:
+        return data, ()
+    data, missing = _compile(content, root, made, system_fonts=True)
+    if data is not None:
+        return data, ()
+    unprintable: set[str] = set()
+    # A character that stands in a font as part of a cluster only may show up after its neighbours are spelled out.
+    for _ in range(4):
+        unprintable |= missing
+        _refuse_unreadable(content, unprintable)
+        data, missing = _compile(_spelled_out(content, unprintable), root, made, system_fonts=True)
+        if data is not None:
+            return data, (_note(unprintable),)
+    raise ExportError(f"PDF: Typst cannot print {_listed(missing)} and gives no reason; take it out of the text")
+
+
+def _compile(
+    content: dict[str, Any], root: Path, made: datetime, *, system_fonts: bool
+) -> tuple[bytes | None, set[str]]:
+    """The PDF, or None and the characters that no font has."""
+    import typst
+
+    (root / "document.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    try:
+        compiler = typst.Compiler(
+            _template(), root=str(root), font_paths=fonts(system=system_fonts), ignore_system_fonts=not system_fonts
+        )
+        data, _ = compiler.compile_with_warnings(format="pdf", pdf_standards=["ua-1"], timestamp=made)
+    except typst.TypstError as error:
+        missing = {char for found in _MISSING.findall(error.diagnostic) for char in _unescaped(found)}
+        if not missing:
+            raise ExportError(f"PDF: Typst cannot set this article: {error.message}; please report this") from error
+        return None, missing
+    assert isinstance(data, bytes)
+    return data, set()
+
+
+def _template() -> bytes:
+    return files("composer.export").joinpath("article.typ").read_bytes()
+
+
+def _unescaped(text: str) -> str:
+    r"""What Rust's Debug form of a string stands for: ``\u{7}``, ``\"``, ``\\`` and the like."""
+    text = re.sub(r"\\u\{([0-9a-fA-F]+)\}", lambda match: chr(int(match[1], 16)), text)
+    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}.get(match[1], match[1]), text)
+
+
+def _refuse_unreadable(content: dict[str, Any], unprintable: set[str]) -> None:
+    letters = [char for text in _texts(content) for char in text if not char.isspace()]
+    share = sum(char in unprintable for char in letters) / max(len(letters), 1)
+    if share > _MISSING_SHARE and len(letters) > 40:
+        raise ExportError(
+            f"PDF: no font here has {_listed(unprintable)}, {share:.0%} of this text; "
+            f"run: vignette models pull {CHINESE} {SCRIPTS}"
+        )
+
+
+def _note(unprintable: set[str]) -> str:
+    return (
+        f"PDF: no font here has {_listed(unprintable)}; printed as codes such as {_code(min(unprintable))}. "
+        f"More fonts: vignette models pull {CHINESE} {SCRIPTS}"
+    )
+
+
+def _listed(chars: set[str]) -> str:
+    shown = " ".join(char if char.isprintable() else _code(char) for char in sorted(chars)[:_SHOWN_MISSING])
+    return shown + (f" and {len(chars) - _SHOWN_MISSING} more" if len(chars) > _SHOWN_MISSING else "")
+
+
+def _code(char: str) -> str:
+    return f"[U+{ord(char):04X}]"
+
+
+# Strings of the tree that are read by the template and never printed.
+_UNPRINTED = frozenset({"kind", "file", "link", "source_url", "language", "alt", "title", "summary", "aligns"})
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _UNPRINTED:
+                yield from _texts(item)
+
+
+def _spelled_out(value: Any, unprintable: set[str]) -> Any:
+    if isinstance(value, str):
+        return "".join(_code(char) if char in unprintable else char for char in value)
+    if isinstance(value, list):
+        return [_spelled_out(item, unprintable) for item in value]
+    if isinstance(value, dict):
+        return {key: item if key in _UNPRINTED else _spelled_out(item, unprintable) for key, item in value.items()}
+    return value
+
+
+def _document_json(document: Document, pictures: Pictures, root: Path, summary: str) -> dict[str, Any]:
+    written: dict[str, tuple[str, float]] = {}
+
+    def block(value: Block) -> dict[str, Any]:
+        match value:
+            case Heading():
+                return {"kind": "heading", "level": value.level, "runs": _runs(value.runs)}
+            case Paragraph():
+                rtl = is_right_to_left("".join(run.text for run in value.runs))
+                return {"kind": "paragraph", "runs": _runs(value.runs), "rtl": rtl}
+            case ItemList():
+                items = [[block(inner) for inner in item] for item in value.items]
+                return {"kind": "list", "ordered": value.ordered, "start": value.start, "items": items}
+            case Quote():
+                return {"kind": "quote", "blocks": [block(inner) for inner in value.blocks]}
+            case Code():
+                return {"kind": "code", "text": value.text}
+            case Table():
+                rows = [[_runs(cell) for cell in row] for row in value.rows]
+                return {"kind": "table", "rows": rows, "aligns": list(value.aligns)}
+            case Rule():
+                return {"kind": "rule"}
+            case Figure():
+                return figure(value)
+
+    def figure(value: Figure) -> dict[str, Any]:
+        if value.record.id not in written:
+            picture = pictures.ready(value.record)
+            name = f"/picture-{len(written)}{picture.kind.suffix}"
+            (root / name[1:]).write_bytes(picture.data)
+            written[value.record.id] = (name, shown_share(picture.width_px, picture.height_px, _TALLEST))
+        name, share = written[value.record.id]
+        return {
+            "kind": "figure",
+            "file": name,
+            "share": share,
+            "alt": value.alt,
+            "caption": value.caption,
+            "caption_rtl": is_right_to_left(value.caption),
+            "credit": value.credit,
+            "credit_rtl": is_right_to_left(value.credit),
+            "source_url": value.source_url,
+        }
+
+    return {
+        "title": document.title,
+        "language": document.language.partition("-")[0].lower(),
+        "summary": summary,
+        "heading": _runs(document.heading),
+        "blocks": [block(value) for value in document.blocks],
+    }
+
+
+def _runs(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": run.text,
+            "strong": run.strong,
+            "emphasis": run.emphasis,
+            "strike": run.strike,
+            "code": run.code,
+            "link": run.link,
+        }
+        for run in runs
+    ]

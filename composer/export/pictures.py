@@ -1,0 +1,209 @@
+"""Pictures made ready to print in a document: of sensible size, upright, in sRGB, and without hidden data.
+
+A photograph carries where and when it was taken and with which camera; none of that belongs in what is published, so
+every picture is either written anew or, where it is a JPEG of the right size already, freed of everything but its
+pixels and its colour profile. Knows no format's layout and no library: the caller says where a picture's file is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from composer.article import Article
+from composer.errors import ComposerError, UsageError
+from composer.export.files import JPEG, PNG, MediaKind, is_plain_name, kind_of, picture_name
+from image_db.records import ImageRecord
+from vision.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PictureFile: TypeAlias = Callable[[ImageRecord], Path]
+
+DEFAULT_MAX_PX = 1600
+SMALLEST_MAX_PX, LARGEST_MAX_PX = 64, 16_384
+_JPEG_QUALITY = 86
+# Drawings stay exact as PNG; a photograph that came as PNG is worth a JPEG where that takes less than half the bytes.
+_PNG_MAY_TAKE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSettings:
+    """``max_px`` bounds the longer side. With ``originals`` no picture is made smaller, and formats that carry files
+    as they are (Markdown, HTML) carry the original bytes with all their metadata."""
+
+    max_px: int = DEFAULT_MAX_PX
+    originals: bool = False
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_MAX_PX <= self.max_px <= LARGEST_MAX_PX:
+            raise UsageError(f"--max-image-px {self.max_px} is out of range; use {SMALLEST_MAX_PX} to {LARGEST_MAX_PX}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture's bytes as they go into a document; width and height are those a reader sees."""
+
+    name: str
+    kind: MediaKind
+    data: bytes
+    width_px: int
+    height_px: int
+
+
+class Pictures:
+    """The chosen pictures of one article, each made ready once, however many formats ask for it."""
+
+    def __init__(self, article: Article, file_of: PictureFile, settings: PictureSettings | None = None) -> None:
+        self.settings = settings or PictureSettings()
+        self._file_of = file_of
+        self._captions = {p.chosen.id: p.caption for p in reversed(article.placements) if p.chosen is not None}
+        self._ready: dict[tuple[str, bool], Picture] = {}
+
+    def ready(self, record: ImageRecord) -> Picture:
+        """JPEG or PNG, for formats that show nothing else. Raises ImageError naming a file that is gone or damaged."""
+        return self._get(record, as_it_is=False)
+
+    def carried(self, record: ImageRecord) -> Picture:
+        """``ready``, or with ``originals`` the file's own bytes where a browser shows them."""
+        return self._get(record, as_it_is=self.settings.originals)
+
+    def _get(self, record: ImageRecord, as_it_is: bool) -> Picture:
+        key = (record.id, as_it_is)
+        if key not in self._ready:
+            self._ready[key] = self._make(record, as_it_is)
+        return self._ready[key]
+
+    def _make(self, record: ImageRecord, as_it_is: bool) -> Picture:
+        from vision.images import image_size
+
+        path = self._file_of(record)
+        shown = str(path)
+        data = _read(path)
+        kind = kind_of(data)
+        if as_it_is and kind is not None:
+            made = data
+            width_px, height_px = image_size(data, name=shown)
+        else:
+            kind, made, (width_px, height_px) = prepare(
+                data, None if self.settings.originals else self.settings.max_px, shown
+            )
+        words = self._captions.get(record.id) or record.caption or record.path.stem
+        return Picture(picture_name(words, record.id, kind), kind, made, width_px, height_px)
+
+
+def in_folder(article: Article, images: Path) -> PictureFile:
+    """Pictures of a saved article, from its ``images`` folder and from nowhere else: article.json is not trusted to
+    name a file elsewhere. Raises ImageError for a picture that is not there."""
+    inside = images.resolve()
+
+    def file_of(record: ImageRecord) -> Path:
+        name = article.files.get(record.id)
+        if name is None or not is_plain_name(name):
+            raise ComposerError(f"article.json names no file for picture {record.id[:12]}; compose the article again")
+        path = images / name
+        if not path.is_file():
+            raise ImageError(f"picture {path} is missing; put it back, or take it out of the article")
+        if not path.resolve().is_relative_to(inside):
+            raise ImageError(f"picture {path} is a link out of its folder; replace it by the picture itself")
+        return path
+
+    return file_of
+
+
+def in_library(record: ImageRecord) -> Path:
+    """Where the library has the picture: for an article of this session, not yet saved."""
+    return record.path
+
+
+def prepare(data: bytes, max_px: int | None, name: str) -> tuple[MediaKind, bytes, tuple[int, int]]:
+    """The picture as JPEG or PNG without metadata, its longer side at most ``max_px``, and its size in pixels.
+
+    A JPEG that needs no change keeps its pixels to the bit. Raises ImageError.
+    """
+    from vision.images import image_size, load_display_image
+
+    kind = kind_of(data)
+    if kind is JPEG and (bare := _bare_jpeg(data, max_px)) is not None:
+        return JPEG, bare, image_size(bare, name=name)
+    image = load_display_image(data, longest_px=max_px, name=name)
+    if image.mode == "RGBA":
+        return PNG, _png(image), image.size
+    jpeg = _jpeg(image)
+    if kind is not JPEG and len(png := _png(image)) <= _PNG_MAY_TAKE * len(jpeg):
+        return PNG, png, image.size
+    return JPEG, jpeg, image.size
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True, progressive=True)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    image.info.clear()  # Pillow would write text and profiles from here
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=False)
+    return buffer.getvalue()
+
+
+def _bare_jpeg(data: bytes, max_px: int | None) -> bytes | None:
+    """The JPEG without its metadata segments, or None where it must be decoded: turned, too large, CMYK, or odd.
+
+    Kept are JFIF (density), ICC profiles and Adobe's colour transform; everything after the picture's end is cut, as
+    are the second pictures that telephones append.
+    """
+    from PIL import Image
+
+    with io.BytesIO(data) as file:
+        try:
+            with Image.open(file, formats=("JPEG",)) as image:
+                if image.mode not in ("RGB", "L") or image.getexif().get(0x0112, 1) != 1:
+                    return None
+                if max_px is not None and max(image.size) > max_px:
+                    return None
+                image.load()  # what cannot be decoded is not passed on
+        except (OSError, ValueError, SyntaxError):
+            return None  # load_display_image says what is wrong
+    return without_metadata(data)
+
+
+def without_metadata(jpeg: bytes) -> bytes | None:
+    """A JPEG's bytes without APP and COM segments other than JFIF, ICC and Adobe; None where its structure is odd.
+
+    Structure: ITU-T T.81, annex B.
+    """
+    kept = [b"\xff\xd8"]
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker = jpeg[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        body = jpeg[at + 4 : end]
+        if marker == 0xDA:
+            finish = jpeg.rfind(b"\xff\xd9")
+            # More than one end of image: a thumbnail or second picture may follow, which only a decoder tells apart.
+            if finish < 0 or jpeg.count(b"\xff\xd9", at) != 1:
+                return None
+            return b"".join([*kept, jpeg[at : finish + 2]])
+        is_metadata = marker == 0xFE or (
+            0xE0 <= marker <= 0xEF and not body.startswith((b"JFIF\0", b"ICC_PROFILE\0", b"Adobe"))
+        )
+        if not is_metadata:
+            kept.append(jpeg[at:end])
+        at = end
+    return None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"picture {path} cannot be read: {error.strerror}; restore it or index again") from error
