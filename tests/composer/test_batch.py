@@ -328,7 +328,7 @@ def test_a_file_without_requests_is_wrong_usage(content: str, batch: Run) -> Non
 def test_a_missing_file_and_an_unknown_format_are_wrong_usage(tmp_path: Path, batch: Run) -> None:
     with pytest.raises(UsageError, match=r"none.jsonl cannot be read: No such file or directory"):
         read_jobs(tmp_path / "none.jsonl")
-    assert batch({"instruction": "One"}, options=("--format", "pdf"))[0] == 2
+    assert batch({"instruction": "One"}, options=("--format", "odt"))[0] == 2
     assert not (tmp_path / "out").exists()
 
 
