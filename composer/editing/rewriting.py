@@ -139,25 +139,35 @@ def _paragraph(
     model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str
 ) -> Iterator[str]:
     """One paragraph of the answer, whole sentences at a time; what follows it is not asked for."""
-    told, finish = "", "length"
+    answer, told, finish = "", "", "length"
     with closing(model.stream(prompt, sampling)) as chunks:  # type: ignore[type-var]
         for chunk in chunks:
             finish = chunk.finish or finish
-            if piece := prose.feed(chunk.text):
-                first, broken, _ = piece.partition("\n")
-                told += first
-                _check_language(told, language)
-                if first:
-                    yield first
-                if broken and told:
-                    finish = "stop"
-                    break
-    if rest := prose.finish(complete=finish == "stop").partition("\n")[0]:
-        told += rest
-        yield rest
-    _check_language(told, language)
-    if not told.strip():
+            if not (piece := prose.feed(chunk.text)):
+                continue
+            answer += piece
+            paragraph, over = _first_paragraph(answer)
+            _check_language(paragraph, language)
+            if len(paragraph) > len(told):
+                yield paragraph[len(told) :]
+                told = paragraph
+            if over:
+                break
+    rest = prose.finish(complete=finish == "stop")
+    paragraph, _ = _first_paragraph(answer + rest)
+    _check_language(paragraph, language)
+    if len(paragraph) > len(told):
+        yield paragraph[len(told) :]
+    if not paragraph.strip():
         raise _Unfit("the model gave nothing usable")
+
+
+def _first_paragraph(answer: str) -> tuple[str, bool]:
+    """The first line that is no lead-in, without a sentence that leads to what follows it, and whether it is over."""
+    lines = [line for line in answer.split("\n") if line.strip()]
+    while lines and lines[0].rstrip().endswith((":", "：")):
+        lines.pop(0)
+    return (lines[0], len(lines) > 1) if lines else ("", False)
 
 
 def _heading(model: VisionLanguageModel, prompts: Prompts, heading: str) -> str:

@@ -5,6 +5,7 @@ The model is told what the library says of the picture, and looks at it where it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from image_db.records import ImageRecord
 
 ATTEMPTS = 4
+_QUOTED = re.compile(r"""\s*["“「](.+?)["”」]""")
 LOOK_PX = 448  # shorter side at which a model that sees looks at the picture
 
 
@@ -61,7 +63,8 @@ def suggest_caption(
             stop=("\n",),
         )
         answer = "".join(chunk.text for chunk in model.stream(prompt, sampling))
-        caption = clean_caption(answer)
+        quoted = _QUOTED.match(answer)  # a model that quotes its caption may go on to praise it
+        caption = clean_caption(quoted[1] if quoted else answer)
         caption = caption[:1].upper() + caption[1:]
         if caption and _key(caption) not in known and detect_language(caption) == language:
             return Suggestion(caption, alt or caption)
