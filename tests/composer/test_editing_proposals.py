@@ -81,11 +81,25 @@ def test_the_question_names_title_text_and_tone() -> None:
 
 
 def test_only_running_text_is_asked_about_and_tables_stay_where_they_are() -> None:
-    events = run(lambda p, s: question(p).splitlines()[-1].upper() + " And more.", 3, "expand")
-    assert proposal(events).after == (
-        "COWS GRAZE. And more.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nGOATS CLIMB. And more."
-    )
+    events = run(lambda p, s: question(p).splitlines()[-1].upper(), 3, "rewrite")
+    assert proposal(events).after == "COWS GRAZE.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nGOATS CLIMB."
     assert streamed(events) == proposal(events).after
+
+
+def test_an_expanded_text_begins_with_every_word_it_had_and_says_nothing_twice() -> None:
+    def answer(prompt: Prompt, sampling: Sampling) -> str:
+        assert question(prompt).endswith(HENS)
+        return (
+            " They scratch in the yard until the sun stands high. The morning begins early on the farm. "
+            "A cat watches from the wall."
+        )
+
+    events = run(answer, 1, "expand")
+    assert proposal(events).after == f"## Morning\n\n{HENS} A cat watches from the wall."
+    assert streamed(events) == proposal(events).after
+    chinese = Article("农场", "zh", (Section("母鸡在清晨离开谷仓。"),))
+    grown = proposal(run(lambda p, s: "它们到院子里觅食，直到中午。", 0, "expand", chinese))
+    assert grown.after == "母鸡在清晨离开谷仓。它们到院子里觅食，直到中午。"
 
 
 def test_headings_within_a_merged_section_stay() -> None:
@@ -156,17 +170,18 @@ class Attempts:
         ("rewrite", HENS, "the model left the text as it was"),
         ("rewrite", "", "the model gave nothing usable"),
         ("shorten", REWRITTEN + " They do so every single day.", "the model made 24 words of 17, which is no shorter"),
-        ("expand", "Hens leave.", "the model made 3 words of 17, which is no longer"),
+        ("expand", "Hens leave the barn at dawn.", "the model gave nothing usable"),
     ],
 )
 def test_an_answer_that_is_not_what_was_asked_is_tried_once_more_and_then_given_up(
     action: str, first: str, reason: str
 ) -> None:
     good = "Hens leave early." if action == "shorten" else REWRITTEN + " So it goes."
+    before = f"{HENS} " if action == "expand" else ""
     attempts = Attempts(first, good)
     events = run(attempts, 1, action)
     assert Restarted(reason) in events
-    assert proposal(events).after == f"## Morning\n\n{good}"
+    assert proposal(events).after == f"## Morning\n\n{before}{good}"
     assert streamed(events) == proposal(events).after
     assert attempts.samplings[0].seed != attempts.samplings[1].seed
     told: list[ProposalEvent] = []
