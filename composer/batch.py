@@ -24,7 +24,7 @@ from composer.article import Article
 from composer.batch_requests import Job
 from composer.errors import ComposerError, OutputExists, UsageError
 from composer.events import Done, Event, Notice, StageFinished
-from composer.export import FORMATS
+from composer.export import DEFAULT_FORMATS
 from composer.languages import count_words
 from composer.output import check_free, load_article, save_article, trace_entry
 from composer.request import ComposeRequest
@@ -86,7 +86,7 @@ class Order:
     out_dir: Path
     library: Path
     profile: Settings
-    formats: Sequence[str] = FORMATS
+    formats: Sequence[str] = DEFAULT_FORMATS
     again: Again = "missing"
 
     def library_of(self, job: Job) -> Path:

@@ -1,6 +1,6 @@
 """One language model for several callers at once.
 
-A model that says ``callers_at_once`` above 1 decodes its callers together and is handed out as it is. Any other serves
+A model that ``ServesMany`` decodes its callers together. Any other serves
 one caller at a time: its callers take turns, call by call, in the order in which they asked. Knows no articles.
 """
 
@@ -9,13 +9,36 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
 
-def callers_at_once(model: VisionLanguageModel) -> int:
-    """How many callers the model serves together with a gain; 1 where it does not say."""
-    return int(getattr(model, "callers_at_once", 1))
+@runtime_checkable
+class ServesMany(Protocol):
+    """A model that decodes several callers together, each through a view of its own."""
+
+    callers_at_once: int  # that it serves together with a gain
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def caller(self) -> VisionLanguageModel: ...
+
+    def close(self) -> None: ...
+
+
+def shared(model: VisionLanguageModel) -> VisionLanguageModel | ServesMany:
+    """The model ready for several callers: Vignette's own engine decodes them together, others are left as they are."""
+    from vision.language import LanguageModel
+    from vision.serving import ServedModel
+
+    return ServedModel(model) if isinstance(model, LanguageModel) else model
+
+
+def callers_at_once(model: VisionLanguageModel | ServesMany) -> int:
+    """How many callers the model serves together with a gain; 1 where callers take turns."""
+    return model.callers_at_once if isinstance(model, ServesMany) else 1
 
 
 class Turns:

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.sharing import InTurns, Turns, callers_at_once
+from composer.sharing import InTurns, ServesMany, Turns, callers_at_once, shared
 from vision.protocol import Usage, VisionLanguageModel
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ WORKERS = 8  # articles at once, where the model decodes them together
 class Workshop:
     """Models of one profile, and the libraries that its composers take pictures from."""
 
-    def __init__(self, settings: Settings, model: VisionLanguageModel, encoder: JointEncoder) -> None:
+    def __init__(self, settings: Settings, model: VisionLanguageModel | ServesMany, encoder: JointEncoder) -> None:
         self.settings = settings
         self.encoder = encoder
         self._model = model
@@ -38,7 +38,7 @@ class Workshop:
         """Load the profile's models. Raises WeightsError or ModelError saying what to fetch or change."""
         from composer.parts import load_encoder, load_language_model
 
-        return cls(settings, load_language_model(settings), load_encoder(settings))
+        return cls(settings, shared(load_language_model(settings)), load_encoder(settings))
 
     @property
     def workers(self) -> int:
@@ -58,7 +58,7 @@ class Workshop:
         from composer.pipeline import Composer
 
         library, searcher = self._library(library_dir)
-        model = self._model if callers_at_once(self._model) > 1 else InTurns(self._model, self._turns)
+        model = self._model.caller() if isinstance(self._model, ServesMany) else InTurns(self._model, self._turns)
         return Composer(settings or self.settings, model, self.encoder, library, searcher)
 
     def close(self) -> None:
@@ -66,6 +66,8 @@ class Workshop:
             for library, _ in self._libraries.values():
                 library.close()
             self._libraries.clear()
+        if isinstance(self._model, ServesMany):
+            self._model.close()
 
     def _library(self, folder: Path) -> tuple[Library, Searcher]:
         from image_db.library import Library

@@ -26,15 +26,33 @@ class EncodedPrompt:
     begun: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A prompt that has not been read; ``left`` is how many tokens its answer may take."""
+
+    index: int
+    prompt: EncodedPrompt
+    sampling: Sampling
+    left: int
+    usage: Usage
+
+
 class _Generation:
     """One prompt being answered."""
 
-    __slots__ = ("index", "left", "logits", "reserved_tokens", "sampler", "sequence", "text")
+    __slots__ = ("index", "left", "logits", "reserved_tokens", "sampler", "sequence", "text", "usage")
 
     def __init__(
-        self, index: int, sampler: Sampler, text: TextStream, sequence: CachedSequence, logits: np.ndarray, left: int
+        self,
+        index: int,
+        sampler: Sampler,
+        text: TextStream,
+        sequence: CachedSequence,
+        logits: np.ndarray,
+        left: int,
+        usage: Usage,
     ) -> None:
-        self.index, self.sampler, self.text = index, sampler, text
+        self.index, self.sampler, self.text, self.usage = index, sampler, text, usage
         self.sequence, self.logits, self.left = sequence, logits, left
         self.reserved_tokens = len(sequence) + left
 
@@ -56,7 +74,7 @@ class Scheduler:
     ) -> None:
         self._decoder, self._cache = decoder, decoder.cache
         self._decode, self._end_ids, self._context_tokens, self._usage = decode, end_ids, context_tokens, usage
-        self._waiting: deque[tuple[int, EncodedPrompt, Sampling]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._running: list[_Generation] = []
         self._next_index = 0
 
@@ -64,15 +82,16 @@ class Scheduler:
         """Whether anything is left to do."""
         return bool(self._waiting or self._running)
 
-    def add(self, prompt: EncodedPrompt, sampling: Sampling) -> int:
-        """Queue a prompt; returns the index its chunks will carry."""
-        self._waiting.append((self._next_index, prompt, sampling))
+    def add(self, prompt: EncodedPrompt, sampling: Sampling, usage: Usage | None = None) -> int:
+        """Queue a prompt; returns the index its chunks will carry. ``usage`` is where it is counted, if not here."""
+        left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
+        self._waiting.append(_Waiting(self._next_index, prompt, sampling, left, usage or self._usage))
         self._next_index += 1
         return self._next_index - 1
 
     def cancel(self, index: int) -> None:
         """Drop a prompt, waiting or running; no further chunk of it comes."""
-        self._waiting = deque(entry for entry in self._waiting if entry[0] != index)
+        self._waiting = deque(entry for entry in self._waiting if entry.index != index)
         for generation in [g for g in self._running if g.index == index]:
             self._leave(generation)
 
@@ -96,27 +115,24 @@ class Scheduler:
 
     def _join(self) -> None:
         """Read the waiting prompts that there is room for, as one batch."""
-        joining: list[tuple[int, EncodedPrompt, Sampling, int]] = []
+        joining: list[_Waiting] = []
         reserved = sum(generation.reserved_tokens for generation in self._running)
         while self._waiting:
-            index, prompt, sampling = self._waiting[0]
-            left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
-            reserved += len(prompt.ids) + left
+            reserved += len(self._waiting[0].prompt.ids) + self._waiting[0].left
             if (self._running or joining) and reserved > self._cache.capacity_tokens:
                 break
-            self._waiting.popleft()
-            joining.append((index, prompt, sampling, left))
+            joining.append(self._waiting.popleft())
         if not joining:
             return
-        read = read_prompts(self._decoder, [prompt.ids for _, prompt, _, _ in joining], self._usage)
-        for (index, prompt, sampling, left), (sequence, logits) in zip(joining, read, strict=True):
-            begun = prompt.ids[len(prompt.ids) - prompt.begun :]
-            text = TextStream(self._decode, sampling.stop, begun)
-            self._running.append(_Generation(index, Sampler(sampling, begun), text, sequence, logits, left))
+        read = read_prompts(self._decoder, [one.prompt.ids for one in joining], [one.usage for one in joining])
+        for one, (sequence, logits) in zip(joining, read, strict=True):
+            begun = one.prompt.ids[len(one.prompt.ids) - one.prompt.begun :]
+            sampler, text = Sampler(one.sampling, begun), TextStream(self._decode, one.sampling.stop, begun)
+            self._running.append(_Generation(one.index, sampler, text, sequence, logits, one.left, one.usage))
 
     def _account(self, generation: _Generation, token: int, chunks: list[Chunk]) -> bool:
         """Note a drawn token; whether the generation goes on."""
-        self._usage.generated_tokens += 1
+        generation.usage.generated_tokens += 1
         generation.left -= 1
         text = ""
         finish: FinishReason | None = None

@@ -106,6 +106,11 @@ class Usage:
     def copy(self) -> Usage:
         return Usage(self.prompt_tokens, self.cached_tokens, self.generated_tokens)
 
+    def add(self, more: Usage) -> None:
+        self.prompt_tokens += more.prompt_tokens
+        self.cached_tokens += more.cached_tokens
+        self.generated_tokens += more.generated_tokens
+
     def since(self, earlier: Usage) -> Usage:
         return Usage(
             self.prompt_tokens - earlier.prompt_tokens,

@@ -18,33 +18,32 @@ LEAST_SHARED_TOKENS = 8
 
 
 def read_prompts(
-    decoder: Decoder, prompts: Sequence[list[int]], usage: Usage
+    decoder: Decoder, prompts: Sequence[list[int]], usages: Sequence[Usage]
 ) -> list[tuple[CachedSequence, np.ndarray]]:
     """For each prompt a running sequence that holds it, and the logits after its last token, (vocabulary,).
 
     What is in the cache is not read again. Beginnings that prompts share are read first, as prompts of their own, so
     that the others start from them; then all the rest in one batch. Raises PromptTooLong where the cache is too small
-    for all of them at once; then nothing stays open.
+    for all of them at once; then nothing stays open. Each prompt is counted in the ``usages`` at its place; what it
+    shares with others of the batch is read at the cost of one of them.
     """
     cache = decoder.cache
     heads: list[CachedSequence] = []
     opened: list[CachedSequence] = []
-    read_tokens = 0
+    read_tokens = [0] * len(prompts)
 
-    def read(ids: Sequence[list[int]], into: list[CachedSequence]) -> list[np.ndarray]:
-        nonlocal read_tokens
-        new = []
-        for one in ids:
-            into.append(cache.open(one))
-            new.append(into[-1])
-        pieces = [Piece(sequence, one[len(sequence) :]) for sequence, one in zip(new, ids, strict=True)]
-        read_tokens += sum(len(piece.tokens) for piece in pieces)
+    def read(owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence]) -> list[np.ndarray]:
+        pieces = []
+        for owner, ids in owned:
+            into.append(cache.open(ids))
+            pieces.append(Piece(into[-1], ids[len(into[-1]) :]))
+            read_tokens[owner] += len(pieces[-1].tokens)
         return decoder.run(pieces)
 
     try:
         for wave in _shared_heads(prompts, [cache.known_tokens(ids) for ids in prompts]):
             read(wave, heads)
-        logits = read(prompts, opened)
+        logits = read(list(enumerate(prompts)), opened)
     except BaseException:
         for sequence in opened:
             cache.close(sequence, remember=False)
@@ -52,9 +51,9 @@ def read_prompts(
     finally:
         for sequence in heads:
             cache.close(sequence, remember=False)
-    total = sum(map(len, prompts))
-    usage.prompt_tokens += total
-    usage.cached_tokens += total - read_tokens
+    for usage, ids, count in zip(usages, prompts, read_tokens, strict=True):
+        usage.prompt_tokens += len(ids)
+        usage.cached_tokens += len(ids) - count
     return [(sequence, row[0]) for sequence, row in zip(opened, logits, strict=True)]
 
 
@@ -74,9 +73,12 @@ def groups_that_fit(decoder: Decoder, prompts: Sequence[list[int]], most_tokens:
     return groups
 
 
-def _shared_heads(prompts: Sequence[list[int]], known: Sequence[int]) -> list[list[list[int]]]:
-    """Beginnings worth reading first, in waves: those of a later wave go on from one of an earlier."""
-    waves: list[list[list[int]]] = []
+def _shared_heads(prompts: Sequence[list[int]], known: Sequence[int]) -> list[list[tuple[int, list[int]]]]:
+    """Beginnings worth reading first, each with the index of a prompt that has it.
+
+    In waves: those of a later wave go on from one of an earlier.
+    """
+    waves: list[list[tuple[int, list[int]]]] = []
 
     def visit(group: list[int], read: int, wave: int) -> None:
         if len(group) < 2:
@@ -86,7 +88,7 @@ def _shared_heads(prompts: Sequence[list[int]], known: Sequence[int]) -> list[li
         if shared - max(read, min(known[i] for i in group)) >= LEAST_SHARED_TOKENS:
             if len(waves) == wave:
                 waves.append([])
-            waves[wave].append(first[:shared])
+            waves[wave].append((group[0], first[:shared]))
             read, wave = shared, wave + 1
         branches: dict[int, list[int]] = {}
         for i in group:

@@ -29,7 +29,7 @@ def score_answers(
     """
     scores: list[list[float]] = []
     for group in groups_that_fit(decoder, prompts, context_tokens):
-        read = read_prompts(decoder, [prompts[i] for i in group], usage)
+        read = read_prompts(decoder, [prompts[i] for i in group], [usage] * len(group))
         try:
             for i, (sequence, logits) in zip(group, read, strict=True):
                 scores.append(_score(decoder, sequence, logits, answers[i], context_tokens))

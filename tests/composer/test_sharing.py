@@ -78,6 +78,12 @@ class Together(ScriptedModel):
         self.most_inside = 0
         self._lock = threading.Lock()
 
+    def caller(self) -> Together:
+        return self
+
+    def close(self) -> None:
+        assert self.inside == 0
+
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
         with self._lock:
             self.inside += 1

@@ -22,7 +22,7 @@ PROMPTS = [ARTICLE + question + [110 + i, 3] for question in QUESTIONS for i in 
 
 def read_alone(model: LanguageModel, ids: list[int]) -> np.ndarray:
     model.forget()
-    [(sequence, logits)] = read_prompts(model._decoder, [ids], model.usage)
+    [(sequence, logits)] = read_prompts(model._decoder, [ids], [model.usage])
     model._decoder.cache.close(sequence, remember=False)
     return logits
 
@@ -30,7 +30,7 @@ def read_alone(model: LanguageModel, ids: list[int]) -> np.ndarray:
 def test_prompts_read_together_have_the_logits_they_have_alone_to_the_last_bit(model: LanguageModel) -> None:
     alone = [read_alone(model, ids) for ids in PROMPTS]
     model.forget()
-    together = read_prompts(model._decoder, PROMPTS, model.usage)
+    together = read_prompts(model._decoder, PROMPTS, [model.usage] * len(PROMPTS))
     for one, (sequence, logits), ids in zip(alone, together, PROMPTS, strict=True):
         np.testing.assert_array_equal(one, logits)
         assert sequence.tokens == ids
@@ -40,7 +40,7 @@ def test_prompts_read_together_have_the_logits_they_have_alone_to_the_last_bit(m
 def test_what_prompts_share_is_read_once(model: LanguageModel) -> None:
     model.forget()
     before = model.usage.copy()
-    for sequence, _ in read_prompts(model._decoder, PROMPTS[::-1], model.usage):
+    for sequence, _ in read_prompts(model._decoder, PROMPTS[::-1], [model.usage] * len(PROMPTS)):
         model._decoder.cache.close(sequence)
     spent = model.usage.since(before)
     assert spent.prompt_tokens == sum(map(len, PROMPTS))
@@ -62,6 +62,6 @@ def test_a_cache_too_small_for_all_leaves_nothing_open(model: LanguageModel) -> 
     free = len(cache._free)
     strangers = [[7 + i] * 400 for i in range(8)]
     with pytest.raises(PromptTooLong):
-        read_prompts(model._decoder, strangers, model.usage)
+        read_prompts(model._decoder, strangers, [model.usage] * len(strangers))
     model.forget()
     assert len(cache._free) == free
