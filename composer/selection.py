@@ -120,7 +120,7 @@ def _placement(
         others = [value for other, value in options.items() if other != id_]
         reason = _reason(options[record.id], others, record.id in required, prompts)
         if order[0].why:
-            reason = f"{reason}; {order[0].why}"
+            reason = f"{reason}{prompts.joint}{order[0].why}"
     elif not entry.candidates:
         reason = prompts.nothing_found
     else:

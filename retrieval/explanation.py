@@ -68,7 +68,8 @@ def explain(
     if textual is not None:
         told = record.caption or record.alt or record.tags or record.captions
         parts.append((say.told if told else say.guessed).format(wanted=wanted, score=textual))
-    shared = shared_words(f"{query.caption}\n{query.english}", record.text)[:SHOWN_WORDS]
+    # The person's own words first; those of their translation only where none of these is shared.
+    shared = (shared_words(query.caption, record.text) or shared_words(query.english, record.text))[:SHOWN_WORDS]
     if shared:
         parts.append(say.shared.format(words=say.comma.join(shared)))
     if visual is not None:

@@ -91,6 +91,7 @@ class Prompts:
     chosen_first: str
     chosen_only: str
     chosen_next: str
+    joint: str
     untitled: str
 
     def __post_init__(self) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from string import Formatter
+
 from retrieval.candidates import Query
-from retrieval.explanation import SHOWN_CHARACTERS, explain, shared_words
+from retrieval.explanation import SHOWN_CHARACTERS, WORDINGS, Wording, explain, shared_words
 from tests.retrieval.shelves import make_record
 
 HENS = make_record("hens", caption="Two hens in a yard")
@@ -45,3 +47,33 @@ def test_chinese_shares_whole_runs_and_english_whole_words() -> None:
     assert shared_words("巴黎的铁塔与灯光", "灯光下的铁塔") == ["铁塔", "灯光"]
     assert shared_words("the hens of Paris", "A hen in paris") == ["paris", "hen"]
     assert shared_words("nothing alike", "某物") == []
+
+
+def test_reasons_are_in_the_language_of_the_article_and_quote_its_own_words() -> None:
+    hens = make_record("hens", caption="Two hens in a yard", captions=(("zh", "院子里的两只母鸡"),))
+    query = Query("院子里的母鸡", english="hens in a yard", language="zh")
+    why = explain(query, hens, visual=0.241, textual=0.618, example=None)
+    assert why == "图片说明与“院子里的母鸡”相符（0.62）；相同的词：院子里、母鸡；画面本身0.24"
+    assert explain(query, make_record("bare"), visual=0.2, textual=None, example=0.9) == (
+        "画面与“院子里的母鸡”相符（0.20）；与示例图片相似（0.90）"
+    )
+    guessed = make_record("guessed", guessed_tags=("hen",))
+    assert explain(query, guessed, visual=None, textual=0.5, example=None).startswith(
+        "分类器辨认出的内容与“院子里的母鸡”"
+    )
+    assert explain(Query("鹦鹉", language="zh"), guessed, visual=None, textual=None, example=None) == "没有明确相符之处"
+
+
+def test_every_language_words_every_part_of_a_reason_with_the_same_fields() -> None:
+    def fields(template: str) -> set[str]:
+        return {name for _, name, _, _ in Formatter().parse(template) if name}
+
+    for wording in WORDINGS.values():
+        for part in Wording.__dataclass_fields__:
+            assert fields(getattr(wording, part)) == fields(getattr(WORDINGS["en"], part))
+
+
+def test_a_language_without_words_of_its_own_is_answered_in_english() -> None:
+    assert explain(Query("poule", language="fr"), HENS, visual=0.2, textual=None, example=None) == (
+        "its looks match “poule” (0.20)"
+    )
