@@ -7,15 +7,23 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from composer.server_guard import Access
+
+PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
 
 EXAMPLES = """\
 examples:
   vignette app
   vignette app --library ~/my-library
   vignette app --library ~/my-library --profile hub --port 8000
+  VIGNETTE_PASSWORD=anna:correct-horse vignette app --host 0.0.0.0 --public
 
 Without --library the page takes the sample library (vignette library sample). It can be reached from this machine
-only.
+only, unless --public and a password say otherwise; its connection is not encrypted, so let others in only over a
+network you trust or through a proxy that speaks https. Programs use the same address, see docs/api.md.
 """
 
 
@@ -38,20 +46,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
+    parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")
+    parser.add_argument(
+        "--password",
+        metavar="USER:PASSWORD",
+        default="",
+        help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
+    )
+    parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
+    parser.add_argument(
+        "--log-text", action="store_true", help="let errors in the log quote what was written (default: kinds and places)"
+    )
+
+
+def access_of(args: argparse.Namespace) -> Access:
+    """Who may reach the page. Raises UsageError for what would let in others unasked."""
+    from composer.errors import UsageError
+    from composer.server_guard import check_access
+
+    login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
+    access = check_access(args.host, public=args.public, login=login)
+    if args.mcp and (login or not access.loopback):
+        raise UsageError("--mcp works on this machine only and without a password; leave one of them out")
+    return access
 
 
 def check_loopback(host: str) -> None:
     """Raise UsageError unless only this machine can reach the address."""
-    import ipaddress
-
     from composer.errors import UsageError
+    from composer.server_guard import is_loopback
 
-    try:
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass  # a name other than localhost may lead anywhere
-    raise UsageError(f"--host {host} is not an address of this machine alone; use 127.0.0.1")
+    if not is_loopback(host):
+        raise UsageError(f"--host {host} is not an address of this machine alone; use 127.0.0.1")
 
 
 def offered_libraries(given: Sequence[Path] | None) -> list[tuple[str, Path]]:
@@ -78,6 +104,9 @@ def run(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "app", "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
     for library in args.library or ():
         command += ["--library", str(library)]
+    command += [f"--{name}" for name in ("public", "mcp", "log-text") if getattr(args, name.replace("-", "_"))]
+    if args.password:
+        os.environ[PASSWORD_VARIABLE] = args.password
     if os.name == "posix":
         # The same process goes on as the page, so that ending the one ends the other.
         sys.stdout.flush()
