@@ -53,7 +53,8 @@ def suggest_caption(
     [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}
     begin = opening(article.sections[target.slot.after_section])
-    prompt = _prompt(model, prompts, record, library_caption or begin, begin, earlier)
+    told = [library_caption or begin, record.alt, ", ".join(record.tags or record.guessed_tags)]
+    prompt = _prompt(model, prompts, record, "; ".join(dict.fromkeys(filter(None, told))), begin, earlier)
     for attempt in range(ATTEMPTS):
         # The most likely caption first; after that others are wanted, and the model has to be let wander.
         sampling = Sampling(
@@ -85,7 +86,8 @@ def _prompt(
     if model.sees_images:
         with suppress(ImageError):  # then the library's words have to do
             picture = load_image(record.path, target_px=LOOK_PX)
-    asked = (prompts.suggest_seen if picture else prompts.suggest).format(shown=shown, opening=begin)
+    # What is written around it leads a model that cannot see to claim that the picture shows it.
+    asked = prompts.suggest_seen.format(shown=shown, opening=begin) if picture else prompts.suggest.format(shown=shown)
     said = [text for text in dict.fromkeys(earlier) if text.strip()]
     if said:
         asked += " " + prompts.suggest_other.format(earlier="; ".join(said))

@@ -29,7 +29,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "edit_expand": frozenset({"title", "tone", "text"}),
     "edit_shorten": frozenset({"title", "tone", "text"}),
     "edit_translate": frozenset({"text"}),
-    "suggest": frozenset({"shown", "opening"}),
+    "suggest": frozenset({"shown"}),
     "suggest_seen": frozenset({"shown", "opening"}),
     "suggest_other": frozenset({"earlier"}),
     "nothing_fits": frozenset({"best", "needed"}),

@@ -283,7 +283,7 @@ def test_a_suggested_caption_tells_what_the_picture_shows_and_differs_from_earli
     def answer(prompt: Prompt, sampling: Sampling) -> str:
         asked = question(prompt)
         assert "Hens leave the barn" in asked
-        assert "Morning" in asked
+        assert "Morning" not in asked, "what is written around a picture is not what it shows"
         if "another one than: Hens on their way out" in asked:
             return ' "Two hens step into the morning." They are happy.'
         return " hens on their way out"
@@ -309,6 +309,7 @@ def test_a_model_that_sees_is_shown_the_picture(tmp_path: Path) -> None:
     assert suggest_caption(model, article, 0).caption == "Brown hens at a barn door"
     looked = [part for part in model.asked[-1][0].content if not isinstance(part, str)]
     assert [image.mode for image in looked] == ["RGB"]
+    assert "Morning" in question(model.asked[-1])
     article.pictures[0].path.unlink()
     suggest_caption(model, article, 0)
     assert all(isinstance(part, str) for part in (model.asked[-1][0].content))
