@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from composer.article import Article, Placement
+from composer.export.addresses import link_address, web_address
 from composer.export.cleaning import one_line, printable_article
-from composer.export.rendering import document_tokens, outside_link, shown_text
+from composer.export.rendering import document_tokens, shown_text
 from image_db.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -146,12 +147,6 @@ def to_figure(placement: Placement, language: str) -> Figure:
     )
 
 
-def web_address(url: str) -> str:
-    """The address if it leads to the web, or else an empty string."""
-    packed = url.strip()
-    return packed if packed.lower().startswith(("http://", "https://")) and outside_link(packed) else ""
-
-
 def plain(runs: Runs) -> str:
     """The words of a stretch of runs, as one line."""
     return " ".join("".join(run.text for run in runs).split())
@@ -228,9 +223,9 @@ def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
             case "code_inline":
                 yield replace(look, text=child.content, code=True)
             case "link":
-                yield from _each_run(child, replace(look, link=outside_link(str(child.attrs.get("href", "")))))
+                yield from _each_run(child, replace(look, link=link_address(str(child.attrs.get("href", "")))))
             case "image":
-                link = look.link or outside_link(str(child.attrs.get("src", "")))
+                link = look.link or link_address(str(child.attrs.get("src", "")))
                 words = shown_text(child.content)
                 yield replace(look, text=words or link, link=link)
             case "strong" | "em" | "s":

@@ -67,10 +67,17 @@ class _Writer:
         self._pictures = pictures
         self._numbering = Numbering(word)
         self._figures = 0
+        # Naming a style by its id: python-docx's way by name searches all styles for every paragraph.
+        self._style_ids = {style.name: style.style_id for style in word.styles}
+
+    def _new(self, style: str) -> WordParagraph:
+        self._last = self._word.add_paragraph()
+        self._last._p.style = self._style_ids[style]
+        return self._last
 
     def write(self, document: Document) -> None:
         if document.heading:
-            self._fill(self._word.add_paragraph(style="Title"), document.heading)
+            self._fill(self._new("Title"), document.heading)
         self._blocks(document.blocks)
 
     def _blocks(self, blocks: Sequence[Block], *, quoted: bool = False, depth: int = 0) -> None:
@@ -80,20 +87,20 @@ class _Writer:
     def _block(self, block: Block, quoted: bool, depth: int) -> None:
         match block:
             case Heading():
-                self._fill(self._word.add_paragraph(style=f"Heading {min(block.level, 6)}"), block.runs)
+                self._fill(self._new(f"Heading {min(block.level, 6)}"), block.runs)
             case Paragraph():
-                self._fill(self._word.add_paragraph(style="Quote" if quoted else "Body Text"), block.runs)
+                self._fill(self._new("Quote" if quoted else "Body Text"), block.runs)
             case ItemList():
                 self._list(block, quoted, depth)
             case Quote():
                 self._blocks(block.blocks, quoted=True, depth=depth)
             case Code():
-                paragraph = self._word.add_paragraph(style="Code")
+                paragraph = self._new("Code")
                 _add_lines(paragraph, block.text)
             case Table():
                 self._table(block)
             case Rule():
-                self._word.add_paragraph("⁂", style="Divider")
+                self._new("Divider").add_run("⁂")
             case Figure():
                 self._figure(block)
 
@@ -104,18 +111,18 @@ class _Writer:
             first, *rest = item if item else (Paragraph(()),)
             if not isinstance(first, Paragraph):
                 first, rest = Paragraph(()), [first, *rest]
-            paragraph = self._word.add_paragraph(style="List Paragraph")
+            paragraph = self._new("List Paragraph")
             self._numbering.number(paragraph, number, depth)
             self._fill(paragraph, first.runs)
             for inner in rest:
                 if isinstance(inner, Paragraph):
-                    follow = self._word.add_paragraph(style="List Paragraph")
+                    follow = self._new("List Paragraph")
                     self._numbering.indent(follow, depth)
                     self._fill(follow, inner.runs)
                 else:
                     self._block(inner, quoted, depth + 1)
         if depth == 0:
-            self._word.paragraphs[-1].paragraph_format.space_after = AFTER_LIST
+            self._last.paragraph_format.space_after = AFTER_LIST
 
     def _table(self, block: Table) -> None:
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
@@ -128,21 +135,23 @@ class _Writer:
                 properties.append(OxmlElement("w:tblHeader"))
             for cell, runs, align in zip(added.cells, row, block.aligns, strict=True):
                 paragraph = cell.paragraphs[0]
-                paragraph.style = "Table Text"
+                paragraph._p.style = self._style_ids["Table Text"]
                 paragraph.alignment = _ALIGNMENTS.get(align)
                 self._fill(paragraph, tuple(replace(run, strong=True) for run in runs) if index == 0 else runs)
         # Two tables without a paragraph between them would become one.
-        self._word.add_paragraph(style="Table Text")
+        self._new("Table Text")
 
     def _figure(self, block: Figure) -> None:
         picture = self._pictures.ready(block.record)
         share = shown_share(picture.width_px, picture.height_px, _TALLEST)
         lines = [text for text in (block.caption, block.credit) if text]
-        paragraph = self._word.add_paragraph(style="Figure")
+        paragraph = self._new("Figure")
         paragraph.paragraph_format.keep_with_next = bool(lines)
         shape = paragraph.add_run().add_picture(io.BytesIO(picture.data), width=Length(int(COLUMN_WIDTH * share)))
         self._figures += 1
         inline: Any = shape._inline
+        for side in ("distT", "distB", "distL", "distR"):
+            inline.set(side, "0")  # left out, some programs take an eighth of an inch, and the picture leaves its line
         properties = inline.docPr
         properties.set("id", str(self._figures))
         properties.set("name", f"Picture {self._figures}")
@@ -151,37 +160,37 @@ class _Writer:
         inner.set("name", f"picture-{self._figures}{picture.kind.suffix}")
         inner.set("descr", block.alt)
         if block.caption:
-            caption = self._word.add_paragraph(style="Caption")
+            caption = self._new("Caption")
             caption.paragraph_format.keep_with_next = bool(block.credit)
             self._fill(caption, (Run(block.caption),))
         if block.credit:
-            self._fill(self._word.add_paragraph(style="Credit"), (Run(block.credit, link=block.source_url),))
+            self._fill(self._new("Credit"), (Run(block.credit, link=block.source_url),), quiet_link=True)
 
-    def _fill(self, paragraph: WordParagraph, runs: tuple[Run, ...]) -> None:
+    def _fill(self, paragraph: WordParagraph, runs: tuple[Run, ...], *, quiet_link: bool = False) -> None:
         if is_right_to_left("".join(run.text for run in runs)):
             add_paragraph_property(paragraph._p.get_or_add_pPr(), "w:bidi")
         for run in runs:
-            _add_run(paragraph, run)
+            self._add_run(paragraph, run, quiet_link)
 
-
-def _add_run(paragraph: WordParagraph, run: Run) -> None:
-    added = paragraph.add_run()
-    if run.text == "\n":
-        added.add_break()
-        return
-    added.text = run.text
-    added.bold = run.strong or None
-    added.italic = run.emphasis or None
-    added.font.strike = run.strike or None
-    if run.code:
-        added.style = "Code Text"
-    if run.link:
-        link = OxmlElement("w:hyperlink")
-        link.set(qn("r:id"), paragraph.part.relate_to(run.link, RELATIONSHIP_TYPE.HYPERLINK, is_external=True))
-        added.style = "Hyperlink" if paragraph.style is None or paragraph.style.name != "Credit" else None
-        paragraph._p.remove(added._r)
-        link.append(added._r)
-        paragraph._p.append(link)
+    def _add_run(self, paragraph: WordParagraph, run: Run, quiet_link: bool) -> None:
+        added = paragraph.add_run()
+        if run.text == "\n":
+            added.add_break()
+            return
+        added.text = run.text
+        added.bold = run.strong or None
+        added.italic = run.emphasis or None
+        added.font.strike = run.strike or None
+        if run.code:
+            added._r.style = self._style_ids["Code Text"]
+        if run.link:
+            link = OxmlElement("w:hyperlink")
+            link.set(qn("r:id"), paragraph.part.relate_to(run.link, RELATIONSHIP_TYPE.HYPERLINK, is_external=True))
+            if not quiet_link:
+                added._r.style = self._style_ids["Hyperlink"]
+            paragraph._p.remove(added._r)
+            link.append(added._r)
+            paragraph._p.append(link)
 
 
 def _add_lines(paragraph: WordParagraph, text: str) -> None:

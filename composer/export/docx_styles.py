@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from docx.document import Document as WordDocument
     from docx.styles.style import ParagraphStyle
 
-# A page of 210 mm less two margins of 30, less what programs lose in rounding: a wider picture would leave its line.
-COLUMN_WIDTH = Mm(149)
+COLUMN_WIDTH = Mm(150)  # a page of 210 mm less two margins of 30
 AFTER_LIST = Pt(9)
 _SERIF, _SANS, _MONO = ("Georgia", "SimSun"), ("Georgia", "Microsoft YaHei"), ("Consolas", "SimSun")
 _INK, _SOFT, _FAINT = RGBColor(0x1D, 0x1D, 0x1B), RGBColor(0x55, 0x55, 0x4F), RGBColor(0x6F, 0x6F, 0x68)

@@ -16,12 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from composer.article import Article
+from composer.export.addresses import link_address
 from composer.export.cleaning import is_right_to_left, printable_article
 from composer.export.document import Figure, to_figure, whole_text
 from composer.export.layout import COLUMN_PX, shown_width_px
 from composer.export.packing import packed
 from composer.export.pictures import Pictures
-from composer.export.rendering import attribute, inline_html, outside_link, sections_html, shown_text
+from composer.export.rendering import attribute, inline_html, sections_html, shown_text
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _WORDS = {
@@ -132,8 +133,11 @@ def _checked(page: str, title: str, images: Container[str]) -> tuple[Any, list[t
     headings: list[tuple[int, str, str]] = []
     for element in list(root.iter(f"{{{_XHTML}}}a", f"{{{_XHTML}}}img")):
         tag = etree.QName(element).localname
-        if tag == "a" and not outside_link(element.get("href", "")):
-            _unwrap(element)
+        if tag == "a":
+            if address := link_address(element.get("href", "")):
+                element.set("href", address)
+            else:
+                _unwrap(element)
         elif tag == "img" and element.get("src", "").removeprefix("images/") not in images:
             element.text = element.get("alt", "")
             _unwrap(element)

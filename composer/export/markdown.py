@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from composer.article import Article, Placement
 from composer.export.cleaning import encodable, one_line
@@ -54,13 +53,8 @@ def picture_block(placement: Placement, picture_url: PictureUrl, language: str =
     if caption := escape(shown.caption):
         lines.append(f"*{caption}*")
     if credit := escape(shown.credit):
-        lines.append(f"[{credit}]({_destination(shown.source_url)})" if shown.source_url else credit)
+        lines.append(f"[{credit}]({shown.source_url})" if shown.source_url else credit)
     return "\\\n".join(lines)
-
-
-def _destination(url: str) -> str:
-    """A web address that no Markdown reader cuts short or takes for markup."""
-    return re.sub(r"[^\w:/?#@!$&+,;=.~%-]|_", lambda match: quote(match[0], safe="_"), url)
 
 
 def escape(text: str) -> str:

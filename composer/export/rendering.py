@@ -7,46 +7,18 @@ for anything. Knows no article.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from composer.export.addresses import link_address, safe_link
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
-
-_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
-_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
-# Browsers drop these inside an address, so "java\nscript:" would run.
-_IGNORED = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
-
-
-def safe_link(url: str) -> bool:
-    """Whether an address may become a link or a picture: the web, mail, telephone, or a place in the document."""
-    packed = _IGNORED.sub("", url)
-    if _DATA_PICTURE.match(packed):
-        return True
-    try:
-        scheme = urlsplit(packed).scheme.lower()
-    except ValueError:
-        return False
-    # "foo:bar" that urlsplit takes for a path may still be a scheme to a browser.
-    before_colon = re.split(r"[/?#]", packed, maxsplit=1)[0]
-    return scheme in _SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
-
-
-def outside_link(url: str) -> str:
-    """The address if it leads to the web, a mail address or a telephone; empty for a place in the document or worse."""
-    try:
-        scheme = urlsplit(_IGNORED.sub("", url)).scheme.lower()
-    except ValueError:
-        return ""
-    return url if scheme in _SCHEMES and safe_link(url) else ""
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +34,7 @@ def _parser() -> MarkdownIt:
 
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     """A picture in the text: beside the document it is shown, on the web it is linked."""
-    address = outside_link(str(tokens[index].attrs["src"]))
+    address = link_address(str(tokens[index].attrs["src"]))
     if not address:
         return self.image(tokens, index, options, env)
     words = escape(shown_text(tokens[index].content) or address)

@@ -17,12 +17,13 @@ from composer.blocks import parse_markdown
 from composer.credit import credit_line
 from composer.errors import ComposerError, UsageError
 from composer.export import parse_formats
+from composer.export.addresses import safe_link
 from composer.export.files import is_plain_name, picture_bytes, picture_name, slug
 from composer.export.html import summary, to_html
 from composer.export.layout import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px
 from composer.export.markdown import escape, parts, picture_block, to_markdown
 from composer.export.pictures import Pictures, in_library
-from composer.export.rendering import safe_link, shown_text
+from composer.export.rendering import shown_text
 from composer.export.urls import beside, embedded
 from image_db.records import ImageRecord
 from tests.composer.article_samples import farm_article, picture, placed
