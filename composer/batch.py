@@ -25,6 +25,7 @@ from composer.batch_requests import Job
 from composer.errors import ComposerError, OutputExists, UsageError
 from composer.events import Done, Event, Notice, StageFinished
 from composer.export import DEFAULT_FORMATS
+from composer.export.pictures import PictureSettings as ExportedPictures
 from composer.languages import count_words
 from composer.output import check_free, load_article, save_article, trace_entry
 from composer.request import ComposeRequest
@@ -88,6 +89,7 @@ class Order:
     profile: Settings
     formats: Sequence[str] = DEFAULT_FORMATS
     again: Again = "missing"
+    pictures: ExportedPictures | None = None
 
     def library_of(self, job: Job) -> Path:
         return job.library or self.library
@@ -207,7 +209,9 @@ def _made(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear:
     assert article is not None, "a job ends with Done or an exception"
     article = replace(article, provenance={**article.provenance, REQUEST_HASH: digest})
     with _replacing(folder):
-        saved = save_article(article, folder, formats=order.formats, trace=trace)
+        saved = save_article(
+            article, folder, formats=order.formats, trace=trace, pictures=order.pictures, notes=notices
+        )
     return replace(
         _described(job, saved, "made", {entry["name"]: entry["seconds"] for entry in trace}),
         seconds=_since(started),

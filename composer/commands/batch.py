@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from composer.commands.compose import add_format_arguments
+
 if TYPE_CHECKING:
     from composer.batch import Again, Composes, Order
     from composer.batch_requests import Job
@@ -48,7 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the articles' folders go")
     parser.add_argument("--library", type=Path, metavar="DIR", help="the library of requests that name none")
     parser.add_argument("--profile", metavar="NAME", help="which models to use (default: embedded)")
-    parser.add_argument("--format", default="md,html", metavar="LIST", help="exports to write (default: md,html)")
+    add_format_arguments(parser, default="md,html")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="articles at once (default: as many as the model decodes together)"
     )
@@ -95,16 +97,20 @@ def _order(args: argparse.Namespace) -> Order:
     from composer.batch import Order
     from composer.errors import ComposerError
     from composer.export import parse_formats
+    from composer.export.exporting import check_available
+    from composer.export.pictures import PictureSettings
     from composer.settings import DEFAULT_PROFILE, load_settings
 
     settings = load_settings(args.profile or DEFAULT_PROFILE)
     formats = parse_formats(args.format)
+    check_available(formats)
+    pictures = PictureSettings(args.max_image_px, args.originals)
     again: Again = "all" if args.force else "changed" if args.update else "missing"
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ComposerError(f"--out {args.out} cannot be made: {error.strerror}; name another folder") from error
-    return Order(args.out, args.library or Path(), settings, formats, again)
+    return Order(args.out, args.library or Path(), settings, formats, again, pictures)
 
 
 def _check_usage(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
