@@ -1,18 +1,20 @@
 """The Gradio view: renders an Article and hands every action to ``composer``. Holds no logic.
 
-What a session has, its article, lives in ``gr.State``; models are shared through one ``Studio``. Listens on this
-machine only, logs nothing a person wrote and asks no other host for anything.
+The form is Gradio's; the article is one component drawn by ``gr.render`` when a draft is opened. Its script asks for
+the blocks that changed (``composer.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.
+Models are shared through one ``Studio``. Listens on this machine only, logs nothing a person wrote and asks no other
+host for anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
-import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,322 +22,270 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
-from composer.article import Article
-from composer.commands.app import add_options, check_loopback, offered_libraries
-from composer.editing import remove_picture, replace_picture
-from composer.errors import ComposerError, UsageError
-from composer.export.files import slug
-from composer.export.html import blocks, stylesheet
-from composer.output import save_article, trace_entry, zip_article
-from composer.page import alternatives, brand, framed, growing, lesson, message, page_style, stages
-from composer.progress import Progress
-from composer.request import LANGUAGES, ComposeRequest
-from composer.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
+from composer.api import Api
+from composer.commands.app import access_of, add_options, offered_libraries
+from composer.drafts import DraftStore
+from composer.errors import UsageError
+from composer.export.html import stylesheet
+from composer.page import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
+from composer.page_form import Form
+from composer.page_library import shell as library_shell
+from composer.page_service import PageService
+from composer.server_guard import Access, Guard, check_access
+from composer.server_log import note, withhold_text
+from composer.showcase import Showcase
 from composer.strings import UI_LANGUAGES, preferred, strings
 from composer.studio import MAX_UPLOAD_BYTES, Studio, make_request
-from image_db.errors import LibraryError
-from image_db.records import ImageRecord
-from retrieval.errors import RetrievalError
-from vision.errors import ImageError, VisionError
+from composer.studio_pictures import HEADERS, PREFIX, Gallery
+from composer.studio_room import EXPECTED
+from composer.studio_rooms import Rooms
+from composer.studio_shelves import Shelves
+from vision.errors import ImageError
 
-
-EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
-_REDRAW_S = 0.08
-_LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 _UI_NAMES = {"en": "EN", "zh": "中"}
-
-# One listener for all buttons of a placement: they are plain HTML, so that keyboard and screen reader see buttons.
-_TOOLS_JS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button');
-  if (!button || button.getAttribute('aria-pressed') === 'true') return;
-  trigger('select', {picture: button.dataset.picture || '', remove: !!button.dataset.remove});
+_QUICK: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+# Only a queued event tells the page that a State has changed; without a limit none waits for another.
+_QUEUED: dict[str, Any] = {**_QUICK, "queue": True, "concurrency_limit": None}
+_DRAFTS_JS = """
+element.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-drop]');
+  if (!button) return;
+  const { owner } = window.vignette.session;
+  const answer = await server.drop({ owner, draft: button.dataset.drop, language: 'LANGUAGE' });
+  element.querySelector('.drafts').outerHTML = answer.html || '<span></span>';
 });
 """
-_CLICK_ZIP_JS = "() => setTimeout(() => document.querySelector('#zip-file').click(), 60)"
-# A link in an article must not take the page away from under it.
-_HEAD = '<base target="_blank"><meta name="referrer" content="no-referrer">'
 
 
-def build(studio: Studio, libraries: Sequence[tuple[str, Path]], work_dir: Path) -> Any:
-    """The page as ``gr.Blocks``. ``libraries`` are (label, folder); the caller empties ``work_dir`` at the end."""
-    showcase = Showcase(work_dir / "pictures")
+@dataclass(frozen=True)
+class Site:
+    """What the page stands on."""
 
-    def url(width_px: int) -> Callable[[ImageRecord], str]:
-        def address(record: ImageRecord) -> str:
-            try:
-                return f"gradio_api/file={showcase.copy(record, width_px)}"
-            except ImageError:
-                return ""  # the alt text stands in its place; saving says what is wrong
+    service: PageService
+    work_dir: Path
 
-        return address
 
-    picture_url, thumbnail = url(ARTICLE_PX), url(THUMBNAIL_PX)
+def make_site(
+    load: Callable[[], Any], libraries: Sequence[Path], work_dir: Path, home: Path, drafts: DraftStore | None = None
+) -> Site:
+    """``load`` gives the models, ``home`` is where new libraries go. The caller empties ``work_dir`` at the end."""
+    studio = Studio(load)
+    rooms = Rooms(studio, drafts or DraftStore())
+    shelves = Shelves(studio, libraries, home)
+    gallery = Gallery(Showcase(work_dir / "pictures"))
+    uploads = work_dir / "uploads"
+    uploads.mkdir(parents=True, exist_ok=True)
+    return Site(PageService(rooms, shelves, gallery, uploads, work_dir / "exports"), work_dir)
+
+
+def build(site: Site) -> Any:
+    """The page as ``gr.Blocks``."""
+    service = site.service
+    rooms, shelves = service.rooms, service.shelves
     first = strings(UI_LANGUAGES[0])
+    offered = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
 
     with gr.Blocks(title="Vignette", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        article = gr.State(None)
-        trace = gr.State(())
-        asked = gr.State(None)
-
+        owner, draft = gr.State(""), gr.State("")
+        visitor = [gr.Textbox(visible=False) for _ in range(3)]
         with gr.Row(elem_id="top"):
             head = gr.HTML(brand(first), apply_default_css=False, elem_id="brand")
             ui = gr.Radio(
                 [(name, code) for code, name in _UI_NAMES.items()],
                 value=UI_LANGUAGES[0],
+                label="Language of the page",
                 show_label=False,
                 container=False,
                 elem_id="ui-language",
                 elem_classes="segments",
             )
-        teach = gr.HTML(lesson(first), visible=not libraries, apply_default_css=False, elem_id="lesson")
-        with gr.Column(elem_id="ask", visible=bool(libraries)):
-            mode_choice = gr.Radio(
-                _modes(first), value="write", show_label=False, container=False, elem_id="mode", elem_classes="segments"
-            )
-            text = gr.Textbox(
-                lines=10, max_lines=24, visible=False, container=False, elem_id="text", label=first["text"]
-            )
-            with gr.Row(elem_id="line"):
-                instruction = gr.Textbox(
-                    lines=1, max_lines=4, scale=8, autofocus=True, container=False, elem_id="instruction"
-                )
-                write = gr.Button(first["write"], variant="primary", scale=0, min_width=112, elem_id="write")
-                stop = gr.Button(first["stop"], variant="stop", scale=0, min_width=112, visible=False, elem_id="stop")
-            with gr.Row(elem_id="options"):
-                library = gr.Dropdown(
-                    [(label, str(folder)) for label, folder in libraries],
-                    value=str(libraries[0][1]) if libraries else None,
-                    filterable=False,
-                    min_width=150,
-                )
-                length = gr.Dropdown(_lengths(first), value="medium", filterable=False, min_width=110)
-                pictures = gr.Dropdown(_counts(first), value="auto", filterable=False, min_width=110)
-                language = gr.Dropdown(_languages(first), value="auto", filterable=False, min_width=110)
-            with gr.Accordion(first["more"], open=False, elem_id="more") as more, gr.Row():
-                seed = gr.Number(0, precision=0, minimum=0, min_width=150)
-                uploads = gr.File(file_count="multiple", file_types=["image"], type="filepath", height=132, scale=3)
-        status = gr.HTML("", apply_default_css=False, elem_id="status")
-        live = gr.HTML("", apply_default_css=False, elem_id="live")
-        zip_file = gr.DownloadButton("zip", elem_id="zip-file", elem_classes="unseen")
+        with gr.Tabs(elem_id="tabs"):
+            write_tab = gr.Tab(first["tab_write"], id="write")
+            library_tab = gr.Tab(first["tab_library"], id="library", render_children=True)
+            chat_tab = gr.Tab(first["tab_chat"], id="chat", render_children=True)
+        with write_tab:
+            form = Form(first, offered)
+            status = gr.HTML("", apply_default_css=False, elem_id="status")
 
-        labels: dict[Any, dict[str, str]] = {
-            write: {"value": "write"},
-            stop: {"value": "stop"},
-            text: {"label": "text", "placeholder": "text_example"},
-            instruction: {"label": "instruction"},
-            library: {"label": "library"},
-            length: {"label": "length"},
-            pictures: {"label": "pictures"},
-            language: {"label": "language"},
-            more: {"label": "more"},
-            seed: {"label": "seed", "info": "seed_info"},
-            uploads: {"label": "must_use"},
-        }
+            @gr.render(
+                inputs=[owner, draft, ui],
+                triggers=[owner.change, draft.change, ui.change],
+                queue=False,
+                concurrency_limit=None,
+                show_progress="hidden",
+            )
+            def show(owner: str, draft: str, ui: str) -> None:
+                words = strings(ui)
+                if not owner:
+                    return
+                if not draft:
+                    gr.HTML(
+                        draft_list(rooms.drafts(owner), words),
+                        apply_default_css=False,
+                        js_on_load=_DRAFTS_JS.replace("LANGUAGE", ui),
+                        server_functions=_callable(service.drop),
+                    )
+                    return
+                gr.HTML(
+                    paper_shell(words, ui),
+                    apply_default_css=False,
+                    elem_id="article",
+                    js_on_load=f"window.vignette.paper(element, {draft!r}, {ui!r}, server, upload);",
+                    server_functions=_callable(service.act, service.follow, service.find, service.take, service.export),
+                )
+
+        with library_tab:
+
+            @gr.render(inputs=[ui], triggers=[page.load, ui.change], queue=False, show_progress="hidden")
+            def show_library(ui: str) -> None:
+                shown = gr.HTML(
+                    library_shell(strings(ui)),
+                    apply_default_css=False,
+                    elem_id="library",
+                    js_on_load=f"window.vignette.library(element, {ui!r}, server, trigger); 'change';",
+                    server_functions=_callable(
+                        service.browse, service.form, service.save, service.index, service.sample, service.indexing
+                    ),
+                )  # fmt: skip
+                shown.change(_offer, None, form.library, **_QUICK)
+
+        with chat_tab:
+
+            @gr.render(inputs=[ui], triggers=[page.load, ui.change], queue=False, show_progress="hidden")
+            def show_chat(ui: str) -> None:
+                gr.HTML(
+                    chat_shell(strings(ui)),
+                    apply_default_css=False,
+                    elem_id="chat",
+                    js_on_load="window.vignette.chat(element, upload);",
+                )
+
+        def _offer() -> Any:
+            choices = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
+            return gr.update(choices=choices, value=choices[0][1] if choices else None)
 
         def relabel(ui: str, mode: str) -> dict[Any, Any]:
             """Everything on the page that is worded, in the language asked for."""
             words = strings(ui)
-            illustrate = mode == "illustrate"
-            worded: dict[Any, dict[str, Any]] = {
-                component: {prop: words[key] for prop, key in keys.items()} for component, keys in labels.items()
+            return {
+                head: brand(words),
+                write_tab: gr.update(label=words["tab_write"]),
+                library_tab: gr.update(label=words["tab_library"]),
+                chat_tab: gr.update(label=words["tab_chat"]),
+                **form.relabelled(words, mode == "illustrate"),
             }
-            worded[head] = {"value": brand(words)}
-            worded[teach] = {"value": lesson(words)}
-            worded[mode_choice] = {"choices": _modes(words)}
-            worded[length] |= {"choices": _lengths(words), "visible": not illustrate}
-            worded[pictures] |= {"choices": _counts(words)}
-            worded[language] |= {"choices": _languages(words)}
-            worded[text] |= {"visible": illustrate}
-            worded[instruction] |= {"placeholder": words["hint" if illustrate else "instruction"]}
-            worded[write] |= {"value": words["illustrate" if illustrate else "write"]}
-            return {component: gr.update(**props) for component, props in worded.items()}
 
-        worded = [head, teach, mode_choice, *labels]
-        quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-        # Only a queued event tells the page that a State has changed; without a limit none waits for an article.
-        edits: dict[str, Any] = {**quick, "queue": True, "concurrency_limit": None}
-        ui.change(relabel, [ui, mode_choice], worded, **quick)
-        mode_choice.change(relabel, [ui, mode_choice], worded, **quick)
+        worded = [head, write_tab, library_tab, chat_tab, *form.worded]
+        ui.input(
+            relabel, [ui, form.mode], worded, js="(ui, mode) => { vignette.store('language', ui); return [ui, mode]; }",
+            **_QUICK,
+        )  # fmt: skip
+        form.mode.change(relabel, [ui, form.mode], worded, **_QUICK)
 
-        def greet(mode: str, request: gr.Request) -> dict[Any, Any]:
-            chosen = preferred(request.headers.get("accept-language", ""))
-            return {ui: chosen, **relabel(chosen, mode)}
+        def greet(owner: str, _: str, language: str, mode: str, request: gr.Request) -> dict[Any, Any]:
+            known = language if language in UI_LANGUAGES else ""
+            chosen = known or preferred(request.headers.get("accept-language", ""))
+            return {visitor[0]: owner, ui: chosen, **relabel(chosen, mode)}
 
-        page.load(greet, mode_choice, [ui, *worded], **quick)
+        page.load(
+            greet, [*visitor, form.mode], [visitor[0], ui, *worded],
+            js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUICK,
+        )  # fmt: skip
+        page.load(
+            lambda owner, draft, _: [owner, draft], visitor, [owner, draft],
+            js="() => window.vignette.greeting()", **_QUEUED,
+        )  # fmt: skip
+        page.load(_offer, None, form.library, **_QUICK)
 
-        def begin(*values: Any) -> list[Any]:
+        def begin(owner: str, ui: str, folder: str | None, *values: Any) -> list[Any]:
             """Check what was filled in; only then does what stands on the page give way."""
-            names = ("mode", "instruction", "text", "length", "pictures", "language", "seed", "uploads", "ui")
-            given = dict(zip(names, values, strict=True))
-            shown = given.pop("ui")
-            try:
-                request = make_request(illustrate=given.pop("mode") == "illustrate", ui_language=shown, **given)
-            except EXPECTED as error:
-                return [None, gr.update(), (), message(str(error)), "", gr.update(), gr.update()]
-            waiting = message(strings(shown)["waiting"], "note") if studio.busy else ""
-            return [request, None, (), waiting, "", gr.update(visible=False), gr.update(visible=True)]
-
-        def compose(
-            asked: ComposeRequest | None, folder: str, ui: str, request: gr.Request
-        ) -> Iterator[dict[Any, Any]]:
-            if asked is None:
-                return
             words = strings(ui)
-            started = drawn = time.monotonic()
-            progress = Progress()
-            trouble = ""
             try:
-                for progress in studio.run(str(request.session_hash), asked, Path(folder)):
-                    now = time.monotonic()
-                    if progress.stage == "write" and progress.text and now - drawn < _REDRAW_S:
-                        continue
-                    drawn = now
-                    yield {
-                        status: stages(progress, words, now - started),
-                        live: growing(progress, asked.language, picture_url),
-                    }
+                request = make_request(form.values(values, words["text_file_wrong"]), ui)
+                if not folder:
+                    raise UsageError(words["no_library_chosen"])
+                room = rooms.begin(owner, request, shelves.known(folder))
             except EXPECTED as error:
-                trouble = message(str(error))
-            standing = progress.standing(asked.language)
-            if progress.stopped:
-                trouble = message(words["stopped" if standing else "stopped_early"], "note")
-            yield {
-                status: trouble or stages(progress, words, time.monotonic() - started),
-                article: standing,
-                trace: progress.trace,
-                live: "" if standing is None else gr.update(),
-            }
+                return [gr.update(), message(str(error))]
+            return [room.draft.id, ""]
 
-        fields = [mode_choice, instruction, text, length, pictures, language, seed, uploads, ui]
-        begun = gr.on(
-            [write.click, instruction.submit],
+        gr.on(
+            [form.write.click, form.instruction.submit],
             begin,
-            fields,
-            [asked, article, trace, status, live, write, stop],
-            **edits,
+            [owner, ui, form.library, *form.fields],
+            [draft, status],
+            **_QUEUED,
         )
-        begun.then(
-            compose,
-            [asked, library, ui],
-            [status, live, article, trace],
-            concurrency_limit=1,
-            show_progress="hidden",
-            api_visibility="private",
-        ).then(lambda: [gr.update(visible=True), gr.update(visible=False)], None, [write, stop], **quick)
-
-        def halt(ui: str, request: gr.Request) -> Any:
-            found = studio.stop(str(request.session_hash))
-            return message(strings(ui)["stopping"], "note") if found else gr.update()
-
-        stop.click(halt, ui, status, **quick)
-
-        @gr.render(
-            inputs=[article, ui],
-            triggers=[article.change, ui.change],
-            queue=False,
-            concurrency_limit=None,
-            show_progress="hidden",
-        )
-        def show(current: Article | None, ui: str) -> None:
-            if current is None:
-                return
-            words = strings(ui)
-            figures = {block.index: block.html for block in blocks(current, picture_url) if block.kind == "figure"}
-
-            def piece(body: str, key: str, *classes: str) -> Any:
-                return gr.HTML(
-                    framed(body, current.language),
-                    apply_default_css=False,
-                    elem_classes=["piece", *classes],
-                    key=key,
-                    preserved_by_key=[],
-                )
-
-            with gr.Column(elem_id="article"):
-                with gr.Row(elem_id="bar"):
-                    download = gr.Button(words["download"], size="sm", scale=0, min_width=140, elem_id="download")
-                for block in blocks(current, picture_url):
-                    if block.kind == "figure":
-                        continue
-                    piece(block.html, f"{block.kind}-{block.index}", block.kind)
-                    if block.kind != "section":
-                        continue
-                    for index, placement in enumerate(current.placements):
-                        if placement.slot.after_section != block.index:
-                            continue
-                        with gr.Column(elem_classes="placement"):
-                            if index in figures:
-                                piece(figures[index], f"figure-{index}", "figure")
-                            tools = gr.HTML(
-                                alternatives(current, index, thumbnail, words),
-                                apply_default_css=False,
-                                js_on_load=_TOOLS_JS,
-                                elem_classes="piece",
-                                key=f"tools-{index}",
-                                preserved_by_key=[],
-                            )
-                            tools.select(_edit(index), article, [article, status], **edits)
-
-                def pack(current: Article, done: tuple[Any, ...], request: gr.Request) -> Path:
-                    folder = work_dir / "exports" / slug(str(request.session_hash))
-                    shutil.rmtree(folder, ignore_errors=True)
-                    out = folder / (slug(current.title) or "article")
-                    save_article(current, out, trace=[trace_entry(event) for event in done])
-                    return zip_article(out)
-
-                download.click(pack, [article, trace], zip_file, **edits).then(None, js=_CLICK_ZIP_JS)
-
-        def _edit(index: int) -> Callable[..., list[Any]]:
-            def edit(current: Article, event: gr.EventData) -> list[Any]:
-                try:
-                    if event.remove:
-                        return [remove_picture(current, index), ""]
-                    return [replace_picture(current, index, str(event.picture)), ""]
-                except ComposerError as error:
-                    return [gr.update(), message(str(error))]
-
-            return edit
-
+        Api(service, note).register()
     return page
 
 
-def _modes(words: Any) -> list[tuple[str, str]]:
-    return [(words["mode_write"], "write"), (words["mode_illustrate"], "illustrate")]
+def _callable(*methods: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Functions of the same names: Gradio marks what a page may call, which a method does not allow."""
+
+    def function(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(values: dict[str, Any]) -> Any:
+            return method(values)
+
+        async def wait(values: dict[str, Any]) -> Any:
+            return await method(values)
+
+        chosen = wait if inspect.iscoroutinefunction(method) else call
+        chosen.__name__ = method.__name__
+        return chosen
+
+    return [function(method) for method in methods]
 
 
-def _lengths(words: Any) -> list[tuple[str, str]]:
-    return [(words[name], name) for name in ("short", "medium", "long")]
+def launch(
+    page: Any, site: Site, *, host: str, port: int, block: bool = True, access: Access | None = None, mcp: bool = False
+) -> Any:
+    """Serve the page, by default to this machine alone. Raises UsageError for a port in use."""
+    from starlette.middleware import Middleware
 
-
-def _counts(words: Any) -> list[tuple[str, str]]:
-    return [(words["auto"], "auto"), *((str(n), str(n)) for n in (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20))]
-
-
-def _languages(words: Any) -> list[tuple[str, str]]:
-    return [(words["auto"], "auto"), *((_LANGUAGE_NAMES.get(code, name), code) for code, name in LANGUAGES.items())]
-
-
-def launch(page: Any, work_dir: Path, *, host: str, port: int, block: bool = True) -> Any:
-    """Serve the page on this machine alone. Raises UsageError for another address or a port in use."""
+    access = access or check_access(host, public=False, login="")
     page.queue(default_concurrency_limit=1)
     try:
-        return page.launch(
+        served, _, _ = page.launch(
             server_name=host,
             server_port=port,
             share=False,
             quiet=True,
-            prevent_thread_lock=not block,
-            allowed_paths=[str(work_dir / "pictures"), str(work_dir / "exports")],
+            app_kwargs={"middleware": [Middleware(Guard, access=access)]},
+            mcp_server=mcp,
+            prevent_thread_lock=True,
             max_file_size=MAX_UPLOAD_BYTES,
             footer_links=[],
             ssr_mode=False,
             theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css=stylesheet() + page_style(),
-            head=_HEAD,
+            head=page_scripts(),
         )
     except OSError as error:
         raise UsageError(f"--port {port} cannot be used: {error}; choose another") from error
+    add_pictures(served, site.service.gallery)
+    if block:
+        page.block_thread()
+    return served
+
+
+def add_pictures(served: Any, gallery: Gallery) -> None:
+    """One address for pictures and exports, before Gradio's own that takes any."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, Response
+    from starlette.routing import Route
+
+    async def send(request: Request) -> Response:
+        try:
+            found = await run_in_threadpool(gallery.find, request.path_params["token"])
+        except ImageError:
+            found = None  # the alternative text stands in its place; saving says what is wrong
+        if found is None or not found.path.is_file():
+            return Response(status_code=404)
+        return FileResponse(found.path, headers=HEADERS, filename=found.download or None)
+
+    served.router.routes.insert(0, Route(f"/{PREFIX}/{{token}}", send))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -343,23 +293,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_options(parser)
     args = parser.parse_args(argv)
     try:
-        check_loopback(args.host)
+        access = access_of(args)
+        if not args.log_text:
+            withhold_text()
         from composer.settings import load_settings
+        from composer.workshop import Workshop
+        from vision.weights import home
 
         settings = load_settings(args.profile)
-        libraries = offered_libraries(args.library)
-
-        def load(folder: Path) -> Any:
-            from composer.parts import load_composer
-
-            return load_composer(settings, folder)
-
+        libraries = [folder for _, folder in offered_libraries(args.library)]
         with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
             work_dir = Path(temporary).resolve()
             os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
-            page = build(Studio([folder for _, folder in libraries], load), libraries, work_dir)
+            store = DraftStore()
+            store.prune()
+            site = make_site(lambda: Workshop.load(settings), libraries, work_dir, home() / "libraries", store)
+            if libraries:
+                site.service.rooms.studio.warm_up()
             print(f"http://{args.host}:{args.port}", flush=True)
-            launch(page, work_dir, host=args.host, port=args.port)
+            launch(build(site), site, host=args.host, port=args.port, access=access, mcp=args.mcp)
     except EXPECTED as error:
         print(f"vignette: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

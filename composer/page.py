@@ -1,96 +1,41 @@
-"""The page's own pieces of HTML: stages, the article as it grows, alternatives under a picture, messages.
+"""The page's own pieces of HTML that hold no article: brand, shells of the tabs, drafts, messages, scripts and style.
 
 Everything that comes from outside is escaped here. Knows no widgets and no events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from composer.article import Article, Placement
-from composer.events import STAGES
-from composer.export.html import blocks
-from composer.export.rendering import attribute, sections_html
+from composer.export.rendering import attribute
 from composer.export.urls import PictureUrl
-from composer.languages import resolve_language
-from composer.progress import Progress
+
+if TYPE_CHECKING:
+    from composer.drafts import DraftInfo
+    from retrieval.candidates import Candidate
 
 Words = Mapping[str, str]
+_SCRIPTS = ("page_core.js", "page_paper.js", "page_chat.js", "page_library.js")
+_STYLES = ("page.css", "page_paper.css", "page_library.css")
+_SHOWN_DRAFTS = 12
 
 
 @lru_cache(maxsize=1)
 def page_style() -> str:
-    return files("composer").joinpath("page.css").read_text(encoding="utf-8")
+    return "".join(files("composer").joinpath(name).read_text(encoding="utf-8") for name in _STYLES)
 
 
-def stages(progress: Progress, words: Words, seconds: float) -> str:
-    """Which stage is at work, which are over, and the time since the start."""
-    over = {finished.stage for finished in progress.trace}
-    items = []
-    for stage in STAGES:
-        state = "now" if stage == progress.stage else "over" if stage in over or progress.done else "ahead"
-        current = ' aria-current="step"' if state == "now" else ""
-        items.append(f'<li class="{state}"{current}>{escape(words["stage_" + stage])}</li>')
-    time = escape(words["seconds"].format(seconds=round(seconds)))
-    notices = "".join(f'<p class="notice">{escape(notice)}</p>' for notice in progress.notices)
-    return f'<div class="stages"><ol>{"".join(items)}</ol><span class="time">{time}</span></div>{notices}'
-
-
-def growing(progress: Progress, language: str, picture_url: PictureUrl) -> str:
-    """The article as far as it is: the running text, then the latest draft with its pictures."""
-    if progress.article is not None:
-        article = progress.article
-        body = "".join(block.html for block in blocks(article, picture_url))
-        return framed(body, article.language)
-    if not progress.text.strip():
-        return ""
-    body = sections_html([progress.text], progress.text)[0]
-    return framed(body, resolve_language(language, progress.text), "vignette growing")
-
-
-def framed(body: str, language: str, classes: str = "vignette") -> str:
-    """A piece of the article in the style it is exported with."""
-    return f'<div class="{classes}" lang="{attribute(language)}">{body}</div>'
-
-
-def alternatives(article: Article, index: int, thumbnail: PictureUrl, words: Words) -> str:
-    """Buttons for the candidates of a placement, best first, the one shown marked, and why it is shown.
-
-    A button carries its picture's id as ``data-picture``; the one that removes, ``data-remove``.
-    """
-    placement = article.placements[index]
-    chosen = placement.chosen
-    buttons = "".join(
-        _candidate_button(placement, position, thumbnail, words) for position in range(len(placement.candidates))
-    )
-    if chosen is not None:
-        line = f'<p class="why">{escape(words["why"].format(reason=placement.reason))}</p>'
-        line += f'<button type="button" class="remove" data-remove="1">{escape(words["remove"])}</button>'
-        kind = "filled"
-    else:
-        wish = f" “{placement.slot.caption}”" if placement.slot.caption else ""
-        line = f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(placement.reason)}</p>'
-        kind = "empty"
-    strip = f'<div class="strip" role="group" aria-label="{attribute(words["alternatives"])}">{buttons}</div>'
-    return f'<div class="tools {kind}"><div class="line">{line}</div>{strip if buttons else ""}</div>'
-
-
-def _candidate_button(placement: Placement, position: int, thumbnail: PictureUrl, words: Words) -> str:
-    candidate = placement.candidates[position]
-    record = candidate.record
-    shown = placement.chosen is not None and placement.chosen.id == record.id
-    caption = record.caption or record.alt or record.path.stem
-    label = words["shown_now" if shown else "use_this"].format(caption=caption)
-    score = words["score"].format(score=f"{candidate.fused:.2f}")
-    why = f"{score}; {candidate.why}" if candidate.why else score
-    return (
-        f'<button type="button" data-picture="{attribute(record.id)}" aria-pressed="{str(shown).lower()}" '
-        f'aria-label="{attribute(label)}"><img src="{attribute(thumbnail(record))}" alt="" loading="lazy">'
-        f'<span class="tip"><b>{escape(caption)}</b> {escape(why)}</span></button>'
-    )
+@lru_cache(maxsize=1)
+def page_scripts() -> str:
+    """Everything the page runs, as elements of its head."""
+    scripts = "".join(files("composer").joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    assert "</script" not in scripts
+    # A link in an article must not take the page away from under it, nor tell others where it stood.
+    return f'<base target="_blank"><meta name="referrer" content="no-referrer"><script>{scripts}</script>'
 
 
 def message(text: str, kind: str = "error") -> str:
@@ -100,15 +45,80 @@ def message(text: str, kind: str = "error") -> str:
 
 
 def brand(words: Words) -> str:
-    return f'<h1 class="brand">Vignette</h1><p class="tagline">{escape(words["tagline"])}</p>'
-
-
-def lesson(words: Words) -> str:
-    """What to run where there is no library to take pictures from."""
-    steps = (
-        (words["teach_sample"], "vignette library sample\nvignette app"),
-        (words["teach_own"], "vignette index ~/Pictures --library ~/my-library\nvignette app --library ~/my-library"),
+    return (
+        f'<div class="top"><h1 class="brand">Vignette</h1><p class="tagline">{escape(words["tagline"])}</p>'
+        f'<button type="button" class="tool icon" data-page="theme" aria-label="{attribute(words["theme"])}" '
+        f'title="{attribute(words["theme"])}">◐</button></div>'
     )
-    body = "".join(f"<p>{escape(text)}</p><pre><code>{escape(code)}</code></pre>" for text, code in steps)
-    last = f"<p>{escape(words['teach_again'])}</p>"
-    return f'<section class="lesson"><h2>{escape(words["no_library"])}</h2>{body}{last}</section>'
+
+
+def paper_shell(words: Words, language: str) -> str:
+    """The article's frame: bar, status, sheet, and the dialogue that finds pictures."""
+    return (
+        f'<section class="paper" lang="{attribute(language)}" aria-label="{attribute(words["article"])}">'
+        f'<div class="words" hidden data-new-paragraph="{attribute(words["new_paragraph"])}"></div>'
+        f'<div class="status"></div><div class="toast"></div><p class="gone message note"></p>'
+        f'<p class="away message error" role="status">{escape(words["reconnecting"])}</p>'
+        '<div class="bar"></div><div class="sheet"></div>'
+        f'<dialog class="finder" aria-label="{attribute(words["search_title"])}"><form method="dialog">'
+        f'<div class="row"><input maxlength="500" aria-label="{attribute(words["search_words"])}" '
+        f'placeholder="{attribute(words["search_words"])}">'
+        f'<button type="submit" class="tool primary">{escape(words["search"])}</button>'
+        f'<button type="button" class="tool" data-client="close">{escape(words["close"])}</button></div>'
+        f'<div class="row"><button type="button" class="tool" data-client="example">{escape(words["search_example"])}'
+        f'</button><button type="button" class="tool" data-client="own">{escape(words["search_upload"])}</button>'
+        f'<span class="notice">{escape(words["search_drop"])}</span></div></form>'
+        '<div class="found" role="region" aria-live="polite"></div></dialog></section>'
+    )
+
+
+def found_pictures(candidates: Sequence[Candidate], thumbnail_url: PictureUrl, words: Words, language: str) -> str:
+    """What a search found, best first, each with its score and reason."""
+    if not candidates:
+        return f'<p class="notice">{escape(words["nothing_found"])}</p>'
+    cards = []
+    for candidate in candidates:
+        record = candidate.record
+        caption = record.caption_in(language) or record.alt or record.path.stem
+        score = words["score"].format(score=f"{candidate.fused:.2f}")
+        cards.append(
+            f'<button type="button" class="card" data-client="pick" data-id="{attribute(record.id)}" '
+            f'aria-label="{attribute(words["take"].format(caption=caption))}">'
+            f'<img src="{attribute(thumbnail_url(record))}" alt="" loading="lazy">'
+            f'<span class="name">{escape(caption)}</span><span class="credit">{escape(score)} · '
+            f"{escape(candidate.why)}</span></button>"
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def chat_shell(words: Words) -> str:
+    return (
+        f'<div class="chat"><p class="none notice">{escape(words["chat_none"])}</p>'
+        f'<div class="log" role="log" tabindex="0" aria-label="{attribute(words["tab_chat"])}"></div>'
+        f'<form hidden><div class="row"><label>{escape(words["chat_about"])} '
+        f'<select data-article="{attribute(words["article"])}"></select></label>'
+        f'<button type="button" class="tool" data-client="chat-file">{escape(words["chat_upload"])}</button>'
+        '<span class="file"></span></div>'
+        f'<div class="row"><textarea rows="2" maxlength="4000" aria-label="{attribute(words["chat_question"])}" '
+        f'placeholder="{attribute(words["chat_question"])}"></textarea>'
+        f'<button type="submit" class="tool primary">{escape(words["chat_ask"])}</button></div></form></div>'
+    )
+
+
+def draft_list(drafts: Sequence[DraftInfo], words: Words) -> str:
+    """What the person wrote before, the latest first."""
+    if not drafts:
+        return ""
+    rows = "".join(_draft(info, words) for info in drafts[:_SHOWN_DRAFTS])
+    return f'<section class="drafts"><h2>{escape(words["drafts"])}</h2><ul>{rows}</ul></section>'
+
+
+def _draft(info: DraftInfo, words: Words) -> str:
+    title = info.title or words["draft_untitled"]
+    told = words["draft_line"].format(words=f"{info.words:,}", pictures=info.pictures)
+    return (
+        f'<li><button type="button" class="link" data-page="open" data-draft="{attribute(info.id)}">'
+        f"{escape(title)}</button><span>{escape(told)}</span>"
+        f'<button type="button" class="tool danger" data-drop="{attribute(info.id)}" '
+        f'aria-label="{attribute(words["draft_delete"].format(title=title))}">✕</button></li>'
+    )

@@ -1,117 +1,133 @@
-"""The page's engine room: one set of models that all sessions share in turn, and requests made from what was filled in.
+"""The page's engine room: models that all sessions share, two lines of work for them, requests made from fields.
 
-Knows no widgets; articles belong to the sessions, none is kept here.
+Articles take minutes and wait in one line; questions about a paragraph take seconds and wait in another, so that nobody
+who edits has to wait for the articles of others. Knows no widgets and no articles.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-from composer.batch import Composes
 from composer.errors import UsageError
-from composer.events import StageFinished, StageStarted
-from composer.progress import Progress
-from composer.request import ComposeRequest
+from composer.request import MAX_IMAGES, ComposeRequest
 from composer.strings import strings
+from composer.studio_jobs import Job, Line
+from composer.studio_pace import Pace
+
+if TYPE_CHECKING:
+    from vision.protocol import JointEncoder
 
 WORDS = {"short": 300, "medium": 600, "long": 1200}
 MAX_UPLOAD_BYTES = 40_000_000
+MAX_TEXT_CHARS = 400_000
+TONES = ("plain", "vivid", "formal", "friendly")
 
-LoadComposer: TypeAlias = Callable[[Path], Composes]
+
+class Models(Protocol):
+    """What ``composer.workshop.Workshop`` offers: models loaded once, a composer a job."""
+
+    encoder: JointEncoder
+
+    @property
+    def workers(self) -> int: ...
+
+    def composer(self, library_dir: Path) -> Any: ...
 
 
 class Studio:
-    """Runs one job at a time with the models of the library asked for; the others wait for their turn."""
+    """Loads the models when they are first needed and runs jobs with them. Threads may share one."""
 
-    def __init__(self, libraries: Sequence[Path], load: LoadComposer) -> None:
-        self.libraries = tuple(libraries)
+    def __init__(self, load: Callable[[], Models]) -> None:
         self._load = load
-        self._turn = threading.Lock()
-        self._loaded: tuple[Path, Composes] | None = None
-        self._stops: dict[str, threading.Event] = {}
+        self._models: Models | None = None
+        self._loading = threading.Lock()
+        self._long, self._short = Line(), Line()
+        self.pace = Pace()
 
     @property
-    def busy(self) -> bool:
-        return self._turn.locked()
+    def loaded(self) -> bool:
+        return self._models is not None
 
-    def run(self, session: str, request: ComposeRequest, library: Path) -> Iterator[Progress]:
-        """The job's progress after every event. Ends early, with ``stopped`` set, soon after ``stop(session)``.
+    def models(self) -> Models:
+        """Raises what loading raises; the next call tries again."""
+        with self._loading:
+            if self._models is None:
+                self._models = self._load()
+                self._long.width = max(1, self._models.workers)
+            return self._models
 
-        Raises what the composer raises. Closing the iterator cancels the job.
-        """
-        stop = self._stops[session] = threading.Event()
-        progress = Progress()
+    def warm_up(self) -> None:
+        """Begin loading while the person still types. A failure is told to whoever needs the models first."""
+        threading.Thread(target=self._try_to_load, daemon=True, name="vignette-load").start()
+
+    def _try_to_load(self) -> None:
+        from image_db.errors import LibraryError
+        from vision.errors import VisionError
+
         try:
-            with self._turn:
-                progress = progress.after(StageStarted("load"))
-                yield progress
-                composer = self._composer(library)
-                progress = progress.after(StageFinished("load", 0.0))
-                with closing(composer.events(request)) as events:  # type: ignore[type-var]
-                    while not stop.is_set():
-                        event = next(events, None)
-                        if event is None:
-                            return
-                        progress = progress.after(event)
-                        yield progress
-            yield replace(progress, stopped=True)
-        finally:
-            if self._stops.get(session) is stop:
-                del self._stops[session]
+            self.models()
+        except (UsageError, LibraryError, VisionError):
+            return  # raised again, and shown, when a job asks
 
-    def stop(self, session: str) -> bool:
-        """End the session's job at the next event; False if it has none."""
-        stop = self._stops.get(session)
-        if stop is not None:
-            stop.set()
-        return stop is not None
+    def submit(self, work: Callable[[Job], None], *, long: bool) -> Job:
+        return (self._long if long else self._short).submit(work)
 
-    def _composer(self, library: Path) -> Composes:
-        if self._loaded is None or self._loaded[0] != library:
-            self._loaded = None  # two sets of models at once may not fit in memory
-            self._loaded = (library, self._load(library))
-        return self._loaded[1]
+    def before(self, job: Job) -> int:
+        """How many jobs come before this one."""
+        return self._long.before(job) or self._short.before(job)
+
+    def stop(self, job: Job) -> None:
+        self._long.stop(job)
+        self._short.stop(job)
 
 
-def make_request(
-    *,
-    illustrate: bool,
-    instruction: str,
-    text: str,
-    length: str,
-    pictures: str,
-    language: str,
-    seed: float | None,
-    uploads: Sequence[str] | None,
-    ui_language: str = "en",
-) -> ComposeRequest:
-    """What the page's fields say, as a request. Raises UsageError, worded for the page where something is missing."""
+def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeRequest:
+    """What the page's fields say, as a request. Raises UsageError, worded for the page where something is missing.
+
+    ``values``: illustrate, instruction, text, length, pictures, language, tone, seed, must and may (paths).
+    """
     words = strings(ui_language)
+    illustrate, text = bool(values["illustrate"]), str(values["text"] or "")
+    instruction = str(values["instruction"] or "").strip()
     if illustrate and not text.strip():
         raise UsageError(words["empty_text"])
-    if not illustrate and not instruction.strip():
+    if not illustrate and not instruction:
         raise UsageError(words["empty_instruction"])
-    paths = tuple(Path(name) for name in uploads or ())
-    for path in paths:
-        _check_upload(path)
+    if len(text) > MAX_TEXT_CHARS:
+        raise UsageError(words["text_too_long"].format(limit=f"{MAX_TEXT_CHARS:,}"))
+    must, may = checked_uploads(values["must"]), checked_uploads(values["may"])
     return ComposeRequest(
-        instruction=instruction.strip(),
+        instruction=instruction,
         text=text if illustrate else "",
         text_name=words["text"] if illustrate else "",
-        use_images=paths,
-        images=None if pictures == "auto" else int(pictures),
-        language=language,
-        seed=int(seed or 0),
-        words=WORDS[length],
+        use_images=must,
+        may_use=may,
+        images=_count(values["pictures"], words["pictures_wrong"]),
+        language=str(values["language"]),
+        seed=int(values["seed"] or 0),
+        words=WORDS[str(values["length"])],
+        tone=str(values["tone"] or ""),
     )
 
 
-def _check_upload(path: Path) -> None:
+def _count(pictures: Any, wrong: str) -> int | None:
+    given = str(pictures or "auto").strip().lower()
+    if given in ("auto", "自动"):
+        return None
+    if not given.isdecimal() or int(given) > MAX_IMAGES:
+        raise UsageError(wrong.format(given=given[:40], most=MAX_IMAGES))
+    return int(given)
+
+
+def checked_uploads(paths: Sequence[str] | None) -> tuple[Path, ...]:
+    """Files that are pictures of a reasonable size. Raises UsageError naming the first that is not."""
+    return tuple(check_upload(Path(name)) for name in paths or ())
+
+
+def check_upload(path: Path) -> Path:
     from vision.errors import ImageError
     from vision.images import image_size
 
@@ -121,3 +137,4 @@ def _check_upload(path: Path) -> None:
         image_size(path, name=path.name)
     except ImageError as error:
         raise UsageError(str(error)) from error
+    return path

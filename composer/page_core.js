@@ -1,0 +1,65 @@
+/* What all parts of the page share: whose drafts these are, which one is open, the theme. Sets window.vignette. */
+window.vignette = (() => {
+  'use strict';
+  const stored = (name) => { try { return localStorage.getItem('vignette.' + name) || ''; } catch { return ''; } };
+  const store = (name, value) => { try { localStorage.setItem('vignette.' + name, value); } catch { /* private mode */ } };
+
+  const token = () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(32));
+    return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  };
+  const owner = /^[\w-]{43}$/.test(stored('owner')) ? stored('owner') : token();
+  store('owner', owner);
+
+  const session = { owner, draft: new URLSearchParams(location.search).get('draft') || '', paper: null, sheet: null };
+
+  /* What the server is told when the page opens. */
+  const greeting = () => [owner, session.draft, stored('language')];
+
+  const open = (draft) => { location.search = draft ? '?draft=' + encodeURIComponent(draft) : ''; };
+  const opened = (draft) => {
+    session.draft = draft;
+    const address = new URL(location.href);
+    address.searchParams.set('draft', draft);
+    history.replaceState(null, '', address);
+  };
+
+  const dark = (yes) => {
+    document.body.classList.toggle('dark', yes);
+    document.documentElement.style.colorScheme = yes ? 'dark' : 'light';
+  };
+  const theme = () => { const yes = !document.body.classList.contains('dark'); dark(yes); store('theme', yes ? 'dark' : 'light'); };
+  addEventListener('DOMContentLoaded', () => { if (stored('theme')) setTimeout(() => dark(stored('theme') === 'dark'), 0); });
+
+  /* HTML of the server's own making, in which everything from outside is escaped. */
+  const fragment = (html) => { const t = document.createElement('template'); t.innerHTML = html; return t.content; };
+  const into = (element, html) => { if (element && element.shown !== html) { element.innerHTML = element.shown = html; } };
+
+  /* Files a person picks; resolves to [] where the dialogue is left. */
+  const pick = (accept) => new Promise((resolve) => {
+    const input = document.createElement('input');
+    Object.assign(input, { type: 'file', accept });
+    input.addEventListener('change', () => resolve([...input.files]));
+    input.addEventListener('cancel', () => resolve([]));
+    input.className = 'unseen';
+    document.body.append(input);
+    input.click();
+    setTimeout(() => input.remove(), 60000);
+  });
+
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-page]');
+    if (!button) return;
+    if (button.dataset.page === 'theme') theme();
+    if (button.dataset.page === 'open') open(button.dataset.draft || '');
+  });
+  /* One menu open at a time; Escape and a click elsewhere close it. */
+  const closeMenus = (but) => document.querySelectorAll('details.menu[open]').forEach((menu) => { if (menu !== but) menu.open = false; });
+  document.addEventListener('click', (event) => closeMenus(event.target.closest('details.menu')));
+  document.addEventListener('keydown', (event) => {
+    const menu = document.activeElement?.closest?.('details.menu[open]');
+    if (event.key === 'Escape' && menu) { menu.open = false; menu.querySelector('summary').focus(); }
+  });
+
+  return { session, stored, store, greeting, opened, open, fragment, into, pick };
+})();

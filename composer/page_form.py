@@ -1,0 +1,149 @@
+"""The form of the Write tab: Gradio's own fields, their words in both languages, and what was filled in.
+
+The one module of ``composer`` that imports Gradio; only the view imports it. Holds no logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from composer.errors import UsageError
+from composer.request import LANGUAGES, TONES
+from composer.studio import MAX_TEXT_CHARS
+
+Words = Mapping[str, str]
+_LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
+_NAMES = ("mode", "instruction", "text", "text_file", "length", "pictures", "language", "tone", "seed", "must", "may")
+
+
+class Form:
+    """Built inside a ``gr.Blocks``; ``fields`` are in the order that ``values`` takes them back."""
+
+    def __init__(self, words: Words, libraries: Sequence[tuple[str, str]]) -> None:
+        with gr.Column(elem_id="ask"):
+            self.mode = gr.Radio(
+                _modes(words),
+                value="write",
+                label=words["mode"],
+                show_label=False,
+                container=False,
+                elem_id="mode",
+                elem_classes="segments",
+            )
+            self.text = gr.Textbox(
+                lines=10, max_lines=24, visible=False, container=False, elem_id="text", label=words["text"]
+            )
+            with gr.Row(elem_id="line"):
+                self.instruction = gr.Textbox(
+                    lines=1, max_lines=4, scale=8, autofocus=True, container=False, elem_id="instruction"
+                )
+                self.write = gr.Button(words["write"], variant="primary", scale=0, min_width=112, elem_id="write")
+            with gr.Row(elem_id="options"):
+                self.library = gr.Dropdown(
+                    list(libraries),
+                    value=libraries[0][1] if libraries else None,
+                    filterable=False,
+                    min_width=150,
+                    elem_id="library-choice",
+                )
+                self.length = gr.Dropdown(_lengths(words), value="medium", filterable=False, min_width=100)
+                self.pictures = gr.Dropdown(
+                    _counts(words), value="auto", allow_custom_value=True, min_width=100, elem_id="pictures"
+                )
+                self.language = gr.Dropdown(_languages(words), value="auto", filterable=False, min_width=100)
+            with gr.Accordion(words["more"], open=False, elem_id="more") as self.more:
+                with gr.Row():
+                    self.tone = gr.Dropdown(_tones(words), value="", filterable=False, min_width=150)
+                    self.seed = gr.Number(0, precision=0, minimum=0, min_width=150)
+                with gr.Row():
+                    self.must = _upload(["image"], "must")
+                    self.may = _upload(["image"], "may")
+                    self.text_file = _upload([".md", ".markdown", ".txt"], "text-file", single=True)
+        self.fields = [getattr(self, name) for name in _NAMES]
+        self._labels: dict[Any, dict[str, str]] = {
+            self.mode: {"label": "mode"},
+            self.text: {"label": "text", "placeholder": "text_example"},
+            self.instruction: {"label": "instruction"},
+            self.library: {"label": "library"},
+            self.length: {"label": "length"},
+            self.pictures: {"label": "pictures"},
+            self.language: {"label": "language"},
+            self.more: {"label": "more"},
+            self.tone: {"label": "tone"},
+            self.seed: {"label": "seed", "info": "seed_info"},
+            self.must: {"label": "must_use"},
+            self.may: {"label": "may_use"},
+            self.text_file: {"label": "text_file"},
+        }
+        self.worded = [*self._labels, self.write]
+
+    def relabelled(self, words: Words, illustrate: bool) -> dict[Any, Any]:
+        """Updates for everything that is worded."""
+        worded: dict[Any, dict[str, Any]] = {
+            component: {prop: words[key] for prop, key in keys.items()} for component, keys in self._labels.items()
+        }
+        worded[self.mode] |= {"choices": _modes(words)}
+        worded[self.length] |= {"choices": _lengths(words), "visible": not illustrate}
+        worded[self.pictures] |= {"choices": _counts(words)}
+        worded[self.language] |= {"choices": _languages(words)}
+        worded[self.tone] |= {"choices": _tones(words), "visible": not illustrate}
+        worded[self.text] |= {"visible": illustrate}
+        worded[self.text_file] |= {"visible": illustrate}
+        worded[self.instruction] |= {"placeholder": words["hint" if illustrate else "instruction"]}
+        worded[self.write] = {"value": words["illustrate" if illustrate else "write"]}
+        return {component: gr.update(**props) for component, props in worded.items()}
+
+    @staticmethod
+    def values(filled: Sequence[Any], wrong_file: str) -> dict[str, Any]:
+        """What was filled in, by name; a text file stands for pasted text. Raises UsageError, worded ``wrong_file``."""
+        given = dict(zip(_NAMES, filled, strict=True))
+        given["illustrate"] = given.pop("mode") == "illustrate"
+        file = given.pop("text_file")
+        if given["illustrate"] and file and not str(given["text"] or "").strip():
+            given["text"] = _read(Path(file), wrong_file)
+        return given
+
+
+def _read(path: Path, wrong: str) -> str:
+    if path.stat().st_size > 4 * MAX_TEXT_CHARS:
+        raise UsageError(wrong)
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(wrong) from error
+
+
+def _upload(kinds: list[str], name: str, *, single: bool = False) -> Any:
+    return gr.File(
+        file_count="single" if single else "multiple",
+        file_types=kinds,
+        type="filepath",
+        height=118,
+        min_width=160,
+        elem_id=name,
+        visible=not single,
+    )
+
+
+def _modes(words: Words) -> list[tuple[str, str]]:
+    return [(words["mode_write"], "write"), (words["mode_illustrate"], "illustrate")]
+
+
+def _lengths(words: Words) -> list[tuple[str, str]]:
+    return [(words[name], name) for name in ("short", "medium", "long")]
+
+
+def _counts(words: Words) -> list[tuple[str, str]]:
+    return [(words["auto"], "auto"), *((str(n), str(n)) for n in (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20))]
+
+
+def _languages(words: Words) -> list[tuple[str, str]]:
+    return [(words["auto"], "auto"), *((_LANGUAGE_NAMES.get(code, name), code) for code, name in LANGUAGES.items())]
+
+
+def _tones(words: Words) -> list[tuple[str, str]]:
+    return [(words["tone_" + (tone or "same")], tone) for tone in ("", *TONES)]

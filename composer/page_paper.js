@@ -1,0 +1,343 @@
+/* The article on the page: shows what the server sends, block by block, and turns clicks and keys into actions.
+   Actions run one after another; nothing is shown that the server has not said. */
+window.vignette.paper = (element, draft, language, server, upload) => {
+  'use strict';
+  const { session, fragment, into, store, stored } = window.vignette;
+  const find = (selector) => element.querySelector(selector);
+  const sheet = find('.sheet');
+  let version = -1, active = false, following = false, chain = Promise.resolve(), edit = null, received = 0, busy = false;
+
+  const say = (text) => into(find('.toast'), text ? `<p class="message error" role="alert"></p>` : '') ||
+    (text && (find('.toast .message').textContent = text));
+  const known = () => [...sheet.children].filter((b) => b !== edit?.block).map((b) => b.dataset.key);
+  const at = (block) => Number(block.dataset.at);
+  const blockAt = (kind, index) => [...sheet.children].find((b) => b.dataset.kind === kind && at(b) === index);
+
+  /* Talking to the server */
+
+  const call = async (name, payload = {}) => {
+    for (;;) {
+      try {
+        const answer = await server[name]({ owner: session.owner, draft: session.draft, language, version, known: known(), ...payload });
+        element.classList.remove('lost');
+        return answer;
+      } catch (error) {
+        if (!element.isConnected) throw error;
+        element.classList.add('lost');
+        if (edit) store('unsaved', JSON.stringify({ draft: session.draft, source: edit.source, text: edit.input.value, action: edit.action }));
+        await new Promise((resolve) => setTimeout(resolve, 700));
+        /* A server that was started again knows no session of this page: only a new page gets one. */
+        if (await fetch(location.pathname, { cache: 'no-store' }).then((r) => r.ok, () => false)) location.reload();
+      }
+    }
+  };
+  const act = (action, payload = {}) => {
+    chain = chain.then(() => call('act', { do: action, ...payload })).then(apply);
+    return chain;
+  };
+  const follow = async () => {
+    if (following) return;
+    following = true;
+    while (active && element.isConnected) {
+      const answer = await call('follow');
+      if (answer.version !== version || !answer.active) apply(answer);
+    }
+    following = false;
+  };
+
+  /* Showing what it says */
+
+  const apply = (told) => {
+    say(told.error || '');
+    if (told.gone) { find('.gone').textContent = told.gone; return; }
+    if (told.version === undefined) return;
+    version = told.version;
+    received = performance.now();
+    if (told.draft && told.draft !== session.draft || version === 0) window.vignette.opened(told.draft);
+    const focus = focused();
+    const held = new Map();
+    for (const block of sheet.children) {
+      if (!held.has(block.dataset.key)) held.set(block.dataset.key, []);
+      held.get(block.dataset.key).push(block);
+    }
+    let cursor = sheet.firstChild;
+    for (const [key, kind, index, after] of told.order) {
+      let block = edit && edit.kind === kind && edit.index === index ? edit.block : held.get(key)?.find((b) => b !== edit?.block);
+      if (block) held.get(block.dataset.key)?.splice(held.get(block.dataset.key).indexOf(block), 1);
+      else block = fragment(told.html[key]).firstElementChild;
+      Object.assign(block.dataset, { key, kind, at: index, after });
+      if (block === cursor) cursor = cursor.nextSibling;
+      else sheet.insertBefore(block, cursor);
+    }
+    while (cursor) { const next = cursor.nextSibling; if (cursor !== edit?.block) cursor.remove(); cursor = next; }
+    into(find('.status'), told.status);
+    into(find('.bar'), told.bar);
+    busy = told.busy;
+    element.classList.toggle('busy', busy);
+    element.setAttribute('aria-busy', busy);
+    if (told.title) document.title = told.title + ' · Vignette';
+    refocus(focus);
+    tick();
+    session.sheet = told;
+    session.onsheet?.(told);
+    active = told.active;
+    if (active) follow();
+  };
+  const signature = (control) => JSON.stringify([control.className, control.dataset.do, control.dataset.client, control.dataset.action, control.dataset.id, control.dataset.delta, control.dataset.name]);
+  const focused = () => {
+    const control = document.activeElement;
+    const block = control?.closest?.('.piece');
+    if (control && find('.bar')?.contains(control)) return { bar: signature(control) };
+    return block && sheet.contains(block) ? { block, kind: block.dataset.kind, index: at(block), control: control === block ? '' : signature(control) } : null;
+  };
+  const refocus = (focus) => {
+    if (!focus || (document.activeElement && document.activeElement !== document.body && element.contains(document.activeElement))) return;
+    if (focus.bar) { [...find('.bar').querySelectorAll('button')].find((b) => signature(b) === focus.bar && !b.disabled)?.focus({ preventScroll: true }); return; }
+    const wanted = session.follow ?? focus.index;
+    const block = focus.block.isConnected ? focus.block : blockAt(focus.kind, wanted) ?? blockAt('figure', wanted) ?? blockAt('empty', wanted);
+    if (!block) return;
+    activate(block);
+    ([...block.querySelectorAll('button, select')].find((b) => signature(b) === focus.control) ?? block).focus({ preventScroll: true });
+  };
+  const tick = () => {
+    const time = find('.status .time');
+    if (!time) return;
+    const since = (performance.now() - received) / 1000;
+    const left = time.dataset.left === undefined ? null : Math.max(1, Math.round(Number(time.dataset.left) - since));
+    time.textContent = time.dataset.elapsed.replace('{seconds}', Math.round(Number(time.dataset.seconds) + since)) +
+      (left === null ? '' : ' · ' + time.dataset.remaining.replace('{seconds}', left));
+  };
+  const clock = setInterval(() => { if (!element.isConnected) clearInterval(clock); else tick(); }, 500);
+
+  /* Which block's tools are shown: the one pointed at or in use */
+
+  let shown = null;
+  const activate = (block) => {
+    if (block === shown) return;
+    shown?.classList.remove('active');
+    shown = block;
+    shown?.classList.add('active');
+  };
+  sheet.addEventListener('pointerover', (event) => {
+    const block = event.target.closest('.piece');
+    const inUse = document.activeElement?.closest?.('.piece');
+    if (event.pointerType === 'mouse' && block && (!inUse || inUse === block || document.activeElement === inUse)) activate(block);
+  });
+  sheet.addEventListener('focusin', (event) => activate(event.target.closest('.piece')));
+
+  /* Text in place */
+
+  const fit = (input) => { input.style.height = 'auto'; input.style.height = input.scrollHeight + 'px'; };
+  const begin = (block, { host, source, action, label, index = at(block), caret = source.length, payload = {}, single = false }) => {
+    if (edit) finish();
+    if (busy) return;
+    const input = document.createElement('textarea');
+    Object.assign(input, { value: source, rows: 1, className: 'editor' });
+    input.setAttribute('aria-label', label);
+    host.classList.add('replaced');
+    host.after(input);
+    edit = { block, host, input, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source };
+    block.classList.add('editing');
+    fit(input);
+    input.focus({ preventScroll: true });
+    input.setSelectionRange(caret, caret);
+    input.addEventListener('input', () => { fit(input); clearTimeout(edit?.timer); if (edit) edit.timer = setTimeout(send, 800); });
+    input.addEventListener('blur', () => { if (edit?.input === input) finish(); });
+  };
+  const send = (last = false) => {
+    const { input, action, payload, index, typing, sent } = edit;
+    const text = input.value;
+    if (text === sent || (!text.trim() && ['edit_text', 'set_title', 'add_section'].includes(action))) return;
+    if (action === 'add_section' && !last) return;  /* a paragraph is added once, when it is finished */
+    edit.sent = text;
+    const one = action === 'add_section' ? {} : { typing };
+    act(action, { at: index, text, ...one, ...payload });
+  };
+  const finish = (restore = false) => {
+    const done = edit;
+    if (!done) return;
+    clearTimeout(done.timer);
+    if (restore) done.input.value = done.action === 'add_section' ? '' : done.source;
+    send(true);
+    edit = null;
+    done.input.remove();
+    done.host.classList.remove('replaced');
+    done.block.classList.remove('editing');
+    if (done.action === 'add_section') done.host.remove();
+    /* What stands there now is old: the server's next answer brings the new block. */
+    if (done.sent !== done.source) { done.block.dataset.key = ''; act('look'); }
+  };
+  const caretIn = (source, shownText, offset) => {
+    if (source.trim() === shownText.trim()) return Math.min(offset, source.length);
+    const before = shownText.slice(Math.max(0, offset - 14), offset);
+    const near = before ? source.indexOf(before) : -1;
+    return near < 0 ? source.length : near + before.length;
+  };
+  const editText = (block, event) => {
+    const host = block.querySelector('.text'), source = block.dataset.source;
+    let caret = source.length;
+    const spot = event && document.caretRangeFromPoint?.(event.clientX, event.clientY);
+    if (spot && host.contains(spot.startContainer)) {
+      const range = document.createRange();
+      range.setStart(host, 0);
+      range.setEnd(spot.startContainer, spot.startOffset);
+      caret = caretIn(source, host.innerText, range.toString().replace(/^\s+/, '').length);
+    }
+    const title = block.dataset.kind === 'title';
+    begin(block, { host, source, caret, label: block.dataset.label, action: title ? 'set_title' : 'edit_text', single: title });
+  };
+  const addBelow = (block) => {
+    const host = document.createElement('div');
+    block.querySelector('.text').after(host);
+    begin(block, { host, source: '', label: find('.words').dataset.newParagraph, action: 'add_section' });
+  };
+  const editCaption = (block) => {
+    let host = block.querySelector('figcaption .caption');
+    if (!host) { host = document.createElement('span'); block.querySelector('figure').append(host); }
+    begin(block, { host, source: block.dataset.source, label: block.dataset.label, action: 'set_caption', single: true });
+  };
+  const editAlt = (block) => {
+    const host = block.querySelector('[data-client=alt]').closest('.row');
+    begin(block, { host, source: block.dataset.alt, label: block.dataset.altLabel, action: 'set_alt', single: true });
+  };
+  sheet.addEventListener('keydown', (event) => {
+    const block = event.target.closest('.piece');
+    if (edit && event.target === edit.input) {
+      const away = event.key === 'Escape' || (event.key === 'Enter' && (edit.single || event.ctrlKey || event.metaKey));
+      if (away) { event.preventDefault(); finish(event.key === 'Escape'); block.focus({ preventScroll: true }); }
+      event.stopPropagation();
+      return;
+    }
+    if (event.target !== block) return;
+    if (event.key === 'Enter' && block.dataset.source !== undefined && !block.classList.contains('locked')) {
+      event.preventDefault();
+      block.dataset.kind === 'figure' ? editCaption(block) : editText(block);
+    }
+    const step = { ArrowUp: 'previousElementSibling', ArrowDown: 'nextElementSibling' }[event.key];
+    if (step && block[step]) { event.preventDefault(); block[step].focus(); }
+  });
+  sheet.addEventListener('click', (event) => {
+    const block = event.target.closest('.piece');
+    if (!block || event.target.closest('a, button, select, textarea, .tools, .offer') || !getSelection().isCollapsed) return;
+    if (block.classList.contains('locked')) return;
+    if (event.target.closest('.text')) editText(block, event);
+    else if (event.target.closest('figcaption .caption')) editCaption(block);
+  });
+  element.ownerDocument.addEventListener('keydown', (event) => {
+    if (!element.isConnected || !(event.ctrlKey || event.metaKey) || event.target.closest('input, textarea, select, dialog')) return;
+    const key = event.key.toLowerCase();
+    const step = key === 'z' ? (event.shiftKey ? 'redo' : 'undo') : key === 'y' ? 'redo' : '';
+    if (step) { event.preventDefault(); act(step); }
+  });
+
+  /* Buttons */
+
+  const values = (button, block) => {
+    const { do: action, client, ...own } = button.dataset;
+    for (const field of block?.querySelectorAll('.tools [data-name]') ?? []) own[field.dataset.name] = field.value;
+    if (own.action && own.action !== 'translate') delete own.language;
+    if (own.action && own.action !== 'rewrite') delete own.tone;
+    session.follow = undefined;
+    if (!block) return own;
+    own.at = at(block);
+    if (own.delta) {
+      const from = action === 'move_picture' ? Number(block.dataset.after) : own.at;
+      own.to = from + Number(own.delta);
+      if (action === 'move_section') session.follow = own.to;
+      delete own.delta;
+    }
+    return own;
+  };
+  element.addEventListener('click', (event) => {
+    const button = event.target.closest('button');
+    if (!button || button.getAttribute('aria-pressed') === 'true') return;
+    const block = button.closest('.piece');
+    if (button.dataset.do) act(button.dataset.do, values(button, block));
+    else clients[button.dataset.client]?.(block, button);
+  });
+  element.addEventListener('change', (event) => {
+    if (event.target.dataset.client === 'refit') act('refit', { count: event.target.value });
+  });
+  const clients = {
+    edit: (block) => editText(block),
+    add: (block) => addBelow(block),
+    caption: (block) => editCaption(block),
+    alt: (block) => editAlt(block),
+    search: (block) => openFinder('show_picture', block),
+    insert: (block) => openFinder('insert_picture', block),
+    close: () => finder.close(),
+    example: async () => look({ example: await sent(await window.vignette.pick('image/*')) }),
+    own: async () => take((await window.vignette.pick('image/*'))[0]),
+    pick: (_, button) => chosen(button.dataset.id),
+    export: async (_, button) => {
+      button.closest('details').open = false;
+      const file = await chain.then(() => call('export', { format: button.dataset.format }));
+      if (file.error) { say(file.error); return; }
+      const link = Object.assign(document.createElement('a'), { href: file.url, download: file.name });
+      document.body.append(link);
+      link.click();
+      link.remove();
+      say((file.notes || []).join(' '));
+    },
+  };
+
+  /* Finding a picture */
+
+  const finder = find('dialog');
+  let target = null;
+  const openFinder = (action, block) => {
+    target = { action, at: at(block), section: Number(block.dataset.after) };
+    finder.querySelector('input').value = block.dataset.wish || '';
+    into(finder.querySelector('.found'), '');
+    finder.querySelector('.found').shown = '';
+    finder.showModal();
+    if (block.dataset.wish) look({ words: block.dataset.wish });
+  };
+  const look = async (asked) => {
+    if (asked.example === undefined && !asked.words) return;
+    const found = finder.querySelector('.found');
+    found.setAttribute('aria-busy', 'true');
+    const answer = await chain.then(() => call('find', { ...asked, section: target.section }));
+    found.removeAttribute('aria-busy');
+    into(found, answer.html);
+  };
+  const sent = async (files) => (files.length ? (await upload(files[0])).path : undefined);
+  const chosen = (id) => { finder.close(); return act(target.action, { at: target.at, id }); };
+  const take = async (file) => {
+    if (!file) return;
+    const answer = await call('take', { path: (await upload(file)).path });
+    if (answer.error) { finder.open ? into(finder.querySelector('.found'), answer.html) : say(answer.error); return; }
+    await chosen(answer.id);
+  };
+  finder.addEventListener('submit', (event) => { event.preventDefault(); look({ words: finder.querySelector('input').value }); });
+  const picture = (event) => [...event.dataTransfer.items].some((item) => item.kind === 'file');
+  for (const place of [sheet, finder]) {
+    place.addEventListener('dragover', (event) => {
+      const block = event.target.closest('.figure, .empty, dialog');
+      if (block && picture(event) && !busy) { event.preventDefault(); block.classList.add('dropping'); }
+    });
+    place.addEventListener('dragleave', (event) => event.target.closest('.dropping')?.classList.remove('dropping'));
+    place.addEventListener('drop', (event) => {
+      const block = event.target.closest('.figure, .empty, dialog');
+      if (!block || busy) return;
+      event.preventDefault();
+      block.classList.remove('dropping');
+      if (block !== finder) target = { action: 'show_picture', at: at(block), section: Number(block.dataset.after) };
+      take(event.dataTransfer.files[0]);
+    });
+  }
+
+  /* What was typed while the server was away */
+
+  const unsaved = () => {
+    const kept = stored('unsaved') && JSON.parse(stored('unsaved'));
+    store('unsaved', '');
+    if (kept?.draft !== session.draft || kept.action !== 'edit_text') return;
+    const block = [...sheet.children].find((b) => b.dataset.source === kept.source);
+    if (block && kept.text !== kept.source) act('edit_text', { at: at(block), text: kept.text });
+  };
+
+  session.paper = { act, call, upload };
+  window.vignette.opened(draft);
+  act('look').then(unsaved);
+};

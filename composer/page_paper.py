@@ -1,0 +1,250 @@
+"""The article as the page shows it: what is exported, with tools beside every paragraph and picture.
+
+Each block is named by a hash of its HTML, so that a page fetches only what it does not show already. Everything that
+comes from outside is escaped here. Knows no widgets; positions are not part of a block, the page numbers them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from typing import Any, Literal
+
+from composer.article import Article, Section
+from composer.editing import alternatives
+from composer.export.cleaning import encodable, printable_article
+from composer.export.document import whole_text
+from composer.export.html import figure
+from composer.export.rendering import attribute, inline_html, sections_html
+from composer.export.urls import PictureUrl
+from composer.page_offer import offer_html
+from composer.request import LANGUAGES, TONES
+from composer.studio_room import Offer
+
+Words = Mapping[str, str]
+BlockKind = Literal["title", "section", "figure", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class PaperBlock:
+    """``index`` is that of the section or placement; ``after`` the section a placement stands after."""
+
+    key: str
+    kind: BlockKind
+    index: int
+    after: int
+    html: str
+
+    @property
+    def place(self) -> list[Any]:
+        return [self.key, self.kind, self.index, self.after]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page wants its blocks: its words, addresses of pictures, and what is going on in the room."""
+
+    words: Words
+    picture_url: PictureUrl
+    thumbnail_url: PictureUrl
+    offers: tuple[Offer, ...] = ()
+    suggesting: frozenset[str] = frozenset()
+    growing: bool = False  # the last section is still being written
+
+
+def paper(article: Article, look: Look) -> Iterator[PaperBlock]:
+    """The title, each section, and after it its pictures and empty places."""
+    printed = printable_article(article)
+    language = printed.language
+    if not article.title_in_text:
+        yield _block("title", 0, -1, _title(printed, look.words))
+    whole = whole_text(printed)
+    references = whole if "]:" in whole else ""  # only then can one section define a link of another
+    offers = {offer.before: offer for offer in look.offers}
+    last = len(article.sections) - 1
+    for index, section in enumerate(article.sections):
+        growing = look.growing and index == last
+        text = _rendered(printed.sections[index].text, references)
+        shown = _section(section, text, language, offers.get(section.text), look.words, growing)
+        yield _block("section", index, index, shown)
+        for number, placement in enumerate(article.placements):
+            if placement.slot.after_section != index:
+                continue
+            if placement.chosen is not None:
+                picture = figure(printed.placements[number], look.picture_url, language)
+                yield _block("figure", number, index, _figure(article, number, picture, look))
+            elif placement.reason or placement.candidates:
+                yield _block("empty", number, index, _empty(article, number, look))
+
+
+def _block(kind: BlockKind, index: int, after: int, html: str) -> PaperBlock:
+    html = encodable(html)  # half a character, pasted from somewhere, must not stop the page
+    return PaperBlock(hashlib.blake2b(html.encode(), digest_size=9).hexdigest(), kind, index, after, html)
+
+
+@lru_cache(maxsize=8192)
+def _rendered(text: str, references: str) -> str:
+    return sections_html([text], references or text)[0]
+
+
+def _title(article: Article, words: Words) -> str:
+    title = f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n"
+    return (
+        f'<div class="piece title" tabindex="0" role="group" aria-label="{attribute(words["title"])}" '
+        f'data-source="{escape(article.title)}" data-label="{attribute(words["title"])}">'
+        f'<div class="vignette text" lang="{attribute(article.language)}">{title}</div>'
+        f'<div class="tools" role="toolbar" aria-label="{attribute(words["title_tools"])}">'
+        f"{button(words, 'edit', client='edit')}</div></div>"
+    )
+
+
+@lru_cache(maxsize=8)
+def _section_tools(locked: bool, words_key: tuple[tuple[str, str], ...]) -> str:
+    words = dict(words_key)
+    tones = "".join(
+        f'<option value="{tone}">{escape(words["tone_" + (tone or "same")])}</option>' for tone in ("", *TONES)
+    )
+    targets = "".join(f'<option value="{code}">{escape(words["in_" + code])}</option>' for code in LANGUAGES)
+    lock = button(words, "unlock" if locked else "lock", do="lock_section", locked="" if locked else "1")
+    if locked:
+        return lock
+    return "".join(
+        (
+            '<div class="row">',
+            button(words, "edit", client="edit"),
+            button(words, "expand", do="propose", action="expand"),
+            button(words, "shorten", do="propose", action="shorten"),
+            "</div>",
+            f'<div class="row pair">{button(words, "rewrite", do="propose", action="rewrite")}'
+            f'<select data-name="tone" aria-label="{attribute(words["tone"])}">{tones}</select></div>',
+            f'<div class="row pair">{button(words, "translate", do="propose", action="translate")}'
+            f'<select data-name="language" aria-label="{attribute(words["translate_to"])}">{targets}</select></div>',
+            '<div class="row">',
+            button(words, "up", do="move_section", delta="-1"),
+            button(words, "down", do="move_section", delta="1"),
+            button(words, "split", do="split_section"),
+            button(words, "merge", do="merge_sections"),
+            "</div>",
+            '<div class="row">',
+            button(words, "add_below", client="add"),
+            button(words, "picture_here", client="insert"),
+            lock,
+            button(words, "delete", do="delete_section", kind="danger"),
+            "</div>",
+        )
+    )
+
+
+def _section(section: Section, text: str, language: str, offer: Offer | None, words: Words, growing: bool) -> str:
+    classes = "piece section" + (" locked" if section.locked else "") + (" growing" if growing else "")
+    tools = "" if growing else _section_tools(section.locked, tuple(words.items()))
+    label = f"{words['paragraph']}: {section.heading}" if section.heading else words["paragraph"]
+    return (
+        f'<div class="{classes}" tabindex="0" role="group" aria-label="{attribute(label)}" '
+        f'data-source="{escape(section.text)}" data-label="{attribute(words["paragraph"])}">'
+        f'<div class="vignette text" lang="{attribute(language)}">{text}</div>'
+        f"{_lock_mark(section.locked, words)}"
+        f"{offer_html(offer, language, words) if offer is not None else ''}"
+        f'<div class="tools" role="toolbar" aria-label="{attribute(words["paragraph_tools"])}">{tools}</div></div>'
+    )
+
+
+def _figure(article: Article, number: int, picture: str, look: Look) -> str:
+    placement, words = article.placements[number], look.words
+    record = placement.chosen
+    assert record is not None
+    locked = placement.locked
+    lock = button(words, "unlock" if locked else "lock", do="lock_placement", locked="" if locked else "1")
+    busy = record.id in look.suggesting
+    suggest = (
+        f'<span class="wait" role="status">{escape(words["suggesting"])}</span>'
+        if busy
+        else button(words, "suggest", do="suggest")
+    )
+    tools = (
+        lock
+        if locked
+        else "".join(
+            (
+                f'<p class="why">{escape(words["why"].format(reason=placement.reason))}</p>',
+                _strip(article, number, look),
+                '<div class="row">',
+                button(words, "other_pictures", client="search"),
+                suggest,
+                button(words, "edit_caption", client="caption"),
+                button(words, "edit_alt", client="alt"),
+                "</div>",
+                '<div class="row">',
+                button(words, "up", do="move_picture", delta="-1"),
+                button(words, "down", do="move_picture", delta="1"),
+                lock,
+                button(words, "remove", do="remove_picture", kind="danger"),
+                button(words, "delete_place", do="delete_picture", kind="danger"),
+                "</div>",
+            )
+        )
+    )
+    label = words["picture_called"].format(caption=placement.caption or placement.alt or words["picture"])
+    return (
+        f'<div class="piece figure{" locked" if locked else ""}" tabindex="0" role="group" '
+        f'aria-label="{attribute(label)}" data-source="{escape(placement.caption)}" '
+        f'data-alt="{escape(placement.alt)}" data-label="{attribute(words["caption"])}" '
+        f'data-alt-label="{attribute(words["alt"])}" data-wish="{attribute(placement.slot.caption)}">'
+        f'<div class="vignette" lang="{attribute(article.language)}">{picture}</div>'
+        f"{_lock_mark(locked, words)}"
+        f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div></div>'
+    )
+
+
+def _empty(article: Article, number: int, look: Look) -> str:
+    placement, words = article.placements[number], look.words
+    wish = f" “{placement.slot.caption}”" if placement.slot.caption else ""
+    buttons = button(words, "search", client="search") + button(
+        words, "delete_place", do="delete_picture", kind="danger"
+    )
+    return (
+        f'<div class="piece empty" tabindex="0" role="group" aria-label="{attribute(words["empty_slot"])}" '
+        f'data-wish="{attribute(placement.slot.caption)}">'
+        f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(placement.reason)}</p>'
+        f'{_strip(article, number, look)}<div class="row">{buttons}</div></div>'
+    )
+
+
+def _strip(article: Article, number: int, look: Look) -> str:
+    """Buttons for the candidates of a place, best first, the one shown marked, each with its score and reason."""
+    words = look.words
+    shown = alternatives(article, number)
+    if not shown:
+        return ""
+    items = "".join(_alternative(entry, article.language, look) for entry in shown)
+    return f'<div class="strip" role="group" aria-label="{attribute(words["alternatives"])}">{items}</div>'
+
+
+def _alternative(entry: Any, language: str, look: Look) -> str:
+    words, record = look.words, entry.record
+    caption = record.caption_in(language) or record.alt or record.path.stem
+    label = words["shown_now" if entry.shown else "use_this"].format(caption=caption)
+    score = words["score"].format(score=f"{entry.score:.2f}")
+    why = f"{score}; {entry.why}" if entry.why else score
+    return (
+        f'<button type="button" data-do="replace_picture" data-id="{attribute(record.id)}" '
+        f'aria-pressed="{str(entry.shown).lower()}" aria-label="{attribute(f"{label} ({why})")}">'
+        f'<img src="{attribute(look.thumbnail_url(record))}" alt="" loading="lazy">'
+        f'<span class="tip" aria-hidden="true"><b>{escape(caption)}</b> {escape(why)}</span></button>'
+    )
+
+
+def _lock_mark(locked: bool, words: Words) -> str:
+    return f'<span class="mark" title="{attribute(words["locked"])}" aria-hidden="true">🔒</span>' if locked else ""
+
+
+def button(words: Words, word: str, *, do: str = "", client: str = "", kind: str = "", **values: str) -> str:
+    """A small button; ``do`` is an action of the server, ``client`` one of the page's own script."""
+    data = "".join(f' data-{name}="{attribute(value)}"' for name, value in values.items())
+    action = f' data-do="{do}"' if do else f' data-client="{client}"'
+    hint = words.get(f"{word}_hint", "")
+    title = f' title="{attribute(hint)}"' if hint else ""
+    return f'<button type="button" class="tool {kind}"{action}{data}{title}>{escape(words[word])}</button>'

@@ -1,0 +1,196 @@
+"""What the page's scripts ask of the server: each method takes JSON values from a browser and returns JSON values.
+
+Nothing that comes in is trusted: a draft opens only with its owner's token, a file is taken only from the folder of
+uploads, a library only if it is offered. Expected errors become an ``error`` to show. Knows no web server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from composer import page_library
+from composer.errors import UsageError
+from composer.page import draft_list, found_pictures, message
+from composer.page_sheet import sheet
+from composer.strings import UI_LANGUAGES, strings
+from composer.studio_actions import find_pictures, perform, take_upload
+from composer.studio_chat import ask
+from composer.studio_export import export_article
+from composer.studio_pictures import Gallery
+from composer.studio_room import EXPECTED, Room
+from composer.studio_rooms import Rooms
+from composer.studio_shelves import Shelves
+
+Values = Mapping[str, Any]
+FOLLOW_S = 15.0
+_LOOK_AGAIN_S = 0.05
+_MOST_KEYS = 5_000
+
+
+class PageService:
+    """Threads may share one."""
+
+    def __init__(self, rooms: Rooms, shelves: Shelves, gallery: Gallery, uploads_dir: Path, exports_dir: Path) -> None:
+        self.rooms = rooms
+        self.shelves = shelves
+        self.gallery = gallery
+        self._uploads_dir = uploads_dir.resolve()
+        self._exports_dir = exports_dir
+
+    # The article
+
+    def act(self, values: Values) -> dict[str, Any]:
+        """Do ``do`` and tell what changed; where it cannot be done, ``error`` says why."""
+        try:
+            room = self._room(values)
+        except EXPECTED as error:
+            return {"gone": str(error)}
+        trouble = ""
+        try:
+            action = _text(values, "do")
+            if action == "ask":
+                if upload := _text(values, "upload"):
+                    values = {**values, "upload": str(self.uploaded(upload))}
+                ask(room, values)
+            elif action != "look":
+                perform(room, action, values)
+        except EXPECTED as expected:
+            trouble = str(expected)
+        return self._sheet(room, values) | {"error": trouble}
+
+    async def follow(self, values: Values) -> dict[str, Any]:
+        """What changed since ``version``, as soon as something does."""
+        try:
+            room = self._room(values)
+        except EXPECTED as error:
+            return {"gone": str(error)}
+        version = values.get("version")
+        for _ in range(int(FOLLOW_S / _LOOK_AGAIN_S)):
+            if room.version != version or not room.active:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return await asyncio.to_thread(self._sheet, room, values)
+
+    def find(self, values: Values) -> dict[str, Any]:
+        """Pictures for words, or like an uploaded example."""
+        words, language = self._words(values)
+        try:
+            if example := _text(values, "example"):
+                values = {**values, "example": str(self.uploaded(example))}
+            found = find_pictures(self._room(values), values)
+        except EXPECTED as error:
+            return {"html": message(str(error))}
+        return {"html": found_pictures(found, self.gallery.thumbnail, words, language)}
+
+    def take(self, values: Values) -> dict[str, Any]:
+        """An uploaded picture, to be shown by its ``id``."""
+        try:
+            candidate = take_upload(self._room(values), self.uploaded(_text(values, "path")))
+        except EXPECTED as error:
+            return {"error": str(error), "html": message(str(error))}
+        return {"id": candidate.record.id}
+
+    def export(self, values: Values) -> dict[str, Any]:
+        """The article as a file to download."""
+        try:
+            room = self._room(values)
+            folder = self._exports_dir / secrets.token_hex(16)
+            path, notes = export_article(room.present(), room.trace, folder, _text(values, "format"))
+        except EXPECTED as error:
+            return {"error": str(error)}
+        return {"url": self.gallery.file(path, path.name), "name": path.name, "notes": list(notes)}
+
+    def drop(self, values: Values) -> dict[str, Any]:
+        """Delete a draft; returns what is left."""
+        words, _ = self._words(values)
+        owner = _text(values, "owner")
+        try:
+            self.rooms.delete(owner, _text(values, "draft"))
+            return {"html": draft_list(self.rooms.drafts(owner), words)}
+        except EXPECTED as error:
+            return {"html": message(str(error))}
+
+    def uploaded(self, name: str) -> Path:
+        """A file that the browser sent, and nothing else on this machine."""
+        path = Path(name).resolve()
+        if not path.is_relative_to(self._uploads_dir) or not path.is_file():
+            raise UsageError("that file was not uploaded here; choose it again")
+        return path
+
+    def _room(self, values: Values) -> Room:
+        return self.rooms.open(_text(values, "owner"), _text(values, "draft"))
+
+    def _sheet(self, room: Room, values: Values) -> dict[str, Any]:
+        words, language = self._words(values)
+        known = values.get("known")
+        keys = [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
+        told = sheet(room, keys, words, language, self.gallery.picture, self.gallery.thumbnail)
+        return told | {"active": room.active}
+
+    @staticmethod
+    def _words(values: Values) -> tuple[Mapping[str, str], str]:
+        language = values.get("language")
+        known = language if language in UI_LANGUAGES else UI_LANGUAGES[0]
+        return strings(known), known
+
+    # The libraries
+
+    def browse(self, values: Values) -> dict[str, Any]:
+        words, language = self._words(values)
+        offered = self.shelves.shelves()
+        asked, page = _text(values, "words")[:500], values.get("page", 0)
+        page = page if isinstance(page, int) and 0 <= page < 1_000_000 else 0
+        try:
+            if not offered:
+                return page_library.leaf_parts([], "", "", None, [], self.gallery.thumbnail, words, language)
+            folder = _text(values, "folder") or str(offered[0].folder)
+            leaf, failures = self.shelves.browse(folder, asked, page), self.shelves.failures(folder)
+        except EXPECTED as error:
+            return {"error": str(error)}
+        return page_library.leaf_parts(offered, folder, asked, leaf, failures, self.gallery.thumbnail, words, language)
+
+    def form(self, values: Values) -> dict[str, Any]:
+        words, _ = self._words(values)
+        try:
+            record = self.shelves.record(_text(values, "folder"), _text(values, "id"))
+        except EXPECTED as error:
+            return {"error": str(error)}
+        return {"html": page_library.record_form(record, self.gallery.picture, words)}
+
+    def save(self, values: Values) -> dict[str, Any]:
+        words, _ = self._words(values)
+        given = values.get("values")
+        try:
+            if not isinstance(given, Mapping):
+                raise UsageError("nothing was given to save")
+            self.shelves.describe(_text(values, "folder"), _text(values, "id"), given)
+        except EXPECTED as error:
+            return {"error": str(error)}
+        return {"html": message(words["lib_saved"], "note")}
+
+    def index(self, values: Values) -> dict[str, Any]:
+        words, _ = self._words(values)
+        try:
+            return page_library.running(self.shelves.index(_text(values, "pictures"), _text(values, "name")), words)
+        except EXPECTED as error:
+            return {"error": str(error)}
+
+    def sample(self, values: Values) -> dict[str, Any]:
+        words, _ = self._words(values)
+        try:
+            return page_library.running(self.shelves.index_sample(), words)
+        except EXPECTED as error:
+            return {"error": str(error)}
+
+    def indexing(self, values: Values) -> dict[str, Any]:
+        words, _ = self._words(values)
+        return page_library.running(self.shelves.indexing, words)
+
+
+def _text(values: Values, name: str) -> str:
+    value = values.get(name, "")
+    return value if isinstance(value, str) else ""

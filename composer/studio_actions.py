@@ -1,0 +1,319 @@
+"""What a page may ask of a room, by name: edits, steps, questions to the model. Values come from a browser: untrusted.
+
+Each action checks its own values and raises UsageError or EditError. Knows no HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from composer import editing
+from composer.article import Article
+from composer.editing.proposals import accept
+from composer.errors import EditError, UsageError
+from composer.events import STAGES, Event
+from composer.request import LANGUAGES, MAX_IMAGES, TONES
+from composer.studio import check_upload
+from composer.studio_jobs import Job
+from composer.studio_room import Offer, Room, request_of
+from retrieval.candidates import Candidate
+
+MAX_TEXT_CHARS = 60_000
+Word = TypeVar("Word", bound=str)
+
+
+class Asked:
+    """The values that came with an action, read strictly."""
+
+    def __init__(self, values: Mapping[str, Any], found: Mapping[str, Candidate] | None = None) -> None:
+        self._values = values
+        self.found = found or {}  # pictures that a search or an upload brought up
+
+    def text(self, name: str, most_chars: int = MAX_TEXT_CHARS) -> str:
+        value = self._values.get(name, "")
+        if not isinstance(value, str):
+            raise UsageError(f"{name} is not a text")
+        if len(value) > most_chars:
+            raise UsageError(f"{name} has {len(value):,} characters; at most {most_chars:,} are taken")
+        return value
+
+    def number(self, name: str) -> int:
+        value = self._values.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise UsageError(f"{name} is not a number")
+        try:
+            return int(value)
+        except ValueError as error:
+            raise UsageError(f"{name} is not a number") from error
+
+    def one_of(self, name: str, known: Sequence[Word]) -> Word:
+        value = self.text(name, 100)
+        for word in known:
+            if word == value:
+                return word
+        raise UsageError(f"{name} is {value!r}; use one of: {', '.join(filter(None, known))}")
+
+    def flag(self, name: str) -> bool:
+        return self._values.get(name) in (True, "true", "1", 1)
+
+    @property
+    def at(self) -> int:
+        return self.number("at")
+
+
+Edit = Callable[[Article, Asked], Article]
+
+# Each is also the name of the step in the history.
+EDITS: Mapping[str, Edit] = {
+    "edit_text": lambda article, asked: editing.edit_text(article, asked.at, asked.text("text")),
+    "set_title": lambda article, asked: editing.set_title(article, asked.text("text", 500)),
+    "add_section": lambda article, asked: editing.add_section(article, asked.at, asked.text("text")),
+    "delete_section": lambda article, asked: editing.delete_section(article, asked.at),
+    "move_section": lambda article, asked: editing.move_section(article, asked.at, asked.number("to")),
+    "split_section": lambda article, asked: editing.split_section(article, asked.at, _cut(article, asked)),
+    "merge_sections": lambda article, asked: editing.merge_sections(article, asked.at),
+    "lock_section": lambda article, asked: editing.lock_section(article, asked.at, asked.flag("locked")),
+    "replace_picture": lambda article, asked: editing.replace_picture(article, asked.at, asked.text("id", 100)),
+    "show_picture": lambda article, asked: editing.show_picture(article, asked.at, _found(asked)),
+    "remove_picture": lambda article, asked: editing.remove_picture(article, asked.at),
+    "delete_picture": lambda article, asked: editing.delete_picture(article, asked.at),
+    "move_picture": lambda article, asked: editing.move_picture(article, asked.at, asked.number("to")),
+    "insert_picture": lambda article, asked: editing.insert_picture(article, asked.at, _found(asked)),
+    "add_place": lambda article, asked: editing.add_place(article, asked.at, asked.text("text", 500)),
+    "set_caption": lambda article, asked: editing.set_caption(article, asked.at, asked.text("text", 2_000)),
+    "set_alt": lambda article, asked: editing.set_alt(article, asked.at, asked.text("text", 2_000)),
+    "lock_placement": lambda article, asked: editing.lock_placement(article, asked.at, asked.flag("locked")),
+}
+
+
+def perform(room: Room, name: str, values: Mapping[str, Any]) -> None:
+    """Do it, or begin it where it takes a model. Raises what ``studio_room.EXPECTED`` names."""
+    asked = Asked(values, room.found)
+    if name in EDITS:
+        room.change(name, lambda article: EDITS[name](article, asked), asked.text("typing", 100))
+    elif name in COMMANDS:
+        COMMANDS[name](room, asked)
+    else:
+        raise UsageError(f"there is no action {name[:40]!r}")
+
+
+def _cut(article: Article, asked: Asked) -> int:
+    """The offset asked for, or the middle-most point at which the section can be split."""
+    if asked.text("offset", 20):
+        return asked.number("offset")
+    points = editing.split_points(article, asked.at)
+    if not points:
+        raise EditError("this paragraph has no place to split it at; edit it instead")
+    middle = len(article.sections[asked.at].text) / 2
+    return min(points, key=lambda point: abs(point - middle))
+
+
+def _found(asked: Asked) -> Candidate:
+    candidate = asked.found.get(asked.text("id", 100))
+    if candidate is None:
+        raise EditError("that picture is not among those found; search again")
+    return candidate
+
+
+# Pictures that are looked for
+
+
+def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
+    """Library pictures for words, or like an example file that was uploaded. They may then be shown by id."""
+    from composer.editing.desk import Desk
+
+    asked = Asked(values)
+    article = room.present()
+    desk = Desk(room.studio.models().composer(room.library))
+    section = min(max(asked.number("section"), 0), len(article.sections) - 1)
+    words, example = asked.text("words", 500).strip(), asked.text("example", 1_000)
+    if example:
+        found = desk.search_like(article, section, check_upload(Path(example)))
+    elif words:
+        found = desk.search(article, section, words)
+    else:
+        raise UsageError("say in a few words what the picture should show")
+    with room.lock:
+        room.found.update({candidate.record.id: candidate for candidate in found})
+    return found
+
+
+def take_upload(room: Room, path: Path) -> Candidate:
+    """A picture of the person's own, kept beside the draft. Raises UsageError for what is no picture or too large."""
+    from composer.editing.desk import Desk
+
+    check_upload(path)
+    kept = room.shelf.keep_picture(path)
+    candidate = Desk(room.studio.models().composer(room.library)).upload(kept, room.present().language)
+    with room.lock:
+        room.found[candidate.record.id] = candidate
+    return candidate
+
+
+# Questions to the model
+
+
+def _propose(room: Room, asked: Asked) -> None:
+    from composer.editing.desk import Delta, Desk, Proposal, Restarted
+    from composer.editing.proposals import PROPOSAL_ACTIONS
+
+    action = asked.one_of("action", PROPOSAL_ACTIONS)
+    tone = asked.one_of("tone", ("", *TONES))
+    language = asked.one_of("language", ("", *LANGUAGES))
+    with room.lock:
+        article, section = room.present(), asked.at
+        if not 0 <= section < len(article.sections):
+            raise EditError(f"there is no paragraph {section + 1}")
+        if article.sections[section].locked:
+            raise EditError("this paragraph is locked; unlock it first")
+        before = article.sections[section].text
+        earlier = next((o for o in room.offers if o.before == before), None)
+        seed = asked.number("seed") if asked.text("seed", 20) else 0
+        offer = Offer(before, action)
+        if earlier is not None:
+            if earlier.job is not None:
+                room.studio.stop(earlier.job)
+            room.offers.remove(earlier)
+        room.offers.append(offer)
+        room.touch()
+
+    def work(job: Job) -> None:
+        desk = Desk(room.studio.models().composer(room.library))
+        with closing(
+            desk.propose(article, section, action, tone=tone, language=language, seed=seed)  # type: ignore[type-var]
+        ) as events:
+            for event in events:
+                with room.lock:
+                    if isinstance(event, Delta):
+                        offer.text += event.text
+                    elif isinstance(event, Restarted):
+                        offer.text = ""
+                    elif isinstance(event, Proposal):
+                        offer.proposal, offer.text = event, event.after
+                    room.touch()
+                if job.stopping:
+                    return
+
+    def failed(trouble: str) -> None:
+        offer.trouble = trouble
+        if offer.proposal is None and not trouble and offer in room.offers:
+            room.offers.remove(offer)  # stopped: the text stays as it was
+
+    offer.job = room.ask(work, failed)
+
+
+def _offer_at(room: Room, asked: Asked) -> Offer:
+    article = room.present()
+    at = asked.at
+    if 0 <= at < len(article.sections):
+        for offer in room.offers:
+            if offer.before == article.sections[at].text:
+                return offer
+    raise EditError("there is no proposal for this paragraph any more")
+
+
+def _accept(room: Room, asked: Asked) -> None:
+    with room.lock:
+        offer = _offer_at(room, asked)
+        if offer.proposal is None:
+            raise EditError("the proposal is not finished yet")
+        proposal = replace(offer.proposal, section=asked.at)  # paragraphs before it may have come or gone
+        room.change(offer.action, lambda article: accept(article, proposal))
+
+
+def _reject(room: Room, asked: Asked) -> None:
+    with room.lock:
+        offer = _offer_at(room, asked)
+        if offer.job is not None:
+            room.studio.stop(offer.job)
+        room.offers.remove(offer)
+        room.touch()
+
+
+def _suggest(room: Room, asked: Asked) -> None:
+    """A caption and alt text of the model's for the picture shown there; they replace the present ones as a step."""
+    from composer.editing.desk import Desk
+
+    with room.lock:
+        article, at = room.present(), asked.at
+        shown = article.placements[at].chosen if 0 <= at < len(article.placements) else None
+        if shown is None:
+            raise EditError("there is no picture to describe")
+        if shown.id in room.suggesting:
+            return
+        room.suggesting.add(shown.id)
+        room.touch()
+
+    def work(job: Job) -> None:
+        desk = Desk(room.studio.models().composer(room.library))
+        told = room.suggested.get(shown.id, ())
+        suggestion = desk.suggest_caption(article, at, earlier=(*told, article.placements[at].caption))
+        room.suggested[shown.id] = (*told, suggestion.caption)
+
+        def settle(now: Article) -> Article:
+            place = editing.picture_index(now, shown.id)
+            if place is None:
+                raise EditError("the picture is not shown any more")
+            return editing.set_alt(
+                editing.set_caption(now, place, suggestion.caption), place, suggestion.alt or suggestion.caption
+            )
+
+        if not job.stopping:
+            room.change("suggest", settle)
+
+    def failed(trouble: str) -> None:
+        room.suggesting.discard(shown.id)
+        room.trouble = trouble
+
+    room.ask(work, failed)
+
+
+def _refit(room: Room, asked: Asked) -> None:
+    from composer.editing.desk import Desk
+
+    count = asked.number("count")
+    if not 0 <= count <= MAX_IMAGES:
+        raise UsageError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}")
+
+    def events(composer: Any, article: Article) -> Iterator[Event]:
+        return Desk(composer).refit(article, count, request_of(room.draft.info, article))
+
+    room.remake("refit", events, _words(room))
+
+
+def _retry(room: Room, asked: Asked) -> None:
+    from composer.editing.again import RETRY_STAGES
+    from composer.editing.desk import Desk
+
+    stage = asked.one_of("stage", ("rest", *STAGES))
+    request = request_of(room.draft.info, room.present())
+
+    def events(composer: Any, article: Article) -> Iterator[Event]:
+        wanted = room.stage_after_stop() if stage == "rest" else stage
+        for again in RETRY_STAGES:
+            if again == wanted:
+                return Desk(composer).retry(article, again, request)
+        return iter(composer.events(request))
+
+    room.remake("retry", events, _words(room))
+
+
+def _words(room: Room) -> int:
+    return int(room.draft.info.get("words") or 600)
+
+
+COMMANDS: Mapping[str, Callable[[Room, Asked], None]] = {
+    "undo": lambda room, _: room.step("undo"),
+    "redo": lambda room, _: room.step("redo"),
+    "stop": lambda room, _: room.stop(),
+    "propose": _propose,
+    "accept": _accept,
+    "reject": _reject,
+    "suggest": _suggest,
+    "refit": _refit,
+    "retry": _retry,
+}

@@ -1,0 +1,156 @@
+"""Questions about the article or one of its pictures, answered by the model that wrote it.
+
+A model without eyes is told what the library says of a picture, and the answer says so: it must not seem to have
+looked. Knows no HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from composer.article import Article
+from composer.blocks import join_sections
+from composer.dialogue import shortened
+from composer.errors import UsageError
+from composer.languages import detect_language
+from composer.studio_actions import Asked, take_upload
+from composer.studio_jobs import Job
+from composer.studio_room import Room, Said
+from image_db.records import ImageRecord
+from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_QUESTION_CHARS = 4_000
+ANSWER_TOKENS = 400
+LOOK_PX = 448
+_REMEMBERED = 6  # earlier questions the model is told again
+
+_SYSTEM = {
+    "en": "You are a helpful editor. Answer questions about the article and its pictures briefly and truthfully. "
+    "Say so when you do not know.",
+    "zh": "你是一位乐于助人的编辑。请简短、如实地回答关于文章和图片的问题；不知道时请直说。",
+}
+_ARTICLE = {"en": "This is the article:\n\n{article}", "zh": "这是文章：\n\n{article}"}
+_WORDS = {
+    "en": "You cannot see the picture. This is all that is known of it:\n{words}\n\nQuestion: {question}",
+    "zh": "你看不到图片，只知道关于它的这些文字：\n{words}\n\n问题：{question}",
+}
+_PICTURE = {"en": "Look at this picture. {question}", "zh": "请看这张图片。{question}"}
+
+
+def ask(room: Room, values: Mapping[str, Any]) -> None:
+    """Add the question to the room's talk and answer it. ``picture`` is an id shown in the article, or empty.
+
+    Raises UsageError for an empty question or an unknown picture.
+    """
+    asked = Asked(values)
+    question = asked.text("question", MAX_QUESTION_CHARS).strip()
+    if not question:
+        raise UsageError("ask something")
+    picture_id, upload = asked.text("picture", 100), asked.text("upload", 1_000)
+    with room.lock:
+        article = room.present()
+        record = _picture(room, article, picture_id)
+    if upload:
+        record = take_upload(room, Path(upload)).record
+    with room.lock:
+        said = Said(question, record)
+        earlier = [old for old in room.said if old.over and old.answer and old.picture == record][-_REMEMBERED:]
+        room.said.append(said)
+        room.touch()
+
+    def work(job: Job) -> None:
+        model = room.studio.models().composer(room.library).model
+        with room.lock:
+            said.note = "reads_words" if record is not None and not model.sees_images else ""
+        prompt = fitted_prompt(model, article, record, earlier, question)
+        sampling = Sampling(max_tokens=ANSWER_TOKENS, temperature=0.3, repetition_penalty=1.05)
+        with closing(model.stream(prompt, sampling)) as chunks:
+            for chunk in chunks:
+                with room.lock:
+                    said.answer += chunk.text
+                    room.touch()
+                if job.stopping:
+                    return
+
+    def failed(trouble: str) -> None:
+        said.over = True
+        if trouble:
+            said.note = trouble
+
+    said.job = room.ask(work, failed)
+
+
+def fitted_prompt(
+    model: VisionLanguageModel, article: Article, record: ImageRecord | None, earlier: list[Said], question: str
+) -> Prompt:
+    """The conversation with as much of the article as the model can read."""
+    budget = model.context_tokens - ANSWER_TOKENS - 16
+    chars: int | None = None
+    while True:
+        prompt = _prompt(model, article, record, earlier, question, chars)
+        if model.count_tokens(prompt) <= budget or (chars is not None and chars < 60):
+            return prompt
+        longest = max(len(section.text) for section in article.sections)
+        chars = (longest if chars is None else chars) * 3 // 4
+
+
+def _prompt(
+    model: VisionLanguageModel,
+    article: Article,
+    record: ImageRecord | None,
+    earlier: list[Said],
+    question: str,
+    chars: int | None,
+) -> Prompt:
+    language = detect_language(question)
+    turns = [Message.of("system", _SYSTEM[language])]
+    told = "" if record is not None else f"# {article.title}\n\n{_text(article, chars)}"
+    for number, (asked, answer) in enumerate([*((old.question, old.answer) for old in earlier), (question, "")]):
+        content: tuple[str | Image, ...] = (asked,)
+        if number == 0 and record is None:
+            content = (f"{_ARTICLE[language].format(article=told)}\n\n{asked}",)
+        elif number == 0 and record is not None:
+            content = _about(model, record, asked, language)
+        turns.append(Message("user", content))
+        if answer:
+            turns.append(Message.of("assistant", answer))
+    return turns
+
+
+def _text(article: Article, chars: int | None) -> str:
+    return join_sections(article.sections) if chars is None else shortened(article.sections, chars)
+
+
+def _about(model: VisionLanguageModel, record: ImageRecord, question: str, language: str) -> tuple[str | Image, ...]:
+    if model.sees_images:
+        from vision.images import load_image
+
+        return (load_image(record.path, target_px=LOOK_PX), _PICTURE[language].format(question=question))
+    known = [
+        ("caption", record.caption_in(language)),
+        ("description", record.alt),
+        ("tags", ", ".join((*record.tags, *record.guessed_tags))),
+        ("author", record.author),
+        ("licence", record.license),
+        ("file", record.path.stem),
+        ("size", f"{record.width_px} × {record.height_px} pixels"),
+    ]
+    words = "\n".join(f"{name}: {value}" for name, value in known if value)
+    return (_WORDS[language].format(words=words, question=question),)
+
+
+def _picture(room: Room, article: Article, picture_id: str) -> ImageRecord | None:
+    if not picture_id:
+        return None
+    for placement in article.placements:
+        if placement.chosen is not None and placement.chosen.id == picture_id:
+            return placement.chosen
+    if picture_id in room.found:
+        return room.found[picture_id].record
+    raise UsageError("that picture is not in the article any more")

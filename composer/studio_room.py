@@ -1,0 +1,322 @@
+"""A draft as it stands open: its article and steps, the work going on in it, what has been proposed and said.
+
+Every page that shows the draft looks at one room, under one lock: no edit is lost between two of them, and none waits
+for a model. Knows no widgets and no HTML.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from composer.article import Article
+from composer.drafts import Draft, Shelf
+from composer.drafts_recording import Recorder, record_progress
+from composer.editing import History
+from composer.errors import ComposerError, EditError, UsageError
+from composer.events import Event, StageFinished, StageStarted
+from composer.progress import Progress
+from composer.request import ComposeRequest
+from composer.studio import Studio
+from composer.studio_jobs import Job
+from image_db.errors import LibraryError
+from retrieval.candidates import Candidate
+from retrieval.errors import RetrievalError
+from vision.errors import VisionError
+
+if TYPE_CHECKING:
+    from composer.editing.desk import Proposal
+    from image_db.records import ImageRecord
+
+EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
+Making = Literal["compose", "refit", "retry"]
+
+
+@dataclass(slots=True)
+class Offer:
+    """What the model proposes for a section: streaming text, then a ``proposal`` to accept or reject."""
+
+    before: str
+    action: str
+    job: Job | None = None
+    text: str = ""
+    proposal: Proposal | None = None
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class Said:
+    """A question and what has been answered so far. ``picture`` is what it was about, None for the article."""
+
+    question: str
+    picture: ImageRecord | None = None
+    answer: str = ""
+    note: str = ""
+    job: Job | None = None
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """The making of the whole article: which kind, how far, and since when."""
+
+    kind: Making
+    words: int
+    job: Job | None = None
+    progress: Progress = field(default_factory=Progress)
+    began_s: float = field(default_factory=time.monotonic)
+    stage_s: float = field(default_factory=time.monotonic)
+
+
+class Room:
+    """One open draft. ``lock`` is held by whoever reads several of its fields or changes any."""
+
+    def __init__(self, studio: Studio, shelf: Shelf, draft: Draft) -> None:
+        self.studio = studio
+        self.shelf = shelf
+        self.draft = draft
+        self.lock = threading.RLock()
+        self.version = 1
+        self.history: History | None = draft.history
+        self.work: Work | None = None
+        self.trace: tuple[StageFinished, ...] = ()
+        self.notices: tuple[str, ...] = ()
+        self.note = "interrupted" if draft.state == "writing" else ""  # a key of the page's words
+        self.trouble = ""
+        self.offers: list[Offer] = []
+        self.said: list[Said] = []
+        self.suggesting: set[str] = set()  # ids of pictures whose caption the model writes now
+        self.suggested: dict[str, tuple[str, ...]] = {}
+        self.found: dict[str, Candidate] = {}
+        self._typing: tuple[str, History] | None = None
+
+    @property
+    def article(self) -> Article | None:
+        return self.history.article if self.history is not None else None
+
+    @property
+    def library(self) -> Path:
+        return Path(str(self.draft.info.get("library", "")))
+
+    def present(self) -> Article:
+        if self.history is None:
+            raise EditError("there is no article yet")
+        return self.history.article
+
+    def touch(self) -> None:
+        self.version += 1
+
+    # Edits
+
+    def change(self, action: str, edit: Callable[[Article], Article], typing: str = "") -> None:
+        """One step. Edits that carry the same ``typing`` token are one step: a person typing on.
+
+        Raises EditError where the edit does not fit, or while the article is being made.
+        """
+        with self.lock:
+            article = self.present()
+            if self.work is not None:
+                raise EditError("the article is still being made; stop it first or wait")
+            edited = edit(article)
+            assert self.history is not None
+            start = self.history
+            if typing and self._typing is not None and self._typing[0] == typing:
+                start = self._typing[1]
+            history = start.do(action, edited)
+            self._typing = (typing, start) if typing else None
+            self._keep(history)
+
+    def step(self, way: Literal["undo", "redo"]) -> None:
+        with self.lock:
+            self.present()
+            assert self.history is not None
+            if self.work is not None:
+                raise EditError("the article is still being made; stop it first or wait")
+            self._typing = None
+            self._keep(self.history.undo() if way == "undo" else self.history.redo())
+
+    def _keep(self, history: History) -> None:
+        if history is self.history:
+            return
+        self.draft = self.shelf.save(self.draft, history)
+        self.history = history
+        self.note = self.trouble = ""
+        texts = {section.text for section in history.article.sections}
+        self.offers = [offer for offer in self.offers if offer.before in texts]
+        self.touch()
+
+    # The whole article
+
+    def compose(self, request: ComposeRequest) -> None:
+        """Write or illustrate. Returns at once; the job goes on whoever looks."""
+
+        def begin(job: Job) -> None:
+            progresses = self._progresses(job, lambda composer: composer.events(request))
+            recorder = Recorder(self.shelf, self.draft, request.language)
+            try:
+                self._watch(record_progress(recorder, progresses))
+            finally:
+                with self.lock:
+                    self.draft = recorder.draft
+                    self.history = recorder.draft.history
+
+        self._start("compose", request.words, begin)
+
+    def remake(self, kind: Making, events: Callable[[Any, Article], Iterator[Event]], words: int) -> None:
+        """Run stages again on the article as it stands; what comes out is one step that can be undone."""
+        article = self.present()
+
+        def begin(job: Job) -> None:
+            last = self._watch(self._progresses(job, lambda composer: events(composer, article)))
+            made = last.article
+            if made is not None:
+                with self.lock:
+                    assert self.history is not None
+                    self._keep(self.history.do(kind, made))
+
+        self._start(kind, words, begin)
+
+    def _start(self, kind: Making, words: int, begin: Callable[[Job], None]) -> None:
+        with self.lock:
+            if self.work is not None:
+                raise UsageError("this article is being made already; stop it first or wait")
+            self.work = work = Work(kind, words)
+            self.note = self.trouble = ""
+            self.notices = ()
+            self.touch()
+
+        def run(job: Job) -> None:
+            trouble = "something went wrong inside; the log of the server says what"
+            try:
+                begin(job)
+                trouble = ""
+            except EXPECTED as error:
+                trouble = str(error)
+            finally:
+                with self.lock:
+                    self.trouble, self.work = trouble, None
+                    self.trace, self.notices = work.progress.trace, work.progress.notices
+                    if not trouble and work.progress.stopped:
+                        self.note = "stopped" if self.history is not None else "stopped_early"
+                    self.touch()
+
+        work.job = self.studio.submit(run, long=True)
+
+    def _progresses(self, job: Job, events: Callable[[Any], Iterator[Event]]) -> Iterator[Progress]:
+        progress = Progress()
+        if job.stopping:
+            yield replace(progress, stopped=True)
+            return
+        progress = progress.after(StageStarted("load"))
+        yield progress
+        began_s = time.monotonic()
+        composer = self.studio.models().composer(self.library)
+        progress = progress.after(StageFinished("load", time.monotonic() - began_s))
+        with closing(events(composer)) as happening:  # type: ignore[type-var]
+            for event in happening:
+                progress = progress.after(event)
+                yield progress
+                if job.stopping and not progress.done:
+                    yield replace(progress, stopped=True)
+                    return
+
+    def _watch(self, progresses: Iterator[Progress]) -> Progress:
+        progress = Progress()
+        for progress in progresses:
+            with self.lock:
+                work = self.work
+                assert work is not None
+                if progress.stage != work.progress.stage:
+                    work.stage_s = time.monotonic()
+                if len(progress.trace) > len(work.progress.trace):
+                    self.studio.pace.learn(progress.trace[-1], work.words)
+                work.progress = progress
+                self.touch()
+        return progress
+
+    def stop(self) -> None:
+        """End the making of the article, and every proposal and answer under way."""
+        with self.lock:
+            work = self.work
+            asked = [o.job for o in self.offers if o.proposal is None] + [s.job for s in self.said if not s.over]
+            jobs = [job for job in [work.job if work else None, *asked] if job is not None]
+            if work is not None:
+                self.note = "stopping"
+                self.touch()
+        for job in jobs:
+            self.studio.stop(job)
+
+    # Questions that take seconds
+
+    def ask(self, work: Callable[[Job], None], failed: Callable[[str], None]) -> Job:
+        """Run quick work in the short line; ``failed`` is told, under the lock, why it came to nothing."""
+
+        def run(job: Job) -> None:
+            trouble = "something went wrong inside; the log of the server says what"
+            try:
+                if not job.stopping:
+                    work(job)
+                trouble = ""
+            except EXPECTED as error:
+                trouble = str(error)
+            finally:
+                with self.lock:
+                    failed(trouble)
+                    self.touch()
+
+        return self.studio.submit(run, long=False)
+
+    @property
+    def busy(self) -> bool:
+        return self.work is not None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is going on that a page would want to see."""
+        talking = any(not said.over for said in self.said)
+        offering = any(offer.proposal is None and not offer.trouble for offer in self.offers)
+        return self.busy or talking or offering or bool(self.suggesting)
+
+    def stage_after_stop(self) -> Literal["place", "choose"]:
+        """From where pictures would be made for a text that was stopped or interrupted."""
+        over = {finished.stage for finished in self.trace}
+        return "choose" if "find" in over and self.article is not None and self.article.placements else "place"
+
+
+def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:
+    """What a draft keeps of its request, as plain JSON values."""
+    return {
+        "library": str(library),
+        "instruction": request.instruction,
+        "illustrated": bool(request.text),
+        "images": request.images,
+        "language": request.language,
+        "seed": request.seed,
+        "words": request.words,
+        "tone": request.tone,
+        "must": [str(path) for path in request.use_images],
+        "may": [str(path) for path in request.may_use],
+    }
+
+
+def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
+    """The request a stage is run again for; pictures that are gone by now are not asked for."""
+    from composer.blocks import join_sections
+
+    text = join_sections(article.sections) if info.get("illustrated") else ""
+    return ComposeRequest(
+        instruction=str(info.get("instruction") or article.title),
+        text=text,
+        text_name=article.title if text else "",
+        use_images=tuple(path for name in info.get("must", ()) if (path := Path(name)).is_file()),
+        images=info.get("images"),
+        language=article.language,
+        seed=int(info.get("seed") or 0),
+        words=int(info.get("words") or 600),
+        may_use=tuple(path for name in info.get("may", ()) if (path := Path(name)).is_file()),
+    )

@@ -1,0 +1,91 @@
+"""Chromium, one server for all tests, and pages that are sessions of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.site import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
+Open = Callable[..., "Page"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            # Gradio sums up its queue now and then by ways that pandas 3 has given up.
+            item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.queueing"))
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    running = Server(tmp_path_factory.mktemp("site"))
+    yield running
+    running.close()
+    os.environ.pop("GRADIO_TEMP_DIR") if before is None else os.environ.update(GRADIO_TEMP_DIR=before)
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Open]:
+    """Opens the page as a person of its own; at the end no script failed and no other host was asked."""
+    contexts: list[Any] = []
+    wrong: list[str] = []
+
+    def visit(address: str = "", *, beside: Page | None = None, url: str = "", **options: Any) -> Page:
+        base = url or server.url
+        if beside is None:
+            contexts.append(
+                browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
+            )
+        page = (beside.context if beside is not None else contexts[-1]).new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
+        page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else wrong.append(r.url))
+        page.goto(base + address)
+        page.locator("#instruction textarea").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    server.pace.set()
+    server.workshop.step = server._step
+    assert wrong == []
+
+
+@pytest.fixture(autouse=True)
+def model_answers_by_rule(server: Server) -> Iterator[None]:
+    rule = server.model._answer
+    yield
+    server.model._answer = rule

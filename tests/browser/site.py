@@ -1,0 +1,142 @@
+"""The page on a free port of this machine, with a real library, search and drafts, and a model that answers by rule."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from composer.drafts import DraftStore
+from composer.events import Event
+from composer.pipeline import Composer
+from composer.request import ComposeRequest
+from composer.settings import PictureSettings, Settings
+from composer.workshop import Workshop
+from image_db.indexing import index_paths
+from image_db.library import Library
+from tests.composer.fake_composer import FakeComposer
+from tests.composer.scripted_model import ScriptedModel
+from tests.fakes import PALETTE, ColourEncoder
+from vision.protocol import Prompt, Sampling
+
+COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "brown")
+SIZES = ((1600, 1000), (500, 400), (640, 480), (900, 700))
+CAPTIONS = tuple(f"A {colour} wall in the old town" for colour in COLOURS)
+REWRITTEN = "Dawn comes early here, well before the sun has cleared the poplars. "
+
+
+def paint(path: Path, colour: str, size: tuple[int, int] = (900, 700)) -> Path:
+    """A picture with light and shade of its own, so that no two are near-duplicates."""
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shades = np.random.default_rng(list(path.name.encode())).uniform(0.85, 1.0, (6, 8, 1))
+    blocks = (np.array(PALETTE[colour]) * shades).astype(np.uint8)
+    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def answer(prompt: Prompt, _: Sampling) -> str:
+    """Rewrites, captions and answers, by what is asked."""
+    asked = "\n".join(message.text for message in prompt).lower()
+    told = prompt[-1].text if prompt[-1].role == "assistant" else ""
+    if "cannot see the picture" in asked or "editor. answer questions" in asked:
+        return "It tells of **a farm** and its day."
+    if "translate" in asked and "chinese" in asked:
+        return "清晨来得很早，太阳还没有越过白杨树，院子里就已经热闹起来。大家都忙着自己的活。"
+    if "caption" in asked and "paragraph" not in asked:
+        return " A wall that glows in the evening"
+    return (" " if told else "") + REWRITTEN * 3
+
+
+class QuickWorkshop(Workshop):
+    """Writes articles by rule and does everything else as the real one. ``step`` is called after each word."""
+
+    def __init__(self, settings: Settings, model: ScriptedModel, encoder: ColourEncoder) -> None:
+        super().__init__(settings, model, encoder)
+        self.step: Callable[[], None] = lambda: None
+        self.writer = FakeComposer([], step=lambda: self.step())
+
+    def composer(self, library_dir: Path, settings: Settings | None = None) -> Composer:
+        composer = super().composer(library_dir, settings)
+        self.writer.pictures = tuple(composer.library.records())
+
+        class Quick(Composer):
+            def events(_, request: ComposeRequest) -> Iterator[Event]:
+                return self.writer.events(request)
+
+        return Quick(composer.settings, composer.model, composer.encoder, composer.library, composer.searcher)
+
+
+class Server:
+    """The app in this process. ``pace`` is cleared to hold the writer up."""
+
+    def __init__(self, folder: Path, *, library: bool = True, drafts: Path | None = None, port: int = 0) -> None:
+        # Gradio warns of its own and of starlette's deprecations while it is imported and started.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import app
+
+            self.folder = folder
+            self.work_dir = folder / f"work-{time.monotonic_ns()}"
+            (self.work_dir / "uploads").mkdir(parents=True)
+            os.environ["GRADIO_TEMP_DIR"] = str(self.work_dir / "uploads")
+            self.pace = threading.Event()
+            self.pace.set()
+            self.encoder = ColourEncoder()
+            self.model = ScriptedModel(answer)
+            settings = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+            self.workshop = QuickWorkshop(settings, self.model, self.encoder)
+            self.workshop.step = self._step
+            libraries = [self._library()] if library else []
+            self.drafts = DraftStore(drafts or folder / "drafts")
+            self.site = app.make_site(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
+            self.page: Any = app.build(self.site)
+            self.port = port or free_port()
+            app.launch(self.page, self.site, host="127.0.0.1", port=self.port, block=False)
+            gc.collect()  # what Gradio leaves open while it starts is complained about here, not in some test
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def writer(self) -> FakeComposer:
+        return self.workshop.writer
+
+    def _step(self) -> None:
+        self.pace.wait(30)
+        time.sleep(0.002)
+
+    def _library(self) -> Path:
+        folder = self.folder / "walls"
+        if folder.exists():
+            return folder
+        pictures = self.folder / "pictures"
+        for number, colour in enumerate(COLOURS):
+            path = paint(pictures / f"{colour}.jpg", colour, SIZES[number % len(SIZES)])
+            words: dict[str, Any] = {"caption": CAPTIONS[number], "author": "A. Author", "license": "CC BY 4.0"}
+            words["captions"] = {"zh": f"图：{colour}"}
+            path.with_suffix(".json").write_text(json.dumps(words), encoding="utf-8")
+        (pictures / "broken.jpg").write_bytes(b"this is no picture")
+        with Library.create(folder, self.encoder.identity) as library:
+            index_paths(library, self.encoder, [pictures])
+        return folder
+
+    def close(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.page.close(verbose=False)
+        self.workshop.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,144 @@
+"""The page's HTML: blocks that carry what is exported, tools that say what they do, and nothing hostile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from composer.article import Article, Section
+from composer.drafts import DraftInfo
+from composer.export.html import blocks
+from composer.page import brand, chat_shell, draft_list, found_pictures, message, paper_shell
+from composer.page_library import leaf_parts, record_form, running
+from composer.page_offer import compared
+from composer.page_paper import Look, paper
+from composer.strings import UI_LANGUAGES, strings
+from composer.studio_room import Offer
+from composer.studio_shelves import Indexing, Leaf, OfferedLibrary
+from image_db.files import Failure
+from image_db.records import ImageRecord
+from tests.composer.article_samples import farm_article, picture
+
+EN = strings("en")
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+def url(record: ImageRecord) -> str:
+    return f"p/{record.path.name}"
+
+
+def look(**changes: object) -> Look:
+    return replace(Look(EN, url, url), **changes)  # type: ignore[arg-type]
+
+
+def shown(article: Article, **changes: object) -> str:
+    return "".join(block.html for block in paper(article, look(**changes)))
+
+
+class Tags(HTMLParser):
+    """Names of elements and attributes, for asking what a browser would make of it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def assert_harmless(html: str) -> None:
+    for tag, attributes in Tags(html).found:
+        assert tag != "script"
+        assert not [name for name in attributes if name.startswith("on")]
+        assert attributes.get("src") != "x"
+
+
+def test_every_block_that_is_exported_stands_on_the_page_as_it_is(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    page = shown(article)
+    for block in blocks(article, url):
+        assert block.html in page
+
+
+def test_a_block_keeps_its_key_while_others_change(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    before = [block.key for block in paper(article, look())]
+    sections = (Section("A new beginning."), *article.sections)
+    moved = tuple(replace(p, slot=replace(p.slot, after_section=p.slot.after_section + 1)) for p in article.placements)
+    after = [block.key for block in paper(replace(article, sections=sections, placements=moved), look())]
+    assert [key for key in after if key not in before] == [after[1]]
+    assert [key for key in after if key in before] == before
+
+
+def test_alternatives_name_each_picture_its_score_and_its_reason(tmp_path: Path) -> None:
+    html = shown(farm_article(tmp_path))
+    assert 'aria-label="Shown now: Hens leave the barn (fit 0.60; matches “Hens leave the barn”)"' in html
+    assert 'aria-label="Use this picture instead: A red barn (fit 0.40; matches “A red barn”)"' in html
+    assert "Why this one: chosen 2.3× over the next" in html
+    assert "No picture here “A closed gate”" in html
+    assert "nothing fits: best 0.12, needs 0.21" in html
+
+
+def test_something_locked_has_one_tool(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    locked = replace(article, sections=(replace(article.sections[0], locked=True), *article.sections[1:]))
+    block = next(block for block in paper(locked, look()) if block.kind == "section")
+    buttons = [attributes for tag, attributes in Tags(block.html).found if tag == "button"]
+    assert [(b["data-do"], b["data-locked"]) for b in buttons] == [("lock_section", "")]
+
+
+def test_a_proposal_shows_words_that_go_and_come(tmp_path: Path) -> None:
+    html = compared("The old barn stands there.", "The red barn still stands there.", "en", EN)
+    assert "<del>old</del><ins>red</ins>" in html
+    assert "<ins>still" in html or "still</ins>" in html
+    sides = compared("The old barn stands there.", "谷仓还在那里。", "en", EN)
+    assert "谷仓还在那里。" in sides
+    assert "<del>" not in sides
+
+
+def leaf_html(parts: dict[str, object]) -> list[str]:
+    return [str(parts[name]) for name in ("choice", "cards", "failures")]
+
+
+def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> None:
+    hens = replace(picture(tmp_path, "hens.jpg"), caption=EVIL, alt=EVIL, author=EVIL, license=EVIL, id=EVIL)
+    article = farm_article(tmp_path)
+    placement = article.placements[0]
+    worst = replace(placement.candidates[0], record=hens, why=EVIL)
+    hostile = replace(placement, candidates=(worst,), reason=EVIL, chosen=hens, caption=EVIL, alt=EVIL, credit=EVIL)
+    leaf = Leaf((hens,), 0, 1, 1)
+    offered = [OfferedLibrary(Path(EVIL), EVIL, 1)]
+    pieces = [
+        message(EVIL),
+        draft_list([DraftInfo(EVIL, EVIL, 0.0, "standing", 1, 1)], EN),
+        found_pictures([worst], url, EN, "en"),
+        record_form(hens, url, EN),
+        running(Indexing(Path(EVIL), "fetching", EVIL, 1, 2), EN)["html"],
+        running(Indexing(Path(EVIL), "over", trouble=EVIL), EN)["html"],
+        *leaf_html(leaf_parts(offered, EVIL, EVIL, leaf, [Failure(Path(EVIL), EVIL, "picture")], url, EN, "en")),
+        compared(EVIL, f"{EVIL} more", EVIL, EN),
+    ]
+    for chosen in (hens, None):
+        bad = Article(EVIL, EVIL, (Section(EVIL),), (replace(hostile, chosen=chosen),))
+        pieces.append(shown(bad, offers=(Offer(EVIL, "rewrite", text=EVIL, trouble=EVIL),)))
+    for html in pieces:
+        assert_harmless(html)
+        assert "alert(1)" in html, "all of it can be read"
+
+
+def test_half_a_character_does_not_stop_the_page() -> None:
+    html = shown(Article("a\ud800b", "en", (Section("x\udfff"),)))
+    assert html.encode("utf-8")
+
+
+@pytest.mark.parametrize("language", UI_LANGUAGES)
+def test_every_button_and_field_of_the_shells_has_a_name(language: str) -> None:
+    words = strings(language)
+    for html in (paper_shell(words, language), chat_shell(words), brand(words)):
+        for tag, attributes in Tags(html).found:
+            if tag in ("input", "textarea", "dialog"):
+                assert attributes.get("aria-label"), html
