@@ -1,0 +1,415 @@
+"""The endpoints of Vignette's HTTP API, which Gradio's clients and MCP reach, too: compose, edit, search, export.
+
+A draft belongs to whoever holds its ``owner`` token, which the first answer tells; what a draft's page shows and what
+its API tells is one article. Values come from anywhere and are checked as the page's are. Knows no widgets.
+"""
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from composer.article import Article, to_json
+from composer.errors import UsageError
+from composer.page_service import PageService
+from composer.request import ComposeRequest
+from composer.server_log import redacted
+from composer.studio import MAX_TEXT_CHARS, check_upload
+from composer.studio_actions import perform
+from composer.studio_room import EXPECTED, Room
+from composer.studio_shelves import OfferedLibrary
+
+# No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
+
+LOOK_AGAIN_S = 0.1
+MOST_FOUND = 50
+MOST_PICTURES = 20
+MOST_PICTURE_NAME_CHARS = 1_000
+UNEXPECTED = "something went wrong inside; the log of the server says what"
+
+Json = dict[str, Any]
+Told = TypeVar("Told")
+
+
+class Api:
+    """Threads may share one. Every method is an endpoint; its docstring is what clients are told of it."""
+
+    def __init__(self, service: PageService, tell: Callable[[str], None]) -> None:
+        """``tell`` notes what went wrong unexpectedly, without anything a person wrote."""
+        self._service = service
+        self._tell = tell
+
+    def register(self) -> None:
+        """Add the endpoints to the ``gr.Blocks`` being built."""
+        for endpoint in (
+            self.libraries,
+            self.compose,
+            self.illustrate,
+            self.article,
+            self.edit,
+            self.search,
+            self.export,
+            self.drafts,
+            self.stop,
+            self.delete,
+        ):
+            gr.api(self._guarded(endpoint), api_name=endpoint.__name__, concurrency_limit=None)
+
+    # Making articles
+
+    async def compose(
+        self,
+        instruction: str,
+        library: str = "",
+        images: str = "auto",
+        words: int = 600,
+        language: str = "auto",
+        tone: str = "",
+        seed: int = 0,
+        must_use: list[dict] | None = None,
+        may_use: list[dict] | None = None,
+        owner: str = "",
+        request: gr.Request | None = None,
+    ) -> AsyncIterator[dict]:
+        """Write an article about something and illustrate it from a picture library.
+
+        Tells how far it is while it works: {"state": "waiting", "before": 2}, then {"state": "running", "stage",
+        "words"}; the last answer has "state" "done" (or "stopped") and the "article".
+
+        Args:
+            instruction: What the article should be about.
+            library: Name of the library, see libraries; the first one if empty.
+            images: Number of pictures, or "auto".
+            words: Length to aim for, 100 to 5000.
+            language: "auto", "en" or "zh".
+            tone: "", "plain", "vivid", "formal" or "friendly".
+            seed: Another number gives another article.
+            must_use: Uploaded pictures that must appear.
+            may_use: Uploaded pictures that may appear.
+            owner: Your key to earlier drafts; a new one is made if it is empty.
+        """
+        if not instruction.strip():
+            raise UsageError("instruction is empty; say what the article should be about")
+        values = self._request(images, words, language, tone, seed, must_use, may_use)
+        asked = ComposeRequest(instruction=instruction.strip(), **values)
+        async for told in self._begun(asked, library, owner, _root(request)):
+            yield told
+
+    async def illustrate(
+        self,
+        text: str,
+        library: str = "",
+        images: str = "auto",
+        language: str = "auto",
+        seed: int = 0,
+        must_use: list[dict] | None = None,
+        may_use: list[dict] | None = None,
+        owner: str = "",
+        request: gr.Request | None = None,
+    ) -> AsyncIterator[dict]:
+        """Add pictures to a finished text; every word of it stays. Answers as compose does.
+
+        Args:
+            text: The text, as Markdown.
+            library: Name of the library, see libraries; the first one if empty.
+            images: Number of pictures, or "auto".
+            language: "auto", "en" or "zh".
+            seed: Another number gives another choice where several are equal.
+            must_use: Uploaded pictures that must appear.
+            may_use: Uploaded pictures that may appear.
+            owner: Your key to earlier drafts; a new one is made if it is empty.
+        """
+        if not text.strip():
+            raise UsageError("text is empty; give the text that pictures should be added to")
+        if len(text) > MAX_TEXT_CHARS:
+            raise UsageError(f"text has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are taken")
+        values = self._request(images, 600, language, "", seed, must_use, may_use)
+        asked = ComposeRequest(text=text, text_name="text", **values)
+        async for told in self._begun(asked, library, owner, _root(request)):
+            yield told
+
+    async def article(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
+        """The article of a draft as it stands now, finished or not.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+        """
+        room = await asyncio.to_thread(self._service.rooms.open, owner, draft)
+        return await asyncio.to_thread(self._standing, room, owner, _root(request))
+
+    async def edit(
+        self, owner: str, draft: str, action: str, values: dict | None = None, request: gr.Request | None = None
+    ) -> dict:
+        """Change the article as a person does on the page. The documentation lists the actions and their values.
+
+        Answers when the change is made, with the article and the model's open proposals.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+            action: For instance "edit_text", "replace_picture", "propose", "accept", "refit", "undo".
+            values: What the action needs, for instance {"at": 0, "text": "..."}.
+        """
+        room = await asyncio.to_thread(self._service.rooms.open, owner, draft)
+        await asyncio.to_thread(perform, room, action, values or {})
+        while room.active and action != "stop":
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return await asyncio.to_thread(self._standing, room, owner, _root(request))
+
+    async def stop(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
+        """End what is going on in a draft; what stands stays.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+        """
+        return await self.edit(owner, draft, "stop", {}, request)
+
+    # Looking and taking
+
+    def libraries(self) -> list[dict]:
+        """The picture libraries that are offered: name and number of pictures."""
+        return [{"name": shelf.name, "pictures": shelf.pictures} for shelf in self._service.shelves.shelves()]
+
+    def search(self, words: str, library: str = "", count: int = 8, request: gr.Request | None = None) -> list[dict]:
+        """The pictures of a library that fit some words best, with the reason each was found.
+
+        Args:
+            words: What the picture should show.
+            library: Name of the library, see libraries; the first one if empty.
+            count: At most so many, 1 to 50.
+        """
+        from retrieval.candidates import Query
+
+        if not words.strip():
+            raise UsageError("words is empty; say what the picture should show")
+        if not 1 <= count <= MOST_FOUND:
+            raise UsageError(f"count is {count}; it must be 1 to {MOST_FOUND}")
+        composer = self._service.rooms.studio.models().composer(self._library(library).folder)
+        root = _root(request)
+        return [
+            {
+                "id": found.record.id,
+                "caption": found.record.caption,
+                "alt": found.record.alt,
+                "author": found.record.author,
+                "license": found.record.license,
+                "source_url": found.record.source_url,
+                "width_px": found.record.width_px,
+                "height_px": found.record.height_px,
+                "score": round(found.fused, 4),
+                "why": found.why,
+                "url": root + self._service.gallery.picture(found.record),
+            }
+            for found in composer.searcher.search(Query(caption=words.strip()[:500]), count)
+        ]
+
+    def export(self, owner: str, draft: str, format: str = "html", request: gr.Request | None = None) -> dict:
+        """The article as a file to download: {"url", "name", "notes"}.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+            format: "html", "md", "docx", "pdf", "epub" or "zip", which is the whole folder.
+        """
+        made = self._service.export({"owner": owner, "draft": draft, "format": format})
+        if "error" in made:
+            raise UsageError(str(made["error"]))
+        return {**made, "url": _root(request) + str(made["url"])}
+
+    def drafts(self, owner: str) -> list[dict]:
+        """Your drafts, the latest first.
+
+        Args:
+            owner: The key to your drafts.
+        """
+        return [
+            {
+                "draft": info.id,
+                "title": info.title,
+                "saved_s": round(info.saved_s),
+                "state": info.state,
+                "words": info.words,
+                "pictures": info.pictures,
+            }
+            for info in self._service.rooms.drafts(owner)
+        ]
+
+    def delete(self, owner: str, draft: str) -> list[dict]:
+        """Delete a draft for good; answers with the drafts that are left.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+        """
+        self._service.rooms.delete(owner, draft)
+        return self.drafts(owner)
+
+    # Inside
+
+    def _request(
+        self,
+        images: str,
+        words: int,
+        language: str,
+        tone: str,
+        seed: int,
+        must_use: list[dict] | None,
+        may_use: list[dict] | None,
+    ) -> Json:
+        given = str(images).strip().lower()
+        if given != "auto" and not given.isdecimal():
+            raise UsageError(f"images is {images!r}; it must be a number or auto")
+        return {
+            "images": None if given == "auto" else int(given),
+            "words": _whole("words", words),
+            "language": language,
+            "tone": tone,
+            "seed": _whole("seed", seed),
+            "use_images": self._uploads("must_use", must_use),
+            "may_use": self._uploads("may_use", may_use),
+        }
+
+    def _uploads(self, name: str, files: list[dict] | None) -> tuple[Path, ...]:
+        """Files that were sent to this server before, and that are pictures."""
+        if files is not None and (not isinstance(files, list) or not all(isinstance(file, dict) for file in files)):
+            raise UsageError(f"{name} must be a list of uploaded files")
+        paths = [str(file.get("path", ""))[:MOST_PICTURE_NAME_CHARS] for file in files or ()]
+        if len(paths) > MOST_PICTURES:
+            raise UsageError(f"{name} has {len(paths)} pictures; at most {MOST_PICTURES} are taken")
+        return tuple(check_upload(self._service.uploaded(path)) for path in paths)
+
+    def _library(self, name: str) -> OfferedLibrary:
+        offered = self._service.shelves.shelves()
+        for shelf in offered:
+            if name in ("", shelf.name, str(shelf.folder)):
+                return shelf
+        known = ", ".join(shelf.name for shelf in offered) or "none"
+        raise UsageError(f"library {name[:80]!r} is not offered here; offered: {known}")
+
+    async def _begun(self, asked: ComposeRequest, library: str, owner: str, root: str) -> AsyncIterator[Json]:
+        """Begin a draft and tell how it goes, until it is over. Leaving ends the work; what stands stays."""
+        rooms = self._service.rooms
+        folder = (await asyncio.to_thread(self._library, library)).folder
+        owner = owner or rooms.new_owner()
+        room = await asyncio.to_thread(rooms.begin, owner, asked, folder)
+        told: Json = {}
+        try:
+            while room.busy:
+                status = await asyncio.to_thread(_status, room, owner)
+                if status != told:
+                    told = status
+                    yield told
+                await asyncio.sleep(LOOK_AGAIN_S)
+        except (GeneratorExit, asyncio.CancelledError):
+            room.stop()
+            raise
+        if room.trouble:
+            raise UsageError(room.trouble)
+        yield await asyncio.to_thread(self._standing, room, owner, root)
+
+    def _standing(self, room: Room, owner: str, root: str) -> Json:
+        with room.lock:
+            if room.trouble:
+                raise UsageError(room.trouble)
+            article = room.article
+            stopped = room.note in ("stopped", "stopped_early", "stopping", "interrupted")
+            return {
+                "owner": owner,
+                "draft": room.draft.id,
+                "state": "running" if room.busy else "stopped" if stopped else "done",
+                "article": None if article is None else self._article(article, root),
+                "proposals": list(_proposals(room)),
+                "notices": list(room.notices),
+                "stages": {stage.stage: round(stage.seconds, 2) for stage in room.trace},
+            }
+
+    def _article(self, article: Article, root: str) -> Json:
+        """``article.json`` with addresses instead of paths of this machine."""
+        values = to_json(article)
+        records = {c.record.id: c.record for p in article.placements for c in p.candidates}
+        records |= {picture.id: picture for picture in article.pictures}
+        for id_, image in values["images"].items():
+            del image["path"]
+            image["url"] = root + self._service.gallery.picture(records[id_])
+        return values
+
+    def _guarded(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        """The endpoint with expected errors as messages, and unexpected ones noted without what was written."""
+
+        if endpoint.__name__ in ("compose", "illustrate"):
+
+            @wraps(endpoint)
+            async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                steps = endpoint(*args, **kwargs)
+                while True:
+                    try:
+                        told = await self._told(anext(steps))
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        yield told
+                    except GeneratorExit:
+                        await steps.aclose()
+                        raise
+
+            return stream
+
+        @wraps(endpoint)
+        async def answer(*args: Any, **kwargs: Any) -> Any:
+            if asyncio.iscoroutinefunction(endpoint):
+                return await self._told(endpoint(*args, **kwargs))
+            return await self._told(asyncio.to_thread(endpoint, *args, **kwargs))
+
+        return answer
+
+    async def _told(self, asked: Awaitable[Told]) -> Told:
+        try:
+            return await asked
+        except EXPECTED as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except StopAsyncIteration:
+            raise
+        except Exception as error:  # noqa: BLE001 - told to the server's log, without what it may quote
+            self._tell(redacted(error, traceback.extract_tb(error.__traceback__)))
+            raise gr.Error(UNEXPECTED, print_exception=False) from None
+
+
+def _status(room: Room, owner: str) -> Json:
+    with room.lock:
+        work, job = room.work, room.work.job if room.work is not None else None
+        before = room.studio.before(job) if job is not None else 0
+        status: Json = {"owner": owner, "draft": room.draft.id, "state": "waiting" if before else "running"}
+        if before:
+            status["before"] = before
+        elif work is not None:
+            status["stage"] = work.progress.stage
+            status["words"] = len(work.progress.text.split())
+        return status
+
+
+def _proposals(room: Room) -> Iterable[Json]:
+    """What the model proposes for sections, to accept or reject by ``at``."""
+    texts = [section.text for section in room.article.sections] if room.article is not None else []
+    for offer in room.offers:
+        if offer.trouble:
+            raise UsageError(offer.trouble)
+        if offer.proposal is not None and offer.before in texts:
+            yield {"at": texts.index(offer.before), "action": offer.action, "text": offer.text}
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        raise UsageError(f"{name} is {value!r}; it must be a whole number")
+    return int(value)
+
+
+def _root(request: gr.Request | None) -> str:
+    """The server's address as the caller knows it; empty where nobody asked over HTTP."""
+    asked = getattr(request, "request", None)
+    return str(asked.base_url) if asked is not None else ""
