@@ -126,8 +126,15 @@ def test_a_job_stopped_while_it_waits_gives_up_its_place_and_is_told() -> None:
     assert told == [True, "third"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_job_that_fails_frees_the_line() -> None:
+@pytest.fixture
+def bugs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What threads died of; the server's log would show it."""
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
+    return died
+
+
+def test_a_job_that_fails_frees_the_line(bugs: list[Any]) -> None:
     line = Line()
 
     def fail(job: Job) -> None:
@@ -212,11 +219,11 @@ def test_a_failure_is_kept_to_be_shown_and_a_bug_does_not_block_the_draft(rooms:
     assert "try another --seed" in finished(rooms.begin(owner, ComposeRequest("fail"), tmp_path)).trouble
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_is_told_and_frees_the_models(rooms: Rooms, tmp_path: Path) -> None:
+def test_a_bug_is_told_and_frees_the_models(rooms: Rooms, tmp_path: Path, bugs: list[Any]) -> None:
     owner = rooms.new_owner()
     assert "the log of the server says what" in finished(rooms.begin(owner, ComposeRequest("crash"), tmp_path)).trouble
     assert finished(rooms.begin(owner, ComposeRequest("farm"), tmp_path)).article is not None
+    assert bugs == [ZeroDivisionError]
 
 
 def test_stopping_closes_the_composer_and_keeps_what_was_written(rooms: Rooms, tmp_path: Path) -> None:
