@@ -93,6 +93,13 @@ def settle_captions(
     return [(_sentence_case(c), _sentence_case(a)) for c, a in zip(captions, alts, strict=True)]
 
 
+def library_words(record: ImageRecord, language: str, wish: str = "") -> tuple[str, str]:
+    """Caption and alt text for a picture without asking a model: the library's own words, or else ``wish``."""
+    caption = record.caption_in(language) or record.alt or wish
+    alt = record.alt if record.alt and detect_language(record.alt) == language else caption
+    return _sentence_case(caption), _sentence_case(alt)
+
+
 def subject(caption: str) -> str:
     """What a caption is about, without where and how: "Chickens on the grass" gives "chickens"."""
     whole = re.sub(r"^(?:an? )?(?:head|pair|bunch|bowl|group) of ", "", caption.strip(" .。"), flags=re.IGNORECASE)

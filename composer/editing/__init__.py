@@ -3,6 +3,7 @@
 Everything here is pure and quick; what asks a model or a library is in ``composer.editing.desk``.
 """
 
+from composer.captions import library_words
 from composer.editing.history import History, Step
 from composer.editing.pictures import (
     Alternative,
@@ -10,7 +11,6 @@ from composer.editing.pictures import (
     alternatives,
     delete_picture,
     insert_picture,
-    library_words,
     lock_placement,
     move_picture,
     picture_index,

@@ -51,6 +51,12 @@ class _Again:
         fit = [i for i in eligible(self.article.sections) if i not in taken]
         return fit or [i for i in range(len(self.article.sections)) if i not in taken]
 
+    def preferred(self, places: list[int], count: int) -> list[int]:
+        """In an article of our own, the sections with headings if they are enough: see ``Stages.place``."""
+        illustrated = self.article.provenance.get("request", {}).get("illustrated", True)
+        headed = [] if illustrated else [i for i in places if self.article.sections[i].heading]
+        return headed if count <= len(headed) else places
+
     def best_places(self, places: Sequence[int], count: int) -> list[int]:
         """``count`` of the places, apart from each other and from what stays."""
         if not count or not places:
@@ -111,8 +117,6 @@ def _retry(
         avoid = [slot.caption for slot in slots] if fresh and stage == "caption" else []
         slots = stages.caption(work.job, article.sections, work.dialogue, places, avoid)
         yield work.clock.finished("caption")
-    if stage == "place":
-        yield events.Draft(work.with_free([Placement(slot, (), None, "") for slot in slots]))
     if first < RETRY_STAGES.index("finish"):
         rejected = frozenset(p.chosen.id for p in free if p.chosen is not None) if fresh else frozenset()
         if first <= RETRY_STAGES.index("find"):
@@ -179,8 +183,9 @@ def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest 
         if not missing or not places:
             break
         added: tuple[Placement, ...] = ()
-        for event in _illustrate(work, work.best_places(places, min(len(places), missing * widening))):
-            if isinstance(event, tuple):
+        wanted = min(len(places), missing * widening)
+        for event in _illustrate(work, work.best_places(work.preferred(places, wanted), wanted)):
+            if isinstance(event, tuple):  # no event, but what became of the places
                 added = event
             else:
                 yield event
@@ -240,7 +245,7 @@ def _wanted_places(work: _Again, free: Sequence[Placement], fresh: bool) -> tupl
         count = len(free) or max(0, number_of_pictures(work.article.sections, words) - stand)
     else:
         count = max(0, asked - stand)
-    places = work.free_places()
+    places = work.preferred(work.free_places(), count)
     others = [i for i in places if i not in {p.slot.after_section for p in free}]
     return (others if fresh and len(others) >= count else places), count
 

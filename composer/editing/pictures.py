@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from composer.article import Article, Placement, Slot
+from composer.captions import library_words
 from composer.credit import credit_line
 from composer.editing.checks import free_placement, placement_at, section_at
 from composer.editing.wording import reasons
 from composer.errors import EditError
-from composer.languages import detect_language
 from image_db.records import ImageRecord
 from retrieval.candidates import Candidate
 
@@ -160,13 +160,6 @@ def place_index(article: Article, after_section: int) -> int:
     if not found:
         raise EditError(f"there is no placement after section {after_section}")
     return found[-1]
-
-
-def library_words(record: ImageRecord, language: str, wish: str = "") -> tuple[str, str]:
-    """Caption and alt text for a picture without asking a model: the library's own words, or else ``wish``."""
-    caption = record.caption_in(language) or record.alt or wish
-    alt = record.alt if record.alt and detect_language(record.alt) == language else caption
-    return caption[:1].upper() + caption[1:], alt[:1].upper() + alt[1:]
 
 
 def _shown(article: Article, index: int) -> Placement:
