@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
-from composer.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
+from composer.captions import (
+    library_words,
+    propose_captions,
+    settle_captions,
+    subject,
+    suited,
+    translate,
+    varied_subjects,
+)
 from composer.credit import credit_line
 from composer.dialogue import Dialogue, opening, reading
 from composer.errors import UsageError
@@ -207,9 +215,11 @@ class Stages:
     ) -> tuple[Placement, ...]:
         judged = self._judge(job, sections, dialogue, found) if self.settings.pictures.judge_weight else found
         ids = {c.record.id for entry in judged for c in entry.candidates}
-        return choose(
+        chosen = choose(
             judged, self.settings.pictures, job.prompts, required=job.uploads.required, same=self.look_alike(ids)
         )
+        # Should the job end here, no picture stands without its credit and the library's words.
+        return tuple(_worded(placement, job.language) for placement in chosen)
 
     def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
         """Tells two of these pictures that a reader would take for one."""
@@ -291,6 +301,13 @@ class Stages:
                 "tone": request.tone,
             },
         }
+
+
+def _worded(placement: Placement, language: str) -> Placement:
+    if placement.chosen is None:
+        return placement
+    caption, alt = library_words(placement.chosen, language, placement.slot.caption)
+    return replace(placement, caption=caption, alt=alt, credit=credit_line(placement.chosen, language))
 
 
 def _log_odds(p: float) -> float:
