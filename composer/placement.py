@@ -1,7 +1,8 @@
 """Where pictures belong: every boundary is scored, positions are chosen by dynamic programming.
 
-The model's scores are log-probabilities of the paragraphs' numbers as the answer to one question; nothing is sampled.
-What the library can show at a place counts beside them. Knows no captions and no candidates.
+Scores come from the learned boundary weights (``composer.boundaries``) or from the language model: log-probabilities
+of the paragraphs' numbers as the answer to one question; nothing is sampled. What the library can show at a place
+counts beside them. Knows no captions and no candidates.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from vision.protocol import VisionLanguageModel
 
 # A block with fewer words than this is a caption, a lead-in or a formula: no place for a picture of its own.
 MIN_WORDS = 12
+# Books let pictures stand closer than evenly: half a step instead costs 4 points of F1 on the train split.
+LEAST_STEP = 0.25
 
 
 def eligible(sections: Sequence[Section]) -> list[int]:
@@ -48,15 +51,15 @@ def number_of_pictures(sections: Sequence[Section], words_per_picture: int) -> i
 
 
 def choose_places(places: Sequence[int], scores: Sequence[float], count: int, sections: int) -> list[int]:
-    """``count`` of ``places`` (sorted section indices) with the greatest total score, as evenly apart as that allows.
+    """``count`` of ``places`` (sorted section indices) with the greatest total score and room between them.
 
-    Neighbouring pictures are kept at least half an even step apart where that is possible; where it is not, as far
-    apart as possible. In range, unique, sorted, and exactly min(count, len(places)).
+    Neighbouring pictures are kept at least ``LEAST_STEP`` of an even step apart where that is possible; where it is
+    not, as far apart as possible. In range, unique, sorted, and exactly min(count, len(places)).
     """
     count = min(count, len(places))
     if count <= 0:
         return []
-    gap = max(1, round(sections / count / 2))
+    gap = max(1, round(LEAST_STEP * sections / count))
     while gap > 1:
         if (chosen := _best(places, scores, count, gap)) is not None:
             return chosen
@@ -64,12 +67,6 @@ def choose_places(places: Sequence[int], scores: Sequence[float], count: int, se
     chosen = _best(places, scores, count, 1)
     assert chosen is not None  # distinct places are at least 1 apart
     return chosen
-
-
-def evenly_spaced(sections: int, count: int) -> list[int]:
-    """The rule every placement is compared with: ``count`` positions that cut the text into equal parts."""
-    count = min(count, sections)
-    return sorted({min(sections - 1, max(0, round((k + 1) * sections / (count + 1)) - 1)) for k in range(count)})
 
 
 def _best(places: Sequence[int], scores: Sequence[float], count: int, gap: int) -> list[int] | None:

@@ -85,6 +85,8 @@ class PictureSettings:
     slot. ``min_fused`` is the retrieval score in [0, 1] below which a picture is not shown; ``judge_weight`` in
     [0, 1] is the share of the model's judgement against the retrieval score. ``judge`` says how it is asked:
     "pointwise", yes or no for each candidate, or "listwise", all of them in one list, in ``orders`` orders.
+    ``placement`` says who scores the places: "learned", the weights fitted to illustrated books, or "model", the
+    language model; ``library_weight`` is that of what the library has for a place beside them.
     """
 
     words_per_picture: int = 95
@@ -94,6 +96,7 @@ class PictureSettings:
     judge: Literal["pointwise", "listwise"] = "pointwise"
     orders: int = 2
     library_weight: float = 1.0
+    placement: Literal["learned", "model"] = "learned"
 
     def __post_init__(self) -> None:
         _at_least("pictures.words_per_picture", self.words_per_picture, 30)
@@ -103,6 +106,7 @@ class PictureSettings:
         _one_of("pictures.judge", self.judge, ("pointwise", "listwise"))
         _between("pictures.orders", self.orders, 1, 8)
         _between("pictures.library_weight", self.library_weight, 0.0, 10.0)
+        _one_of("pictures.placement", self.placement, ("learned", "model"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
+from composer.boundaries import passages_of, shipped_boundaries
 from composer.captions import (
     library_words,
     propose_captions,
@@ -107,7 +108,9 @@ class Stages:
         hints = self._hints(job)
         plan = writer.plan(request.instruction, request.words, hints, request.seed)
         briefing = request.briefing(job.language)
-        yield from writer.write(briefing, plan, request.words, job.language, hints, request.seed)
+        yield from writer.write(
+            briefing, plan, request.words, job.language, hints, request.seed, fast=request.fast
+        )
 
     def _hints(self, job: Job) -> list[str]:
         """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
@@ -149,7 +152,11 @@ class Stages:
         self, job: Job, sections: Sequence[Section], dialogue: Dialogue, places: Sequence[int]
     ) -> list[float]:
         """How much each place asks for a picture that the library may have: log-odds."""
-        scores = model_scores(self.model, job.prompts, dialogue, sections, places)
+        if self.settings.pictures.placement == "learned":
+            learned = shipped_boundaries().scores(passages_of(sections))
+            scores = [float(learned[i]) for i in places]
+        else:
+            scores = model_scores(self.model, job.prompts, dialogue, sections, places)
         support = self._support(job, [sections[i] for i in places])
         weight = self.settings.pictures.library_weight
         return [score + weight * odds for score, odds in zip(scores, support, strict=True)]

@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from composer.evaluation.report import Measure
     from vision.protocol import JointEncoder
+    from vision.training.data import Figure, TrainingArticle
 
 EXAMPLES = """\
 examples:
   vignette eval retrieval --data openstax
   vignette eval sections --data openstax --split dev --json
   vignette eval retrieval --data openstax --encoder trained/     a folder that `vignette train joint` wrote
+  vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
+  vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
+  vignette eval selection --data openstax --split train --fit    the profile's judge_weight, fitted
+  vignette eval placement --data openstax
+  vignette eval placement --data openstax --split train --fit boundaries.json
 
 The data folder holds SPLIT.jsonl, one article a line: id, book, title, blocks (heading, paragraph, figure), and the
 pictures its figures name.
@@ -22,13 +31,17 @@ pictures its figures name.
 _MEASURES = {
     "retrieval": "alt texts and captions as queries: recall and median rank by pixels, by texts, and fused",
     "sections": "sections of articles as queries: which photograph belongs here?",
+    "selection": "which of eight photographs belongs to a section: retrieval, the language model, and both",
+    "placement": "where pictures stand, in which order, and whether places stay empty when nothing fits",
 }
+DEFAULT_LIMIT = 100
+FIT_PICTURES = 400  # a gallery to fit on is about as large as those of dev
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "eval",
-        help="measure retrieval on illustrated articles",
+        help="measure retrieval, selection and placement on illustrated articles",
         description="Measure on articles whose pictures are known.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,28 +55,182 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
         kind.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
         kind.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+        if name == "selection":
+            _add_selection(kind)
+        elif name == "placement":
+            _add_placement(kind)
         kind.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    from composer.evaluation.gallery import Gallery
-    from composer.evaluation.report import as_json, as_table
-    from composer.evaluation.retrieval import measure_retrieval, measure_sections
-    from vision.joint_checkpoint import file_sha256
-    from vision.training.data import figures_of, read_articles
+def _add_selection(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--limit",
+        metavar="N",
+        type=int,
+        default=DEFAULT_LIMIT,
+        help=f"how many sections, drawn with --seed (default: {DEFAULT_LIMIT}; 0 = all): the language model is slow",
+    )
+    kind.add_argument("--seed", metavar="N", type=int, default=0, help="draws the sections (default: 0)")
+    kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
+    kind.add_argument("--no-labels", action="store_true", help="do not ask about the classifier's words for pictures")
+    kind.add_argument("--fit", action="store_true", help="fit the profile's judge_weight instead of measuring")
+    kind.add_argument(
+        "--scores", metavar="FILE", type=Path, help="keep the model's scores here (default: below VIGNETTE_HOME)"
+    )
 
-    figures = figures_of(read_articles(args.data, args.split))
-    encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _tell)
-    print(file=sys.stderr)
-    measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
-    measures = measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl"))
+
+def _add_placement(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "--fit", metavar="FILE", type=Path, help="fit boundary weights to the split, write them, and print min_fused"
+    )
+    kind.add_argument("--boundaries", metavar="FILE", type=Path, help="boundary weights instead of the shipped ones")
+    kind.add_argument("--no-pictures", action="store_true", help="positions only: loads no encoder")
+
+
+def run(args: argparse.Namespace) -> int:
+    from composer.evaluation.report import as_json, as_table
+
+    run_measure = {"selection": _selection, "placement": _placement}.get(args.measure, _retrieval)
+    measures, about = run_measure(args)
     if args.json:
         print(as_json(measures))
     else:
-        print(f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}\n")
+        print(f"{about}\n")
         print(as_table(measures))
     return 0
+
+
+def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+    from composer.evaluation.gallery import Gallery
+    from composer.evaluation.retrieval import measure_retrieval, measure_sections
+    from vision.joint_checkpoint import file_sha256
+    from vision.training.data import figures_of
+
+    figures = figures_of(_articles(args))
+    encoder = _encoder(args)
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
+    measures = measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl"))
+    return measures, f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+
+
+def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+    from composer.evaluation.choices import sample_rows
+    from composer.evaluation.fitting import fit_judge_weight
+    from composer.evaluation.gallery import Gallery
+    from composer.evaluation.remembered import RememberedScores
+    from composer.evaluation.selection import judge_selection, measure_selection
+    from composer.parts import load_language_model
+    from composer.settings import load_settings
+    from vision.training.data import figures_of
+    from vision.weights import home
+
+    settings = load_settings(args.profile)
+    figures = figures_of(_articles(args))
+    if args.fit:
+        figures = _some_articles(figures, FIT_PICTURES, args.seed)
+    encoder = _encoder(args)
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    rows = sample_rows(gallery, args.limit, args.seed)
+    model = None
+    about = "retrieval alone"
+    labels: list[tuple[str, ...]] = []
+    if not args.no_judge:
+        loaded = load_language_model(settings)
+        about = f"judge {loaded.identity.name}"
+        scores = args.scores or home() / "evaluation" / f"scores-{loaded.identity.sha256[:12]}.jsonl"
+        model = RememberedScores(loaded, scores)
+        if not args.no_labels and not args.fit:
+            labels = _labels(figures)
+    judged, measures = judge_selection(
+        gallery,
+        encoder,
+        rows,
+        settings.pictures,
+        model=model,
+        labels=labels,
+        seed=args.seed,
+        progress=_teller("judged"),
+    )
+    if args.fit:
+        return fit_judge_weight(
+            judged
+        ), f"fitted on {len(rows)} look-alike choices of {args.data / args.split}, {about}"
+    measures = measure_selection(judged, settings.pictures) | measures
+    about = f"{len(rows)} sections and {len(figures)} photographs of {args.data / args.split}, {about}"
+    return measures, f"{about}, encoder {encoder.identity.name}; chance 0.125"
+
+
+def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+    from composer.boundaries import BoundaryScorer, shipped_boundaries
+    from composer.boundary_training import fit_boundaries
+    from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
+    from composer.evaluation.gallery import Gallery
+    from composer.evaluation.illustration import measure_illustration
+    from composer.evaluation.placement import learned_placer, measure_placement, tasks_of
+    from composer.evaluation.report import Measure
+    from composer.settings import load_settings
+    from vision.training.data import figures_of
+
+    articles = _articles(args)
+    tasks = tasks_of(articles)
+    if args.fit:
+        scorer = fit_boundaries([task.illustrated for task in tasks])
+        args.fit.write_text(scorer.as_json(), encoding="utf-8")
+        print(f"wrote {args.fit}", file=sys.stderr)
+    elif args.boundaries:
+        scorer = BoundaryScorer.from_json(args.boundaries.read_text(encoding="utf-8"))
+    else:
+        scorer = shipped_boundaries()
+    measures = measure_placement(tasks, {"learned": learned_placer(scorer)})
+    about = f"{len(tasks)} articles of {args.data / args.split}"
+    if args.no_pictures:
+        return measures, about
+    pictures = load_settings(args.profile).pictures
+    figures = figures_of(articles)
+    if args.fit:
+        figures = _some_articles(figures, FIT_PICTURES, 0)
+        articles = [article for article in articles if article.id in {figure.article for figure in figures}]
+    encoder = _encoder(args)
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    asked = ask_with_and_without(gallery, encoder)
+    if args.fit:
+        return {"min_fused": Measure(fit_min_fused(asked), "fused", pictures.min_fused)}, f"fitted on {about}"
+    measures |= measure_illustration(articles, gallery, encoder, learned_placer(scorer), pictures)
+    measures |= measure_abstention(asked, pictures.min_fused)
+    return measures, f"{about}, {len(figures)} photographs, encoder {encoder.identity.name}"
+
+
+def _articles(args: argparse.Namespace) -> list[TrainingArticle]:
+    from vision.training.data import read_articles
+
+    return read_articles(args.data, args.split)
+
+
+def _some_articles(figures: list[Figure], count: int, seed: int) -> list[Figure]:
+    """The pictures of whole articles drawn with the seed, about ``count`` of them."""
+    import numpy as np
+
+    names = list(dict.fromkeys(figure.article for figure in figures))
+    drawn: list[Figure] = []
+    for name in np.random.default_rng(seed).permutation(names):
+        if len(drawn) >= count:
+            break
+        drawn += [figure for figure in figures if figure.article == name]
+    return drawn
+
+
+def _labels(figures: list[Figure]) -> list[tuple[str, ...]]:
+    """What the image tower's classifier sees, surest first, however unsure it is."""
+    from vision.images import load_image
+    from vision.labels import ImageLabeller
+
+    labeller, tell = ImageLabeller(), _teller("labels")
+    found = []
+    for done, figure in enumerate(figures, 1):
+        found += labeller.guess([load_image(figure.image, target_px=300)], min_confidence=0.02)
+        tell(done, len(figures))
+    return found
 
 
 def _encoder(args: argparse.Namespace) -> JointEncoder:
@@ -77,5 +244,8 @@ def _encoder(args: argparse.Namespace) -> JointEncoder:
     return load_encoder(load_settings(args.profile))
 
 
-def _tell(done: int, total: int) -> None:
-    print(f"\rpictures: {done}/{total}", end="", file=sys.stderr, flush=True)
+def _teller(what: str) -> Callable[[int, int], None]:
+    def tell(done: int, total: int) -> None:
+        print(f"\r{what}: {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return tell

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,11 @@ class Gallery:
         records = tuple(ImageRecord(_id(i), f.image, *image_size(f.image), alt=f.alt) for i, f in enumerate(figures))
         textual = encoder.encode_sentences([f.alt for f in figures])
         return cls(tuple(figures), encoder.identity, np.concatenate(vectors), textual, records)
+
+    def without_texts(self) -> Gallery:
+        """The same pictures in a library where nobody wrote anything."""
+        bare = tuple(replace(record, alt="") for record in self._records)
+        return replace(self, textual=np.zeros_like(self.textual), _records=bare)
 
     @property
     def ids(self) -> list[str]:

@@ -1,0 +1,57 @@
+"""Fits how much the language model's judgement counts beside retrieval. Knows no files and prints nothing.
+
+A conditional logit over the eight candidates with two columns: retrieval's log-odds and the model's, bounded as the
+composer bounds them. The share of the second weight is the profile's ``judge_weight``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from composer.evaluation.report import Measure
+from composer.evaluation.selection import Judged
+from composer.selection import MAX_JUDGEMENT
+from vision.training.metrics import bootstrap
+
+_STEPS = 100
+_RIDGE = 0.01  # a choice; both weights stay finite where one column decides everything
+
+
+def fit_judge_weight(judged: Judged) -> dict[str, Measure]:
+    """``judge_weight`` for candidates with words, with its bootstrap interval over choices.
+
+    Raises ValueError where the model was not asked.
+    """
+    verdicts = judged.by_both or judged.by_texts
+    if not verdicts:
+        raise ValueError("the language model was not asked about the candidates; leave out --no-judge")
+    rows, truth = [], []
+    for several, verdict, choice in zip(judged.texts, verdicts, judged.choices, strict=True):
+        fused = np.clip([c.fused for c in several], 1e-4, 1 - 1e-4)
+        judgement = np.clip(verdict.log_odds, -MAX_JUDGEMENT, MAX_JUDGEMENT)
+        rows.append(np.stack([np.log(fused / (1 - fused)), judgement], axis=1))
+        truth.append(choice.truth)
+    stacked, right = np.array(rows), np.array(truth)
+    result = bootstrap(np.arange(len(right)), lambda draw: share(stacked[draw], right[draw]), resamples=200)
+    return {"judge_weight": Measure(result.value, "share", None, result.low, result.high)}
+
+
+def share(rows: np.ndarray, truth: np.ndarray) -> float:
+    """The second column's part of the weights that make the right rows most likely; ``rows`` is (choices, n, 2)."""
+    from scipy.optimize import minimize
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        scores = rows @ weights
+        scores -= scores.max(1, keepdims=True)
+        odds = np.exp(scores)
+        total = odds.sum(1, keepdims=True)
+        own = np.take_along_axis(scores, truth[:, None], 1)
+        value = (np.log(total) - own).mean() + _RIDGE / 2 * weights @ weights
+        expected = (odds[..., None] * rows).sum(1) / total
+        true = rows[np.arange(len(truth)), truth]
+        return float(value), (expected - true).mean(0) + _RIDGE * weights
+
+    bounds = [(0, None), (0, None)]
+    found = minimize(loss, np.full(2, 0.1), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
+    first, second = found.x
+    return float(second / (first + second)) if first + second > 0 else 0.0

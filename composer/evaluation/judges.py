@@ -1,0 +1,101 @@
+"""Language models as judges of a choice: by the candidates' words, by guessed labels, or by looking.
+
+Asks through ``retrieval.rerank``, as the composer does, with the section in the place of the article. Any
+``VisionLanguageModel`` can be judged this way. Knows no measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from composer.evaluation.choices import Choice
+from composer.evaluation.gallery import Gallery
+from composer.settings import PictureSettings
+from retrieval.candidates import Candidate
+from retrieval.rerank import Question, rerank
+from vision.images import load_image
+from vision.protocol import Message, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LOOK_PX = 448
+SECTION_CHARACTERS = 600  # of the paragraph's end, next to the picture
+BEFORE = (
+    "Does the following photograph belong right after this section: does it show what the section speaks of? "
+    "Answer yes or no.\n\nPhotograph:"
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``candidates`` in the choice's order with ``log_prob``; ``none_log_prob`` is that of showing nothing."""
+
+    candidates: tuple[Candidate, ...]
+    none_log_prob: float
+
+    @property
+    def log_odds(self) -> np.ndarray:
+        """Of each picture against none."""
+        return np.array([c.log_prob for c in self.candidates], float) - self.none_log_prob
+
+
+def question_about(choice: Choice) -> Question:
+    paragraph = choice.figure.before[-SECTION_CHARACTERS:]
+    return Question(
+        before=BEFORE,
+        after="",
+        answer_prefix="Answer:",
+        none_text="none of them belongs there",
+        turns=(
+            Message.of("system", "You are an experienced picture editor."),
+            Message.of(
+                "user",
+                f"A section of the article “{choice.figure.title}”:\n\n{paragraph}\n\n"
+                "A photograph is to stand right after it.",
+            ),
+            Message.of("assistant", "I have read the section."),
+        ),
+    )
+
+
+def judge(
+    model: VisionLanguageModel,
+    choices: Sequence[Choice],
+    candidates: Sequence[Sequence[Candidate]],
+    settings: PictureSettings,
+    *,
+    gallery: Gallery | None = None,
+    progress: Progress = lambda *_: None,
+) -> list[Verdict]:
+    """The model's judgement of every choice. It looks at the pictures of ``gallery`` where one is given.
+
+    Raises ModelError as the model does, ImageError for a picture that cannot be read.
+    """
+    verdicts = []
+    for done, (choice, several) in enumerate(zip(choices, candidates, strict=True), 1):
+        images = _pictures(gallery, choice) if gallery is not None else None
+        ranking = rerank(
+            model, question_about(choice), several, images=images, mode=settings.judge, orders=settings.orders
+        )
+        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
+        assert ranking.none_log_prob is not None  # the question offers none
+        verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
+        progress(done, len(choices))
+    return verdicts
+
+
+def with_words(candidate: Candidate, words: Sequence[str]) -> Candidate:
+    """The candidate as a classifier describes it: nothing but its guessed labels."""
+    return replace(candidate, record=replace(candidate.record, caption="", alt="", tags=(), guessed_tags=tuple(words)))
+
+
+def _pictures(gallery: Gallery, choice: Choice) -> Mapping[str, Image]:
+    ids = gallery.ids
+    return {ids[row]: load_image(gallery.figures[row].image, target_px=LOOK_PX) for row in choice.rows}
