@@ -320,3 +320,46 @@ def test_an_empty_library_finds_nothing(tmp_path: Path) -> None:
     empty = make_composer(tmp_path / "empty", answer, settings=WALLS, colours=())
     assert Desk(empty).search(make(full, 1), 0, "a wall") == []
     shutil.rmtree(tmp_path)
+
+
+def test_a_job_stopped_after_choosing_leaves_every_picture_its_words_and_credit(tmp_path: Path) -> None:
+    own = paint(tmp_path / "own" / "mine.png", "brown", "a brown wall")
+    own.with_suffix(".json").write_text('{"caption": "a brown wall", "author": "A. Author"}', encoding="utf-8")
+    composer = make_composer(tmp_path, answer, settings=WALLS, colours=COLOURS)
+    request = ComposeRequest(text=TEXT, images=3, use_images=(own,))
+    running: list[Iterator[events.Event]] = [composer.events(request)]
+    running.append(Desk(composer).retry(finished(composer.events(request))[0], "choose", request))
+    for job in running:
+        progress = Progress()
+        for event in job:
+            progress = progress.after(event)
+            if isinstance(event, events.StageStarted) and event.stage == "finish":
+                break
+        assert progress.article is not None
+        chosen = [p for p in progress.article.placements if p.chosen]
+        assert len(chosen) == 3
+        assert all(p.caption and p.alt for p in chosen)
+        assert "Image: A. Author" in [p.credit for p in chosen]
+
+
+def test_a_job_stopped_before_choosing_leaves_the_article_as_it_was(composer: Composer) -> None:
+    article = make(composer, 3)
+    for stage in ("place", "caption", "find", "choose"):
+        progress = Progress()
+        for event in Desk(composer).retry(article, stage):
+            progress = progress.after(event)
+            if isinstance(event, events.StageStarted) and event.stage == "choose":
+                break
+        assert progress.article is None, "nothing half done takes the article's place"
+
+
+def test_in_an_article_of_our_own_places_are_taken_under_headings_again(composer: Composer) -> None:
+    article = make(composer, 0)
+    sections = tuple(
+        replace(section, text=f"## Wall {number}\n\n{section.text}") if number else section
+        for number, section in enumerate(article.sections)
+    )
+    ours = replace(article, sections=sections, provenance={"request": {"illustrated": False}})
+    assert 0 in shown(finished(Desk(composer).refit(ours, 6))[0]), "all places are needed"
+    for count in (1, 2, 3):
+        assert 0 not in shown(finished(Desk(composer).refit(ours, count))[0])
