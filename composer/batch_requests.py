@@ -39,6 +39,7 @@ KEYS = (
     "words",
     "length",
     "tone",
+    "fast",
     "library",
     "filters",
     "settings",
@@ -135,7 +136,7 @@ def _folder(number: int, words: str) -> str:
 def _request(values: Mapping[str, Any], base: Path) -> ComposeRequest:
     _known(values, KEYS, "")
     arguments: dict[str, Any] = {}
-    for key, kind in (("instruction", str), ("language", str), ("tone", str), ("seed", int), ("words", int)):
+    for key, kind in (("instruction", str), ("language", str), ("tone", str), ("seed", int), ("words", int), ("fast", bool)):
         if key in values:
             arguments[key] = _typed(key, values[key], kind)
     if "length" in values:

@@ -26,7 +26,8 @@ class ComposeRequest:
     Exactly one of ``instruction`` (what to write about) and ``text`` (Markdown to illustrate, kept as it is) leads;
     with ``text`` an instruction is a hint for the pictures. ``images`` is a number of pictures or None for "as many
     as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is an ISO 639-1 code of LANGUAGES or "auto".
-    ``words`` is the length to aim for, ``tone`` one of TONES or empty. Raises UsageError naming the flag to change.
+    ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
+    knowing the outline only. Raises UsageError naming the flag to change.
     """
 
     instruction: str = ""
@@ -40,6 +41,7 @@ class ComposeRequest:
     filters: Filters = field(default_factory=Filters)
     may_use: tuple[Path, ...] = ()
     tone: str = ""
+    fast: bool = False
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from composer.languages import HAN_PER_WORD, count_words
 from composer.prompts import Prompts
 from composer.prose import ProseFilter, split_sentences, strip_quotes
 from composer.settings import WritingSettings
-from vision.protocol import Message, Sampling, VisionLanguageModel
+from vision.protocol import Chunk, Message, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 110
 THIN_WORDS = 55  # a section with fewer is continued once
@@ -46,6 +47,34 @@ class Written:
     title: str
     sections: tuple[Section, ...]
     dialogue: Dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stretch of the article: what is printed before it, what the model finds there, and how to draw each attempt."""
+
+    lead: str
+    named: str
+    intro: bool
+    samplings: tuple[Sampling, ...]
+
+
+class _SideBySide:
+    """Answers that grow together, read one after the other; what comes early for a later one is kept."""
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks = chunks
+        self._kept: dict[int, deque[Chunk]] = {}
+
+    def of(self, index: int) -> Iterator[Chunk]:
+        mine = self._kept.setdefault(index, deque())
+        finished = False
+        while not finished:
+            while not mine:
+                chunk = next(self._chunks)
+                self._kept.setdefault(chunk.index, deque()).append(chunk)
+            finished = mine[0].finish is not None
+            yield mine.popleft()
 
 
 class Writer:
@@ -75,9 +104,20 @@ class Writer:
         return Plan(title, plan.headings or tuple(hint[:1].upper() + hint[1:] for hint in hints[:count]))
 
     def write(
-        self, instruction: str, plan: Plan, words: int, language: str, hints: Sequence[str], seed: int
+        self,
+        instruction: str,
+        plan: Plan,
+        words: int,
+        language: str,
+        hints: Sequence[str],
+        seed: int,
+        *,
+        fast: bool = False,
     ) -> Iterator[str | Written]:
-        """Yield Markdown as it stands, title line first, then one ``Written``. Raises WritingFailed for no text."""
+        """Yield Markdown as it stands, title line first, then one ``Written``. Raises WritingFailed for no text.
+
+        ``fast`` writes all sections at once, each knowing the outline but not what the others say.
+        """
         count = max(2, min(12, round(words / WORDS_PER_SECTION)))
         headings = plan.headings if len(plan.headings) > 1 else ()
         share = words // (len(headings) or 1)
@@ -90,18 +130,21 @@ class Writer:
         # What is printed, and the model's own turn: there the introduction has a heading, or the model would add one.
         text = told = f"# {plan.title}\n\n"
         yield text
-        for number, heading in enumerate(["", *headings]):
-            intro = bool(headings) and not heading
-            lead = f"## {heading}\n\n" if heading else ""
-            named = f"## {self._prompts.intro}\n\n" if intro else lead
-            limit = round(TOKENS_PER_WORD * (INTRO_WORDS if intro else share) * 1.5) + 40
+        parts = self._parts(headings, share, seed)
+        first: _SideBySide | None = None
+        if fast:
+            asked = [(*turns, Message.of("assistant", told + part.named)) for part in parts]
+            first = _SideBySide(self._model.stream_batch(asked, [part.samplings[0] for part in parts]))
+        for number, part in enumerate(parts):
+            lead, named, intro = part.lead, part.named, part.intro
             body = ""
-            for attempt in range(2):
-                purpose = f"section {number} {attempt}" if headings else f"whole {attempt}"
-                sampling = self._sampling(seed, purpose, max_tokens=limit)
-                prompt = (*turns, Message.of("assistant", told + named + body))
+            for attempt, sampling in enumerate(part.samplings):
+                if first is not None and attempt == 0:
+                    chunks = first.of(number)
+                else:
+                    chunks = self._model.stream((*turns, Message.of("assistant", told + named + body)), sampling)
                 join = "" if not body or language == "zh" else " "
-                for piece in self._passage(prompt, sampling, prose):
+                for piece in _passage(chunks, prose):
                     yield join + piece if body else lead + piece
                     body += join + piece if body else piece
                     join = ""
@@ -119,15 +162,17 @@ class Writer:
         dialogue = Dialogue((*turns, Message.of("assistant", told.strip())))
         yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)
 
-    def _passage(self, prompt: tuple[Message, ...], sampling: Sampling, prose: ProseFilter) -> Iterator[str]:
-        """One paragraph, as far as it stands."""
-        finish = "length"
-        for chunk in self._model.stream(prompt, sampling):
-            finish = chunk.finish or finish
-            if out := prose.feed(chunk.text):
-                yield out
-        if rest := prose.finish(complete=finish == "stop"):
-            yield rest
+    def _parts(self, headings: Sequence[str], share: int, seed: int) -> list[_Part]:
+        """The introduction, where sections follow it, and a part a heading."""
+        parts = []
+        for number, heading in enumerate(["", *headings]):
+            intro = bool(headings) and not heading
+            lead = f"## {heading}\n\n" if heading else ""
+            limit = round(TOKENS_PER_WORD * (INTRO_WORDS if intro else share) * 1.5) + 40
+            purpose = f"section {number}" if headings else "whole"
+            samplings = [self._sampling(seed, f"{purpose} {attempt}", max_tokens=limit) for attempt in range(2)]
+            parts.append(_Part(lead, f"## {self._prompts.intro}\n\n" if intro else lead, intro, tuple(samplings)))
+        return parts
 
     def _sampling(self, seed: int, purpose: str, max_tokens: int) -> Sampling:
         return Sampling(
@@ -157,6 +202,17 @@ class Writer:
             return self._prompts.write_bare.format(title=title, words=count)
         listed = "\n".join(f"## {heading}" for heading in (self._prompts.intro, *headings))
         return self._prompts.write.format(title=title, headings=listed, words=count)
+
+
+def _passage(chunks: Iterator[Chunk], prose: ProseFilter) -> Iterator[str]:
+    """One paragraph, as far as it stands."""
+    finish = "length"
+    for chunk in chunks:
+        finish = chunk.finish or finish
+        if out := prose.feed(chunk.text):
+            yield out
+    if rest := prose.finish(complete=finish == "stop"):
+        yield rest
 
 
 def parse_plan(answer: str, count: int) -> Plan:

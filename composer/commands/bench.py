@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from composer.bench import Measure
+    from composer.settings import Settings
 
 EXAMPLES = """\
 examples:
   vignette bench writer                        decoding, a batch of captions, reading a prompt
   vignette bench load --json                   start of a process to its first token, and its memory
   vignette bench article --library ~/pictures  an illustrated article over its text alone
+  vignette bench batch --library ~/pictures    eight articles at once
+  vignette bench fast --library ~/pictures     --fast against plain writing: speed, repetition, coherence
 
 With llama-cpp-python installed (pip install "vignette[bench]") every figure has llama.cpp's beside it, same file, same
 threads, taken in turns. Stop other work on the machine first.
@@ -30,10 +34,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("writer", "article", "load"), help="what to measure")
+    parser.add_argument("what", choices=("writer", "article", "load", "batch", "fast"), help="what to measure")
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="profile to measure (default: embedded)")
-    parser.add_argument("--library", metavar="DIR", help="library to illustrate from (article only)")
+    parser.add_argument("--library", metavar="DIR", help="library to illustrate from (article, batch, fast)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of both engines (default: 2)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to take medians of (default: 5)")
     parser.add_argument(
@@ -54,16 +58,19 @@ def run(args: argparse.Namespace) -> int:
     for flag in ("threads", "rounds"):
         if getattr(args, flag) < 1:
             raise UsageError(f"--{flag} is {getattr(args, flag)}; it must be at least 1")
-    if args.what == "article":
+    reference = None
+    if args.what in ("article", "fast"):
         measures = _article(args)
-        reference = None
     else:
         reference = pick_reference(args.reference)
         if reference is None and args.reference == "auto":
             _tell('no reference: llama-cpp-python is not installed (pip install "vignette[bench]")')
-        bench = bench_writer if args.what == "writer" else bench_load
         model = _model(args)
-        measures = bench(model, threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell)
+        if args.what == "batch":
+            measures = _batch(args, model, reference)
+        else:
+            bench = bench_writer if args.what == "writer" else bench_load
+            measures = bench(model, threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell)
         if args.what == "writer":
             measures |= bench_limit(model, args.threads)
     if args.json:
@@ -75,13 +82,30 @@ def run(args: argparse.Namespace) -> int:
 
 def _article(args: argparse.Namespace) -> dict[str, Measure]:
     from composer.bench_article import bench_article
+    from composer.bench_batch import bench_fast
+
+    library, settings = _library(args)
+    bench = bench_article if args.what == "article" else bench_fast
+    return bench(settings, library, rounds=args.rounds, progress=_tell)
+
+
+def _batch(args: argparse.Namespace, model: Path, reference: str | None) -> dict[str, Measure]:
+    from composer.bench_batch import bench_batch
+
+    library, settings = _library(args)
+    settings = replace(settings, language=replace(settings.language, model=str(model), threads=args.threads))
+    return bench_batch(
+        settings, library, model, threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell
+    )
+
+
+def _library(args: argparse.Namespace) -> tuple[Path, Settings]:
     from composer.errors import UsageError
     from composer.settings import load_settings
 
     if not args.library:
         raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
-    settings = load_settings(args.profile)
-    return bench_article(settings, Path(args.library), rounds=args.rounds, progress=_tell)
+    return Path(args.library), load_settings(args.profile)
 
 
 def _model(args: argparse.Namespace) -> Path:

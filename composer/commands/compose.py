@@ -36,8 +36,17 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--use-image", metavar="FILE", type=Path, action="append", default=[], help="a picture that must appear"
     )
+    parser.add_argument(
+        "--may-use-image", metavar="FILE", type=Path, action="append", default=[], help="a picture that may appear"
+    )
     parser.add_argument("--language", default="auto", help="auto, en or zh (default: auto, from the instruction)")
     parser.add_argument("--words", metavar="N", type=int, default=600, help="length to aim for (default: 600)")
+    parser.add_argument("--tone", metavar="NAME", default="", help="plain, vivid, formal or friendly")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="write all sections at once from the outline: sooner done, but a section does not know what others say",
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
     parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
@@ -128,4 +137,7 @@ def read_request(args: argparse.Namespace) -> ComposeRequest:
         seed=args.seed,
         words=args.words,
         filters=Filters(licenses=tuple(args.license)),
+        may_use=tuple(args.may_use_image),
+        tone=args.tone,
+        fast=args.fast,
     )

@@ -129,3 +129,12 @@ def test_a_real_run_on_a_tiny_model_gives_positive_rates_as_json(
     assert all(entry["value"] > 0 for entry in printed.values())
     assert printed["decode_tokens_per_s"]["value"] < printed["decode_limit_tokens_per_s"]["value"]
     assert "llama_cpp" not in sys.modules
+
+
+def test_four_words_in_a_row_that_stand_again_are_said_twice() -> None:
+    from composer.bench_batch import said_twice
+
+    assert said_twice(["one two three four", "five six seven eight"]) == 0
+    assert said_twice(["one two three four", "One two, three four."]) == 0.5
+    assert said_twice(["one two three", "four five"]) == 0, "runs do not cross sections"
+    assert said_twice([]) == 0

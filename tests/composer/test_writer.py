@@ -1,5 +1,7 @@
 """What the writer makes of a model's answers: a title, headings, whole sentences, and turns to ask about."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from composer.errors import WritingFailed
@@ -7,7 +9,7 @@ from composer.prompts import load_prompts
 from composer.settings import WritingSettings
 from composer.writer import Plan, Writer, Written, derive_seed, parse_plan
 from tests.composer.scripted_model import ScriptedModel, question
-from vision.protocol import Prompt, Sampling
+from vision.protocol import Chunk, Prompt, Sampling
 
 PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
 TEXTS = {
@@ -93,6 +95,49 @@ def test_questions_follow_the_turn_in_which_the_article_was_written() -> None:
     prompt = result.dialogue.ask("Which?", "This")
     assert [m.role for m in prompt[-3:]] == ["assistant", "user", "assistant"]
     assert "Hens leave the coop." in prompt[-3].text
+
+
+class Interleaved(ScriptedModel):
+    """Answers of a batch grow side by side, the last prompt's first."""
+
+    def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
+        streams = [
+            (i, self.stream(prompt, sampling))
+            for i, (prompt, sampling) in enumerate(zip(prompts, samplings, strict=True))
+        ]
+        while streams:
+            for index, stream in reversed(list(streams)):
+                chunk = next(stream)
+                yield Chunk(chunk.text, index, chunk.finish)
+                if chunk.finish:
+                    streams.remove((index, stream))
+
+
+def test_sections_written_side_by_side_stream_in_order_and_repeat_nothing() -> None:
+    plan = Plan("Farm", ("Hens at Dawn", "The Red Barn", "Hens at Dusk"))
+    texts = TEXTS | {"The Red Barn": "The barn is red. " * 30, "Hens at Dusk": TEXTS["Hens at Dawn"] + " They sleep."}
+
+    def told(prompt: Prompt, sampling: Sampling) -> str:
+        return texts.get(prompt[-1].text.rpartition("## ")[2].split("\n")[0], "")
+
+    model = Interleaved(told)
+    writer = Writer(model, load_prompts("en"), WritingSettings())
+    *pieces, result = writer.write("a day on the farm", plan, 300, "en", [], seed=0, fast=True)
+    assert isinstance(result, Written)
+    assert "".join(map(str, pieces)) == "# Farm\n\n" + "\n\n".join(s.text for s in result.sections) + "\n\n"
+    assert [section.heading for section in result.sections] == ["", *plan.headings]
+    text = "\n".join(section.text for section in result.sections)
+    assert text.count("They scratch in the wet grass") == text.count("The barn is red.") == 1
+    assert "They sleep." in text
+
+
+def test_side_by_side_no_section_is_told_of_another() -> None:
+    model = Interleaved(answer)
+    writer = Writer(model, load_prompts("en"), WritingSettings())
+    list(writer.write("farm", Plan("Farm", ("Hens at Dawn", "The Red Barn")), 300, "en", [], seed=0, fast=True))
+    assert sorted(prompt[-1].text for prompt in model.asked[:3]) == [
+        f"# Farm\n\n## {heading}\n\n" for heading in ("Hens at Dawn", "Introduction", "The Red Barn")
+    ]
 
 
 def test_a_silent_model_is_an_error_that_says_what_to_try() -> None:

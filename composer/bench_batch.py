@@ -1,0 +1,165 @@
+"""Several articles at once, and one article's sections at once, against writing one thing after the other.
+
+The reference for a batch is another engine that writes as many tokens one by one, its prompts read before the clock
+starts. Fast writing is compared with plain writing of the same requests: speed, what is said twice, and how well each
+section follows from what stands before it.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from composer import events
+from composer.article import Article
+from composer.bench import DECODE_TOKENS, Measure, Progress, sample_ids, workers
+from composer.request import ComposeRequest
+from composer.settings import Settings
+from composer.workshop import Workshop
+from vision.protocol import Message, VisionLanguageModel
+
+TOPICS = (
+    "A day on the farm",
+    "Great monuments of the world",
+    "A guide to tropical birds",
+    "How bread is baked",
+    "Fruit and vegetables through the seasons",
+    "A walk through an old harbour town",
+    "Animals of the savanna",
+    "How musical instruments are made",
+)
+WORDS = 400
+IMAGES = 4
+REPEATED_WORDS = 4  # in a row, counted as said twice
+
+
+def bench_batch(
+    settings: Settings,
+    library_dir: Path,
+    model: Path,
+    *,
+    threads: int,
+    rounds: int,
+    reference: str | None,
+    progress: Progress,
+) -> dict[str, Measure]:
+    """Tokens of finished text a second: eight articles at once, without pictures and illustrated."""
+    workshop = Workshop.load(settings)
+    ids = sample_ids(model)[:400]
+    rates: dict[str, list[float]] = {"text": [], "illustrated": [], "reference": []}
+    try:
+        for number in range(rounds):
+            for name, images in (("text", 0), ("illustrated", IMAGES)):
+                requests = [
+                    ComposeRequest(topic, language="en", images=images, words=WORDS, seed=number) for topic in TOPICS
+                ]
+                start = time.perf_counter()
+                tokens = sum(_tokens(workshop, library_dir, a) for a in _together(workshop, library_dir, requests))
+                rates[name].append(tokens / (time.perf_counter() - start))
+                progress(f"round {number + 1} of {rounds}, {name}: {tokens} tokens, {rates[name][-1]:.1f} a second")
+            if reference:
+                with workers([reference], model, threads) as (worker,):
+                    worker.do(do="read", ids=ids[:32])
+                    done = worker.do(do="write", prompts=[ids], tokens=2 * DECODE_TOKENS)
+                rates["reference"].append(done["tokens"] / done["seconds"])
+    finally:
+        workshop.close()
+    theirs = statistics.median(rates["reference"]) if rates["reference"] else None
+    return {
+        "batch8_text_tokens_per_s": Measure(statistics.median(rates["text"]), "tokens/s", theirs),
+        "batch8_tokens_per_s": Measure(statistics.median(rates["illustrated"]), "tokens/s", theirs),
+    }
+
+
+def bench_fast(settings: Settings, library_dir: Path, *, rounds: int, progress: Progress) -> dict[str, Measure]:
+    """``--fast`` against plain writing; the reference of each measure is plain writing's."""
+    workshop = Workshop.load(settings)
+    found: dict[tuple[str, bool], list[float]] = {}
+    try:
+        for number in range(rounds):
+            for fast in (False, True):
+                composer = workshop.composer(library_dir)
+                topic = TOPICS[number % len(TOPICS)]
+                request = ComposeRequest(topic, language="en", images=0, words=WORDS, seed=number, fast=fast)
+                start = time.perf_counter()
+                article = composer.compose(request)
+                seconds = time.perf_counter() - start
+                values = {
+                    "seconds_per_token": seconds / _tokens(workshop, library_dir, article),
+                    "said_twice": said_twice([section.text for section in article.sections]),
+                    "nats_per_token": _nats_per_token(composer.model, article),
+                }
+                for name, value in values.items():
+                    found.setdefault((name, fast), []).append(value)
+                told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+                progress(f"article {number + 1} of {rounds}, {'fast' if fast else 'plain'}: {told}")
+    finally:
+        workshop.close()
+
+    def measure(name: str, unit: str) -> Measure:
+        return Measure(statistics.mean(found[name, True]), unit, statistics.mean(found[name, False]))
+
+    return {
+        "fast_seconds_per_token": measure("seconds_per_token", "s"),
+        "fast_said_twice": measure("said_twice", "share of four-word runs"),
+        "fast_nats_per_token": measure("nats_per_token", "nats, given what stands before"),
+    }
+
+
+def said_twice(sections: Sequence[str]) -> float:
+    """The share of runs of four words, within a section, that the article has more than once; 0 for none."""
+    runs: Counter[tuple[str, ...]] = Counter()
+    for section in sections:
+        words = re.findall(r"\w+", section.casefold())
+        runs.update(tuple(words[i : i + REPEATED_WORDS]) for i in range(len(words) - REPEATED_WORDS + 1))
+    again = sum(count - 1 for count in runs.values())
+    return again / max(1, runs.total())
+
+
+def _nats_per_token(model: VisionLanguageModel, article: Article) -> float:
+    """Mean surprise of a section's tokens to the model that has read the sections before it; the first apart."""
+    spent = tokens = 0.0
+    told = f"# {article.title}\n\n"
+    for number, section in enumerate(article.sections):
+        if number:
+            prompt = (Message.of("user", article.title), Message.of("assistant", told.strip()))
+            spent -= model.score(prompt, [f"\n\n{section.text}"])[0]
+            tokens += model.count_tokens((Message.of("user", section.text),))
+        told += section.text + "\n\n"
+    return spent / max(1.0, tokens)
+
+
+def _together(workshop: Workshop, library_dir: Path, requests: Sequence[ComposeRequest]) -> list[Article]:
+    made: dict[int, Article | BaseException] = {}
+
+    def make(number: int, request: ComposeRequest) -> None:
+        try:
+            for event in workshop.composer(library_dir).events(replace(request)):
+                if isinstance(event, events.Done):
+                    made[number] = event.article
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            made[number] = error
+
+    threads = [threading.Thread(target=make, args=pair) for pair in enumerate(requests)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    articles = []
+    for number in range(len(requests)):
+        one = made[number]
+        if isinstance(one, BaseException):
+            raise one
+        articles.append(one)
+    return articles
+
+
+def _tokens(workshop: Workshop, library_dir: Path, article: Article) -> int:
+    text = "\n\n".join(section.text for section in article.sections)
+    return workshop.composer(library_dir).model.count_tokens((Message.of("user", text),))
