@@ -358,3 +358,44 @@ def test_what_stands_when_a_job_fails_is_saved_for_editing(shelf: Shelf) -> None
     assert opened.state == "standing"
     assert opened.article is not None
     assert (opened.article.title, opened.article.sections[0].text) == ("Hens", "Hens lay")
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from composer.drafts import Shelf
+from composer.drafts_recording import Recorder
+from composer.progress import Progress
+from composer.request import ComposeRequest
+from tests.composer.fake_composer import FakeComposer
+
+shelf = Shelf(Path(sys.argv[1]))
+recorder = Recorder(shelf, shelf.open(sys.argv[2]))
+progress = Progress()
+for event in FakeComposer((), step=lambda: time.sleep(0.02)).events(ComposeRequest(instruction="old walls")):
+    progress = progress.after(event)
+    recorder.record(progress)
+    print(len(progress.text), flush=True)
+"""
+
+
+def test_a_server_killed_in_the_middle_of_an_article_leaves_the_article_so_far(shelf: Shelf) -> None:
+    draft = shelf.new(info={"instruction": "old walls"})
+    command = [sys.executable, "-c", WRITER, str(shelf.folder), draft.id]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    written, began = 0, 0.0
+    while time.monotonic() - began < 2 * INTERVAL_S or not began:
+        written = int(child.stdout.readline())
+        began = began or (time.monotonic() if written else 0.0)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    opened = shelf.open(draft.id)
+    assert opened.state == "writing"
+    assert dict(opened.info) == {"instruction": "old walls"}
+    assert opened.article is not None
+    saved = len(opened.article.title) + sum(len(section.text) for section in opened.article.sections)
+    assert 0 < saved <= written
+    edited = shelf.save(opened, edit_text(opened.article, 0, "I go on from here."))
+    assert held(shelf, edited) == "I go on from here."
