@@ -8,6 +8,7 @@ shared prefixes, several pictures in a text, scoring, cancellation. Import it la
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +116,7 @@ class PicturesOnly:
         if not self._hooks:
             raise ModelError("partial LoRA needs a model with LoRA layers, and this one has none")
 
-    def _mask(self, module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    def _mask(self, _module: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         assert self.here is not None
         return output * self.here[..., None].to(output.dtype)
 
@@ -132,7 +133,7 @@ class BridgedProcessor:
         self.tokenizer = tokenizer
         self.picture_id: int = tokenizer.convert_tokens_to_ids(PICTURE)
         self._tower = tower
-        self._picture_tokens = picture_tokens
+        self.picture_tokens = picture_tokens
         self._grids: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     @property
@@ -148,12 +149,14 @@ class BridgedProcessor:
     def __call__(
         self, text: list[str], images: list[list[Image]], return_tensors: str = "pt", add_special_tokens: bool = False
     ) -> dict[str, torch.Tensor]:
+        if return_tensors != "pt":
+            raise ValueError(f"return_tensors is {return_tensors!r}; only pt is made")
         pieces = text[0].split(PICTURE)
         if len(pieces) != len(images[0]) + 1:
             raise ValueError(f"the text has {len(pieces) - 1} places for {len(images[0])} pictures")
         ids: list[int] = []
         for number, piece in enumerate(pieces):
-            ids += [self.picture_id] * self._picture_tokens if number else []
+            ids += [self.picture_id] * self.picture_tokens if number else []
             ids += self.tokenizer(piece, add_special_tokens=add_special_tokens and not number)["input_ids"]
         return {"input_ids": torch.tensor([ids]), "picture_grids": torch.stack([self._grid(i) for i in images[0]])}
 
@@ -169,7 +172,11 @@ class BridgedProcessor:
 
 
 def load_bridged_model(
-    folder: Path = SHIPPED, *, device: str = "cpu", dtype: torch.dtype = torch.float32, context_tokens: int | None = None
+    folder: Path = SHIPPED,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    context_tokens: int | None = None,
 ) -> VisionLanguageModel:
     """The tower, bridge and language model that ``folder`` names, with its LoRA where it has one.
 
@@ -237,7 +244,9 @@ def _with_lora(model: Any, lora: Path | None) -> tuple[Any, PicturesOnly | None]
         from peft import PeftModel
     except ImportError as error:
         raise ModelError("this bridge comes with a LoRA, which needs the package peft: pip install peft") from error
-    tuned = PeftModel.from_pretrained(model, lora)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property by its old name
+        tuned = PeftModel.from_pretrained(model, lora)
     if (lora / "pictures_only").is_file():
         return tuned.eval(), PicturesOnly(tuned)
     return tuned.merge_and_unload().eval(), None

@@ -1,0 +1,312 @@
+"""Bridge and LoRA learn what there is to learn, change only what they should, and survive a kill without a trace."""
+
+import csv
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vision.tiny_bridge import COLOURS, picture, tiny_bridge, tiny_language_file, tiny_tower, write_articles
+from vision import questions
+from vision.bridge import Bridge
+from vision.bridged import bridged_model
+from vision.causal import CausalModel, load_causal
+from vision.errors import DataError
+from vision.protocol import Message, Sampling
+from vision.training import bridge as runs
+from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, load_steps_recipe
+from vision.training.curve import draw
+from vision.training.data import figures_of, read_articles
+from vision.training.loop import Steps, accumulate, run_steps
+from vision.training.losses import AnswerLoss, WordLoss
+from vision.training.samples import MARK, batches_of, descriptions, places
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> BridgeRecipe:
+    return BridgeRecipe(
+        "test", language_model=str(tiny_language_file(tmp_path)), tower="tiny", epochs=2, batch=8, at_once=4,
+        learning_rate=3e-3, warmup=2, precision="float32", save_every=3, max_text_tokens=12, word_epochs=1,
+        queries=4, layers=1, heads=2, width=32, dropout=0.1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(runs, "load_tower", lambda name, device: tiny_tower())
+    return write_articles(tmp_path / "data")
+
+
+def prepared(data: Path, cache: Path, recipe: BridgeRecipe) -> runs.Parts:
+    return runs.prepare(data, cache, "tiny", recipe, lambda *_: None)
+
+
+def whole_loss(
+    data: Path, cache: Path, recipe: BridgeRecipe, *, share_prefix: bool = True
+) -> tuple[Bridge, CausalModel, AnswerLoss, int]:
+    parts = prepared(data, cache, recipe)
+    bridge = tiny_bridge(parts.tower, parts.language)
+    model, maker = runs.assemble(parts, bridge)
+    samples = descriptions(parts.figures, maker, recipe.max_text_tokens, 0.0, 0)
+    return bridge, parts.language, AnswerLoss(model, samples, parts.grids, share_prefix=share_prefix), len(samples)
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def steps(total: int, **changes: object) -> Steps:
+    return replace(Steps("key", total, at_once=8, learning_rate=1e-2), **changes)  # type: ignore[arg-type]
+
+
+def test_one_batch_overfits_through_a_frozen_model_that_stays_bit_identical(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe
+) -> None:
+    bridge, language, loss, _ = whole_loss(data, tmp_path / "cache", recipe)
+    before = {name: value.clone() for name, value in language.model.state_dict().items()}
+    rows = [0, 1, 2, 3]  # red, green, blue, white
+    parameters = dict(bridge.named_parameters())
+    history = run_steps("fit", parameters, lambda _: [rows], loss, steps(120), tmp_path)
+    assert history.rows[-1][1] < 0.75 * history.rows[0][1]
+    with torch.no_grad():
+        own, _ = loss.each(rows)
+        others, _ = loss.each(rows, [[1], [2], [3], [0]])
+    assert (own < others).all()  # which can only come from the pictures
+    after = language.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe, at_once: int
+) -> None:
+    bridge, _, loss, _ = whole_loss(data, tmp_path / "cache", recipe)
+    parameters = list(bridge.parameters())
+    gradients = []
+    for size in (8, at_once):
+        bridge.zero_grad(set_to_none=True)
+        value = accumulate(range(8), parameters, loss, steps(1, at_once=size))
+        gradients.append([p.grad.clone() for p in parameters if p.grad is not None])
+    assert value == pytest.approx(accumulate(range(8), parameters, loss, steps(1)), rel=1e-4)
+    for whole, parts in zip(*gradients, strict=True):
+        assert torch.allclose(whole, parts, atol=1e-5 * max(1.0, float(whole.abs().max())))
+
+
+def test_reading_what_samples_share_once_changes_nothing(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    with torch.no_grad():
+        shared, counts = whole_loss(data, tmp_path / "cache", recipe)[2].each(range(8))
+        alone, again = whole_loss(data, tmp_path / "cache", recipe, share_prefix=False)[2].each(range(8))
+    assert torch.allclose(shared, alone, atol=1e-3)
+    assert torch.equal(counts, again)
+
+
+def test_padding_does_not_change_a_sample_s_loss(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    _, _, loss, count = whole_loss(data, tmp_path / "cache", recipe)
+    with torch.no_grad():
+        together, _ = loss.each(range(count))
+        alone = torch.stack([loss.each([i])[0][0] for i in range(8)])
+    assert torch.allclose(together[:8], alone, atol=1e-3)
+
+
+def test_training_samples_are_the_prompts_of_use(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    parts = prepared(data, tmp_path / "cache", recipe)
+    bridge = tiny_bridge(parts.tower, parts.language)
+    _, maker = runs.assemble(parts, bridge)
+    sample = maker.sample(questions.describe(MARK), "A wall.", [0], "describe", 50)
+    used = bridged_model(parts.tower, bridge, parts.language)._encoder.encode(questions.describe(picture("red")))  # type: ignore[attr-defined]
+    assert sample.ids[: -sample.answer] == used.ids
+    text = parts.language.tokenizer.decode(sample.ids[-sample.answer :])
+    assert text == "A wall.<|im_end|>"
+    assert maker.sample(questions.describe(MARK), "A wall.", [0], "describe", 2).answer == 2
+
+
+def test_a_run_learns_and_its_folder_is_a_model(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    seen: list[str] = []
+    report = runs.train_bridge(data, tmp_path / "out", replace(recipe, epochs=12), lambda what, *_: seen.append(what))
+    assert len(report.held_back_books) == 1
+    assert report.nats_own["describe"] < report.nats_other["describe"]
+    rows = table(tmp_path / "out" / "bridge-losses.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, report.steps + 1))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert ElementTree.parse(tmp_path / "out" / "bridge-curve.svg").getroot().tag.endswith("svg")
+    assert {what.split()[0] for what in seen} == {"pictures", "words", "bridge"}
+    model = bridged_model(tiny_tower(), Bridge.from_pretrained(tmp_path / "out"), load_causal(recipe.language_model))
+    assert "".join(c.text for c in model.stream(questions.describe(picture("red")), Sampling(8, 0)))
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.train_bridge(data, tmp_path / "whole", recipe)
+    real = runs.run_steps
+
+    class Killed(BaseException):
+        pass
+
+    for kill_at in (2, 5):  # one in the stage of words, one behind it and behind a checkpoint
+        calls = itertools.count()
+
+        def dies(
+            *args: object, _at: int = kill_at, _calls: "itertools.count[int]" = calls, **options: object
+        ) -> object:
+            stage = next(_calls)
+            last = (_at == 2 and stage == 0) or (_at == 5 and stage == 1)
+            found = real(*args, stop_after=_at if last else None, **options)  # type: ignore[arg-type]
+            if last:
+                raise Killed
+            return found
+
+        monkeypatch.setattr(runs, "run_steps", dies)
+        with pytest.raises(Killed):
+            runs.train_bridge(data, tmp_path / "cut", recipe)
+        monkeypatch.setattr(runs, "run_steps", real)
+    torch.rand(7)  # another state of the random generator, as a new process would have
+    runs.train_bridge(data, tmp_path / "cut", recipe)
+    for name in ("bridge.safetensors", "bridge.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+
+
+def test_a_checkpoint_of_another_run_is_refused(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    runs.train_bridge(data, tmp_path / "out", recipe)
+    with pytest.raises(DataError, match="belongs to a run with other data or another recipe; name a new --out"):
+        runs.train_bridge(data, tmp_path / "out", replace(recipe, learning_rate=1e-3))
+
+
+def lora_recipe(recipe: BridgeRecipe, **changes: object) -> LoraRecipe:
+    base = LoraRecipe(
+        "lora", language_model=recipe.language_model, epochs=1, batch=8, at_once=4, learning_rate=1e-2, warmup=1,
+        precision="float32", max_text_tokens=12, max_section_tokens=24, rank=2, alpha=4, dropout=0.0, candidates=3,
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pictures_only", [False, True])
+def test_a_lora_learns_the_three_tasks_and_loads_behind_its_bridge(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe, pictures_only: bool
+) -> None:
+    runs.train_bridge(data, tmp_path / "one", replace(recipe, epochs=1))
+    source = (tmp_path / "one" / "bridge.safetensors").read_bytes()
+    report = runs.train_lora(data, tmp_path / "one", tmp_path / "two", lora_recipe(recipe, pictures_only=pictures_only))
+    assert set(report.nats_own) == {"place", "caption", "choose"}
+    assert (tmp_path / "one" / "bridge.safetensors").read_bytes() == source
+    losses = [float(row["loss"]) for row in table(tmp_path / "two" / "lora-losses.csv")]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+    language: Callable[[], CausalModel] = lambda: load_causal(recipe.language_model)  # noqa: E731
+    bridge = Bridge.from_pretrained(tmp_path / "two")
+    tuned = bridged_model(tiny_tower(), bridge, language(), lora=tmp_path / "two" / "lora")
+    plain = bridged_model(tiny_tower(), bridge, language())
+    assert tuned.identity.sha256 != plain.identity.sha256
+    words = [Message.of("user", "a wall")]
+    seen = questions.describe(picture("red"))
+    assert tuned.score(seen, ["the"]) != pytest.approx(plain.score(seen, ["the"]), abs=1e-4)
+    same_words = tuned.score(words, ["the"]) == pytest.approx(plain.score(words, ["the"]), abs=1e-5)
+    assert same_words == pictures_only
+
+
+def test_choices_show_the_true_picture_among_look_alikes_of_the_same_side(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe
+) -> None:
+    parts = prepared(data, tmp_path / "cache", recipe)
+    _, maker = runs.assemble(parts, tiny_bridge(parts.tower, parts.language))
+    seen, held = runs.tasks(parts, maker, lora_recipe(recipe))
+    letters = {"A": 0, "B": 1, "C": 2}
+    for sample in (*seen, *held):
+        sides = {bool(parts.unseen[row]) for row in sample.pictures}
+        assert sides == {sample in held}
+        if sample.task == "choose":
+            assert len(set(sample.pictures)) == 3
+    answers = [s.ids[-s.answer] for s in seen if s.task == "choose"]
+    assert {parts.language.tokenizer.decode([token]) for token in answers} == set(letters)
+    near = runs.lookalikes(parts.grids, "tiny", parts.unseen, 2)
+    colours = np.array([figure.alt for figure in parts.figures])
+    assert (colours[near] == colours[:, None]).mean() > 0.9
+    with pytest.raises(DataError, match="too few pictures for 40 look-alikes of each; lower candidates"):
+        runs.lookalikes(parts.grids, "tiny", parts.unseen, 40)
+
+
+def test_a_place_s_answer_is_the_paragraph_before_the_figure(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    parts = prepared(data, tmp_path / "cache", recipe)
+    _, maker = runs.assemble(parts, tiny_bridge(parts.tower, parts.language))
+    rows: dict[object, int] = {figure.image: row for row, figure in enumerate(parts.figures)}
+    found = places(parts.articles[:1], rows, maker, seed=0)
+    assert len(found) == 4
+    for number, sample in enumerate(found, 1):
+        text = parts.language.tokenizer.decode(sample.ids)
+        colour = figures_of(read_articles(data, "train"))[number - 1].alt.split()[1]
+        answer = parts.language.tokenizer.decode(sample.ids[-sample.answer :]).removesuffix("<|im_end|>")
+        paragraph = next(line for line in text.split("\n") if line.startswith(f"{answer}."))
+        assert paragraph == f"{answer}. {colour} is the wall."
+        assert colour == list(COLOURS)[number - 1]
+
+
+def test_words_learn_to_lie_at_the_embeddings_of_what_is_said(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
+    parts = prepared(data, tmp_path / "cache", recipe)
+    bridge = tiny_bridge(parts.tower, parts.language)
+    texts = [figure.alt.split()[1] for figure in parts.figures]
+    texts += ["nothing to see here"] * 80  # so that no colour is in more than a seventh of them
+    grids = np.concatenate([parts.grids, np.zeros((80, *parts.grids.shape[1:]), np.float16)])
+    words = WordLoss(bridge, parts.language.embeddings, parts.language.tokenizer, texts, grids)
+    assert words.words == ["blue", "green", "red", "white"]
+    run_steps(
+        "words", dict(bridge.named_parameters()), lambda _: [list(range(48))], words, steps(60, at_once=48), tmp_path
+    )
+    with torch.no_grad():
+        best = words.scores(torch.from_numpy(parts.grids.astype(np.float32))).argmax(1)
+    assert np.mean([words.words[i] == text for i, text in zip(best.tolist(), texts, strict=False)]) > 0.9
+
+
+def test_batches_hold_every_sample_once_an_epoch_and_like_lengths_together() -> None:
+    lengths = np.random.default_rng(0).integers(5, 60, 400).tolist()
+    batches = batches_of(lengths, 10, seed=1)
+    for epoch in (0, 1):
+        assert sorted(i for batch in batches(epoch) for i in batch) == list(range(400))
+    assert batches(0) == batches_of(lengths, 10, seed=1)(0)
+    assert batches(0) != batches(1)
+    spread = np.mean([np.ptp([lengths[i] for i in batch]) for batch in batches(0)])
+    assert spread < 10 < np.ptp(lengths)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(BridgeRecipe, n) for n in ("bridge-tiny", "bridge-embedded", "bridge-gpu")]
+    + [(LoraRecipe, n) for n in ("lora-tiny", "lora-embedded", "lora-gpu")],
+)
+def test_shipped_recipes_are_sound(kind: type[BridgeRecipe] | type[LoraRecipe], name: str) -> None:
+    assert load_steps_recipe(name, kind).name == name
+
+
+def test_recipes_with_unknown_keys_or_values_that_cannot_be_are_errors(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    for text, message in (
+        ("glasses = 2", r"recipe mine: 'glasses' is not a setting; known: language_model, seed"),
+        ("epochs = 'two'", "recipe mine: epochs is 'two'; it must be of type float"),
+        ("batch = true", "recipe mine: batch is True; it must be of type int"),
+        ("batch = 0", "recipe mine: batch is 0; it must be above 0"),
+        ("dropout = 1.0", r"recipe mine: dropout is 1.0; it must be in \[0, 1\)"),
+        ("precision = 'int4'", "recipe mine: precision is 'int4'; use auto, float32, bfloat16"),
+        ("a = = 1", "recipe mine is not TOML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(DataError, match=message):
+            load_steps_recipe(str(file), BridgeRecipe)
+    with pytest.raises(DataError, match="--recipe lora-tiny is not known; use one of: bridge-embedded, bridge-gpu"):
+        load_steps_recipe("lora-tiny", BridgeRecipe)
+    file.write_text("candidates = 1")
+    with pytest.raises(DataError, match="candidates is 1; it must be from 2 to 26"):
+        load_steps_recipe(str(file), LoraRecipe)
+
+
+def test_a_curve_is_a_picture_of_its_values() -> None:
+    root = ElementTree.fromstring(draw([1, 2, 3], [3.0, 2.0, 1.0], title="a < b"))
+    dots = [element for element in root.iter() if element.tag.endswith("circle")]
+    heights = [float(dot.attrib["cy"]) for dot in dots]
+    assert heights == sorted(heights)
+    assert len(heights) == 3
+    with pytest.raises(ValueError, match="give as many, and at least one"):
+        draw([], [], title="")

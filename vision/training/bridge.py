@@ -1,0 +1,334 @@
+"""Training runs of the bridge (stage 1) and of a LoRA behind it (stage 2): data and recipe in, a folder out.
+
+``vision.bridged.load_bridged_model`` reads the folder. Whole books of the training split are held back to measure what
+the pictures are worth to the model; the development split is not touched. Import it lazily. Prints nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vision.bridge import Bridge, BridgeConfig, read_config
+from vision.bridged import LORA_FOLDER, BridgedCausalLM, BridgedProcessor, PicturesOnly
+from vision.causal import CausalModel, load_causal
+from vision.errors import DataError
+from vision.hub_chat import ChatTemplate
+from vision.tower import EMBEDDED, VisionTower, load_tower
+from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, StepsRecipe
+from vision.training.data import Figure, TrainingArticle, figures_of, read_articles
+from vision.training.features import Progress
+from vision.training.grids import cached_grids
+from vision.training.joint import REPORT_FILE, validation_books
+from vision.training.loop import Steps, run_steps
+from vision.training.losses import AnswerLoss, WordLoss
+from vision.training.samples import (
+    Sample,
+    SampleMaker,
+    batches_of,
+    captions,
+    choices,
+    descriptions,
+    mixed,
+    places,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MEASURED_AT_MOST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did. ``nats_own`` and ``nats_other`` are the mean loss a token of answers about pictures of the books
+    held back, with their own pictures and with another book-mate's: the difference is what looking is worth.
+    """
+
+    kind: str
+    recipe: dict[str, Any]
+    samples: int
+    figures: int
+    books: int
+    held_back_books: tuple[str, ...]
+    nats_own: dict[str, float]
+    nats_other: dict[str, float]
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What both stages work with."""
+
+    articles: list[TrainingArticle]
+    figures: list[Figure]
+    held_back: tuple[str, ...]
+    tower: VisionTower
+    language: CausalModel
+    grids: NDArray[np.float16]
+
+    @property
+    def unseen(self) -> NDArray[np.bool_]:
+        return np.array([figure.book in self.held_back for figure in self.figures])
+
+
+def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: Progress) -> Parts:
+    """Raises DataError for unusable data, WeightsError or ModelError where a model cannot be had."""
+    articles = read_articles(data, "train")
+    figures = figures_of(articles)
+    held_back = validation_books(figures)
+    eyes = load_tower(tower, recipe.device)
+    grids = cached_grids([figure.image for figure in figures], eyes, cache, progress)
+    language = load_causal(recipe.language_model, device=recipe.device)
+    return Parts(articles, figures, held_back, eyes, language, grids)
+
+
+def train_bridge(data: Path, out: Path, recipe: BridgeRecipe, progress: Progress = lambda *_: None) -> RunReport:
+    """Stage 1: the language model is frozen, the bridge learns to tell it what pictures show."""
+    started = time.monotonic()
+    parts = prepare(data, out / "cache", recipe.tower, recipe, progress)
+    config = BridgeConfig(
+        parts.tower.identity.name,
+        parts.tower.identity.sha256,
+        parts.tower.tokens,
+        parts.tower.width,
+        parts.language.identity.name,
+        parts.language.identity.sha256,
+        parts.language.embeddings.shape[1],
+        kind=recipe.kind,
+        queries=recipe.queries,
+        layers=recipe.layers,
+        heads=recipe.heads,
+        width=recipe.width,
+        dropout=recipe.dropout,
+        data=data_name(parts),
+    )
+    torch.manual_seed(recipe.seed)
+    bridge = Bridge(config).to(recipe.device)
+    bridge.match(parts.language.embeddings)
+    model, maker = assemble(parts, bridge)
+    seen = np.flatnonzero(~parts.unseen)
+    whole = descriptions(parts.figures, maker, recipe.max_text_tokens, recipe.caption_chance, recipe.seed)
+    train = [sample for sample in whole if not parts.unseen[sample.pictures[0]]]
+    key = run_key(recipe, parts, config)
+
+    bridge.train()
+    parameters = dict(bridge.named_parameters())
+    if recipe.word_epochs:
+        words = WordLoss(
+            bridge,
+            parts.language.embeddings,
+            parts.language.tokenizer,
+            [f"{parts.figures[i].alt} {parts.figures[i].caption}" for i in seen],
+            parts.grids[seen],
+        )
+        batches = batches_of([1] * len(seen), recipe.batch, recipe.seed)
+        steps = _steps(recipe, key, len(batches(0)), recipe.word_epochs, recipe.word_learning_rate)
+        run_steps("words", parameters, batches, words, steps, out, progress)
+    loss = AnswerLoss(model, train, parts.grids, share_prefix=True)
+    batches = batches_of([len(sample.ids) for sample in train], recipe.batch, recipe.seed)
+    steps = _steps(recipe, key, len(batches(0)), recipe.epochs, recipe.learning_rate)
+    run_steps("bridge", parameters, batches, loss, steps, out, progress)
+    bridge.eval()
+    bridge.save_pretrained(out)
+    held = [sample for sample in whole if parts.unseen[sample.pictures[0]]]
+    own, other = worth_of_looking(model, held, parts, share_prefix=True)
+    report = _report("bridge", recipe, parts, len(train), own, other, steps.total, started)
+    _write_report(out, report)
+    return report
+
+
+def train_lora(
+    data: Path, source: Path, out: Path, recipe: LoraRecipe, progress: Progress = lambda *_: None
+) -> RunReport:
+    """Stage 2: a LoRA of the language model learns where pictures belong, what they are called and which one fits.
+
+    ``source`` is a folder of stage 1, which stays as it is. Raises ModelError where peft is not installed.
+    """
+    started = time.monotonic()
+    config = read_config(source)
+    parts = prepare(data, out / "cache", config.tower, recipe, progress)
+    if parts.language.identity.sha256 != config.language_sha256:
+        raise DataError(
+            f"recipe {recipe.name}: language_model is {recipe.language_model}, and the bridge in {source} was trained "
+            f"for {config.language_model}; use the same one"
+        )
+    bridge = Bridge.from_pretrained(source).to(recipe.device)
+    tuned = with_lora(parts.language, recipe)
+    model, maker = assemble(parts, bridge)
+    model.language_model = tuned
+    model.partial = PicturesOnly(tuned) if recipe.pictures_only else None
+    seen, held = tasks(parts, maker, recipe)
+    bridge.requires_grad_(recipe.train_bridge)
+    parameters = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    parameters |= {f"bridge.{name}": p for name, p in bridge.named_parameters() if p.requires_grad}
+    tuned.train()
+    bridge.train(recipe.train_bridge)
+    loss = AnswerLoss(model, seen, parts.grids, share_prefix=False)
+    batches = batches_of([len(sample.ids) for sample in seen], recipe.batch, recipe.seed)
+    steps = _steps(recipe, run_key(recipe, parts, config), len(batches(0)), recipe.epochs, recipe.learning_rate)
+    run_steps("lora", parameters, batches, loss, steps, out, progress)
+    model.eval()
+    bridge.save_pretrained(out)
+    tuned.save_pretrained(out / LORA_FOLDER)
+    if recipe.pictures_only:
+        (out / LORA_FOLDER / "pictures_only").touch()
+    own, other = worth_of_looking(model, held, parts, share_prefix=False)
+    report = _report("lora", recipe, parts, len(seen), own, other, steps.total, started)
+    _write_report(out, report)
+    return report
+
+
+def assemble(parts: Parts, bridge: Bridge) -> tuple[BridgedCausalLM, SampleMaker]:
+    """The model as it will be used, and what writes its samples."""
+    processor = BridgedProcessor(parts.tower, parts.language.tokenizer, bridge.config.picture_tokens)
+    chat = ChatTemplate(processor, parts.language.tokenizer, pictures=True, name=parts.language.identity.name)
+    model = BridgedCausalLM(parts.language.model, bridge, processor.picture_id)
+    return model, SampleMaker(processor, chat)
+
+
+def with_lora(language: CausalModel, recipe: LoraRecipe) -> Any:
+    """The language model with fresh LoRA layers, which change nothing yet."""
+    from vision.errors import ModelError
+
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ModelError("training a LoRA needs the package peft; run: pip install 'vignette[train]'") from error
+    torch.manual_seed(recipe.seed)
+    settings = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=list(recipe.targets),
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property by its old name
+        return get_peft_model(language.model, settings)
+
+
+def tasks(parts: Parts, maker: SampleMaker, recipe: LoraRecipe) -> tuple[list[Sample], list[Sample]]:
+    """The three tasks of composing, of books that are trained on and of those held back."""
+    rows: dict[object, int] = {figure.image: row for row, figure in enumerate(parts.figures)}
+    near = lookalikes(parts.grids, parts.tower.identity.name, parts.unseen, recipe.candidates - 1)
+    found = (
+        (recipe.place, places(parts.articles, rows, maker, recipe.seed)),
+        (recipe.caption, captions(parts.figures, maker, recipe.max_text_tokens, recipe.max_section_tokens)),
+        (
+            recipe.choose,
+            choices(parts.figures, maker, near, recipe.candidates, recipe.max_section_tokens, recipe.seed),
+        ),
+    )
+    own = [(share, [s for s in part if not parts.unseen[s.pictures[0]]]) for share, part in found]
+    held = [s for share, part in found for s in part if share and parts.unseen[s.pictures[0]]]
+    return mixed(own, recipe.seed), held
+
+
+def lookalikes(grids: NDArray[np.float16], tower: str, unseen: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
+    """For each picture its ``count`` nearest in the joint space, of the same side of ``unseen``; (n, count).
+
+    The embedded tower's mean feature goes through the shipped joint projection; of another tower the mean itself
+    is compared.
+    """
+    means = np.stack([grid.astype(np.float32).mean(0) for grid in grids])
+    if tower == EMBEDDED:
+        from vision.joint_checkpoint import SHIPPED, TRAINED_FILE, read_tensors
+
+        projection = read_tensors(SHIPPED / TRAINED_FILE, "visual.head.").get("proj.weight")
+        means = means if projection is None else means @ projection.T
+    means -= means.mean(0)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    scores = means @ means.T
+    scores[unseen[:, None] != unseen[None]] = -3
+    np.fill_diagonal(scores, -4)
+    if scores.shape[0] <= count or (np.sort(scores, 1)[:, -count] <= -3).any():
+        raise DataError(f"too few pictures for {count} look-alikes of each; lower candidates in the recipe")
+    nearest: NDArray[np.integer] = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return nearest
+
+
+@torch.no_grad()
+def worth_of_looking(
+    model: BridgedCausalLM, samples: Sequence[Sample], parts: Parts, *, share_prefix: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean loss a token for each task, with the samples' own pictures and with those of other samples.
+
+    At most 400 samples a task, evenly drawn.
+    """
+    own: dict[str, float] = {}
+    other: dict[str, float] = {}
+    for task in sorted({sample.task for sample in samples}):
+        of_task = [sample for sample in samples if sample.task == task]
+        of_task = of_task[:: max(1, len(of_task) // _MEASURED_AT_MOST)]
+        loss = AnswerLoss(model, of_task, parts.grids, share_prefix=share_prefix)
+        turn = np.random.default_rng(0).permutation(len(of_task))
+        strangers = {int(i): of_task[j].pictures for i, j in zip(turn, np.roll(turn, 1), strict=True)}
+        sums = np.zeros(3)
+        order = sorted(range(len(of_task)), key=lambda i: len(of_task[i].ids))
+        for start in range(0, len(order), 8):
+            part = order[start : start + 8]
+            mine, counts = loss.each(part)
+            theirs, _ = loss.each(part, [strangers[i] for i in part])
+            sums += [float(mine.sum()), float(theirs.sum()), float(counts.sum())]
+        own[task], other[task] = round(float(sums[0] / sums[2]), 4), round(float(sums[1] / sums[2]), 4)
+    return own, other
+
+
+def data_name(parts: Parts) -> str:
+    books = sorted({figure.book for figure in parts.figures})
+    used = ", ".join(book for book in books if book not in parts.held_back)
+    return f"{int((~parts.unseen).sum())} captioned photographs of: {used}"
+
+
+def run_key(recipe: StepsRecipe, parts: Parts, config: BridgeConfig) -> str:
+    """What a checkpoint must agree with to be gone on from."""
+    what = [asdict(recipe), asdict(config), [figure.image.name for figure in parts.figures]]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _steps(recipe: StepsRecipe, key: str, an_epoch: int, epochs: float, learning_rate: float) -> Steps:
+    return Steps(
+        key,
+        total=max(1, round(an_epoch * epochs)),
+        at_once=recipe.at_once,
+        learning_rate=learning_rate,
+        warmup=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        precision=recipe.precision,
+        device=recipe.device,
+        save_every=recipe.save_every,
+        seed=recipe.seed,
+    )
+
+
+def _report(
+    kind: str,
+    recipe: StepsRecipe,
+    parts: Parts,
+    samples: int,
+    own: dict[str, float],
+    other: dict[str, float],
+    steps: int,
+    started: float,
+) -> RunReport:
+    seconds = round(time.monotonic() - started, 1)
+    books = len({figure.book for figure in parts.figures})
+    return RunReport(
+        kind, asdict(recipe), samples, len(parts.figures), books, parts.held_back, own, other, steps, seconds
+    )
+
+
+def _write_report(out: Path, report: RunReport) -> None:
+    (out / REPORT_FILE).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")

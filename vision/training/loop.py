@@ -1,0 +1,201 @@
+"""One training loop for bridge and LoRA: batches in parts, a schedule, checkpoints, a curve.
+
+A run that is killed goes on from its last checkpoint and ends with the same weights as one that was not: batches
+depend on seed and step alone, and the checkpoint holds the optimiser and the random state. Import it lazily: torch
+comes with it. Knows no pictures and no language: a ``loss`` turns the samples of a part into a sum and a count.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vision.errors import DataError
+from vision.training.bridge_recipe import Precision
+from vision.training.curve import draw
+from vision.training.features import Progress
+from vision.training.samples import Batches
+
+STATE_FILE, LOSSES_FILE, CURVE_FILE = "state.pt", "losses.csv", "curve.svg"
+
+# Samples of one part → sum of the loss over what it counts, and how much that is. The step divides by the whole count.
+Loss = Callable[[Sequence[int]], tuple[torch.Tensor, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How a run goes. ``key`` names data and recipe: a checkpoint of another run is refused."""
+
+    key: str
+    total: int
+    at_once: int
+    learning_rate: float
+    warmup: int = 0
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    precision: Precision = "float32"
+    device: str = "cpu"
+    save_every: int = 20
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class History:
+    """One row a step: number, mean loss, rate, seconds since the start of this process."""
+
+    rows: list[tuple[int, float, float, float]] = field(default_factory=list)
+
+
+def run_steps(
+    what: str,
+    parameters: Mapping[str, torch.nn.Parameter],
+    batches: Batches,
+    loss: Loss,
+    steps: Steps,
+    folder: Path,
+    progress: Progress = lambda *_: None,
+    stop_after: int | None = None,
+) -> History:
+    """Train ``parameters`` in place. ``folder`` gets ``WHAT-state.pt``, ``WHAT-losses.csv`` and ``WHAT-curve.svg``.
+
+    ``stop_after`` ends the call at that step as a kill would, except that nothing is written. Raises DataError where
+    the folder holds the checkpoint of another run.
+    """
+    state_file = folder / f"{what}-{STATE_FILE}"
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": steps.weight_decay},
+            {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=steps.learning_rate,
+    )
+    torch.manual_seed(steps.seed)
+    history = History()
+    begun = _resume(state_file, parameters, optimizer, history, steps.key) if state_file.is_file() else 0
+    clock = time.monotonic()
+    for number, batch in enumerate(_stream(batches, begun), begun):
+        if number >= steps.total or number == stop_after:
+            break
+        rate = _rate(number, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        value = accumulate(batch, list(parameters.values()), loss, steps)
+        torch.nn.utils.clip_grad_norm_(list(parameters.values()), steps.clip)
+        optimizer.step()
+        history.rows.append((number + 1, value, rate, round(time.monotonic() - clock, 2)))
+        progress(f"{what} (loss {value:.3f}), steps", number + 1, steps.total)
+        if (number + 1) % steps.save_every == 0 or number + 1 == steps.total:
+            _save(state_file, parameters, optimizer, history, steps.key, number + 1)
+            _write_curve(folder, what, history)
+    return history
+
+
+def accumulate(batch: Sequence[int], parameters: Sequence[torch.nn.Parameter], loss: Loss, steps: Steps) -> float:
+    """Set the gradient of the batch's mean loss, worked off ``at_once`` samples at a time; returns that mean.
+
+    The sums of all parts are carried back and divided by the whole count at the end: so the gradient is that of the
+    whole batch, however unequal the parts.
+    """
+    total = weight = 0.0
+    for start in range(0, len(batch), steps.at_once):
+        with autocast(steps.precision, steps.device):
+            found, count = loss(batch[start : start + steps.at_once])
+        if not torch.isfinite(found.detach()):
+            raise DataError("the loss is no longer a number; lower learning_rate in the recipe")
+        found.backward()
+        total, weight = total + float(found.detach()), weight + count
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.div_(weight)
+    return total / weight
+
+
+def autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
+    """bfloat16 where it is asked for, or with "auto" where the processor computes in it."""
+    kind = torch.device(device).type
+    if precision == "float32" or (precision == "auto" and not computes_bfloat16(kind)):
+        return nullcontext()
+    return torch.autocast(kind, torch.bfloat16)
+
+
+def computes_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Emulated on other processors, which is slower than float32.
+    return kind == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _stream(batches: Batches, begun: int) -> Iterator[list[int]]:
+    """All batches of all epochs, without the first ``begun``."""
+    epoch = 0
+    while True:
+        found = batches(epoch)
+        yield from found[begun:]
+        begun = max(0, begun - len(found))
+        epoch += 1
+
+
+def _rate(step: int, steps: Steps) -> float:
+    if step < steps.warmup:
+        return steps.learning_rate * (step + 1) / steps.warmup
+    done = (step - steps.warmup) / max(1, steps.total - steps.warmup)
+    return steps.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _save(
+    file: Path,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    key: str,
+    step: int,
+) -> None:
+    """Whole or not at all: a run may be killed at any moment."""
+    partial = file.with_suffix(".partial")
+    state = {
+        "key": key,
+        "step": step,
+        "parameters": {name: value.detach() for name, value in parameters.items()},
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "rows": [list(row) for row in history.rows],
+    }
+    torch.save(state, partial)
+    partial.replace(file)
+
+
+def _resume(
+    file: Path,
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    key: str,
+) -> int:
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    if state["key"] != key or set(state["parameters"]) != set(parameters):
+        raise DataError(f"{file} belongs to a run with other data or another recipe; name a new --out, or remove it")
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(state["parameters"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    history.rows = [tuple(row) for row in state["rows"]]
+    return int(state["step"])
+
+
+def _write_curve(folder: Path, what: str, history: History) -> None:
+    with (folder / f"{what}-{LOSSES_FILE}").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("step", "loss", "learning_rate", "seconds"))
+        writer.writerows((step, f"{loss:.5f}", f"{rate:.3g}", seconds) for step, loss, rate, seconds in history.rows)
+    picture = draw([row[0] for row in history.rows], [row[1] for row in history.rows], title=f"{what}: loss")
+    (folder / f"{what}-{CURVE_FILE}").write_text(picture, encoding="utf-8")
