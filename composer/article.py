@@ -34,6 +34,11 @@ class Section:
     edited: bool = False
 
     @property
+    def settled(self) -> bool:
+        """Whether it stays as it is when the text is written anew."""
+        return self.locked or self.edited
+
+    @property
     def heading(self) -> str:
         """The heading's words, or an empty string."""
         first = self.text.split("\n", 1)[0]

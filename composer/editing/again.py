@@ -7,6 +7,7 @@ pictures elsewhere. Nothing that stands is lost for want of something better. Kn
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from composer.article import Article, Placement
 from composer.blocks import join_sections
 from composer.clock import Clock
 from composer.dialogue import Dialogue, reading
+from composer.editing.anew import free_sections, write_anew
 from composer.errors import EditError, UsageError
 from composer.placement import choose_places, eligible, number_of_pictures
 from composer.prompts import load_prompts
@@ -23,8 +25,8 @@ from composer.selection import Considered
 from composer.stages import Job, Stages
 from composer.uploads import read_uploads
 
-RetryStage: TypeAlias = Literal["place", "caption", "find", "choose", "finish"]
-RETRY_STAGES: tuple[RetryStage, ...] = ("place", "caption", "find", "choose", "finish")
+RetryStage: TypeAlias = Literal["write", "place", "caption", "find", "choose", "finish"]
+RETRY_STAGES: tuple[RetryStage, ...] = ("write", "place", "caption", "find", "choose", "finish")
 # Log-odds that a place loses for standing next to a picture that stays.
 CROWDED = 3.0
 
@@ -53,8 +55,7 @@ class _Again:
 
     def preferred(self, places: list[int], count: int) -> list[int]:
         """In an article of our own, the sections with headings if they are enough: see ``Stages.place``."""
-        illustrated = self.article.provenance.get("request", {}).get("illustrated", True)
-        headed = [] if illustrated else [i for i in places if self.article.sections[i].heading]
+        headed = [] if _illustrated(self.article) else [i for i in places if self.article.sections[i].heading]
         return headed if count <= len(headed) else places
 
     def best_places(self, places: Sequence[int], count: int) -> list[int]:
@@ -85,15 +86,36 @@ class _Again:
 def retry(
     stages: Stages, article: Article, stage: RetryStage, request: ComposeRequest | None = None, *, fresh: bool = True
 ) -> Iterator[events.Event]:
-    """Run a stage and those that follow it again for the placements nobody settled; ends with ``Done``.
+    """Run a stage and those that follow it again for what nobody settled; ends with ``Done``.
+
+    "write" writes the free sections anew under their headings; places stay, their pictures are found anew.
 
     With ``fresh`` something else is wanted than what stands: other places where there are enough, other descriptions,
     other pictures; a picture for which there is no other stays. ``request`` is the one the article was made for; it
-    brings uploads and filters. Raises UsageError for a stage that there is not, at once.
+    brings uploads and filters. Raises at once: UsageError for a stage that there is not, EditError where every section
+    is settled or the text is not the model's to write.
     """
     if stage not in RETRY_STAGES:
         raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}")
+    if stage == "write":
+        if _illustrated(article):
+            raise EditError("the text is your own; it is not written anew")
+        if not free_sections(article):
+            raise EditError("every section is locked or edited; unlock one, or ask for a proposal")
+        return _write(stages, article, request)
     return _retry(stages, article, stage, request, fresh)
+
+
+def _write(stages: Stages, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
+    yield events.StageStarted("write")
+    clock = Clock(stages.model)
+    tone, seed = (request.tone, request.seed) if request else ("", 0)
+    writing = write_anew(stages.model, stages.settings.writing, article, tone=tone, seed=seed)
+    with closing(writing) as drafts:  # type: ignore[type-var]
+        for article in drafts:
+            yield events.Draft(article)
+    yield clock.finished("write")
+    yield from _retry(stages, article, "caption", request, fresh=False)
 
 
 def _retry(
@@ -269,6 +291,11 @@ def _kept_where_nothing_is_better(chosen: Sequence[Placement], before: Sequence[
         rest = tuple(c for c in old.candidates if c.record.id not in known)
         result.append(replace(new, candidates=(*new.candidates, *rest)))
     return result
+
+
+def _illustrated(article: Article) -> bool:
+    """Whether the text is a person's own, as far as is known."""
+    return bool(article.provenance.get("request", {}).get("illustrated", True))
 
 
 def _fit(placement: Placement) -> float:

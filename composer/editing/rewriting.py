@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from composer.article import Article
 from composer.blocks import is_paragraph, parse_markdown
 from composer.editing.checks import free_section
+from composer.editing.paragraphs import Unfit, paragraph
 from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, ProposalAction, ProposalEvent, Restarted
 from composer.errors import EditError, UsageError, WritingFailed
 from composer.languages import count_words, detect_language
@@ -26,7 +27,6 @@ from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
 
 ATTEMPTS = 2
 HEADING_TOKENS = 30
-LEAST_TOLD = 12  # characters from which the language of an answer can be told
 # How long an answer may get, in lengths of the text, before it is cut at its last whole sentence.
 _ROOM = {"rewrite": 1.6, "expand": 1.4, "shorten": 1.0, "translate": 2.0}
 # Another way of saying the same leaves less to chance than writing does.
@@ -39,10 +39,6 @@ class _Wish:
     tone: str
     language: str  # of the answer
     seed: int
-
-
-class _Unfit(Exception):
-    """The answer does not do what was asked; says why."""
 
 
 def propose(
@@ -92,7 +88,7 @@ def _propose(
                     after += piece
                     yield Delta(piece)
             _check(wish, before, after)
-        except _Unfit as unfit:
+        except Unfit as unfit:
             if attempt + 1 == ATTEMPTS:
                 raise WritingFailed(f"{unfit}; try again, or edit the text by hand") from None
             yield Restarted(str(unfit))
@@ -135,45 +131,10 @@ def _written(
             yield gap + text
             gap = "" if wish.language == "zh" else " "
         sampling = _sampling(settings, wish, text, f"{wish.action} {section} {number} {attempt}", attempt)
-        for piece in _paragraph(model, prompt, sampling, prose, wish.language):
+        for piece in paragraph(model, prompt, sampling, prose, wish.language):
             yield gap + piece
             gap = ""
         gap = "\n\n"
-
-
-def _paragraph(
-    model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str
-) -> Iterator[str]:
-    """One paragraph of the answer, whole sentences at a time; what follows it is not asked for."""
-    answer, told, finish = "", "", "length"
-    with closing(model.stream(prompt, sampling)) as chunks:  # type: ignore[type-var]
-        for chunk in chunks:
-            finish = chunk.finish or finish
-            if not (piece := prose.feed(chunk.text)):
-                continue
-            answer += piece
-            paragraph, over = _first_paragraph(answer)
-            _check_language(paragraph, language)
-            if len(paragraph) > len(told):
-                yield paragraph[len(told) :]
-                told = paragraph
-            if over:
-                break
-    rest = prose.finish(complete=finish == "stop")
-    paragraph, _ = _first_paragraph(answer + rest)
-    _check_language(paragraph, language)
-    if len(paragraph) > len(told):
-        yield paragraph[len(told) :]
-    if not paragraph.strip():
-        raise _Unfit("the model gave nothing usable")
-
-
-def _first_paragraph(answer: str) -> tuple[str, bool]:
-    """The first line that is no lead-in, without a sentence that leads to what follows it, and whether it is over."""
-    lines = [line for line in answer.split("\n") if line.strip()]
-    while lines and lines[0].rstrip().endswith((":", "：")):
-        lines.pop(0)
-    return (lines[0], len(lines) > 1) if lines else ("", False)
 
 
 def _heading(model: VisionLanguageModel, prompts: Prompts, heading: str) -> str:
@@ -210,19 +171,14 @@ def _sampling(settings: WritingSettings, wish: _Wish, text: str, purpose: str, a
     )
 
 
-def _check_language(told: str, language: str) -> None:
-    if len(told) >= LEAST_TOLD and detect_language(told) != language:
-        raise _Unfit(f"the model did not answer in {LANGUAGES[language]}")
-
-
 def _check(wish: _Wish, before: str, after: str) -> None:
     old, new = count_words(before), count_words(after)
     if after.split() == before.split():
-        raise _Unfit("the model left the text as it was")
+        raise Unfit("the model left the text as it was")
     if wish.action == "shorten" and new >= old:
-        raise _Unfit(f"the model made {new} words of {old}, which is no shorter")
+        raise Unfit(f"the model made {new} words of {old}, which is no shorter")
     if wish.action == "expand" and new <= old:
-        raise _Unfit(f"the model made {new} words of {old}, which is no longer")
+        raise Unfit(f"the model made {new} words of {old}, which is no longer")
 
 
 def _pieces(body: str) -> list[tuple[str, bool]]:

@@ -1,0 +1,110 @@
+"""Writes an article's text anew around what a person settled: locked and edited sections stay, word for word.
+
+The structure stands: each free section gets another paragraph under its own heading, written in the model's turn after
+everything before it, as ``composer.writer`` does. A section for which the model has nothing usable keeps its text.
+Knows no page and no pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+from composer.article import Article, Section
+from composer.blocks import is_paragraph
+from composer.editing.paragraphs import Unfit, paragraph
+from composer.languages import HAN_PER_WORD, count_words
+from composer.prompts import Prompts, load_prompts
+from composer.prose import ProseFilter
+from composer.request import TONES
+from composer.settings import WritingSettings
+from composer.writer import TOKENS_PER_WORD, derive_seed
+from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+
+LEAST_WORDS, MOST_WORDS = 60, 220  # of a section
+
+
+def free_sections(article: Article) -> list[int]:
+    """Those that may be written anew: running text that nobody settled."""
+    return [i for i, s in enumerate(article.sections) if not s.settled and s.body and is_paragraph(s.body)]
+
+
+def write_anew(
+    model: VisionLanguageModel, settings: WritingSettings, article: Article, *, tone: str = "", seed: int = 0
+) -> Iterator[Article]:
+    """The article after each section that was written anew. Closing the iterator cancels between tokens.
+
+    The seed takes part with the text that stands: the same question twice gives two texts.
+    """
+    prompts = load_prompts(article.language)
+    request = _request(prompts, article, tone)
+    free = set(free_sections(article))
+    prose = ProseFilter()
+    for number, section in enumerate(article.sections):
+        if number not in free:
+            prose.note(section.body)
+    told = [f"# {article.title}\n\n"]
+    headed = any(section.heading for section in article.sections)
+    for number, section in enumerate(article.sections):
+        lead = section.text[: len(section.text) - len(section.body)].rstrip() + "\n\n" if section.heading else ""
+        # In the model's turn the introduction has a heading, or the model would add one.
+        named = f"## {prompts.intro}\n\n" if headed and number == 0 and not lead else lead
+        if number in free:
+            words = min(max(count_words(section.body), LEAST_WORDS), MOST_WORDS)
+            sampling = _sampling(settings, words, derive_seed(seed, f"anew {number} {_digest(section)}"))
+            prompt = _prompt(model, request, [*told, named], sampling.max_tokens)
+            if body := _body(model, prompt, sampling, prose, article.language):
+                section = replace(section, text=lead + body)
+                sections = (*article.sections[:number], section, *article.sections[number + 1 :])
+                article = replace(article, sections=sections)
+                yield article
+        told.append(named + section.body + "\n\n")
+
+
+def _body(model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str) -> str:
+    """The paragraph, or nothing where the model gave none that may stand."""
+    try:
+        with closing(paragraph(model, prompt, sampling, prose, language)) as pieces:  # type: ignore[type-var]
+            return "".join(pieces)
+    except Unfit:
+        return ""
+
+
+def _request(prompts: Prompts, article: Article, tone: str) -> tuple[Message, ...]:
+    headings = [section.heading for section in article.sections if section.heading]
+    words = sum(count_words(section.body) for section in article.sections) // max(1, len(article.sections))
+    words = min(max(words, LEAST_WORDS), MOST_WORDS) * (1 if headings else len(article.sections))
+    count = round(words * HAN_PER_WORD) if article.language == "zh" else words
+    if headings:
+        listed = "\n".join(f"## {heading}" for heading in (prompts.intro, *headings))
+        asked = prompts.write.format(title=article.title, headings=listed, words=count)
+    else:
+        asked = prompts.write_bare.format(title=article.title, words=count)
+    wish = TONES[tone][article.language] if tone else ""
+    return (Message.of("system", prompts.system), Message.of("user", f"{asked}\n\n{wish}".strip()))
+
+
+def _prompt(model: VisionLanguageModel, request: tuple[Message, ...], told: list[str], answer_tokens: int) -> Prompt:
+    """The request and the article so far; of a long one, as much of its end as the model can read."""
+    for start in range(1, len(told) + 1):
+        prompt = (*request, Message.of("assistant", told[0] + "".join(told[start:])))
+        if start == len(told) or model.count_tokens(prompt) + answer_tokens < model.context_tokens:
+            break
+    return prompt
+
+
+def _sampling(settings: WritingSettings, words: int, seed: int) -> Sampling:
+    return Sampling(
+        max_tokens=round(words * TOKENS_PER_WORD * 1.5) + 40,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        repetition_penalty=settings.repetition_penalty,
+        seed=seed,
+        stop=("\n\n", "\n#"),
+    )
+
+
+def _digest(section: Section) -> str:
+    return hashlib.sha256(section.text.encode("utf-8", "replace")).hexdigest()[:16]
