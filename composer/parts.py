@@ -13,6 +13,7 @@ from composer.settings import Settings
 
 if TYPE_CHECKING:
     from composer.pipeline import Composer
+    from image_db.describing import Captioner, Labeller
     from vision.protocol import JointEncoder, VisionLanguageModel
 
 
@@ -50,6 +51,33 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
         context_tokens=language.context_tokens,
         device="cpu" if language.device == "auto" else language.device,
     )
+
+
+def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Captioner | None]:
+    """What gives words to pictures: "labels", the folder of a bridge, or a vision-language checkpoint's name.
+
+    Raises ModelError or WeightsError where it cannot be had or does not see.
+    """
+    if how == "labels":
+        from vision.labels import ImageLabeller
+
+        return ImageLabeller().guess, None
+    from vision.looking import write_captions
+
+    model = load_seeing_model(how, settings)
+    return None, lambda images: write_captions(model, images)
+
+
+def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
+    """A folder of ``vignette train bridge``, or any checkpoint that ``vision.hub`` loads."""
+    folder = Path(name).expanduser()
+    if (folder / "bridge.json").is_file():
+        from vision.bridged import load_bridged_model
+
+        return load_bridged_model(folder, device=_device(settings.language.device))
+    from vision.hub import load_hub_model
+
+    return load_hub_model(name, device=settings.language.device)
 
 
 def load_composer(settings: Settings, library_dir: Path) -> Composer:

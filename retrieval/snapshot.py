@@ -149,9 +149,10 @@ class Snapshot:
 
 def fields(record: ImageRecord) -> list[tuple[str, float]]:
     """A record's texts with what a word in each is worth; a text given twice counts once."""
-    given = [record.caption, record.alt, *record.tags, *(caption for _, caption in record.captions)]
-    weighted = [(text, 1.0) for text in dict.fromkeys(given)]
-    return weighted + [(tag, GUESSED_WEIGHT) for tag in record.guessed_tags]
+    generated = record.caption_origin == "generated"
+    said = ["" if generated else record.caption, record.alt, *record.tags, *(text for _, text in record.captions)]
+    guessed = [record.caption, *record.guessed_tags] if generated else record.guessed_tags
+    return [*((text, 1.0) for text in dict.fromkeys(said)), *((text, GUESSED_WEIGHT) for text in guessed)]
 
 
 def passes(record: ImageRecord, filters: Filters) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from image_db.describing import DescribeReport
     from image_db.indexing import IndexReport
     from image_db.library import Library
 
@@ -19,11 +20,14 @@ EXAMPLES = """\
 examples:
   vignette index ~/Pictures --library ~/my-library
   vignette index ~/Pictures/2024 cover.jpg --library ~/my-library --json
+  vignette index ~/Pictures --library ~/my-library --describe              guess labels where words are missing
+  vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
 
 A second run reads only what is new or changed. Words for a picture are taken from NAME.json or NAME.txt beside it,
 from metadata.jsonl or metadata.csv of its folder, from XMP, IPTC and EXIF inside it, and from its name.
 """
 
+LABELS = "labels"
 _SHOWN_FAILURES = 50
 
 
@@ -39,18 +43,32 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a folder or a picture")
     parser.add_argument("--library", metavar="DIR", type=Path, required=True, help="the library's folder")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
+    parser.add_argument(
+        "--describe",
+        metavar="HOW",
+        nargs="?",
+        const=LABELS,
+        help="give words to pictures that have none: labels of a classifier (the default of this option), or captions "
+        "written by the model of a folder of `vignette train bridge` or of a vision-language checkpoint",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     report, pictures = index_into(args.library, args.paths, args.profile)
+    described = describe(args.library, args.profile, args.describe) if args.describe else None
     if args.json:
         from image_db.exporting import json_line
 
-        print(json_line(_as_json(args.library, report, pictures)))
+        words = {} if described is None else {"described": described.described, "silent": described.silent}
+        print(json_line(_as_json(args.library, report, pictures) | words))
     else:
         print_report(args.library, report, pictures)
+        if described is not None:
+            print(
+                f"{described.described} pictures without words got some, marked as guessed; {described.silent} got none"
+            )
     return 0 if report.usable else 1
 
 
@@ -76,6 +94,20 @@ def index_into(library_dir: Path, paths: Sequence[Path], profile: str) -> tuple[
             print(f"\n{_kept(library)}; the same command goes on from there", file=sys.stderr)
             raise
         return report, len(library)
+
+
+def describe(library_dir: Path, profile: str, how: str) -> DescribeReport:
+    """Labels or captions for the library's pictures without words; a second run goes on where one was cut off."""
+    from composer.parts import load_describer, load_encoder
+    from composer.settings import load_settings
+    from image_db.describing import describe_wordless
+    from image_db.library import Library
+
+    settings = load_settings(profile)
+    encoder = load_encoder(settings)
+    labeller, captioner = load_describer(how, settings)
+    with Library.open(library_dir, encoder.identity) as library, progress_bar("described") as progress:
+        return describe_wordless(library, encoder, labeller=labeller, captioner=captioner, progress=progress)
 
 
 @contextmanager

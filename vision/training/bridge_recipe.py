@@ -115,7 +115,7 @@ R = TypeVar("R", bound=StepsRecipe)
 
 def load_steps_recipe(name_or_file: str, kind: type[R]) -> R:
     """A shipped recipe by name, or a .toml file. Raises DataError naming what to change."""
-    folder = resources.files("vision.training") / "recipes"
+    folder = resources.files("vision.training") / "bridge_recipes"
     prefix = "bridge-" if kind is BridgeRecipe else "lora-"
     shipped = sorted(
         file.name.removesuffix(".toml")

@@ -1,0 +1,101 @@
+"""Gives words to pictures of a library that nobody described: labels of a classifier, or captions of a model that sees.
+
+What is written is marked as guessed or generated: search ranks such pictures by their looks, with the words as a hint,
+and an export leaves them out. What a person says later takes their place. Knows no command line and no models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from image_db.description import sentence
+from image_db.library import Library
+from image_db.records import ImageRecord
+from vision.errors import ImageError
+from vision.images import load_image
+from vision.protocol import JointEncoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Progress: TypeAlias = Callable[[int, int], None]
+Labeller: TypeAlias = "Callable[[Sequence[Image]], Sequence[Sequence[str]]]"
+Captioner: TypeAlias = "Callable[[Sequence[Image]], Sequence[str]]"
+
+BATCH = 8
+MAX_CAPTION_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeReport:
+    """``described`` pictures have words now, ``silent`` ones got none; ``failed`` files cannot be read any more."""
+
+    described: int
+    silent: int
+    failed: tuple[tuple[Path, str], ...]
+
+
+def describe_wordless(
+    library: Library,
+    encoder: JointEncoder,
+    *,
+    labeller: Labeller | None = None,
+    captioner: Captioner | None = None,
+    progress: Progress | None = None,
+    target_px: int = 448,
+) -> DescribeReport:
+    """Fill in what people left out, and nothing else; commits as it goes, so that a second run goes on.
+
+    ``labeller`` gives ``guessed_tags`` to pictures without any words. ``captioner`` gives a caption, marked as
+    generated, to pictures without caption and alt text. Raises LibraryError where the library cannot be written.
+    """
+    todo = [record for record in library.records() if _lacks(record, labeller, captioner)]
+    described = silent = 0
+    failed: list[tuple[Path, str]] = []
+    for start in range(0, len(todo), BATCH):
+        records, images = [], []
+        for record in todo[start : start + BATCH]:
+            try:
+                images.append(load_image(record.path, target_px=target_px))
+                records.append(record)
+            except (ImageError, OSError) as error:
+                failed.append((record.path, str(error)))
+        changed = _with_words(records, images, labeller, captioner)
+        silent += len(records) - len(changed)
+        described += len(changed)
+        if changed:
+            vectors = encoder.encode_sentences([sentence(record, encoder.languages) for record in changed])
+            library.update_texts(zip(changed, np.asarray(vectors), strict=True))
+        if progress is not None:
+            progress(min(start + BATCH, len(todo)), len(todo))
+    return DescribeReport(described, silent, tuple(failed))
+
+
+def _lacks(record: ImageRecord, labeller: Labeller | None, captioner: Captioner | None) -> bool:
+    return (labeller is not None and not record.text) or (
+        captioner is not None and not (record.caption or record.alt or record.captions)
+    )
+
+
+def _with_words(
+    records: Sequence[ImageRecord], images: Sequence[Image], labeller: Labeller | None, captioner: Captioner | None
+) -> list[ImageRecord]:
+    """The records that changed."""
+    new = list(records)
+    if labeller is not None:
+        rows = [row for row, record in enumerate(new) if not record.text]
+        labels = labeller([images[row] for row in rows]) if rows else []
+        for row, tags in zip(rows, labels, strict=True):
+            new[row] = replace(new[row], guessed_tags=tuple(tags))
+    if captioner is not None:
+        rows = [row for row, record in enumerate(new) if _lacks(record, None, captioner)]
+        captions = captioner([images[row] for row in rows]) if rows else []
+        for row, caption in zip(rows, captions, strict=True):
+            if text := " ".join(caption.split())[:MAX_CAPTION_CHARACTERS]:
+                new[row] = replace(new[row], caption=text, caption_origin="generated")
+    return [after for before, after in zip(records, new, strict=True) if after != before]

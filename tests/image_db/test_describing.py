@@ -1,0 +1,102 @@
+"""Pictures that nobody described get words, marked as guessed; what people said is never touched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from image_db.describing import describe_wordless
+from image_db.indexing import index_paths
+from image_db.library import Library
+from image_db.records import ImageRecord
+from retrieval.snapshot import GUESSED_WEIGHT, Snapshot, fields
+from tests.fakes import ColourEncoder
+from tests.image_db.conftest import paint
+
+
+@pytest.fixture
+def filled(library: Library, encoder: ColourEncoder, pictures: Path) -> Library:
+    paint(pictures / "IMG_1.png", "red")
+    paint(pictures / "blue wall.png", "blue")
+    paint(pictures / "IMG_2.png", "green")
+    (pictures / "IMG_2.txt").write_text("A meadow.")
+    index_paths(library, encoder, [pictures])
+    return library
+
+
+def by_name(library: Library) -> dict[str, ImageRecord]:
+    return {record.path.name: record for record in library.records()}
+
+
+def captions(images: Sequence[Image.Image]) -> list[str]:
+    return [f"A  wall of\n{image.getpixel((5, 5))}." for image in images]
+
+
+def test_captions_are_written_where_caption_and_alt_text_are_missing(filled: Library, encoder: ColourEncoder) -> None:
+    report = describe_wordless(filled, encoder, captioner=captions)
+    assert (report.described, report.silent, report.failed) == (2, 0, ())
+    records = by_name(filled)
+    assert records["IMG_1.png"].caption == "A wall of (220, 30, 30)."
+    assert records["IMG_1.png"].caption_origin == records["blue wall.png"].caption_origin == "generated"
+    assert (records["IMG_2.png"].caption, records["IMG_2.png"].caption_origin) == ("A meadow.", "given")
+    assert filled.matrix().has_text.all()
+
+
+def test_labels_go_to_pictures_without_any_words_and_none_is_an_answer(filled: Library, encoder: ColourEncoder) -> None:
+    seen: list[int] = []
+
+    def labels(images: Sequence[Image.Image]) -> list[tuple[str, ...]]:
+        seen.append(len(images))
+        return [() for _ in images]
+
+    report = describe_wordless(filled, encoder, labeller=labels)
+    assert (seen, report.described, report.silent) == ([1], 0, 1)
+    report = describe_wordless(filled, encoder, labeller=lambda images: [("brick",) for _ in images])
+    assert by_name(filled)["IMG_1.png"].guessed_tags == ("brick",)
+    assert report.described == 1
+
+
+def test_a_second_run_asks_only_about_what_is_left(filled: Library, encoder: ColourEncoder, pictures: Path) -> None:
+    describe_wordless(filled, encoder, captioner=captions)
+
+    def unwanted(images: Sequence[Image.Image]) -> list[str]:
+        raise AssertionError(f"asked about {len(images)} pictures that have words")
+
+    assert describe_wordless(filled, encoder, captioner=unwanted).described == 0
+    index_paths(filled, encoder, [pictures])
+    assert by_name(filled)["IMG_1.png"].caption_origin == "generated"  # indexing again does not lose it
+
+
+def test_what_a_person_says_later_takes_the_place_of_what_was_generated(
+    filled: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    describe_wordless(filled, encoder, captioner=captions)
+    (pictures / "IMG_1.txt").write_text("My grandmother's door.")
+    index_paths(filled, encoder, [pictures])
+    record = by_name(filled)["IMG_1.png"]
+    assert (record.caption, record.caption_origin) == ("My grandmother's door.", "given")
+
+
+def test_generated_captions_are_found_but_weigh_as_guesses(filled: Library, encoder: ColourEncoder) -> None:
+    describe_wordless(filled, encoder, captioner=captions)
+    record = by_name(filled)["IMG_1.png"]
+    assert (record.caption, GUESSED_WEIGHT) in fields(record)
+    assert all(weight == GUESSED_WEIGHT for text, weight in fields(record) if text)
+    snapshot = Snapshot(filled)
+    told = dict(zip(snapshot.vectors.ids, snapshot.told.tolist(), strict=True))
+    records = {r.id: r for r in filled.records()}
+    assert {records[id_].path.name: value for id_, value in told.items()} == {
+        "IMG_1.png": False,  # ranked by its looks
+        "blue wall.png": True,  # its name was given
+        "IMG_2.png": True,
+    }
+
+
+def test_a_file_that_is_gone_is_reported_and_the_others_are_described(
+    filled: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    (pictures / "IMG_1.png").unlink()
+    report = describe_wordless(filled, encoder, captioner=captions)
+    assert report.described == 1
+    assert [path.name for path, _ in report.failed] == ["IMG_1.png"]
