@@ -141,6 +141,7 @@ MARKDOWN_STRUCTURE = (
     "[" * 60 + "x" + "]" * 60,
     "> " * 60 + "deep",
     "- " * 30 + "deep",
+    "> - " * 90 + "very deep",
     "\\*not emphasis\\* \\[not a link\\]",
     "line with two spaces  \nand a break",
     "trailing backslash \\",

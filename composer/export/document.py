@@ -106,6 +106,7 @@ class Document:
     blocks: tuple[Block, ...] = field(repr=False)
 
 
+_DEEPEST = 8
 _ALT_WHERE_NOTHING_IS_KNOWN = {"zh": "图片"}
 
 
@@ -114,7 +115,7 @@ def to_document(article: Article) -> Document:
     clean = printable_article(article)
     blocks: list[Block] = []
     for index, root in enumerate(document_tokens([s.text for s in clean.sections], whole_text(clean))):
-        blocks += [block for node in root.children for block in _blocks(node)]
+        blocks += [block for node in root.children for block in _blocks(node, 0)]
         blocks += [
             to_figure(placement, clean.language)
             for placement in clean.placements_after(index)
@@ -165,7 +166,8 @@ def _levelled(blocks: Sequence[Block]) -> Iterator[Block]:
         yield replace(block, level=len(open_levels))
 
 
-def _blocks(node: SyntaxTreeNode) -> Iterator[Block]:
+def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
+    """The blocks of a node; lists and quotes deeper than any page can show give their content to the one around."""
     children = node.children
     match node.type:
         case "heading":
@@ -174,10 +176,14 @@ def _blocks(node: SyntaxTreeNode) -> Iterator[Block]:
             if runs := _runs(children[0]):
                 yield Paragraph(runs)
         case "bullet_list" | "ordered_list":
-            items = tuple(tuple(block for child in item.children for block in _blocks(child)) for item in children)
-            yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items)
+            items = tuple(tuple(_inside(item, depth)) for item in children)
+            if depth < _DEEPEST:
+                yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items)
+            else:
+                yield from (block for item in items for block in item)
         case "blockquote":
-            yield Quote(tuple(block for child in children for block in _blocks(child)))
+            inner = tuple(_inside(node, depth))
+            yield from (Quote(inner),) if depth < _DEEPEST else inner
         case "fence" | "code_block":
             yield Code(node.content.rstrip("\n"))
         case "hr":
@@ -186,11 +192,12 @@ def _blocks(node: SyntaxTreeNode) -> Iterator[Block]:
             rows = [row for part in children for row in part.children]
             aligns = tuple(_align(cell) for cell in rows[0].children)
             yield Table(tuple(tuple(_runs(cell.children[0]) for cell in row.children) for row in rows), aligns)
-        case "inline":
-            if runs := _runs(node):
-                yield Paragraph(runs)
         case other:
             raise AssertionError(f"Markdown node {other!r} is not handled")
+
+
+def _inside(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
+    return (block for child in node.children for block in _blocks(child, depth + 1))
 
 
 def _align(cell: SyntaxTreeNode) -> str:

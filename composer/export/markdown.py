@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from composer.article import Article, Placement
 from composer.export.cleaning import encodable, one_line
 from composer.export.document import to_figure
+from composer.export.rendering import open_fence
 from composer.export.urls import PictureUrl
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
@@ -37,6 +38,9 @@ def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str
             for p in article.placements_after(index)
             if p.chosen is not None
         ]
+        # Left open, a block of code would swallow every picture and section after it.
+        if (blocks or index < last) and (fence := open_fence(section.text)):
+            yield False, ("" if section.text.endswith("\n") else "\n") + fence
         if blocks:
             added = "\n\n" + "\n\n".join(blocks)
             # Without a blank line the next paragraph would run on inside the block.

@@ -74,7 +74,9 @@ def _compile(
     """The PDF, or None and the characters that no font has."""
     import typst
 
-    (root / "document.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    # PDF/UA forbids a byte order mark within text; the word joiner is its modern form.
+    text = json.dumps(content, ensure_ascii=False).replace("\ufeff", "\u2060")
+    (root / "document.json").write_text(text, encoding="utf-8")
     try:
         compiler = typst.Compiler(
             _template(), root=str(root), font_paths=fonts(system=system_fonts), ignore_system_fonts=not system_fonts

@@ -7,10 +7,12 @@ for anything. Knows no article.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from composer.export.addresses import link_address, safe_link
 
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
 
 
+# Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
+_MAX_NESTING = 100
+_TOO_DEEP = re.compile(rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)])[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE)
+
+
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     parser.validateLink = safe_link  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
@@ -33,20 +40,26 @@ def _parser() -> MarkdownIt:
 
 
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    """A picture in the text: beside the document it is shown, on the web it is linked."""
-    address = link_address(str(tokens[index].attrs["src"]))
-    if not address:
+    """A picture in the text: one within the document or in its folder is shown, one on the web is linked."""
+    source = str(tokens[index].attrs["src"])
+    if source.startswith("data:") or _in_the_folder(source):
         return self.image(tokens, index, options, env)
+    address = link_address(source)
     words = escape(shown_text(tokens[index].content) or address)
     in_a_link = sum(t.type == "link_open" for t in tokens[:index]) > sum(t.type == "link_close" for t in tokens[:index])
-    return words if in_a_link else f'<a href="{escape(address)}">{words}</a>'
+    return words if in_a_link or not address else f'<a href="{escape(address)}">{words}</a>'
+
+
+def _in_the_folder(source: str) -> bool:
+    path = unquote(source).replace("\\", "/")
+    return ":" not in path and not path.startswith("/") and ".." not in path.split("/")
 
 
 def sections_html(texts: Sequence[str], whole: str) -> list[str]:
     """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section."""
     references: dict[str, Any] = {}
-    _parser().parse(whole, references)
-    return [_parser().render(text, references) for text in texts]
+    _parser().parse(_shallow(whole), references)
+    return [_parser().render(_shallow(text), references) for text in texts]
 
 
 def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -> list[SyntaxTreeNode]:
@@ -57,10 +70,25 @@ def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -
     from markdown_it.tree import SyntaxTreeNode
 
     references: dict[str, Any] = {}
-    _parser().parse(whole, references)
+    _parser().parse(_shallow(whole), references)
     if inline:
         return [SyntaxTreeNode(_parser().parseInline(text, references)).children[0] for text in texts]
-    return [SyntaxTreeNode(_parser().parse(text, references)) for text in texts]
+    return [SyntaxTreeNode(_parser().parse(_shallow(text), references)) for text in texts]
+
+
+def _shallow(text: str) -> str:
+    return _TOO_DEEP.sub("\\\\", text)
+
+
+def open_fence(text: str) -> str:
+    """The marks that close a block of code the text leaves open; empty where it leaves none."""
+    tokens = _parser().parse(text)
+    if not tokens or tokens[-1].type != "fence":
+        return ""
+    marks = tokens[-1].markup
+    last = text.rstrip().rpartition("\n")[2].strip()
+    closed = len(last) >= len(marks) and set(last) == {marks[0]} and "\n" in text.strip()
+    return "" if closed else marks
 
 
 def inline_html(text: str) -> str:
@@ -72,7 +100,7 @@ def inline_html(text: str) -> str:
 def shown_text(text: str) -> str:
     """What a reader of the rendered Markdown sees, as one line, not escaped."""
     words: list[str] = []
-    for token in _parser().parse(text):
+    for token in _parser().parse(_shallow(text)):
         if token.type in ("fence", "code_block"):
             words.append(token.content)
         for child in token.children or ():

@@ -23,7 +23,7 @@ from composer.export.html import summary, to_html
 from composer.export.layout import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px
 from composer.export.markdown import escape, parts, picture_block, to_markdown
 from composer.export.pictures import Pictures, in_library
-from composer.export.rendering import shown_text
+from composer.export.rendering import open_fence, shown_text
 from composer.export.urls import beside, embedded
 from image_db.records import ImageRecord
 from tests.composer.article_samples import farm_article, picture, placed
@@ -482,3 +482,28 @@ def test_a_missing_slot_caption_prints_only_the_credit(tmp_path: Path) -> None:
     article = Article("T", "en", (Section("P."),), (bare,))
     assert "![Hens](images/hens.jpg)\\\nImage: A, CC0\n" in to_markdown(article, url)
     assert '<figcaption><span class="credit">Image: A, CC0</span></figcaption>' in to_html(article, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "closing"),
+    [
+        ("~~~\nnever closed", "~~~"),
+        ("```py\nx = 1\n", "```"),
+        ("````\n```\n", "````"),
+        ("```", "```"),
+        ("```\nclosed\n```", ""),
+        ("```\nclosed\n`````  \n", ""),
+        ("- item\n  ```\n  in a list", ""),
+        ("prose", ""),
+        ("", ""),
+    ],
+)
+def test_code_left_open_in_a_section_swallows_nothing_after_it(text: str, closing: str, tmp_path: Path) -> None:
+    assert open_fence(text) == closing
+    hens = picture(tmp_path, "hens.jpg")
+    article = Article("T", "en", (Section(text), Section("After.")), (placed(hens, 0, "Hens."),))
+    exported = list(parts(article, url))
+    html = MarkdownIt("commonmark").render("".join(piece for _, piece in exported))
+    assert 'src="images/hens.jpg"' in html
+    assert "<p>After.</p>" in html
+    assert "".join(piece for own, piece in exported if own).endswith(f"{text}\n\nAfter.\n\n")

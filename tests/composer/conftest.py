@@ -1,0 +1,42 @@
+"""Fixtures of the composer's tests."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vision.weights import manifest
+
+FONT_PACKAGES = {"noto-chinese-fonts": "pylopdf-fonts-zh-cn", "noto-script-fonts": "manimgx-fonts"}
+
+
+@pytest.fixture(scope="session")
+def fonts_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the fonts of the manifest, as ``vignette models pull`` would leave it, without a network: the
+    packages are among the tests' own requirements."""
+    home = tmp_path_factory.mktemp("fonts-home")
+    for name, package in FONT_PACKAGES.items():
+        folder = home / "models" / name
+        folder.mkdir(parents=True)
+        by_name = {Path(str(file)).name: file for file in importlib.metadata.files(package) or ()}
+        for file in manifest()[name].files:
+            shutil.copyfile(str(by_name[file.path].locate()), folder / file.path)
+    return home
+
+
+@pytest.fixture
+def with_fonts(fonts_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(fonts_home))
+
+
+@pytest.fixture
+def without_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither fetched fonts nor the system's: what a bare machine has."""
+    from composer.export import fonts
+
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "empty-home"))
+    bare = fonts.fonts(system=False)
+    monkeypatch.setattr(fonts, "_fonts", lambda folders, system: bare)
