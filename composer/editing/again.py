@@ -88,18 +88,19 @@ def retry(
 ) -> Iterator[events.Event]:
     """Run a stage and those that follow it again for what nobody settled; ends with ``Done``.
 
-    "write" writes the free sections anew under their headings; places stay, their pictures are found anew.
+    "write" writes the free sections anew under their headings; places stay, their pictures are found anew. A person's
+    own text stays, and is read again for new places.
 
     With ``fresh`` something else is wanted than what stands: other places where there are enough, other descriptions,
     other pictures; a picture for which there is no other stays. ``request`` is the one the article was made for; it
     brings uploads and filters. Raises at once: UsageError for a stage that there is not, EditError where every section
-    is settled or the text is not the model's to write.
+    is settled.
     """
     if stage not in RETRY_STAGES:
         raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}")
+    if stage == "write" and _illustrated(article):
+        stage = "place"  # a person's own text was only read
     if stage == "write":
-        if _illustrated(article):
-            raise EditError("the text is your own; it is not written anew")
         if not free_sections(article):
             raise EditError("every section is locked or edited; unlock one, or ask for a proposal")
         return _write(stages, article, request)
@@ -123,6 +124,8 @@ def _retry(
 ) -> Iterator[events.Event]:
     stay = tuple(p for p in article.placements if p.settled)
     free = [p for p in article.placements if not p.settled]
+    if stage == "choose" and not all(p.candidates for p in free):
+        stage = "find"  # the article was stopped before it had anything to choose from
     first = RETRY_STAGES.index(stage)
     yield events.StageStarted(stage)
     work = _begin(stages, article, stay, request, read=first < RETRY_STAGES.index("finish"))

@@ -242,8 +242,9 @@ def test_a_text_whose_placing_was_stopped_is_illustrated_from_there(composer: Co
     placed, _ = finished(Desk(composer).retry(bare, "place", ComposeRequest(text=TEXT, images=3), fresh=False))
     assert shown(placed) == shown(whole)
     slots = whole.with_placements(tuple(replace(p, chosen=None, candidates=()) for p in whole.placements))
-    found, _ = finished(Desk(composer).retry(slots, "find", fresh=False))
-    assert shown(found) == shown(whole)
+    for stage in ("find", "choose"):
+        found, _ = finished(Desk(composer).retry(slots, stage, fresh=False))
+        assert shown(found) == shown(whole)
 
 
 def test_pictures_that_must_appear_still_do_and_only_once(composer: Composer, tmp_path: Path) -> None:
@@ -452,8 +453,14 @@ def test_a_long_article_is_written_anew_within_what_the_model_reads(composer: Co
     assert len(model.asked) == 100
 
 
-def test_a_text_of_ones_own_or_all_settled_is_not_written_anew(composer: Composer) -> None:
-    with pytest.raises(EditError, match=r"^the text is your own; it is not written anew$"):
-        Desk(composer).retry(make(composer, 1), "write")
+def test_a_text_of_ones_own_is_read_again_and_stays(composer: Composer) -> None:
+    article = make(composer, 2)
+    again, seen = finished(Desk(composer).retry(article, "write"))
+    assert next(e.stage for e in seen if isinstance(e, events.StageStarted)) == "place"
+    assert again.sections == article.sections
+    assert len(again.pictures) == 2
+
+
+def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(composer: Composer) -> None:
     with pytest.raises(EditError, match=r"^every section is locked or edited; unlock one, or ask for a proposal$"):
         Desk(composer).retry(walls(0, 1, 2, 3), "write")
