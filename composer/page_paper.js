@@ -111,6 +111,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   /* Which block's tools are shown: the one pointed at or in use */
 
+  const beside = matchMedia('(min-width: 1180px)');
   let shown = null;
   const activate = (block) => {
     if (block === shown) return;
@@ -120,8 +121,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   };
   sheet.addEventListener('pointerover', (event) => {
     const block = event.target.closest('.piece');
-    const inUse = document.activeElement?.closest?.('.piece');
-    if (event.pointerType === 'mouse' && block && (!inUse || inUse === block || document.activeElement === inUse)) activate(block);
+    const choosing = document.activeElement?.matches?.('.piece select, .piece textarea');
+    if (event.pointerType === 'mouse' && beside.matches && block && !choosing) activate(block);
   });
   sheet.addEventListener('focusin', (event) => activate(event.target.closest('.piece')));
 

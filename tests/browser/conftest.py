@@ -24,6 +24,7 @@ CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
 )
+PERSON: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}}
 Open = Callable[..., "Page"]
 
 
@@ -56,19 +57,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     os.environ.pop("GRADIO_TEMP_DIR") if before is None else os.environ.update(GRADIO_TEMP_DIR=before)
 
 
+@pytest.fixture(scope="session")
+def one_person(browser: Browser) -> Iterator[Any]:
+    """A browser that keeps the page's files from one test to the next, as a person's does."""
+    context = browser.new_context(**PERSON)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, server: Server) -> Iterator[Open]:
-    """Opens the page as a person of its own; at the end no script failed and no other host was asked."""
+def open_page(browser: Browser, server: Server, one_person: Any) -> Iterator[Open]:
+    """Opens the page; at the end no script failed and no other host was asked.
+
+    Pages belong to one person with one browser unless ``options`` ask for another browser, or ``alone`` for another
+    person.
+    """
     contexts: list[Any] = []
+    pages: list[Page] = []
     wrong: list[str] = []
 
-    def visit(address: str = "", *, beside: Page | None = None, url: str = "", **options: Any) -> Page:
+    def visit(address: str = "", *, url: str = "", alone: bool = False, **options: Any) -> Page:
         base = url or server.url
-        if beside is None:
-            contexts.append(
-                browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
-            )
-        page = (beside.context if beside is not None else contexts[-1]).new_page()
+        context = one_person
+        if alone or options:
+            context = browser.new_context(**{**PERSON, **options})
+            contexts.append(context)
+        page = context.new_page()
+        pages.append(page)
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else wrong.append(r.url))
@@ -77,6 +92,8 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
         return page
 
     yield visit
+    for page in pages:
+        page.close()
     for context in contexts:
         context.close()
     server.pace.set()

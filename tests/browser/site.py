@@ -51,7 +51,7 @@ def answer(prompt: Prompt, _: Sampling) -> str:
     told = prompt[-1].text if prompt[-1].role == "assistant" else ""
     if "cannot see the picture" in asked or "editor. answer questions" in asked:
         return "It tells of **a farm** and its day."
-    if "translate" in asked and "chinese" in asked:
+    if "翻译" in asked or "译成" in asked:
         return "清晨来得很早，太阳还没有越过白杨树，院子里就已经热闹起来。大家都忙着自己的活。"
     if "caption" in asked and "paragraph" not in asked:
         return " A wall that glows in the evening"

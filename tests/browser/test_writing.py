@@ -181,7 +181,7 @@ def test_every_format_is_offered_and_opens(open_page: Open) -> None:
 
 
 def test_ten_sessions_write_and_edit_at_once_without_mixing(open_page: Open, server: Server) -> None:
-    pages = [open_page() for _ in range(10)]
+    pages = [open_page(alone=True) for _ in range(10)]
     server.writer.most_running = 0
     for number, page in enumerate(pages):
         write(page, f"Topic {number}")

@@ -1,0 +1,113 @@
+"""The Library tab and the Chat tab as a person uses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from image_db.library import Library
+from tests.browser.conftest import Open
+from tests.browser.hands import farm, section
+from tests.browser.site import CAPTIONS, Server, paint
+
+
+def test_a_library_is_browsed_searched_and_put_right(open_page: Open, server: Server) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Library").click()
+    page.locator(".library .card").nth(7).wait_for()
+    assert page.locator(".library .count").inner_text() == "8 pictures"
+    page.get_by_text("1 files could not be used").click()
+    assert "broken.jpg" in page.locator(".failures li").inner_text()
+
+    page.get_by_role("textbox", name="Search pictures").fill("yellow wall")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.locator(".library .count", has_text="found, best first").wait_for()
+    assert page.locator(".library .card .name").first.inner_text() == CAPTIONS[3]
+
+    page.get_by_role("button", name=f"Edit “{CAPTIONS[3]}”").click()
+    page.get_by_label("Caption", exact=True).fill("The sunny side of the market hall")
+    page.get_by_label("Licence").fill("CC0")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved and searchable.").wait_for()
+    page.get_by_role("textbox", name="Search pictures").fill("market hall")
+    page.keyboard.press("Enter")
+    page.locator(".library .card").first.filter(has_text="The sunny side of the market hall").wait_for()
+    with Library.open(server.folder / "walls", None) as library:
+        [record] = [r for r in library.records() if r.caption.startswith("The sunny side")]
+        assert record.license == "CC0"
+        library.update_text(record, server.encoder.encode_sentences([CAPTIONS[3]])[0])
+    page.get_by_role("button", name="Edit “The sunny side of the market hall”").click()
+    page.get_by_label("Caption", exact=True).fill(CAPTIONS[3])
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved and searchable.").wait_for()
+
+
+def test_a_folder_is_indexed_and_offered(open_page: Open, tmp_path: Path) -> None:
+    for number in range(30):
+        paint(tmp_path / "harbour" / f"boat {number}.png", ("cyan", "white", "grey")[number % 3], (64 + number, 48))
+    page = open_page()
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_text("Index a folder").click()
+    page.get_by_label("Folder with pictures on this machine").fill(str(tmp_path / "missing"))
+    page.get_by_role("button", name="Index", exact=True).click()
+    page.get_by_role("alert").filter(has_text="is not a folder on this machine").wait_for()
+    page.get_by_label("Folder with pictures on this machine").fill(str(tmp_path / "harbour"))
+    page.get_by_role("button", name="Index", exact=True).click()
+    page.locator(".run", has_text="added").wait_for()
+    page.locator(".library .count", has_text="30 pictures").wait_for()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Page 2 of 2").wait_for()
+    assert page.locator(".library .card").count() == 6
+    page.get_by_role("tab", name="Write").click()
+    page.get_by_label("Library", exact=True).click()
+    page.get_by_role("option", name="harbour (30)").wait_for()
+
+
+def test_without_a_library_the_tab_teaches_and_indexes_the_first(open_page: Open, tmp_path: Path) -> None:
+    empty = Server(tmp_path / "site", library=False)
+    try:
+        page = open_page(url=empty.url)
+        page.get_by_role("tab", name="Library").click()
+        page.get_by_role("heading", name="No picture library yet").wait_for()
+        page.get_by_role("button", name="Index the sample library").wait_for()
+        for colour in ("red", "green"):
+            paint(tmp_path / "mine" / f"{colour}.png", colour)
+        page.get_by_label("Folder with pictures on this machine").fill(str(tmp_path / "mine"))
+        page.get_by_role("button", name="Index", exact=True).click()
+        page.locator(".library .card").nth(1).wait_for()
+        page.get_by_role("tab", name="Write").click()
+        farm(page)
+    finally:
+        empty.close()
+
+
+def test_the_chat_answers_about_the_article_and_admits_not_to_see(open_page: Open, server: Server) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_text("Write or open an article first").wait_for()
+    page.get_by_role("tab", name="Write").click()
+    farm(page)
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is it about?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.locator(".chat .answer strong", has_text="a farm").wait_for()
+    assert "does not see pictures" not in page.locator(".chat").inner_text()
+    page.get_by_label("About").select_option(index=1)
+    page.get_by_role("textbox", name="Ask about the article or a picture").fill("What colour is it?")
+    page.keyboard.press("Enter")
+    page.get_by_text("This model does not see pictures: it answers from the words known of this one.").wait_for()
+    assert page.locator(".chat .said").count() == 2
+
+
+def test_a_question_about_a_picture_of_ones_own(open_page: Open, tmp_path: Path) -> None:
+    page = farm(open_page())
+    page.get_by_role("tab", name="Chat").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="A picture of my own").click()
+    chooser.value.set_files(paint(tmp_path / "our harbour.png", "cyan"))
+    page.get_by_text("our harbour.png").wait_for()
+    page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is this?")
+    page.keyboard.press("Enter")
+    page.locator(".chat .question img").wait_for()
+    page.locator(".chat .answer strong").wait_for()
+    page.get_by_role("tab", name="Write").click()
+    section(page, 0).wait_for()
