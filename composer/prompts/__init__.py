@@ -23,6 +23,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "caption": frozenset({"opening"}),
     "recaption": frozenset({"opening", "earlier"}),
     "choose": frozenset({"opening", "caption"}),
+    "standing": frozenset({"opening"}),
     "localise": frozenset({"text"}),
     "translate": frozenset({"text"}),
     "edit_rewrite": frozenset({"title", "tone", "text"}),
@@ -71,6 +72,8 @@ class Prompts:
     choose_prefix: str
     choose_yes: str
     choose_no: str
+    standing: str
+    standing_answer: str
     localise: str
     localise_prefix: str
     translate: str
