@@ -253,6 +253,8 @@ def launch(
             quiet=True,
             app_kwargs={"middleware": [Middleware(Guard, access=access)]},
             mcp_server=mcp,
+            enable_monitoring=False,
+            _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
             prevent_thread_lock=True,
             max_file_size=MAX_UPLOAD_BYTES,
             footer_links=[],

@@ -6,7 +6,8 @@ its API tells is one article. Values come from anywhere and are checked as the p
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from composer.page_service import PageService
 from composer.request import ComposeRequest
 from composer.server_log import redacted
 from composer.studio import MAX_TEXT_CHARS, check_upload
-from composer.studio_actions import perform
+from composer.studio_actions import perform, take_upload
 from composer.studio_room import EXPECTED, Room
 from composer.studio_shelves import OfferedLibrary
 
@@ -52,6 +53,7 @@ class Api:
             self.article,
             self.edit,
             self.search,
+            self.add_picture,
             self.export,
             self.drafts,
             self.stop,
@@ -72,9 +74,10 @@ class Api:
         seed: int = 0,
         must_use: list[dict] | None = None,
         may_use: list[dict] | None = None,
+        fast: bool = False,
         owner: str = "",
         request: gr.Request | None = None,
-    ) -> AsyncIterator[dict]:
+    ) -> AsyncGenerator[dict, None]:
         """Write an article about something and illustrate it from a picture library.
 
         Tells how far it is while it works: {"state": "waiting", "before": 2}, then {"state": "running", "stage",
@@ -90,14 +93,16 @@ class Api:
             seed: Another number gives another article.
             must_use: Uploaded pictures that must appear.
             may_use: Uploaded pictures that may appear.
+            fast: Write the sections side by side, each knowing less of the others.
             owner: Your key to earlier drafts; a new one is made if it is empty.
         """
         if not instruction.strip():
             raise UsageError("instruction is empty; say what the article should be about")
         values = self._request(images, words, language, tone, seed, must_use, may_use)
-        asked = ComposeRequest(instruction=instruction.strip(), **values)
-        async for told in self._begun(asked, library, owner, _root(request)):
-            yield told
+        asked = ComposeRequest(instruction=instruction.strip(), fast=bool(fast), **values)
+        async with aclosing(self._begun(asked, library, owner, _root(request))) as steps:
+            async for told in steps:
+                yield told
 
     async def illustrate(
         self,
@@ -129,8 +134,9 @@ class Api:
             raise UsageError(f"text has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are taken")
         values = self._request(images, 600, language, "", seed, must_use, may_use)
         asked = ComposeRequest(text=text, text_name="text", **values)
-        async for told in self._begun(asked, library, owner, _root(request)):
-            yield told
+        async with aclosing(self._begun(asked, library, owner, _root(request))) as steps:
+            async for told in steps:
+                yield told
 
     async def article(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
         """The article of a draft as it stands now, finished or not.
@@ -176,13 +182,23 @@ class Api:
         """The picture libraries that are offered: name and number of pictures."""
         return [{"name": shelf.name, "pictures": shelf.pictures} for shelf in self._service.shelves.shelves()]
 
-    def search(self, words: str, library: str = "", count: int = 8, request: gr.Request | None = None) -> list[dict]:
+    def search(
+        self,
+        words: str,
+        library: str = "",
+        count: int = 8,
+        owner: str = "",
+        draft: str = "",
+        request: gr.Request | None = None,
+    ) -> list[dict]:
         """The pictures of a library that fit some words best, with the reason each was found.
 
         Args:
             words: What the picture should show.
-            library: Name of the library, see libraries; the first one if empty.
+            library: Name of the library, see libraries; the first one if empty, or the draft's if one is named.
             count: At most so many, 1 to 50.
+            owner: The key to your drafts, if pictures are for one of them.
+            draft: Which of them: what is found may then be shown there, by the actions show_picture, insert_picture.
         """
         from retrieval.candidates import Query
 
@@ -190,7 +206,13 @@ class Api:
             raise UsageError("words is empty; say what the picture should show")
         if not 1 <= count <= MOST_FOUND:
             raise UsageError(f"count is {count}; it must be 1 to {MOST_FOUND}")
-        composer = self._service.rooms.studio.models().composer(self._library(library).folder)
+        room = self._service.rooms.open(owner, draft) if draft else None
+        folder = room.library if room is not None and not library else self._library(library).folder
+        composer = self._service.rooms.studio.models().composer(folder)
+        candidates = composer.searcher.search(Query(caption=words.strip()[:500]), count)
+        if room is not None:
+            with room.lock:
+                room.found.update({candidate.record.id: candidate for candidate in candidates})
         root = _root(request)
         return [
             {
@@ -206,8 +228,21 @@ class Api:
                 "why": found.why,
                 "url": root + self._service.gallery.picture(found.record),
             }
-            for found in composer.searcher.search(Query(caption=words.strip()[:500]), count)
+            for found in candidates
         ]
+
+    def add_picture(self, owner: str, draft: str, picture: dict, request: gr.Request | None = None) -> dict:
+        """Bring an uploaded picture to a draft: {"id", "url"}. show_picture and insert_picture then show it.
+
+        Args:
+            owner: The key to your drafts.
+            draft: Which of them.
+            picture: The uploaded file.
+        """
+        room = self._service.rooms.open(owner, draft)
+        (path,) = self._uploads("picture", [picture])
+        record = take_upload(room, path).record
+        return {"id": record.id, "url": _root(request) + self._service.gallery.picture(record)}
 
     def export(self, owner: str, draft: str, format: str = "html", request: gr.Request | None = None) -> dict:
         """The article as a file to download: {"url", "name", "notes"}.
@@ -292,7 +327,7 @@ class Api:
         known = ", ".join(shelf.name for shelf in offered) or "none"
         raise UsageError(f"library {name[:80]!r} is not offered here; offered: {known}")
 
-    async def _begun(self, asked: ComposeRequest, library: str, owner: str, root: str) -> AsyncIterator[Json]:
+    async def _begun(self, asked: ComposeRequest, library: str, owner: str, root: str) -> AsyncGenerator[Json, None]:
         """Begin a draft and tell how it goes, until it is over. Leaving ends the work; what stands stays."""
         rooms = self._service.rooms
         folder = (await asyncio.to_thread(self._library, library)).folder
@@ -346,17 +381,13 @@ class Api:
 
             @wraps(endpoint)
             async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-                steps = endpoint(*args, **kwargs)
-                while True:
-                    try:
-                        told = await self._told(anext(steps))
-                    except StopAsyncIteration:
-                        return
-                    try:
+                async with aclosing(endpoint(*args, **kwargs)) as steps:
+                    while True:
+                        try:
+                            told = await self._told(anext(steps))
+                        except StopAsyncIteration:
+                            return
                         yield told
-                    except GeneratorExit:
-                        await steps.aclose()
-                        raise
 
             return stream
 

@@ -52,7 +52,7 @@ def withhold_text() -> None:
         if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
             note(redacted(args.exc_value))
 
-    traceback.print_exc = print_exc  # type: ignore[assignment]  # what Gradio calls, by this name
+    traceback.print_exc = print_exc  # what Gradio calls, by this name
     sys.excepthook = hook
     threading.excepthook = in_thread
     for name in _LOGGERS:

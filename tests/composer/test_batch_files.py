@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from composer.batch_requests import read_jobs
+from composer.batch import Order
+from composer.batch_requests import KEYS, Job, read_jobs
+from composer.batch_summary import Ledger
 from composer.errors import SettingsError, UsageError
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings, WritingSettings
@@ -224,3 +227,25 @@ def test_a_setting_that_no_profile_has_is_refused(tmp_path: Path) -> None:
 def test_nesting_without_end_is_a_wrong_line_not_a_crash(tmp_path: Path) -> None:
     (job,) = read_jobs(write(tmp_path / "r.jsonl", "[" * 200_000))
     assert job.error.startswith("line 1: it is not JSON")
+
+
+def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
+    docs = (Path(__file__).resolve().parents[2] / "docs/batch.md").read_text(encoding="utf-8")
+    (tmp_path / "trip.md").write_text("# Trip\n\nBy boat.")
+    for name in ("boat.jpg", "harbour.jpg"):
+        picture(tmp_path, name)
+    lines = re.findall(r"```json\n(.*?)```", docs, re.DOTALL)[0]
+    table = re.findall(r"```csv\n(.*?)```", docs, re.DOTALL)[0]
+    for text, name, count in ((lines, "r.jsonl", 4), (table, "r.csv", 2)):
+        jobs = read_jobs(write(tmp_path / name, text))
+        assert [job.error for job in jobs] == [""] * count
+    documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", docs, re.MULTILINE))))
+    assert documented >= set(KEYS)
+
+
+def test_the_documented_summary_has_the_keys_that_are_written(tmp_path: Path) -> None:
+    docs = (Path(__file__).resolve().parents[2] / "docs/batch.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r"```json\n(.*?)```", docs, re.DOTALL)[1])
+    ledger = Ledger([Job(1, "001-x", None)], Order(tmp_path, tmp_path, Settings("embedded")))
+    assert list(shown) == list(ledger.summary())
+    assert list(shown["items"][0]) == list(ledger.summary()["items"][0])

@@ -1,0 +1,454 @@
+"""The API as a program uses it: Gradio's client and curl against the real server, with a scripted model."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.composer.scripted_model import ScriptedModel, question
+from tests.composer.studio import paint
+from tests.composer.test_pipeline import DRAFT, answer
+from tests.live_server import LiveServer
+from vision.protocol import Prompt, Sampling
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+# Gradio sums up its queue now and then by ways that pandas 3 has given up.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.queueing"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio_client"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:starlette"),
+]
+TOPIC = re.compile(r"Topic-\w+")
+
+
+class Scripted(ScriptedModel):
+    """Names each article after its topic; ``gate`` holds the writing, ``slow_s`` slows it."""
+
+    def __init__(self) -> None:
+        super().__init__(self._told)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun: list[str] = []
+
+    def _told(self, prompt: Prompt, sampling: Sampling) -> str:
+        asked = question(prompt)
+        topic = TOPIC.search(asked)
+        if "Plan an illustrated" in asked and topic:
+            self.begun.append(topic.group())
+            assert self.gate.wait(30)
+            return f" {topic.group()}\n1. The Red Wall\n2. The Blue Wall"
+        if "BROKEN" in asked:
+            raise ZeroDivisionError(f"the model choked on {asked}")
+        return answer(prompt, sampling)
+
+
+@pytest.fixture(scope="module")
+def model() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture(scope="module")
+def server(model: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    running = LiveServer(tmp_path_factory.mktemp("api"), model=model)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def connect(server: LiveServer) -> Callable[[], Any]:
+    from gradio_client import Client
+
+    return lambda: Client(server.url, verbose=False)
+
+
+@pytest.fixture
+def client(connect: Callable[[], Any]) -> Any:
+    return connect()
+
+
+def refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as error:
+        call(*args, **kwargs)
+    return str(error.value)
+
+
+def compose(client: Any, topic: str = "Topic-a", **values: Any) -> dict[str, Any]:
+    done: dict[str, Any] = client.predict(f"Old walls, {topic}", words=200, **values, api_name="/compose")
+    return done
+
+
+def key(done: dict[str, Any]) -> dict[str, str]:
+    return {"owner": done["owner"], "draft": done["draft"]}
+
+
+def texts(done: dict[str, Any]) -> list[str]:
+    return [section["text"] for section in done["article"]["sections"]]
+
+
+def test_an_article_is_made_edited_and_exported(client: Any, server: LiveServer) -> None:
+    assert client.predict(api_name="/libraries") == [{"name": "library", "pictures": 6}]
+    job = client.submit("Old walls, Topic-x", images="2", words=200, api_name="/compose")
+    told = list(job)
+    assert [t["state"] for t in told][:1] == ["running"]
+    done = told[-1]
+    assert (done["state"], done["article"]["title"]) == ("done", "Topic-x")
+    assert set(done["stages"]) >= {"write", "place", "caption", "find", "choose", "finish"}
+    shown = [p for p in done["article"]["placements"] if p["chosen"]]
+    assert len(shown) == 2
+    picture = done["article"]["images"][shown[0]["chosen"]]
+    assert "path" not in picture, "paths of the server's are nobody's business"
+    assert str(server.folder) not in json.dumps(done)
+    assert httpx.get(picture["url"]).headers["content-type"].startswith("image/")
+
+    edited = client.predict(**key(done), action="edit_text", values={"at": 0, "text": "New."}, api_name="/edit")
+    assert texts(edited)[0] == "New."
+    other = next(c["id"] for c in shown[0]["candidates"] if c["id"] != shown[0]["chosen"])
+    edited = client.predict(**key(done), action="replace_picture", values={"at": 0, "id": other}, api_name="/edit")
+    assert edited["article"]["placements"][0]["chosen"] == other
+    for _ in range(2):
+        edited = client.predict(**key(done), action="undo", api_name="/edit")
+    assert edited["article"] == done["article"]
+
+    made = client.predict(**key(done), format="html", api_name="/export")
+    assert made["name"].endswith(".html")
+    page = httpx.get(made["url"])
+    assert "attachment" in page.headers["content-disposition"]
+    assert "<h1>Topic-x</h1>" in page.text
+    listed = client.predict(done["owner"], api_name="/drafts")
+    assert [(d["draft"], d["title"]) for d in listed] == [(done["draft"], "Topic-x")]
+    assert client.predict(**key(done), api_name="/delete") == []
+
+
+def test_a_text_is_illustrated_with_an_upload(client: Any, tmp_path: Path) -> None:
+    from gradio_client import handle_file
+
+    own = handle_file(str(paint(tmp_path / "own.png", "pink", "a pink wall")))
+    done = client.predict(DRAFT, images="2", must_use=[own], api_name="/illustrate")
+    assert done["article"]["title"] == "Walls"
+    assert "own" in json.dumps([p["caption"] for p in done["article"]["placements"] if p["chosen"]])
+    brought = client.predict(
+        **key(done), picture=handle_file(str(paint(tmp_path / "b.png", "cyan"))), api_name="/add_picture"
+    )
+    shown = client.predict(
+        **key(done), action="insert_picture", values={"at": 3, "id": brought["id"]}, api_name="/edit"
+    )
+    assert brought["id"] in [p["chosen"] for p in shown["article"]["placements"]]
+
+
+def test_pictures_found_for_a_draft_can_be_shown_there(client: Any) -> None:
+    done = compose(client, images="1")
+    assert "not among those found" in refused(
+        client.predict, **key(done), action="show_picture", values={"at": 0, "id": "0" * 64}, api_name="/edit"
+    )
+    (found,) = client.predict("a purple wall", count=1, **key(done), api_name="/search")
+    assert found["caption"] == "a purple wall in the old town"
+    assert "purple" in found["why"]
+    assert httpx.get(found["url"]).status_code == 200
+    shown = client.predict(**key(done), action="show_picture", values={"at": 0, "id": found["id"]}, api_name="/edit")
+    assert shown["article"]["placements"][0]["chosen"] == found["id"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "message"),
+    [
+        ("compose", {"instruction": "  "}, "instruction is empty; say what the article should be about"),
+        ("compose", {"instruction": "x", "images": "many"}, "images is 'many'; it must be a number or auto"),
+        ("compose", {"instruction": "x", "words": 7}, "--words 7 is out of range; use 100 to 5000"),
+        ("compose", {"instruction": "x", "words": 1.5}, "words is 1.5; it must be a whole number"),
+        ("compose", {"instruction": "x", "library": "attic"}, "library 'attic' is not offered here; offered: library"),
+        ("compose", {"instruction": "x", "owner": "me"}, "this is no owner's token; ask for a new one"),
+        ("compose", {"instruction": "x", "must_use": "a.png"}, "must_use must be a list of uploaded files"),
+        ("illustrate", {"text": ""}, "text is empty; give the text that pictures should be added to"),
+        ("search", {"words": ""}, "words is empty; say what the picture should show"),
+        ("search", {"words": "x", "count": 1000}, "count is 1000; it must be 1 to 50"),
+        ("article", {"owner": "x" * 43, "draft": "0" * 32}, "this draft is gone; it was deleted, or not saved for a l"),
+    ],
+)
+def test_what_is_wrong_is_said(client: Any, endpoint: str, values: dict[str, Any], message: str) -> None:
+    assert message.replace("--words", "") in refused(client.predict, **values, api_name=f"/{endpoint}").replace(
+        "--words", ""
+    )
+
+
+def test_a_wrong_edit_is_said_and_changes_nothing(client: Any) -> None:
+    done = compose(client)
+    for action, values, message in (
+        ("dance", {}, "there is no action 'dance'"),
+        ("edit_text", {"at": 99, "text": "x"}, ""),
+        ("edit_text", {"at": "none", "text": "x"}, "at is not a number"),
+        ("edit_text", {"at": 0, "text": 5}, "text is not a text"),
+        ("refit", {"count": 99}, "99 pictures are out of range; ask for 0 to 50"),
+    ):
+        assert message in refused(client.predict, **key(done), action=action, values=values, api_name="/edit")
+    assert "odt" in refused(client.predict, **key(done), format="odt", api_name="/export")
+    assert client.predict(**key(done), api_name="/article")["article"] == done["article"]
+
+
+def test_only_uploads_are_taken_as_pictures(client: Any, server: LiveServer, tmp_path: Path) -> None:
+    from gradio_client import handle_file
+
+    library_picture = next((server.folder / "walls/pictures").glob("*.png"))
+    inside = server.work_dir / "uploads/link.png"
+    inside.parent.mkdir(exist_ok=True)
+    inside.symlink_to(library_picture)
+    for path in (
+        "/etc/passwd",
+        str(library_picture),
+        str(inside),
+        str(inside.parent / "../../walls/pictures/red.png"),
+        "",
+    ):
+        sent = {"path": path, "meta": {"_type": "gradio.FileData"}, "url": None}
+        message = raw_call(server, "compose", instruction="x", must_use=[sent])
+        assert message.startswith("event: error"), (path, message)
+    inside.unlink()
+    (tmp_path / "evil.png").write_text("<svg onload=alert(1)>")
+    message = refused(client.predict, "x", must_use=[handle_file(str(tmp_path / "evil.png"))], api_name="/compose")
+    assert "evil.png is not a picture of a known format" in message
+
+
+def test_an_upload_that_is_too_large_is_refused_while_it_comes(server: LiveServer, monkeypatch: Any) -> None:
+    sent = httpx.post(
+        f"{server.url}gradio_api/upload", files={"files": ("a.png", b"\x89PNG" + bytes(41_000_000))}, timeout=60
+    )
+    assert sent.status_code == 413
+
+
+def raw_call(server: LiveServer, endpoint: str, **values: Any) -> str:
+    """What ``curl`` would get: the event stream of a call."""
+    begun = httpx.post(f"{server.url}gradio_api/call/v2/{endpoint}", json=values)
+    assert begun.status_code == 200, begun.text
+    return httpx.get(f"{server.url}gradio_api/call/v2/{endpoint}/{begun.json()['event_id']}", timeout=30).text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_unexpected_error_is_told_without_what_was_written(
+    client: Any,
+) -> None:
+    done = compose(client)
+    edit = {**key(done), "action": "edit_text", "values": {"at": 0, "text": "A BROKEN paragraph of some length."}}
+    client.predict(**edit, api_name="/edit")
+    told = refused(
+        client.predict, **key(done), action="propose", values={"at": 0, "action": "rewrite"}, api_name="/edit"
+    )
+    assert "something went wrong inside" in told
+    assert "BROKEN" not in told
+
+
+# Many at once
+
+
+def test_ten_sessions_at_once_do_not_mix_and_lose_no_edit(connect: Callable[[], Any], model: Scripted) -> None:
+    def session(number: int) -> None:
+        client = connect()
+        topic = f"Topic-{number}"
+        done = compose(client, topic)
+        assert done["article"]["title"] == topic
+        for step in range(6):
+            at = step % 3
+            edited = client.predict(
+                **key(done), action="edit_text", values={"at": at, "text": f"{topic} says {step}."}, api_name="/edit"
+            )
+            assert texts(edited)[at] == f"{topic} says {step}."
+        client.predict(**key(done), action="set_title", values={"text": f"{topic}, ended"}, api_name="/edit")
+        end = client.predict(**key(done), api_name="/article")
+        assert texts(end) == [f"{topic} says {step}." for step in (3, 4, 5)]
+        assert end["article"]["title"] == f"{topic}, ended"
+        for _ in range(7):
+            end = client.predict(**key(done), action="undo", api_name="/edit")
+        assert end["article"] == done["article"], "every edit was a step of its own"
+        assert len(client.predict(done["owner"], api_name="/drafts")) == 1
+
+    with ThreadPoolExecutor(10) as pool:
+        for job in [pool.submit(session, number) for number in range(10)]:
+            job.result(60)
+
+
+def test_two_programs_at_one_draft_lose_no_edit(connect: Callable[[], Any]) -> None:
+    done = compose(connect())
+
+    def work(at: int) -> None:
+        client = connect()
+        for step in range(10):
+            client.predict(**key(done), action="edit_text", values={"at": at, "text": f"{at}:{step}"}, api_name="/edit")
+
+    with ThreadPoolExecutor(3) as pool:
+        for job in [pool.submit(work, at) for at in range(3)]:
+            job.result(60)
+    client = connect()
+    assert texts(client.predict(**key(done), api_name="/article")) == ["0:9", "1:9", "2:9"]
+    for _ in range(30):
+        end = client.predict(**key(done), action="undo", api_name="/edit")
+    assert end["article"] == done["article"]
+
+
+def test_the_line_is_fair_and_says_how_many_come_before(client: Any, model: Scripted) -> None:
+    model.gate.clear()
+    model.begun.clear()
+    jobs = []
+    try:
+        for number in range(6):
+            jobs.append(client.submit(f"Old walls, Topic-q{number}", words=200, api_name="/compose"))
+            wait_for(lambda job=jobs[-1]: job.outputs())
+        firsts = [job.outputs()[0] for job in jobs]
+        assert [first["state"] for first in firsts] == ["running"] + ["waiting"] * 5
+        assert [first.get("before", 0) for first in firsts] == [0, 1, 2, 3, 4, 5]
+        done_elsewhere = compose_nothing(client)
+        assert done_elsewhere == [{"name": "library", "pictures": 6}], "short questions do not wait"
+    finally:
+        model.gate.set()
+    for job in jobs:
+        assert job.result(30)["state"] == "done"
+    assert model.begun == [f"Topic-q{number}" for number in range(6)]
+    places = [told.get("before", 0) for told in jobs[5].outputs() if told["state"] == "waiting"]
+    assert places == sorted(places, reverse=True)
+
+
+def compose_nothing(client: Any) -> Any:
+    return client.predict(api_name="/libraries")
+
+
+def test_a_cancelled_job_frees_the_line_and_keeps_what_stands(connect: Callable[[], Any], model: Scripted) -> None:
+    client, other = connect(), connect()
+    model.gate.clear()
+    try:
+        first = client.submit("Old walls, Topic-c1", words=200, api_name="/compose")
+        wait_for(lambda: first.outputs())
+        told = first.outputs()[0]
+        second = other.submit("Old walls, Topic-c2", words=200, api_name="/compose")
+        wait_for(lambda: second.outputs())
+        first.cancel()
+    finally:
+        model.gate.set()
+    assert second.result(30)["article"]["title"] == "Topic-c2"
+    wait_for(lambda: client.predict(**key(told), api_name="/article")["state"] == "stopped")
+
+
+def wait_for(found: Callable[[], Any], most_s: float = 20) -> None:
+    until = time.monotonic() + most_s
+    while not found():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+# The server
+
+
+def test_nothing_else_on_this_machine_is_served(client: Any, server: LiveServer, tmp_path: Path) -> None:
+    done = compose(client)
+    draft = next((server.folder / "drafts").rglob("*.draft"))
+    export = client.predict(**key(done), format="zip", api_name="/export")
+    (secret,) = (server.work_dir / "exports").rglob("*.zip")
+    picture = next((server.folder / "walls/pictures").glob("*.png"))
+    link = server.work_dir / "uploads/leak.txt"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("/etc/hostname")
+    ways = []
+    for path in ("/etc/passwd", str(draft), str(secret), str(picture), str(link), str(ROOT / "app.py")):
+        for form in (path, path.replace("/", "%2F"), path.replace("/", "%252F"), f"../../../../../../../..{path}"):
+            ways += [f"gradio_api/file={form}", f"file={form}", f"vignette/{form}", f"gradio_api/file%3D{form}",
+                     f"static/{form}", f"assets/{form}", f"custom_component/x/component/{form}"]  # fmt: skip
+        ways += [f"static/..%2f..%2f..%2f..%2f..%2f..%2f..%2f..{path}", f"assets/....//....//....//{path}"]
+    ways += [
+        f"vignette/{export['url'].rsplit('/', 1)[1][:-1]}",
+        "vignette/",
+        "vignette/..%2f",
+        "gradio_api/file=http://e/",
+    ]
+    secrets = (
+        b"root:",
+        done["owner"].encode(),
+        b"PK\x03\x04",
+        b"\x89PNG",
+        b"import gradio",
+        Path("/etc/hostname").read_bytes(),
+    )
+    with httpx.Client(base_url=server.url) as http:
+        for way in ways:
+            answer = http.get(f"{server.url}{way}")
+            assert answer.status_code in (307, 400, 403, 404, 405), (way, answer.status_code)
+            assert not any(secret in answer.content for secret in secrets), way
+    link.unlink()
+
+
+def test_another_page_cannot_use_the_live_server(server: LiveServer) -> None:
+    evil = {"Origin": "http://evil.example"}
+    assert httpx.get(server.url, headers={"Host": "evil.example"}).status_code == 421
+    for method, path in (("POST", "gradio_api/call/libraries"), ("POST", "gradio_api/upload"), ("OPTIONS", "config")):
+        answer = httpx.request(method, server.url + path, headers=evil, json={"data": []})
+        assert answer.status_code in (200, 403)
+        assert "access-control-allow-origin" not in answer.headers
+        if method == "POST":
+            assert answer.status_code == 403
+
+
+def test_the_page_names_no_other_host_but_its_own(server: LiveServer) -> None:
+    html = httpx.get(server.url).text
+    config = httpx.get(server.url + "config").json()
+    assert config["analytics_enabled"] is False
+    for address in re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(https?://[^"' )]+)""", html):
+        assert address.startswith(server.url), address
+    assert "fonts.googleapis" not in html
+    assert "fonts.gstatic" not in json.dumps(config)
+
+
+# The documentation
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+
+
+def test_the_documented_programs_run_as_they_stand(server: LiveServer, tmp_path: Path) -> None:
+    paint(tmp_path / "boat.png", "cyan", "a boat")
+    Image.open(tmp_path / "boat.png").save(tmp_path / "boat.jpg")
+    code = "\n".join(blocks("python")).replace("http://127.0.0.1:7860", server.url)
+    code = code.replace("A day on the farm", "Old walls, Topic-doc").replace("My boat", "Old walls, Topic-boat")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert "[{'name': 'library', 'pictures': 6}]" in ran.stdout
+    assert "Topic-doc" in ran.stdout
+    (export,) = tmp_path.glob("*.html")
+    assert "<h1>Topic-doc</h1>" in export.read_text()
+
+
+def test_the_documented_curl_commands_run_as_they_stand(server: LiveServer, tmp_path: Path) -> None:
+    (script,) = blocks("bash")
+    script = script.replace("http://127.0.0.1:7860", server.url.rstrip("/"))
+    script = script.replace("A day on the farm", "Old walls, Topic-curl")
+    ran = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("event: complete") == 3
+    assert "event: generating" in ran.stdout
+    assert '"Topic-curl"' in ran.stdout
+
+
+def test_every_endpoint_is_documented_with_its_arguments(server: LiveServer) -> None:
+    known = httpx.get(server.url + "gradio_api/info").json()["named_endpoints"]
+    rows = dict(re.findall(r"^\| `(/\w+)` \|([^|]*)\|", DOCS, re.MULTILINE))
+    assert set(rows) == set(known)
+    for name, endpoint in known.items():
+        assert re.findall(r"`(\w+)", rows[name]) == [p["parameter_name"] for p in endpoint["parameters"]]
+
+
+def test_every_action_is_documented() -> None:
+    from composer.studio_actions import COMMANDS, EDITS
+
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", DOCS, re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {*EDITS, *COMMANDS} - {"stop"} <= documented
