@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from composer.article import Article, Placement, Section, Slot
 from composer.blocks import parse_markdown, plain_text
@@ -26,8 +25,9 @@ from composer.captions import (
     varied_subjects,
 )
 from composer.credit import credit_line
-from composer.dialogue import Dialogue, opening, reading
+from composer.dialogue import Dialogue, reading
 from composer.errors import UsageError
+from composer.judging import judge_candidates
 from composer.placement import choose_places, eligible, model_scores, number_of_pictures
 from composer.prompts import Prompts
 from composer.request import ComposeRequest
@@ -38,19 +38,12 @@ from composer.writer import Writer, Written
 from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query
 from retrieval.diversity import Sameness, distinct, same_picture
-from retrieval.rerank import Question, rerank_batch
 from retrieval.search import Searcher
-from vision.errors import ImageError
-from vision.images import load_image
 from vision.protocol import JointEncoder, VisionLanguageModel
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 # From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
 HINT_FUSED = 0.04
 LEAST_HINTS = 3
-LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 
 
 @dataclass(slots=True)
@@ -108,9 +101,7 @@ class Stages:
         hints = self._hints(job)
         plan = writer.plan(request.instruction, request.words, hints, request.seed)
         briefing = request.briefing(job.language)
-        yield from writer.write(
-            briefing, plan, request.words, job.language, hints, request.seed, fast=request.fast
-        )
+        yield from writer.write(briefing, plan, request.words, job.language, hints, request.seed, fast=request.fast)
 
     def _hints(self, job: Job) -> list[str]:
         """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
@@ -250,40 +241,17 @@ class Stages:
     def _judge(
         self, job: Job, sections: Sequence[Section], dialogue: Dialogue, found: Sequence[Considered]
     ) -> list[Considered]:
-        """The model's log-probabilities for every slot's candidates, asked as one batch over the article.
-
-        Of a picture that retrieval has ruled out the model is not asked: it stays an alternative without a judgement.
-        """
-        prompts, settings = job.prompts, self.settings.pictures
-        required = frozenset(job.uploads.ids)
-        asked = []
-        for entry in found:
-            slot = entry.slot
-            question = Question(
-                before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
-                after="",
-                answer_prefix=prompts.choose_prefix,
-                none_text=prompts.nothing_found,
-                caption_language=job.language,
-                turns=dialogue.turns,
-                yes=prompts.choose_yes,
-                no=prompts.choose_no,
-            )
-            asked.append((question, [c for c in entry.candidates if may_be_chosen(c, settings, required)]))
-        images = self._pictures(found) if self.model.sees_images else None
-        rankings = rerank_batch(self.model, asked, images=images, mode=settings.judge, orders=settings.orders)
-        return [
-            entry.judged(ranking.candidates, ranking.none_log_prob)
-            for entry, ranking in zip(found, rankings, strict=True)
-        ]
-
-    def _pictures(self, found: Sequence[Considered]) -> dict[str, Image]:
-        """The candidates as the model looks at them; one that cannot be read any more is judged by its words."""
-        images: dict[str, Image] = {}
-        for record in {c.record.id: c.record for entry in found for c in entry.candidates}.values():
-            with suppress(ImageError):
-                images[record.id] = load_image(record.path, target_px=LOOK_PX)
-        return images
+        settings, required = self.settings.pictures, frozenset(job.uploads.ids)
+        return judge_candidates(
+            self.model,
+            job.prompts,
+            settings,
+            job.language,
+            sections,
+            dialogue,
+            found,
+            lambda candidate: may_be_chosen(candidate, settings, required),
+        )
 
     def provenance(self, job: Job) -> dict[str, Any]:
         """Everything the result depends on; no times and no paths, so that the same request gives the same file."""

@@ -108,7 +108,7 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
     measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
     measures = measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl"))
     return measures, f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
@@ -123,14 +123,13 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from composer.parts import load_language_model
     from composer.settings import load_settings
     from vision.training.data import figures_of
-    from vision.weights import home
 
     settings = load_settings(args.profile)
     figures = figures_of(_articles(args))
     if args.fit:
         figures = _some_articles(figures, FIT_PICTURES, args.seed)
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
     model = None
     about = "retrieval alone"
@@ -138,7 +137,7 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     if not args.no_judge:
         loaded = load_language_model(settings)
         about = f"judge {loaded.identity.name}"
-        scores = args.scores or home() / "evaluation" / f"scores-{loaded.identity.sha256[:12]}.jsonl"
+        scores = args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl"
         model = RememberedScores(loaded, scores)
         if not args.no_labels and not args.fit:
             labels = _labels(figures)
@@ -192,7 +191,7 @@ def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
         figures = _some_articles(figures, FIT_PICTURES, 0)
         articles = [article for article in articles if article.id in {figure.article for figure in figures}]
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"))
+    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
     asked = ask_with_and_without(gallery, encoder)
     if args.fit:
         return {"min_fused": Measure(fit_min_fused(asked), "fused", pictures.min_fused)}, f"fitted on {about}"
@@ -242,6 +241,13 @@ def _encoder(args: argparse.Namespace) -> JointEncoder:
     from composer.settings import load_settings
 
     return load_encoder(load_settings(args.profile))
+
+
+def _kept() -> Path:
+    """Where vectors and scores stay from one measurement to the next."""
+    from vision.weights import home
+
+    return home() / "evaluation"
 
 
 def _teller(what: str) -> Callable[[int, int], None]:

@@ -57,11 +57,13 @@ def found_in(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query]) 
 
 
 def sample_rows(gallery: Gallery, limit: int, seed: int) -> list[int]:
-    """``limit`` figures that have a section, in document order, drawn with the seed; all of them for 0."""
+    """``limit`` figures that have a section, all of them for 0, in an order drawn with the seed.
+
+    A smaller limit gives the beginning of a larger one's list, so that its scores serve again.
+    """
     rows = [row for row, figure in enumerate(gallery.figures) if figure.before]
-    if not limit or limit >= len(rows):
-        return rows
-    return sorted(np.random.default_rng(seed).permutation(rows)[:limit].tolist())
+    drawn: list[int] = np.random.default_rng(seed).permutation(rows).tolist()
+    return drawn[:limit] if limit else drawn
 
 
 def make_choices(gallery: Gallery, rows: Sequence[int], found: Found, negatives: Negatives, seed: int) -> list[Choice]:

@@ -6,6 +6,8 @@ nothing. Knows no measures.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,17 +36,33 @@ class Gallery:
 
     @classmethod
     def encode(
-        cls, figures: Sequence[Figure], encoder: JointEncoder, progress: Callable[[int, int], None] = lambda *_: None
+        cls,
+        figures: Sequence[Figure],
+        encoder: JointEncoder,
+        progress: Callable[[int, int], None] = lambda *_: None,
+        cache: Path | None = None,
     ) -> Gallery:
-        """``progress`` is told pictures done and all. Raises ImageError as ``load_image``."""
+        """``progress`` is told pictures done and all. Raises ImageError as ``load_image``.
+
+        ``cache`` is a folder where vectors are kept from one measurement to the next.
+        """
+        records = tuple(ImageRecord(_id(i), f.image, *image_size(f.image), alt=f.alt) for i, f in enumerate(figures))
+        file = cache / f"gallery-{_key(figures, encoder.identity)}.npz" if cache else None
+        if file is not None and file.is_file():
+            with np.load(file) as kept:
+                return cls(tuple(figures), encoder.identity, kept["visual"], kept["textual"], records)
         vectors = []
         for start in range(0, len(figures), _BATCH):
             chunk = figures[start : start + _BATCH]
             vectors.append(encoder.encode_images([load_image(f.image, target_px=_TARGET_PX) for f in chunk]))
             progress(min(start + _BATCH, len(figures)), len(figures))
-        records = tuple(ImageRecord(_id(i), f.image, *image_size(f.image), alt=f.alt) for i, f in enumerate(figures))
-        textual = encoder.encode_sentences([f.alt for f in figures])
-        return cls(tuple(figures), encoder.identity, np.concatenate(vectors), textual, records)
+        visual, textual = np.concatenate(vectors), encoder.encode_sentences([f.alt for f in figures])
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            whole = file.with_name(f"{file.stem}.{os.getpid()}.npz")
+            np.savez(whole, visual=visual, textual=textual)
+            whole.replace(file)
+        return cls(tuple(figures), encoder.identity, visual, textual, records)
 
     def without_texts(self) -> Gallery:
         """The same pictures in a library where nobody wrote anything."""
@@ -79,6 +97,15 @@ class Gallery:
 
     def phashes(self) -> Mapping[str, int]:
         return {}
+
+
+def _key(figures: Sequence[Figure], encoder: EncoderIdentity) -> str:
+    """Changes with the encoder, the pictures (name, size and time of each file), their order and their texts."""
+    digest = hashlib.sha256(encoder.sha256.encode())
+    for figure in figures:
+        state = figure.image.stat()
+        digest.update(f"{figure.image}\0{state.st_size}\0{state.st_mtime_ns}\0{figure.alt}\0".encode())
+    return digest.hexdigest()[:24]
 
 
 def _id(number: int) -> str:

@@ -1,0 +1,107 @@
+"""The language model judges the candidates of every slot, in the article's context.
+
+A model that reads words is asked about all slots as one batch over the article. One that sees is asked slot by slot:
+it looks at the candidates, and the pictures chosen so far stand in the conversation, each named by its place, so that
+it can tell what the article shows already. They stand after the article rather than within it: the article then stays
+the prefix that the key-value cache holds, and every further picture adds to it. Knows no library and no settling of
+which picture goes where (``composer.selection``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from composer.article import Section
+from composer.dialogue import Dialogue, opening
+from composer.prompts import Prompts
+from composer.selection import Considered, worth
+from composer.settings import PictureSettings
+from retrieval.candidates import Candidate
+from retrieval.rerank import Question, rerank_batch
+from vision.errors import ImageError
+from vision.images import load_image
+from vision.protocol import Message, VisionLanguageModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from image_db.records import ImageRecord
+
+LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
+
+
+def judge_candidates(
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    settings: PictureSettings,
+    language: str,
+    sections: Sequence[Section],
+    dialogue: Dialogue,
+    found: Sequence[Considered],
+    may_be_shown: Callable[[Candidate], bool],
+) -> list[Considered]:
+    """Slots, in the article's order, with the model's log-probabilities of their candidates and of showing nothing.
+
+    Of a picture that may not be shown anyway the model is not asked: it stays an alternative without a judgement.
+    """
+
+    def question(entry: Considered, turns: tuple[Message, ...]) -> Question:
+        slot = entry.slot
+        return Question(
+            before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
+            after="",
+            answer_prefix=prompts.choose_prefix,
+            none_text=prompts.nothing_found,
+            caption_language=language,
+            turns=turns,
+            yes=prompts.choose_yes,
+            no=prompts.choose_no,
+        )
+
+    asked = [[candidate for candidate in entry.candidates if may_be_shown(candidate)] for entry in found]
+    if not model.sees_images:
+        questions = [(question(entry, dialogue.turns), several) for entry, several in zip(found, asked, strict=True)]
+        rankings = rerank_batch(model, questions, mode=settings.judge, orders=settings.orders)
+        return [entry.judged(r.candidates, r.none_log_prob) for entry, r in zip(found, rankings, strict=True)]
+
+    turns = dialogue.turns
+    judged: list[Considered] = []
+    taken: set[str] = set()
+    for entry, several in zip(found, asked, strict=True):
+        images = look_at(candidate.record for candidate in several)
+        (ranking,) = rerank_batch(
+            model, [(question(entry, turns), several)], images=images, mode=settings.judge, orders=settings.orders
+        )
+        judged.append(entry.judged(ranking.candidates, ranking.none_log_prob))
+        chosen = _provisional(ranking.candidates, ranking.none_log_prob, settings, taken)
+        if chosen is not None:
+            taken.add(chosen.id)
+            place = opening(sections[entry.slot.after_section])
+            turns += _standing(prompts, place, chosen.caption_in(language), images.get(chosen.id))
+    return judged
+
+
+def look_at(records: Iterable[ImageRecord]) -> dict[str, Image]:
+    """Pictures by record id, as a model looks at them; one that cannot be read any more is judged by its words."""
+    images: dict[str, Image] = {}
+    for record in records:
+        with suppress(ImageError):
+            images[record.id] = load_image(record.path, target_px=LOOK_PX)
+    return images
+
+
+def _provisional(
+    candidates: Sequence[Candidate], none_log_prob: float | None, settings: PictureSettings, taken: set[str]
+) -> ImageRecord | None:
+    """The picture that would be shown if slots were filled in order; the joint choice may still differ."""
+    free = [candidate for candidate in candidates if candidate.record.id not in taken]
+    best = max(free, key=lambda candidate: worth(candidate, none_log_prob, settings), default=None)
+    return best.record if best is not None and worth(best, none_log_prob, settings) > 0 else None
+
+
+def _standing(prompts: Prompts, place: str, caption: str, image: Image | None) -> tuple[Message, Message]:
+    said = prompts.standing.format(opening=place)
+    shown: tuple[str | Image, ...] = (f"{said}\n", *((image,) if image is not None else ()), f" {caption}".rstrip())
+    return Message("user", tuple(part for part in shown if part)), Message.of("assistant", prompts.standing_answer)

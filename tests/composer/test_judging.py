@@ -1,0 +1,109 @@
+"""What a judge is shown: the candidates it may choose from, as pictures where it sees, and the pictures chosen so far."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from composer.article import Section, Slot
+from composer.dialogue import Dialogue
+from composer.judging import judge_candidates
+from composer.prompts import load_prompts
+from composer.selection import Considered
+from composer.settings import PictureSettings
+from image_db.records import ImageRecord
+from retrieval.candidates import Candidate
+from tests.composer.scripted_model import ScriptedModel
+from vision.protocol import Message, Prompt
+
+PROMPTS = load_prompts("en")
+SECTIONS = [Section("Apples are red and round."), Section("Pears hang from the old tree."), Section("Plums fall.")]
+DIALOGUE = Dialogue((Message.of("user", "The article."), Message.of("assistant", "Read.")))
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> list[Considered]:
+    """Three slots with the same three candidates; the third candidate is one that retrieval has ruled out."""
+    records = []
+    for i, name in enumerate(["apple", "pear", "stone"]):
+        path = tmp_path / f"{name}.png"
+        Image.new("RGB", (32, 24), (80 * i, 10, 10)).save(path)
+        records.append(ImageRecord(name, path, 32, 24, caption=f"The {name}"))
+    candidates = tuple(Candidate(r, 0.1, 0.1, f) for r, f in zip(records, [0.6, 0.5, 0.01], strict=True))
+    return [Considered(Slot(i, f"wish {i}"), candidates) for i in range(3)]
+
+
+def colour(prompt: Prompt) -> int:
+    """Red of the picture asked about."""
+    pictures = [part for part in prompt[-2].content if not isinstance(part, str)]
+    return pictures[0].getpixel((0, 0))[0] if pictures else -1
+
+
+def judged(model: ScriptedModel, found: Sequence[Considered]) -> list[Considered]:
+    return judge_candidates(
+        model, PROMPTS, PictureSettings(), "en", SECTIONS, DIALOGUE, found, lambda candidate: candidate.fused > 0.3
+    )
+
+
+def seeing(liked: int) -> ScriptedModel:
+    model = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, -3.0] if colour(prompt) == liked else [-3.0, -0.1])
+    model.sees_images = True
+    return model
+
+
+def test_a_model_that_sees_is_shown_each_candidate_with_its_caption(found: list[Considered]) -> None:
+    model = seeing(liked=0)
+    judged(model, found[:1])
+    shown = [(colour(prompt), prompt[-2].text) for prompt in model.asked]
+    assert [red for red, _ in shown] == [0, 80]
+    assert "The apple" in shown[0][1] and "The pear" in shown[1][1]
+
+
+def test_the_picture_it_sees_fit_wins_against_none_and_the_other_does_not(found: list[Considered]) -> None:
+    (entry,) = judged(seeing(liked=80), found[:1])
+    assert [c.record.id for c in entry.candidates] == ["pear", "apple", "stone"]
+    assert entry.none_log_prob is not None
+    assert entry.candidates[0].log_prob > entry.none_log_prob > entry.candidates[1].log_prob
+
+
+def test_of_what_may_not_be_shown_nobody_is_asked(found: list[Considered]) -> None:
+    model = seeing(liked=0)
+    (entry,) = judged(model, found[:1])
+    assert len(model.asked) == 2
+    assert entry.candidates[-1].record.id == "stone" and entry.candidates[-1].log_prob is None
+
+
+def test_pictures_chosen_so_far_stand_in_their_places(found: list[Considered]) -> None:
+    model = seeing(liked=0)
+    judged(model, found)
+    first, second, third = model.asked[0], model.asked[2], model.asked[4]
+    assert len(first) == len(DIALOGUE.turns) + 2
+    standing, answer = second[len(DIALOGUE.turns) : len(DIALOGUE.turns) + 2]
+    assert "Apples are red" in standing.text and "The apple" in standing.text
+    assert [part.getpixel((0, 0))[0] for part in standing.content if not isinstance(part, str)] == [0]
+    assert answer.text == PROMPTS.standing_answer
+    # The apple is taken, and no other picture was liked: nothing more stands, and what stood is a prefix still.
+    assert third[: len(second) - 2] == second[:-2]
+
+
+def test_a_model_that_only_reads_is_asked_in_one_batch_and_shown_no_picture(found: list[Considered]) -> None:
+    batches = []
+
+    class Counting(ScriptedModel):
+        def score_batch(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
+            batches.append(len(prompts))
+            return super().score_batch(prompts, options)
+
+    model = Counting(lambda *_: "", lambda prompt, options: [-1.0] * len(options))
+    judged(model, found)
+    assert batches == [6]
+    assert all(isinstance(part, str) for prompt in model.asked for message in prompt for part in message.content)
+
+
+def test_a_candidate_that_cannot_be_read_any_more_is_judged_by_its_words(found: list[Considered]) -> None:
+    found[0].candidates[0].record.path.unlink()
+    model = seeing(liked=80)
+    judged(model, found[:1])
+    assert colour(model.asked[0]) == -1
+    assert "The apple" in model.asked[0][-2].text
