@@ -40,6 +40,14 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
             quantization=language.quantization,  # type: ignore[arg-type]  # checked by LanguageSettings
             context_tokens=language.context_tokens,
         )
+    if language.kind == "bridge":
+        from vision.bridged import load_bridged_model
+
+        return load_bridged_model(
+            Path(language.model).expanduser(),
+            device=_device(language.device),
+            context_tokens=language.context_tokens,
+        )
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
     from vision.language import load_language_model as load_gguf
     from vision.weights import locate

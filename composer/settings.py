@@ -23,7 +23,8 @@ class LanguageSettings:
     """Which model writes and judges.
 
     ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
-    .gguf file) or "hub" (transformers; a hub name or local folder). ``threads`` 0 means one a core. ``device``
+    .gguf file), "hub" (transformers; a hub name or local folder) or "bridge" (a folder of ``vignette train bridge`` or
+    ``lora``, which sees). ``threads`` 0 means one a core. ``device``
     "auto" is the CPU for "gguf", and CUDA where there is one for "hub".
     """
 
@@ -36,7 +37,7 @@ class LanguageSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("language.kind", self.kind, ("gguf", "hub"))
+        _one_of("language.kind", self.kind, ("gguf", "hub", "bridge"))
         _one_of("language.quantization", self.quantization, ("none", "4bit", "8bit"))
         _at_least("language.context_tokens", self.context_tokens, 1024)
         _at_least("language.threads", self.threads, 0)

@@ -27,7 +27,7 @@ def test_embedded_comes_first() -> None:
         ({"writing": {"temperature": "hot"}}, "writing.temperature is 'hot'; it must be of type float"),
         ({"pictures": {"orders": True}}, "pictures.orders is True; it must be of type int"),
         ({"pictures": {"min_fused": 2}}, "pictures.min_fused is 2.0; it must be between 0.0 and 1.0"),
-        ({"language": {"kind": "gpt"}}, "language.kind is 'gpt'; use one of: gguf, hub"),
+        ({"language": {"kind": "gpt"}}, "language.kind is 'gpt'; use one of: gguf, hub, bridge"),
         ({"encoder": {"kind": "open_clip"}}, "encoder.model is empty; name an open_clip model"),
         ({"writing": 3}, r"writing must be a table, \[writing\]"),
     ],

@@ -22,6 +22,7 @@ from vision.training import bridge as runs
 from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, load_steps_recipe
 from vision.training.curve import draw
 from vision.training.data import figures_of, read_articles
+from vision.training.held_back import held_back_books
 from vision.training.loop import Steps, accumulate, run_steps
 from vision.training.losses import AnswerLoss, WordLoss
 from vision.training.samples import MARK, batches_of, descriptions, places
@@ -300,6 +301,14 @@ def test_recipes_with_unknown_keys_or_values_that_cannot_be_are_errors(tmp_path:
     file.write_text("candidates = 1")
     with pytest.raises(DataError, match="candidates is 1; it must be from 2 to 26"):
         load_steps_recipe(str(file), LoraRecipe)
+
+
+def test_whole_books_are_held_back_and_one_book_alone_cannot_be(data: Path) -> None:
+    figures = figures_of(read_articles(data, "train"))
+    (held,) = held_back_books(figures)
+    assert held in {figure.book for figure in figures}
+    with pytest.raises(DataError, match="the training split has one book"):
+        held_back_books([figure for figure in figures if figure.book == held])
 
 
 def test_a_curve_is_a_picture_of_its_values() -> None:

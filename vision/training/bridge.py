@@ -28,7 +28,7 @@ from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, StepsRecipe
 from vision.training.data import Figure, TrainingArticle, figures_of, read_articles
 from vision.training.features import Progress
 from vision.training.grids import cached_grids
-from vision.training.joint import REPORT_FILE, validation_books
+from vision.training.held_back import held_back_books
 from vision.training.loop import Steps, run_steps
 from vision.training.losses import AnswerLoss, WordLoss
 from vision.training.samples import (
@@ -45,6 +45,7 @@ from vision.training.samples import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+REPORT_FILE = "training.json"
 _MEASURED_AT_MOST = 400
 
 
@@ -86,7 +87,7 @@ def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: 
     """Raises DataError for unusable data, WeightsError or ModelError where a model cannot be had."""
     articles = read_articles(data, "train")
     figures = figures_of(articles)
-    held_back = validation_books(figures)
+    held_back = held_back_books(figures)
     eyes = load_tower(tower, recipe.device)
     grids = cached_grids([figure.image for figure in figures], eyes, cache, progress)
     language = load_causal(recipe.language_model, device=recipe.device)
@@ -238,8 +239,8 @@ def tasks(parts: Parts, maker: SampleMaker, recipe: LoraRecipe) -> tuple[list[Sa
 def lookalikes(grids: NDArray[np.float16], tower: str, unseen: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
     """For each picture its ``count`` nearest in the joint space, of the same side of ``unseen``; (n, count).
 
-    The embedded tower's mean feature goes through the shipped joint projection; of another tower the mean itself
-    is compared.
+    The embedded tower's mean feature goes through the shipped joint projection where that is one matrix; otherwise the
+    mean itself is compared.
     """
     means = np.stack([grid.astype(np.float32).mean(0) for grid in grids])
     if tower == EMBEDDED:
