@@ -22,7 +22,7 @@ def free_section(article: Article, index: int) -> Section:
     """The section, which may be changed."""
     section = section_at(article, index)
     if section.locked:
-        raise EditError(f"section {index} is locked; unlock it first")
+        raise EditError("this section is locked; unlock it first")
     return section
 
 
@@ -30,5 +30,5 @@ def free_placement(article: Article, index: int) -> Placement:
     """The placement, which may be changed."""
     placement = placement_at(article, index)
     if placement.locked:
-        raise EditError(f"placement {index} is locked; unlock it first")
+        raise EditError("this picture is locked; unlock it first")
     return placement

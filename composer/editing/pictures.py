@@ -165,7 +165,7 @@ def place_index(article: Article, after_section: int) -> int:
 def _shown(article: Article, index: int) -> Placement:
     target = free_placement(article, index)
     if target.chosen is None:
-        raise EditError(f"placement {index} shows no picture; choose one first")
+        raise EditError("there is no picture in this place; choose one first")
     return target
 
 
@@ -189,7 +189,7 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
         if index == but or placement.chosen is None or placement.chosen.id != record_id:
             continue
         if placement.locked:
-            raise EditError(f"the picture is shown at placement {index}, which is locked; unlock that first")
+            raise EditError("the picture stands in another place, where it is locked; unlock it there first")
         placements[index] = _emptied(placement, reasons(article.language).moved)
     return placements
 

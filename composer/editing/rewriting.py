@@ -68,10 +68,10 @@ def propose(
         if language not in LANGUAGES:
             raise UsageError(f"language {language!r} is not known; use one of: {', '.join(LANGUAGES)}")
         if language == spoken:
-            raise EditError(f"section {section} is in {LANGUAGES[language]} already")
+            raise EditError(f"this section is in {LANGUAGES[language]} already")
     pieces = _pieces(target.body)
     if not any(prose for _, prose in pieces):
-        raise EditError(f"section {section} holds no running text; edit its list, table or code by hand")
+        raise EditError("this section holds no running text; edit its list, table or code by hand")
     wish = _Wish(action, tone, language if action == "translate" else spoken, seed)
     return _propose(model, settings, article, section, wish)
 

@@ -48,7 +48,7 @@ def suggest_caption(
     target = free_placement(article, placement)
     record = target.chosen
     if record is None:
-        raise EditError(f"placement {placement} shows no picture; choose one first")
+        raise EditError("there is no picture in this place; choose one first")
     prompts, language = load_prompts(article.language), article.language
     [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}

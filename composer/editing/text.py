@@ -90,10 +90,10 @@ def split_section(article: Article, section: int, at: int) -> Article:
     """Cut a section in two at a character offset of its text. Its pictures stay after the second half."""
     target = free_section(article, section)
     if not 0 < at < len(target.text):
-        raise EditError(f"section {section} cannot be split at {at}; it has {len(target.text)} characters")
+        raise EditError(f"the section cannot be split at {at}; it has {len(target.text)} characters")
     first, second = target.text[:at].rstrip(), target.text[at:].lstrip("\r\n \t")
     if not first.strip() or not second:
-        raise EditError(f"section {section} cannot be split at {at}: one half would be empty")
+        raise EditError(f"the section cannot be split at {at}: one half would be empty")
     halves = (replace(target, text=first, gap="\n\n"), replace(target, text=second))
     sections = (*article.sections[:section], *halves, *article.sections[section + 1 :])
     return _with_sections(article, sections, lambda i: i if i < section else i + 1)
@@ -120,7 +120,7 @@ def merge_sections(article: Article, first: int) -> Article:
     """
     upper = free_section(article, first)
     if first + 1 >= len(article.sections):
-        raise EditError(f"section {first} is the last; there is none to merge it with")
+        raise EditError("this is the last section; there is none to merge it with")
     lower = free_section(article, first + 1)
     joint = upper.gap if _BLANK_LINE.search(upper.gap) else "\n\n"
     if not lower.heading and is_paragraph(lower.text) and (is_paragraph(upper.body) and upper.body):

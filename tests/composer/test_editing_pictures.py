@@ -145,7 +145,7 @@ def test_library_words_need_no_model() -> None:
 )
 def test_a_locked_picture_stays_until_it_is_unlocked(article: Article, edit: Operation) -> None:
     locked = lock_placement(article, 0)
-    with pytest.raises(EditError, match=r"^placement 0 is locked; unlock it first$"):
+    with pytest.raises(EditError, match=r"^this picture is locked; unlock it first$"):
         edit(locked)
     assert edit(lock_placement(locked, 0, False)) == edit(article)
 
@@ -153,7 +153,7 @@ def test_a_locked_picture_stays_until_it_is_unlocked(article: Article, edit: Ope
 def test_a_locked_picture_is_not_taken_away_to_be_shown_elsewhere(article: Article) -> None:
     locked = lock_placement(article, 0)
     hens = article.pictures[0]
-    told = r"^the picture is shown at placement 0, which is locked; unlock that first$"
+    told = r"^the picture stands in another place, where it is locked; unlock it there first$"
     for edit in (lambda: replace_picture(locked, 1, hens.id), lambda: insert_picture(locked, 4, hens)):
         with pytest.raises(EditError, match=told):
             edit()
@@ -171,7 +171,7 @@ def test_a_locked_picture_follows_its_section(article: Article) -> None:
         (lambda a: move_picture(a, 0, 5), "there is no section 5; the article has 5"),
         (lambda a: insert_picture(a, -1, a.pictures[0]), "there is no section -1; the article has 5"),
         (lambda a: add_place(a, 5), "there is no section 5; the article has 5"),
-        (lambda a: set_caption(a, 2, "x"), "placement 2 shows no picture; choose one first"),
+        (lambda a: set_caption(a, 2, "x"), "there is no picture in this place; choose one first"),
         (lambda a: set_alt(a, 3, "x"), "there is no placement 3; the article has 3"),
         (lambda a: place_index(a, 0), "there is no placement after section 0"),
         (lambda a: lock_placement(a, 3), "there is no placement 3; the article has 3"),

@@ -123,7 +123,7 @@ def test_accepting_finds_the_section_again_and_never_overwrites_a_newer_text() -
     assert accept(moved, found).sections[2].text == found.after
     with pytest.raises(EditError, match=r"^the section has changed since the proposal was made; ask for another one$"):
         accept(edit_text(ARTICLE, 1, "Mine."), found)
-    with pytest.raises(EditError, match=r"^section 1 is locked; unlock it first$"):
+    with pytest.raises(EditError, match=r"^this section is locked; unlock it first$"):
         accept(lock_section(ARTICLE, 1), found)
 
 
@@ -234,8 +234,8 @@ def test_a_failing_model_leaves_the_article_alone() -> None:
     ("section", "action", "fields", "error", "message"),
     [
         (4, "rewrite", {}, EditError, "there is no section 4; the article has 4"),
-        (2, "rewrite", {}, EditError, "section 2 holds no running text; edit its list, table or code by hand"),
-        (1, "translate", {"language": "en"}, EditError, "section 1 is in English already"),
+        (2, "rewrite", {}, EditError, "this section holds no running text; edit its list, table or code by hand"),
+        (1, "translate", {"language": "en"}, EditError, "this section is in English already"),
         (1, "translate", {}, UsageError, "language '' is not known; use one of: en, zh"),
         (
             1,
@@ -264,7 +264,7 @@ def test_what_cannot_be_proposed_is_refused_before_the_model_is_asked(
 
 
 def test_a_locked_section_gets_no_proposals() -> None:
-    with pytest.raises(EditError, match=r"^section 1 is locked; unlock it first$"):
+    with pytest.raises(EditError, match=r"^this section is locked; unlock it first$"):
         propose(ScriptedModel(lambda p, s: ""), WritingSettings(), lock_section(ARTICLE, 1), 1, "rewrite")
 
 
@@ -298,7 +298,7 @@ def test_a_suggested_caption_tells_what_the_picture_shows_and_differs_from_earli
     assert len(again.caption) <= MAX_CAPTION_CHARS
     with pytest.raises(WritingFailed, match=r"^the model has no other caption for this picture; write one by hand$"):
         suggest_caption(model, article, 0, earlier=[first.caption, "two HENS step into the morning!"])
-    with pytest.raises(EditError, match=r"^placement 2 shows no picture; choose one first$"):
+    with pytest.raises(EditError, match=r"^there is no picture in this place; choose one first$"):
         suggest_caption(model, article, 2)
 
 

@@ -257,9 +257,9 @@ def test_a_code_blocks_indent_survives() -> None:
         (lambda a: add_section(a, 4, "x"), "a section cannot be added after section 4; the article has 4"),
         (lambda a: add_section(a, 0, ""), "a section cannot be empty; write something, or delete the section"),
         (lambda a: move_section(a, 0, 4), "a section cannot move to place 4; the article has 4"),
-        (lambda a: split_section(a, 0, 0), "section 0 cannot be split at 0; it has 31 characters"),
-        (lambda a: split_section(a, 0, 31), "section 0 cannot be split at 31; it has 31 characters"),
-        (lambda a: merge_sections(a, 3), "section 3 is the last; there is none to merge it with"),
+        (lambda a: split_section(a, 0, 0), "the section cannot be split at 0; it has 31 characters"),
+        (lambda a: split_section(a, 0, 31), "the section cannot be split at 31; it has 31 characters"),
+        (lambda a: merge_sections(a, 3), "this is the last section; there is none to merge it with"),
         (lambda a: set_title(a, " \n"), "the title is empty; give the article a name"),
         (
             lambda a: delete_section(Article("x", "en", a.sections[:1]), 0),
@@ -284,10 +284,10 @@ def test_an_edit_that_does_not_fit_is_refused_with_its_reason(edit: Operation, m
 )
 def test_a_locked_section_stays_until_it_is_unlocked(edit: Operation) -> None:
     locked = lock_section(farm(), 1)
-    with pytest.raises(EditError, match=r"^section 1 is locked; unlock it first$"):
+    with pytest.raises(EditError, match=r"^this section is locked; unlock it first$"):
         edit(locked)
     for first in (0, 1):
-        with pytest.raises(EditError, match=r"^section 1 is locked; unlock it first$"):
+        with pytest.raises(EditError, match=r"^this section is locked; unlock it first$"):
             merge_sections(locked, first)
     assert edit(lock_section(locked, 1, False)) == edit(farm())
 
