@@ -30,7 +30,7 @@ from composer.export.html import stylesheet
 from composer.page import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
 from composer.page_form import Form
 from composer.page_library import shell as library_shell
-from composer.page_service import PageService
+from composer.page_service import PageService, sendable
 from composer.server_guard import Access, Guard, check_access
 from composer.server_log import note, withhold_text
 from composer.showcase import Showcase
@@ -225,10 +225,10 @@ def _callable(*methods: Callable[..., Any]) -> list[Callable[..., Any]]:
 
     def function(method: Callable[..., Any]) -> Callable[..., Any]:
         def call(values: dict[str, Any]) -> Any:
-            return method(values)
+            return sendable(method(values))
 
         async def wait(values: dict[str, Any]) -> Any:
-            return await method(values)
+            return sendable(await method(values))
 
         chosen = wait if inspect.iscoroutinefunction(method) else call
         chosen.__name__ = method.__name__

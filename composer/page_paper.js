@@ -19,6 +19,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     for (;;) {
       try {
         const answer = await server[name]({ owner: session.owner, draft: session.draft, language, version, known: known(), ...payload });
+        if (!answer) throw new Error('no answer');
         element.classList.remove('lost');
         return answer;
       } catch (error) {
@@ -26,8 +27,10 @@ window.vignette.paper = (element, draft, language, server, upload) => {
         element.classList.add('lost');
         if (edit) store('unsaved', JSON.stringify({ draft: session.draft, source: edit.source, text: edit.input.value, action: edit.action }));
         await new Promise((resolve) => setTimeout(resolve, 700));
-        /* A server that was started again knows no session of this page: only a new page gets one. */
-        if (await fetch(location.pathname, { cache: 'no-store' }).then((r) => r.ok, () => false)) location.reload();
+        /* A server that was started again knows no session of this page: only a new page gets one. Not again and
+           again, should the server be there but fail. */
+        const there = await fetch(location.pathname, { cache: 'no-store' }).then((r) => r.ok, () => false);
+        if (there && Date.now() - Number(stored('reloaded')) > 15000) { store('reloaded', Date.now()); location.reload(); }
       }
     }
   };

@@ -14,6 +14,7 @@ from typing import Any
 
 from composer import page_library
 from composer.errors import UsageError
+from composer.export.cleaning import encodable
 from composer.page import draft_list, found_pictures, message
 from composer.page_sheet import sheet
 from composer.strings import UI_LANGUAGES, strings
@@ -189,6 +190,15 @@ class PageService:
     def indexing(self, values: Values) -> dict[str, Any]:
         words, _ = self._words(values)
         return page_library.running(self.shelves.indexing, words)
+
+
+def sendable(value: Any) -> Any:
+    """The same without halves of characters, which no answer to a browser can hold."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {key: sendable(part) for key, part in value.items()}
+    return [sendable(part) for part in value] if isinstance(value, list) else value
 
 
 def _text(values: Values, name: str) -> str:

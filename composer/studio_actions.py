@@ -16,6 +16,7 @@ from composer.article import Article
 from composer.editing.proposals import accept
 from composer.errors import EditError, UsageError
 from composer.events import STAGES, Event
+from composer.export.cleaning import encodable
 from composer.request import LANGUAGES, MAX_IMAGES, TONES
 from composer.studio import check_upload
 from composer.studio_jobs import Job
@@ -39,7 +40,7 @@ class Asked:
             raise UsageError(f"{name} is not a text")
         if len(value) > most_chars:
             raise UsageError(f"{name} has {len(value):,} characters; at most {most_chars:,} are taken")
-        return value
+        return encodable(value)
 
     def number(self, name: str) -> int:
         value = self._values.get(name)
