@@ -6,6 +6,7 @@ formats by name only; each is a module of its own, imported when it is asked for
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -172,7 +173,8 @@ def write_file(data: bytes, path: Path) -> None:
     except OSError as error:
         raise ExportError(_refused(path, error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may not even be one
+            partial.unlink(missing_ok=True)
 
 
 def _refused(path: Path, error: OSError) -> str:
