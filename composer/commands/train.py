@@ -59,6 +59,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     joint.add_argument("--recipe", metavar="NAME", default=DEFAULT_RECIPE, help="a recipe's name or .toml file")
     joint.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
     joint.add_argument("--export", metavar="DIR", type=Path, help="write a self-contained open_clip folder")
+    joint.add_argument(
+        "--curve",
+        action="store_true",
+        help="instead of training: unseen books over growing data, OUT/learning.csv and .svg",
+    )
     joint.set_defaults(run=run_joint)
     bridge = kinds.add_parser(
         "bridge",
@@ -94,12 +99,23 @@ def run_joint(args: argparse.Namespace) -> int:
     if args.data is not None:
         if args.out is None:
             raise UsageError("--out is missing; name a folder for the trained encoder")
-        _train(args)
+        _curve(args) if args.curve else _train(args)
     if args.export is not None:
         from vision.training.joint import export_open_clip
 
         print(export_open_clip(args.out, args.export))
     return 0
+
+
+def _curve(args: argparse.Namespace) -> None:
+    from vision.training.joint import measure_learning
+    from vision.training.recipe import load_joint_recipe
+
+    points = measure_learning(args.data, args.out, load_joint_recipe(args.recipe), _tell)
+    print(file=sys.stderr)
+    for point in points:
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in point.recalls.items())
+        print(f"{point.fit}, {point.pairs} pairs: {figures}")
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Training finds what is to be found, changes only what it should, and repeats itself exactly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from vision.errors import DataError
 from vision.training.data import figures_of, read_articles, strip_credit
-from vision.training.features import PairFeatures
-from vision.training.joint import fit, validation_books
+from vision.training.features import ClassFeatures, PairFeatures
+from vision.training.folds import book_folds, cross_validate
+from vision.training.joint import fit
+from vision.training.kernel import MlpJoint, cluster, distil, fit_kernel
 from vision.training.metrics import bootstrap, median_rank, mrr_at, ranks_of_targets, recall_at
-from vision.training.projection import fit_ridge, recalls, without_direction
+from vision.training.projection import Projection, fit_ridge, recalls, without_direction
 from vision.training.recipe import JointRecipe, load_joint_recipe, recipe_names
 
 
@@ -31,6 +34,13 @@ def toy_pairs(n: int = 60, seed: int = 0, noise: float = 0.3) -> PairFeatures:
     return PairFeatures(images, texts[0], texts[1])
 
 
+MLP = JointRecipe("mlp", head="mlp", penalty=0.01, mixtures=400, smoothing=0.001)
+
+
+def tensors_of(pairs: PairFeatures, recipe: JointRecipe) -> dict[str, bytes]:
+    return {name: np.ascontiguousarray(value).tobytes() for name, value in fit(pairs, recipe).tensors().items()}
+
+
 RECIPE = JointRecipe("test", penalty=0.01, steps=150, batch=60, feature_dropout=0, text_dropout=0, caption_chance=0)
 
 
@@ -47,7 +57,7 @@ def test_one_batch_overfits() -> None:
 
 def test_what_holds_in_training_holds_on_unseen_pairs() -> None:
     unseen = toy_pairs(seed=7)
-    for recipe in (JointRecipe("ridge", penalty=0.01), RECIPE):
+    for recipe in (JointRecipe("ridge", penalty=0.01), RECIPE, MLP):
         figures = recalls(fit(toy_pairs(300), recipe), unseen)
         assert figures["alt_r10"] > 0.9
         assert figures["caption_r10"] > 0.9
@@ -56,11 +66,11 @@ def test_what_holds_in_training_holds_on_unseen_pairs() -> None:
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     pairs = toy_pairs()
     recipe = JointRecipe("test", steps=5, batch=20)
-    first, again = fit(pairs, recipe), fit(pairs, recipe)
-    assert first.image.tobytes() == again.image.tobytes()
-    assert first.text.tobytes() == again.text.tobytes()
-    other = fit(pairs, JointRecipe("test", steps=5, batch=20, seed=1))
-    assert first.image.tobytes() != other.image.tobytes()
+    for kind in (recipe, MLP):
+        first, again = tensors_of(pairs, kind), tensors_of(pairs, kind)
+        assert first == again
+        other = tensors_of(pairs, replace(kind, seed=1))
+        assert any(first[name] != other[name] for name in first)
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
@@ -91,7 +101,8 @@ def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
 def test_features_and_start_are_bit_identical_after_training() -> None:
     pairs = toy_pairs()
     before = [array.tobytes() for array in (pairs.images, pairs.alts, pairs.captions)]
-    fit(pairs, RECIPE)
+    for recipe in (RECIPE, MLP):
+        fit(pairs, recipe)
     assert [array.tobytes() for array in (pairs.images, pairs.alts, pairs.captions)] == before
 
 
@@ -99,6 +110,8 @@ def test_no_learning_rate_for_texts_leaves_their_projection_alone() -> None:
     pairs = toy_pairs()
     start = fit(pairs, JointRecipe("ridge"))
     refined = fit(pairs, JointRecipe("test", steps=5, batch=20, text_learning_rate=0))
+    assert isinstance(start, Projection)
+    assert isinstance(refined, Projection)
     assert not np.array_equal(start.image, refined.image)
     np.testing.assert_allclose(refined.text, start.text, atol=1e-6)
 
@@ -188,19 +201,112 @@ def test_unusable_data_are_named(tmp_path: Path) -> None:
         read_articles(tmp_path, "train")
 
 
-def test_validation_takes_whole_books_and_never_all(tmp_path: Path) -> None:
-    rows = [article(i, book, f"images/{i}.png") for i, book in enumerate("aaaaaaaabbbc")]
-    for i in range(len(rows)):
-        (tmp_path / "images").mkdir(exist_ok=True)
-        (tmp_path / "images" / f"{i}.png").touch()
-    figures = figures_of(read_articles(write_data(tmp_path, rows), "train"))
-    assert validation_books(figures) == ("c", "b")
+def test_folds_hold_whole_books_and_every_picture_once() -> None:
+    books = list("aaaaaaaabbbccdd")
+    folds = book_folds(books, 3)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(books)))
+    assert [{books[row] for row in fold} for fold in folds] == [{"a"}, {"b"}, {"c", "d"}]
     with pytest.raises(DataError, match="has one book"):
-        validation_books([f for f in figures if f.book == "a"])
+        book_folds(["a", "a"])
+
+
+def test_cross_validation_never_fits_on_the_book_it_measures() -> None:
+    pairs = toy_pairs(30)
+    books = ["a"] * 12 + ["b"] * 10 + ["c"] * 8
+    seen: list[set[bytes]] = []
+
+    def remember(part: PairFeatures) -> Projection:
+        seen.append({row.tobytes() for row in part.images})
+        return fit_ridge(part, 0.01, 0.0)
+
+    found = cross_validate(pairs, books, remember)
+    for fold, fitted in zip(book_folds(books), seen, strict=True):
+        measured = {row.tobytes() for row in pairs.images[fold]}
+        assert not measured & fitted
+        assert len(measured | fitted) == len(books)
+    np.testing.assert_allclose(np.linalg.norm(found.images, axis=1), 1, atol=1e-5)
+    assert set(found.recalls) == {"alt_r1", "alt_r10", "caption_r1", "caption_r10"}
+
+
+def bent_pairs(n: int, seed: int) -> PairFeatures:
+    """Texts follow from pictures, but by no linear map: what counts is how far apart two directions are."""
+    generator = np.random.default_rng(seed)
+    ways = np.random.default_rng(5)
+    images = unit(generator.normal(size=(n, 6)) @ ways.normal(size=(6, 40)) + 1)
+    bent = np.cos(3 * images @ ways.normal(size=(40, 24)))
+    return PairFeatures(images, unit(bent + 1), np.zeros((n, 24), np.float32))
+
+
+def test_a_kernel_finds_what_no_line_does_and_the_network_keeps_most_of_it() -> None:
+    train, unseen = bent_pairs(400, 0), bent_pairs(150, 1)
+    recipe = JointRecipe("mlp", head="mlp", penalty=0.001, sharpness=6, mixtures=4000, smoothing=1e-4)
+    line = recalls(fit(train, JointRecipe("ridge", penalty=0.001)), unseen)["alt_r1"]
+    kernel = recalls(fit_kernel(train, recipe, None), unseen)["alt_r1"]
+    network = recalls(fit(train, recipe), unseen)["alt_r1"]
+    assert line + 0.1 < network
+    assert network - 0.05 < kernel
+
+
+def test_the_kernel_answers_the_textbook_equation() -> None:
+    pairs = toy_pairs()
+    recipe = replace(MLP, caption_share=0.0)
+    kernel = fit_kernel(pairs, recipe, None)
+    near = np.exp(recipe.sharpness * (kernel.examples.astype(float) @ kernel.examples.T - 1))
+    wanted = pairs.alts @ without_direction(pairs.alts.mean(0))
+    np.testing.assert_allclose((near + recipe.penalty * np.eye(len(near))) @ kernel.answers, wanted, atol=2e-4)
+    np.testing.assert_allclose(kernel.look(pairs.images), near @ kernel.answers, atol=2e-4)
+
+
+def test_the_network_is_timms_own_mlp() -> None:
+    import torch
+    from timm.layers import Mlp
+
+    pairs = toy_pairs()
+    found = fit(pairs, MLP)
+    assert isinstance(found, MlpJoint)
+    assert found.vision_cfg == {"timm_proj": "mlp", "timm_proj_bias": True}
+    network = Mlp(40, 2 * 24, 24, bias=(True, True))
+    prefix = "visual.head.mlp."
+    state = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in found.tensors().items() if k.startswith(prefix)}
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pairs.images)).numpy()
+    np.testing.assert_allclose(found.look(pairs.images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_classes_teach_what_no_picture_shows(head: str) -> None:
+    everything = toy_pairs(300, noise=0.1)
+    few, unseen = everything.take(np.arange(4)), everything.take(np.arange(200, 300))
+    centred = unit(everything.images[4:200] - everything.images.mean(0))
+    classes = ClassFeatures(centred, everything.alts[4:200])
+    alone = JointRecipe("alone", head=head, penalty=0.01, mixtures=500)  # type: ignore[arg-type]
+    without = recalls(fit(few, alone, classes), unseen)["alt_r1"]
+    taught = recalls(fit(few, replace(alone, class_share=1.0), classes), unseen)["alt_r1"]
+    assert taught > without + 0.1
+
+
+def test_clusters_are_directions_and_find_separate_groups() -> None:
+    generator = np.random.default_rng(0)
+    groups = unit(np.eye(4, 12)[np.arange(80) % 4] + 0.05 * generator.normal(size=(80, 12)))
+    centres = cluster(groups, 12, np.random.default_rng(1))
+    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
+    assert {int(row.argmax()) for row in centres} == {0, 1, 2, 3}
+    assert len(cluster(groups[:3], 8, generator)) == 8
+
+
+def test_mixtures_are_worked_off_in_blocks_without_changing_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = toy_pairs()
+    recipe = replace(MLP, mixtures=0)
+    kernel = fit_kernel(pairs, recipe, None)
+    whole = distil(kernel, pairs, recipe, None)
+    monkeypatch.setattr("vision.training.kernel._BLOCK", 7)
+    parts = distil(kernel, pairs, recipe, None)
+    np.testing.assert_allclose(parts.look(pairs.images), whole.look(pairs.images), atol=1e-4)
 
 
 def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) -> None:
-    assert "joint-ridge" in recipe_names()
+    assert recipe_names() == ["joint-kernel", "joint-ridge"]
     for name in recipe_names():
         assert load_joint_recipe(name).name == name
     for text, message in [
@@ -209,6 +315,8 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
         ("steps = 'many'", "steps is 'many'; it must be of type int"),
         ("resize_mode = 'crop'", "resize_mode is 'crop'; use squash, shortest, longest"),
         ("batch = 10\naccumulate = 3", "batch is 10 and accumulate 3"),
+        ("head = 'tree'", "head is 'tree'; use linear, mlp"),
+        ("head = 'mlp'\nsteps = 3", "steps is 3; only a linear head has the contrastive stage"),
         ("penalty", "is not TOML"),
     ]:
         file = tmp_path / "mine.toml"

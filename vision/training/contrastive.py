@@ -34,7 +34,7 @@ def refine(
     generator = torch.Generator().manual_seed(recipe.seed)
     # The mean directions stay out whatever the steps do: the matrices are applied after these.
     out_image, out_text = without_means(pairs, recipe.caption_share)
-    images = torch.from_numpy((pairs.images @ out_image).astype(np.float32))
+    images = torch.from_numpy((pairs.directions @ out_image).astype(np.float32))
     alts = torch.from_numpy((pairs.alts @ out_text).astype(np.float32))
     captions = torch.from_numpy((pairs.captions @ out_text).astype(np.float32))
     told = torch.from_numpy(pairs.has_caption)

@@ -29,8 +29,8 @@ _BATCH, _SAVE_EVERY, _TARGET_PX = 16, 320, 300
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
-    """Rows belong to figures. ``images`` (n, 1280) pooled features; ``alts`` and ``captions`` (n, 384) sentence
-    vectors. All of unit length; the caption of a figure without one is zeros.
+    """Rows belong to figures. ``images`` (n, 1280) pooled features as the tower gives them; ``alts`` and ``captions``
+    (n, 384) sentence vectors of unit length; the caption of a figure without one is zeros.
     """
 
     images: Array
@@ -38,11 +38,40 @@ class PairFeatures:
     captions: Array
 
     @property
+    def directions(self) -> Array:
+        """``images`` at unit length."""
+        return unit(self.images)
+
+    @property
     def has_caption(self) -> NDArray[np.bool_]:
         return np.asarray(self.captions.any(1))
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
         return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFeatures:
+    """What 1.28 million labelled photographs taught the tower's classifier, as pairs like those of figures: row i of
+    ``directions`` (1000, 1280) is how pictures of a class differ from others, row i of ``texts`` (1000, 384) what
+    the class is. ``directions`` have unit length and leave out what all classes share.
+    """
+
+    directions: Array
+    texts: Array
+
+
+def class_features(checkpoint: Checkpoint, cache: Path, progress: Progress = lambda *_: None) -> ClassFeatures:
+    """The classes of ImageNet-1k, each described by WordNet's names and gloss (as timm lists them)."""
+    from timm.data import ImageNetInfo
+
+    from vision.efficientnet import read_trunk
+    from vision.weights import locate
+
+    weights = read_trunk(locate(IMAGE_TOWER))["classifier.weight"]
+    info = ImageNetInfo()
+    told = [info.index_to_description(index, detailed=True) for index in range(len(weights))]
+    return ClassFeatures(unit(weights - weights.mean(0)), sentence_features(told, checkpoint, cache, progress))
 
 
 def pair_features(
@@ -58,12 +87,12 @@ def pair_features(
 
 
 def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
-    """Pooled features of the frozen image tower, before any projection."""
+    """Pooled features of the frozen image tower, before any projection. Not normalised."""
     from vision.weights import manifest
 
     tower = [file.sha256 for file in manifest()[IMAGE_TOWER].files]
     pictures = [[path.name, path.stat().st_size] for path in images]
-    key = _key("images", tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
+    key = _key("pooled", tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
     file = cache / f"images-{key}.npy"
     done = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
     if len(done) == len(images):
@@ -74,7 +103,7 @@ def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, 
     parts = [done] if len(done) else []
     for start in range(len(done), len(images), _BATCH):
         chunk = images[start : start + _BATCH]
-        parts.append(_unit(encode([load_image(path, target_px=_TARGET_PX) for path in chunk])))
+        parts.append(encode([load_image(path, target_px=_TARGET_PX) for path in chunk]))
         end = start + len(chunk)
         progress("pictures", end, len(images))
         if end == len(images) or (end // _BATCH) % (_SAVE_EVERY // _BATCH) == 0:
@@ -96,7 +125,7 @@ def sentence_features(texts: Sequence[str], checkpoint: Checkpoint, cache: Path,
     encode = BertTextTower(checkpoint).pooled
     parts = []
     for start in range(0, len(texts), 256):
-        parts.append(_unit(encode(texts[start : start + 256])))
+        parts.append(unit(encode(texts[start : start + 256])))
         progress("texts", min(start + 256, len(texts)), len(texts))
     _save(file, np.concatenate(parts))
     return np.concatenate(parts)
@@ -114,6 +143,7 @@ def _save(file: Path, values: Array) -> None:
     partial.replace(file)
 
 
-def _unit(vectors: Array) -> Array:
+def unit(vectors: Array) -> Array:
+    """Rows of unit length; a row of zeros stays one."""
     out: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
     return out

@@ -8,17 +8,38 @@ length of a feature vector cannot matter. Knows no files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vision.training.features import PairFeatures
+from vision.training.features import ClassFeatures, PairFeatures, unit
 from vision.training.metrics import ranks_of_targets, recall_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+
+
+class Joint(Protocol):
+    """Both sides of a trained encoder on top of its towers. Vectors are not normalised."""
+
+    def look(self, images: Array) -> Array:
+        """Pooled features (n, 1280) to the joint space."""
+        ...
+
+    def read(self, texts: Array) -> Array:
+        """Sentence vectors (n, 384) to the joint space."""
+        ...
+
+    @property
+    def vision_cfg(self) -> dict[str, object]:
+        """What open_clip's ``vision_cfg`` says of the image head."""
+        ...
+
+    def tensors(self) -> dict[str, Array]:
+        """By the names open_clip gives them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +49,58 @@ class Projection:
     image: Array
     text: Array
 
+    def look(self, images: Array) -> Array:
+        return images @ self.image
 
-def fit_ridge(pairs: PairFeatures, penalty: float, caption_share: float) -> Projection:
+    def read(self, texts: Array) -> Array:
+        return texts @ self.text
+
+    @property
+    def vision_cfg(self) -> dict[str, object]:
+        return {"timm_proj": "linear", "timm_proj_bias": False}
+
+    def tensors(self) -> dict[str, Array]:
+        return {"visual.head.proj.weight": self.image.T, "text.proj.weight": self.text.T}
+
+
+def fit_ridge(
+    pairs: PairFeatures,
+    penalty: float,
+    caption_share: float,
+    classes: ClassFeatures | None = None,
+    class_share: float = 0.0,
+) -> Projection:
     """Ridge regression of texts on pictures (Hoerl and Kennard, 1970); the text side stays as it is.
 
-    A picture's target is its alt text mixed with its caption; pictures without one have the alt text alone.
+    A picture's target is its alt text mixed with its caption; pictures without one have the alt text alone. Each of
+    the ``classes`` counts ``class_share`` times as much as a picture.
     """
     no_image_mean, no_text_mean = without_means(pairs, caption_share)
-    x, y = pairs.images @ no_image_mean, _targets(pairs, caption_share) @ no_text_mean
-    fitted = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+    x, y = pairs.directions @ no_image_mean, targets(pairs, caption_share) @ no_text_mean
+    covariance, cross = x.T @ x, x.T @ y
+    if classes and class_share:
+        x, y = classes.directions @ no_image_mean, class_targets(classes) @ no_text_mean
+        covariance, cross = covariance + class_share * x.T @ x, cross + class_share * x.T @ y
+    fitted = np.linalg.solve(covariance + penalty * np.eye(len(covariance)), cross)
     return Projection((no_image_mean @ fitted).astype(np.float32), no_text_mean.astype(np.float32))
 
 
 def without_means(pairs: PairFeatures, caption_share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each side the matrix that takes its mean direction out."""
-    return without_direction(pairs.images.mean(0)), without_direction(_targets(pairs, caption_share).mean(0))
+    return without_direction(pairs.directions.mean(0)), without_direction(targets(pairs, caption_share).mean(0))
 
 
-def _targets(pairs: PairFeatures, caption_share: float) -> NDArray[np.floating]:
+def targets(pairs: PairFeatures, caption_share: float) -> NDArray[np.floating]:
+    """What each picture's vector should say: its alt text mixed with its caption."""
     share = np.where(pairs.has_caption, caption_share, 0)[:, None]
-    targets: NDArray[np.floating] = pairs.alts * (1 - share) + pairs.captions * share
-    return targets
+    mixed: NDArray[np.floating] = pairs.alts * (1 - share) + pairs.captions * share
+    return mixed
+
+
+def class_targets(classes: ClassFeatures) -> NDArray[np.floating]:
+    """Texts of classes without what all of them share, "a kind of thing", which photographs do not."""
+    centred: NDArray[np.floating] = classes.texts - classes.texts.mean(0)
+    return centred
 
 
 def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -58,20 +110,19 @@ def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
     return out
 
 
-def recalls(projection: Projection, pairs: PairFeatures) -> dict[str, float]:
+def recalls(joint: Joint, pairs: PairFeatures) -> dict[str, float]:
     """Recall of alt queries and, where there are any, of caption queries among these pairs' pictures."""
-    images = _unit(pairs.images @ projection.image)
+    return recalls_of(unit(joint.look(pairs.images)), pairs, joint)
+
+
+def recalls_of(images: Array, pairs: PairFeatures, joint: Joint) -> dict[str, float]:
+    """``recalls`` where the pictures' vectors (n, D) are known."""
     told = np.flatnonzero(pairs.has_caption)
     queries = {"alt": (pairs.alts, np.arange(len(images)))}
     if len(told):
         queries["caption"] = (pairs.captions[told], told)
     found: dict[str, float] = {}
-    for kind, (texts, targets) in queries.items():
-        ranks = ranks_of_targets(_unit(texts @ projection.text) @ images.T, targets)
+    for kind, (texts, places) in queries.items():
+        ranks = ranks_of_targets(unit(joint.read(texts)) @ images.T, places)
         found |= {f"{kind}_r{k}": recall_at(ranks, k) for k in (1, 10)}
     return found
-
-
-def _unit(vectors: Array) -> Array:
-    out: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-    return out

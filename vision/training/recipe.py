@@ -11,16 +11,24 @@ from typing import Any, Literal, get_args
 from vision.errors import DataError
 
 ResizeMode = Literal["squash", "shortest", "longest"]
+Head = Literal["linear", "mlp"]
 
 
 @dataclass(frozen=True, slots=True)
 class JointRecipe:
     """How the joint encoder's projections are fitted.
 
-    ``penalty`` is the ridge parameter on unit-length image features; ``caption_share`` how much of a picture's target
-    is its caption rather than its alt text. The contrastive stage starts from the ridge solution: ``steps`` 0 leaves
-    it out. ``feature_dropout`` and ``text_dropout`` are the parts of a feature vector that a step does not see;
-    ``average`` is the decay of the moving average of weights that is kept.
+    ``head`` is what pictures go through: "linear" by ridge regression, "mlp" by a kernel and a network fitted to it.
+    ``penalty`` is the ridge parameter of either, on unit-length image features; ``caption_share`` how much of a
+    picture's target is its caption rather than its alt text; ``class_share`` how much a class of the tower's own
+    classifier counts beside a picture (0 leaves classes out).
+
+    Of "mlp" alone: ``sharpness`` of the kernel, ``mixtures`` of pictures it answers for the network, ``slope`` and
+    ``threshold`` of hidden units, ``smoothing`` of the output layer, relative to the hidden units' mean variance.
+
+    Of "linear" alone: the contrastive stage, which starts from the ridge solution; ``steps`` 0 leaves it out.
+    ``feature_dropout`` and ``text_dropout`` are the parts of a feature vector that a step does not see; ``average``
+    is the decay of the moving average of weights that is kept.
     """
 
     name: str
@@ -28,6 +36,13 @@ class JointRecipe:
     resize_mode: ResizeMode = "squash"
     penalty: float = 3.0
     caption_share: float = 0.3
+    class_share: float = 0.0
+    head: Head = "linear"
+    sharpness: float = 4.0
+    mixtures: int = 30_000
+    slope: float = 3.0
+    threshold: float = 0.1
+    smoothing: float = 0.01
     steps: int = 0
     batch: int = 768
     accumulate: int = 1
@@ -44,7 +59,13 @@ class JointRecipe:
             raise DataError(
                 f"recipe {self.name}: resize_mode is {self.resize_mode!r}; use {', '.join(get_args(ResizeMode))}"
             )
-        for name in ("penalty", "learning_rate", "temperature"):
+        if self.head not in get_args(Head):
+            raise DataError(f"recipe {self.name}: head is {self.head!r}; use {', '.join(get_args(Head))}")
+        if self.head == "mlp" and self.steps:
+            raise DataError(f"recipe {self.name}: steps is {self.steps}; only a linear head has the contrastive stage")
+        if self.class_share < 0 or self.mixtures < 0:
+            raise DataError(f"recipe {self.name}: class_share and mixtures must be 0 or more")
+        for name in ("penalty", "learning_rate", "temperature", "sharpness", "slope", "smoothing"):
             if getattr(self, name) <= 0:
                 raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be above 0")
         for name in ("caption_share", "feature_dropout", "text_dropout", "caption_chance", "average"):
@@ -62,7 +83,11 @@ class JointRecipe:
 def recipe_names() -> list[str]:
     """The recipes that ship with Vignette."""
     folder = resources.files("vision.training") / "recipes"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return sorted(
+        file.name.removesuffix(".toml")
+        for file in folder.iterdir()
+        if file.name.startswith("joint") and file.name.endswith(".toml")
+    )
 
 
 def load_joint_recipe(name_or_file: str) -> JointRecipe:

@@ -1,0 +1,178 @@
+"""The joint encoder's picture side as a function of many examples, and as the small network that open_clip can hold.
+
+Kernel ridge regression compares a picture with every training picture, so what it says near an example follows that
+example; a linear map has to be right everywhere at once. An open_clip checkpoint has no room for thousands of
+examples. What it has, timm's two-layer ``mlp`` projection, is fitted to the kernel's answers on pictures, on classes
+and on mixtures of them, of which there are as many as one likes. Everything is in closed form. Knows no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vision.bert import gelu
+from vision.training.features import ClassFeatures, PairFeatures, Progress, unit
+from vision.training.projection import class_targets, targets, without_means
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vision.training.recipe import JointRecipe
+
+    Array = NDArray[np.float32]
+
+_BLOCK, _CLUSTER_STEPS = 2_000, 3
+
+
+@dataclass(frozen=True, slots=True)
+class KernelJoint:
+    """exp(sharpness · (cosine − 1)) to ``examples`` (n, 1280) of unit length, after ``mean`` is taken out, times
+    ``answers`` (n, D). Too large to ship; what the network is fitted to.
+    """
+
+    sharpness: float
+    mean: Array
+    examples: Array
+    answers: Array
+    text: Array
+
+    def look(self, images: Array) -> Array:
+        blocks = [images[start : start + _BLOCK] for start in range(0, len(images), _BLOCK)]
+        return np.concatenate([self._near(unit(unit(block) - self.mean)) @ self.answers for block in blocks])
+
+    def read(self, texts: Array) -> Array:
+        return texts @ self.text
+
+    @property
+    def vision_cfg(self) -> dict[str, object]:
+        raise NotImplementedError("open_clip has no place for a kernel; distil it first")
+
+    def tensors(self) -> dict[str, Array]:
+        raise NotImplementedError("open_clip has no place for a kernel; distil it first")
+
+    def _near(self, directions: Array) -> Array:
+        near: Array = np.exp(np.float32(self.sharpness) * (directions @ self.examples.T - np.float32(1)))
+        return near
+
+
+@dataclass(frozen=True, slots=True)
+class MlpJoint:
+    """timm's ``Mlp`` on pictures: ``hidden`` (2 D, 1280) with bias, GELU, ``out`` (D, 2 D) with bias."""
+
+    hidden: Array
+    hidden_bias: Array
+    out: Array
+    out_bias: Array
+    text: Array
+
+    def look(self, images: Array) -> Array:
+        return gelu(images @ self.hidden.T + self.hidden_bias) @ self.out.T + self.out_bias
+
+    def read(self, texts: Array) -> Array:
+        return texts @ self.text
+
+    @property
+    def vision_cfg(self) -> dict[str, object]:
+        return {"timm_proj": "mlp", "timm_proj_bias": True}
+
+    def tensors(self) -> dict[str, Array]:
+        return {
+            "visual.head.mlp.fc1.weight": self.hidden,
+            "visual.head.mlp.fc1.bias": self.hidden_bias,
+            "visual.head.mlp.fc2.weight": self.out,
+            "visual.head.mlp.fc2.bias": self.out_bias,
+            "text.proj.weight": self.text.T,
+        }
+
+
+def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> KernelJoint:
+    """Kernel ridge regression of texts on pictures (Saunders et al., 1998), classes as further examples."""
+    directions = pairs.directions
+    mean = directions.mean(0)
+    no_text_mean = without_means(pairs, recipe.caption_share)[1]
+    examples = [unit(directions - mean)]
+    wanted = [targets(pairs, recipe.caption_share) @ no_text_mean]
+    counts = [np.ones(len(directions))]
+    if classes and recipe.class_share:
+        examples.append(classes.directions)
+        wanted.append(class_targets(classes) @ no_text_mean)
+        counts.append(np.full(len(classes.texts), recipe.class_share))
+    among = np.concatenate(examples)
+    near = np.exp(np.float32(recipe.sharpness) * (among @ among.T - np.float32(1)))
+    near[np.diag_indices(len(near))] += (recipe.penalty / np.concatenate(counts)).astype(np.float32)
+    answers = np.linalg.solve(near, np.concatenate(wanted).astype(np.float32))
+    return KernelJoint(recipe.sharpness, mean, among, answers, no_text_mean.astype(np.float32))
+
+
+def distil(
+    kernel: KernelJoint,
+    pairs: PairFeatures,
+    recipe: JointRecipe,
+    classes: ClassFeatures | None,
+    progress: Progress = lambda *_: None,
+) -> MlpJoint:
+    """The network whose output layer is nearest to the kernel's directions on pictures and on mixtures of two.
+
+    Hidden units stand at the centres of clusters of pictures, so that each answers to its kind. Seeded by the recipe.
+    """
+    generator = np.random.default_rng(recipe.seed)
+    mean = pairs.images.mean(0)
+    length = np.float32(np.linalg.norm(pairs.images - mean, axis=1).mean())
+    base = pairs.images
+    if classes and recipe.class_share:
+        base = np.concatenate([base, mean + length * classes.directions])
+    centres = cluster(unit(base - mean), 2 * kernel.answers.shape[1], generator)
+    hidden = (recipe.slope / length) * centres
+    bias = -np.float32(recipe.slope * recipe.threshold) - hidden @ mean
+
+    # Sums over blocks instead of all mixtures at once: memory stays small whatever their number.
+    units, dim = kernel.answers.shape[1] * 2, kernel.answers.shape[1]
+    sums, wanted_sum = np.zeros(units), np.zeros(dim)
+    squares, cross = np.zeros((units, units)), np.zeros((units, dim))
+    total = len(base) + recipe.mixtures
+    for start in range(0, total, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, total))
+        seen = np.concatenate([base[rows[rows < len(base)]], _mixed(base, int((rows >= len(base)).sum()), generator)])
+        wanted = unit(kernel.look(seen)).astype(np.float64)
+        active = gelu(seen @ hidden.T + bias).astype(np.float64)
+        sums, wanted_sum = sums + active.sum(0), wanted_sum + wanted.sum(0)
+        squares, cross = squares + active.T @ active, cross + active.T @ wanted
+        progress("mixtures", int(rows[-1]) + 1, total)
+    middle, wanted_middle = sums / total, wanted_sum / total
+    covariance = squares - total * np.outer(middle, middle)
+    covariance += recipe.smoothing * np.trace(covariance) / units * np.eye(units)
+    out = np.linalg.solve(covariance, cross - total * np.outer(middle, wanted_middle)).T
+    return MlpJoint(
+        hidden.astype(np.float32),
+        bias.astype(np.float32),
+        out.astype(np.float32),
+        (wanted_middle - out @ middle).astype(np.float32),
+        kernel.text,
+    )
+
+
+def cluster(directions: Array, count: int, generator: np.random.Generator) -> Array:
+    """Centres (count, C) of unit length by spherical k-means (Dhillon and Modha, 2001); an empty one starts anew."""
+    first = np.arange(count) % len(directions) if len(directions) < count else None
+    chosen = generator.choice(len(directions), count, replace=False) if first is None else first
+    centres = directions[chosen]
+    for _ in range(_CLUSTER_STEPS):
+        nearest = (directions @ centres.T).argmax(1)
+        sums = np.zeros_like(centres)
+        np.add.at(sums, nearest, directions)
+        empty = ~sums.any(1)
+        sums[empty] = directions[generator.integers(0, len(directions), int(empty.sum()))]
+        centres = unit(sums)
+    return centres
+
+
+def _mixed(images: Array, count: int, generator: np.random.Generator) -> Array:
+    """Random pairs, anywhere between their two pictures, the nearer one first (mixup, arXiv:1710.09412)."""
+    first, second = generator.integers(0, len(images), (2, count))
+    share = generator.random((count, 1)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    mixed: Array = images[first] * share + images[second] * (1 - share)
+    return mixed
