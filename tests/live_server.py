@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import warnings
@@ -62,6 +63,7 @@ class LiveServer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.page.close(verbose=False)
+            gc.collect()  # Gradio and its client leave event loops to the collector; here, not in some later test
         if self._before is None:
             del os.environ["GRADIO_TEMP_DIR"]
         else:

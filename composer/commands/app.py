@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
     parser.add_argument(
-        "--log-text", action="store_true", help="let errors in the log quote what was written (default: kinds and places)"
+        "--log-text", action="store_true", help="let errors in the log quote what was written"
     )
 
 
@@ -69,15 +69,6 @@ def access_of(args: argparse.Namespace) -> Access:
     if args.mcp and (login or not access.loopback):
         raise UsageError("--mcp works on this machine only and without a password; leave one of them out")
     return access
-
-
-def check_loopback(host: str) -> None:
-    """Raise UsageError unless only this machine can reach the address."""
-    from composer.errors import UsageError
-    from composer.server_guard import is_loopback
-
-    if not is_loopback(host):
-        raise UsageError(f"--host {host} is not an address of this machine alone; use 127.0.0.1")
 
 
 def offered_libraries(given: Sequence[Path] | None) -> list[tuple[str, Path]]:
