@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import os
 import sys
 import tempfile
@@ -86,7 +87,9 @@ def build(site: Site) -> Any:
     offered = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
 
     with gr.Blocks(title="Vignette", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        owner, draft = gr.State(""), gr.State("")
+        # Whose page this is, which draft it shows and in which language; one value, so that it is drawn once.
+        seat = gr.State(("", "", ""))
+        tongue = gr.State("")
         visitor = [gr.Textbox(visible=False) for _ in range(3)]
         with gr.Row(elem_id="top"):
             head = gr.HTML(brand(first), apply_default_css=False, elem_id="brand")
@@ -108,13 +111,14 @@ def build(site: Site) -> Any:
             status = gr.HTML("", apply_default_css=False, elem_id="status")
 
             @gr.render(
-                inputs=[owner, draft, ui],
-                triggers=[owner.change, draft.change, ui.change],
+                inputs=[seat],
+                triggers=[seat.change],
                 queue=False,
                 concurrency_limit=None,
                 show_progress="hidden",
             )
-            def show(owner: str, draft: str, ui: str) -> None:
+            def show(seat: tuple[str, str, str]) -> None:
+                owner, draft, ui = seat
                 words = strings(ui)
                 if not owner:
                     return
@@ -130,13 +134,13 @@ def build(site: Site) -> Any:
                     paper_shell(words, ui),
                     apply_default_css=False,
                     elem_id="article",
-                    js_on_load=f"window.vignette.paper(element, {draft!r}, {ui!r}, server, upload);",
+                    js_on_load=f"window.vignette.paper(element, {json.dumps(draft)}, {ui!r}, server, upload);",
                     server_functions=_callable(service.act, service.follow, service.find, service.take, service.export),
                 )
 
         with library_tab:
 
-            @gr.render(inputs=[ui], triggers=[page.load, ui.change], queue=False, show_progress="hidden")
+            @gr.render(inputs=[tongue], triggers=[tongue.change], queue=False, show_progress="hidden")
             def show_library(ui: str) -> None:
                 shown = gr.HTML(
                     library_shell(strings(ui)),
@@ -147,11 +151,11 @@ def build(site: Site) -> Any:
                         service.browse, service.form, service.save, service.index, service.sample, service.indexing
                     ),
                 )  # fmt: skip
-                shown.change(_offer, None, form.library, **_QUICK)
+                shown.change(_offer, form.library, form.library, **_QUICK)
 
         with chat_tab:
 
-            @gr.render(inputs=[ui], triggers=[page.load, ui.change], queue=False, show_progress="hidden")
+            @gr.render(inputs=[tongue], triggers=[tongue.change], queue=False, show_progress="hidden")
             def show_chat(ui: str) -> None:
                 gr.HTML(
                     chat_shell(strings(ui)),
@@ -160,9 +164,10 @@ def build(site: Site) -> Any:
                     js_on_load="window.vignette.chat(element, upload);",
                 )
 
-        def _offer() -> Any:
+        def _offer(chosen: str | None) -> Any:
             choices = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
-            return gr.update(choices=choices, value=choices[0][1] if choices else None)
+            kept = chosen if chosen in [folder for _, folder in choices] else None
+            return gr.update(choices=choices, value=kept or (choices[0][1] if choices else None))
 
         def relabel(ui: str, mode: str) -> dict[Any, Any]:
             """Everything on the page that is worded, in the language asked for."""
@@ -176,29 +181,30 @@ def build(site: Site) -> Any:
             }
 
         worded = [head, write_tab, library_tab, chat_tab, *form.worded]
+
+        def speak(ui: str, mode: str, sat: tuple[str, str, str]) -> dict[Any, Any]:
+            return {tongue: ui, seat: (sat[0], sat[1], ui), **relabel(ui, mode)}
+
         ui.input(
-            relabel, [ui, form.mode], worded, js="(ui, mode) => { vignette.store('language', ui); return [ui, mode]; }",
-            **_QUICK,
+            speak, [ui, form.mode, seat], [tongue, seat, *worded],
+            js="(ui, mode, seat) => { vignette.store('language', ui); return [ui, mode, seat]; }", **_QUEUED,
         )  # fmt: skip
         form.mode.change(relabel, [ui, form.mode], worded, **_QUICK)
 
-        def greet(owner: str, _: str, language: str, mode: str, request: gr.Request) -> dict[Any, Any]:
+        def greet(owner: str, draft: str, language: str, mode: str, request: gr.Request) -> dict[Any, Any]:
             known = language if language in UI_LANGUAGES else ""
             chosen = known or preferred(request.headers.get("accept-language", ""))
-            return {visitor[0]: owner, ui: chosen, **relabel(chosen, mode)}
+            return {seat: (owner, draft, chosen), tongue: chosen, ui: chosen, **relabel(chosen, mode)}
 
         page.load(
-            greet, [*visitor, form.mode], [visitor[0], ui, *worded],
-            js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUICK,
+            greet, [*visitor, form.mode], [seat, tongue, ui, *worded],
+            js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUEUED,
         )  # fmt: skip
-        page.load(
-            lambda owner, draft, _: [owner, draft], visitor, [owner, draft],
-            js="() => window.vignette.greeting()", **_QUEUED,
-        )  # fmt: skip
-        page.load(_offer, None, form.library, **_QUICK)
+        page.load(_offer, form.library, form.library, **_QUICK)
 
-        def begin(owner: str, ui: str, folder: str | None, *values: Any) -> list[Any]:
+        def begin(seat: tuple[str, str, str], folder: str | None, *values: Any) -> list[Any]:
             """Check what was filled in; only then does what stands on the page give way."""
+            owner, _, ui = seat
             words = strings(ui)
             try:
                 request = make_request(form.values(values, words["text_file_wrong"]), ui)
@@ -207,13 +213,13 @@ def build(site: Site) -> Any:
                 room = rooms.begin(owner, request, shelves.known(folder))
             except EXPECTED as error:
                 return [gr.update(), message(str(error))]
-            return [room.draft.id, ""]
+            return [(owner, room.draft.id, ui), ""]
 
         gr.on(
             [form.write.click, form.instruction.submit],
             begin,
-            [owner, ui, form.library, *form.fields],
-            [draft, status],
+            [seat, form.library, *form.fields],
+            [seat, status],
             **_QUEUED,
         )
         Api(service, note).register()

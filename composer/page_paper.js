@@ -335,10 +335,9 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   const unsaved = () => {
     const kept = stored('unsaved') && JSON.parse(stored('unsaved'));
-    store('unsaved', '');
-    if (kept?.draft !== session.draft || kept.action !== 'edit_text') return;
+    if (!kept || kept.draft !== session.draft || kept.action !== 'edit_text') return;
     const block = [...sheet.children].find((b) => b.dataset.source === kept.source);
-    if (block && kept.text !== kept.source) act('edit_text', { at: at(block), text: kept.text });
+    if (block && kept.text !== kept.source) act('edit_text', { at: at(block), text: kept.text }).then(() => store('unsaved', ''));
   };
 
   session.paper = { act, call, upload };
