@@ -37,7 +37,8 @@ def fit_boundaries(articles: Sequence[Illustrated], ridge: float = RIDGE) -> Bou
     starts = np.cumsum([0, *map(len, rows)])[:-1]
     everything = np.concatenate(rows)
     centres = everything.mean(0)
-    scales = np.maximum(everything.std(0), 1e-9)
+    spread = everything.std(0)
+    scales = np.where(spread > 1e-6, spread, 1.0)  # what never varies tells nothing, and gets no weight
     weights = _conditional_logit((everything - centres) / scales, target, starts, ridge)
     return BoundaryScorer(centres, scales, weights)
 

@@ -34,19 +34,30 @@ def test_other_words_are_no_references(text: str) -> None:
 
 
 def test_features_tell_what_they_name() -> None:
-    rows = features([Passage(PLAIN), Passage("Born in 1879 in Ulm, Einstein (Figure 1) said:", headed=True), Passage("E = mc2")])
+    rows = features(
+        [Passage(PLAIN), Passage("Born in 1879 in Ulm, Einstein (Figure 1) said:", headed=True), Passage("E = mc2")]
+    )
     assert rows.shape == (3, len(FEATURES))
     of = {name: rows[:, i].tolist() for i, name in enumerate(FEATURES)}
-    assert of["first"] == [1, 0, 0] and of["last"] == [0, 0, 1]
-    assert of["headed"] == [0, 1, 0] and of["next_headed"] == [1, 0, 0]
-    assert of["reference"] == [0, 1, 0] and of["next_reference"] == [1, 0, 0]
-    assert of["earlier_reference"] == [0, 0, 1] and of["first_without_references"] == [0, 0, 0]
-    assert of["lead_in"] == [0, 1, 0] and of["years"] == [0, 1, 0] and of["symbols"] == [0, 0, 1]
+    assert of["first"] == [1, 0, 0]
+    assert of["last"] == [0, 0, 1]
+    assert of["headed"] == [0, 1, 0]
+    assert of["next_headed"] == [1, 0, 0]
+    assert of["reference"] == [0, 1, 0]
+    assert of["next_reference"] == [1, 0, 0]
+    assert of["earlier_reference"] == [0, 0, 1]
+    assert of["first_without_references"] == [0, 0, 0]
+    assert of["lead_in"] == [0, 1, 0]
+    assert of["years"] == [0, 1, 0]
+    assert of["symbols"] == [0, 0, 1]
     assert np.isfinite(rows).all()
 
 
 def test_sections_become_passages_without_their_headings() -> None:
-    assert passages_of([Section("## Head\n\nA *word*."), Section("More.")]) == [Passage("A word.", True), Passage("More.")]
+    assert passages_of([Section("## Head\n\nA *word*."), Section("More.")]) == [
+        Passage("A word.", True),
+        Passage("More."),
+    ]
 
 
 def test_what_decides_the_examples_is_learned() -> None:
@@ -55,7 +66,9 @@ def test_what_decides_the_examples_is_learned() -> None:
     articles = []
     for _ in range(60):
         long = int(generator.integers(8))
-        passages = [Passage(" ".join(["word"] * (120 if i == long else int(generator.integers(10, 40))))) for i in range(8)]
+        passages = [
+            Passage(" ".join(["word"] * (120 if i == long else int(generator.integers(10, 40))))) for i in range(8)
+        ]
         articles.append(Illustrated(tuple(passages), (long,)))
     scorer = fit_boundaries(articles[:40], ridge=0.1)
     assert all(int(scorer.scores(a.passages).argmax()) == a.places[0] for a in articles[40:])
@@ -77,7 +90,10 @@ def test_weights_survive_the_file_and_others_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "referring"),
-    [(PLAIN * 3, PLAIN * 3 + " It is old (Figure 2)."), ("这座塔很古老，很多人来看。" * 6, "这座塔很古老，很多人来看。" * 6 + "如图2所示。")],
+    [
+        (PLAIN * 3, PLAIN * 3 + " It is old (Figure 2)."),
+        ("这座塔很古老，很多人来看。" * 6, "这座塔很古老，很多人来看。" * 6 + "如图2所示。"),
+    ],
 )
 def test_the_shipped_weights_follow_references_in_both_languages(plain: str, referring: str) -> None:
     scores = shipped_boundaries().scores([Passage(plain), Passage(plain), Passage(referring), Passage(plain)])

@@ -1,65 +1,25 @@
 """The evaluation tells good encoders from bad ones, judges against the right baseline, and prints what it promises."""
 
 import argparse
-import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from composer.commands import eval as eval_command
 from composer.evaluation.gallery import Gallery
 from composer.evaluation.report import Measure, as_json, as_table
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
+from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
 from vision.errors import DataError
-from vision.protocol import EncoderIdentity, JointEncoder
+from vision.protocol import JointEncoder
 from vision.training.data import figures_of, read_articles
-
-COUNT = 24
-
-
-class KnowingEncoder:
-    """Reads the picture's number from its colour and a text's number from its words, if ``sees`` and ``reads``."""
-
-    identity = EncoderIdentity("knowing", "0" * 64, 32, 16)
-    languages = None
-
-    def __init__(self, sees: bool = True, reads: bool = True) -> None:
-        self.sees, self.reads = sees, reads
-
-    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        numbers = [image.getpixel((0, 0))[0] // 10 if self.sees else 0 for image in images]
-        return np.stack([self._vector(f"n{number}", 32) for number in numbers])
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return np.stack([self._vector(self._number(text), 32) for text in texts])
-
-    def encode_sentences(self, texts: Sequence[str]) -> np.ndarray:
-        return np.stack([self._vector(self._number(text) if self.reads else text, 16) for text in texts])
-
-    def _number(self, text: str) -> str:
-        return next((word for word in text.split() if word[0] == "n" and word[1:].isdigit()), text)
-
-    def _vector(self, key: str, width: int) -> np.ndarray:
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little")
-        vector = np.random.default_rng(seed).normal(size=width)
-        return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    rows = []
-    for i in range(COUNT):
-        Image.new("RGB", (20, 20), (i * 10 + 5, 0, 0)).save(folder / f"{i}.png")
-        caption = f"Said of n{i} otherwise" if i % 4 else ""
-        figure = {"type": "figure", "image": f"{i}.png", "alt": f"Shows n{i}", "caption": caption}
-        blocks = [{"type": "paragraph", "text": f"All about n{i}"}, figure]
-        rows.append({"id": str(i), "book": "b", "title": "Title", "blocks": blocks})
-    (folder / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_articles(folder)
     return folder
 
 
@@ -117,8 +77,9 @@ def test_json_is_one_object_of_value_unit_reference_and_ratio() -> None:
 
 
 def test_the_command_prints_the_result_alone_on_stdout(
-    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
     monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
@@ -130,3 +91,15 @@ def test_the_command_prints_the_result_alone_on_stdout(
     missing = parser.parse_args(["eval", "sections", "--data", str(data / "none")])
     with pytest.raises(DataError, match="none does not exist; give --data a folder"):
         missing.run(missing)
+
+
+def test_vectors_are_kept_for_the_next_measurement_of_the_same_pictures(data: Path, tmp_path: Path) -> None:
+    figures = figures_of(read_articles(data, "dev"))
+    first = Gallery.encode(figures, KnowingEncoder(), cache=tmp_path)
+    told: list[int] = []
+    again = Gallery.encode(figures, KnowingEncoder(sees=False), lambda done, _: told.append(done), tmp_path)
+    assert not told
+    assert (again.visual == first.visual).all()
+    assert (again.textual == first.textual).all()
+    fewer = Gallery.encode(figures[1:], KnowingEncoder(), lambda done, _: told.append(done), tmp_path)
+    assert told[-1] == COUNT - 1 == len(fewer.ids)

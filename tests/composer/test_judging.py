@@ -1,4 +1,4 @@
-"""What a judge is shown: the candidates it may choose from, as pictures where it sees, and the pictures chosen so far."""
+"""A judge is shown the candidates it may choose from, as pictures where it sees, and the pictures chosen so far."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,9 @@ def judged(model: ScriptedModel, found: Sequence[Considered]) -> list[Considered
 
 
 def seeing(liked: int) -> ScriptedModel:
-    model = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, -3.0] if colour(prompt) == liked else [-3.0, -0.1])
+    model = ScriptedModel(
+        lambda *_: "", lambda prompt, options: [-0.1, -3.0] if colour(prompt) == liked else [-3.0, -0.1]
+    )
     model.sees_images = True
     return model
 
@@ -57,7 +59,8 @@ def test_a_model_that_sees_is_shown_each_candidate_with_its_caption(found: list[
     judged(model, found[:1])
     shown = [(colour(prompt), prompt[-2].text) for prompt in model.asked]
     assert [red for red, _ in shown] == [0, 80]
-    assert "The apple" in shown[0][1] and "The pear" in shown[1][1]
+    assert "The apple" in shown[0][1]
+    assert "The pear" in shown[1][1]
 
 
 def test_the_picture_it_sees_fit_wins_against_none_and_the_other_does_not(found: list[Considered]) -> None:
@@ -71,7 +74,8 @@ def test_of_what_may_not_be_shown_nobody_is_asked(found: list[Considered]) -> No
     model = seeing(liked=0)
     (entry,) = judged(model, found[:1])
     assert len(model.asked) == 2
-    assert entry.candidates[-1].record.id == "stone" and entry.candidates[-1].log_prob is None
+    assert entry.candidates[-1].record.id == "stone"
+    assert entry.candidates[-1].log_prob is None
 
 
 def test_pictures_chosen_so_far_stand_in_their_places(found: list[Considered]) -> None:
@@ -80,7 +84,8 @@ def test_pictures_chosen_so_far_stand_in_their_places(found: list[Considered]) -
     first, second, third = model.asked[0], model.asked[2], model.asked[4]
     assert len(first) == len(DIALOGUE.turns) + 2
     standing, answer = second[len(DIALOGUE.turns) : len(DIALOGUE.turns) + 2]
-    assert "Apples are red" in standing.text and "The apple" in standing.text
+    assert "Apples are red" in standing.text
+    assert "The apple" in standing.text
     assert [part.getpixel((0, 0))[0] for part in standing.content if not isinstance(part, str)] == [0]
     assert answer.text == PROMPTS.standing_answer
     # The apple is taken, and no other picture was liked: nothing more stands, and what stood is a prefix still.

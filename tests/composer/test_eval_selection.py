@@ -1,0 +1,186 @@
+"""Selection among eight: a judge that knows scores 1, one that does not stays near chance, and gains are real."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from composer.commands import eval as eval_command
+from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
+from composer.evaluation.fitting import fit_judge_weight, share
+from composer.evaluation.gallery import Gallery
+from composer.evaluation.remembered import RememberedScores
+from composer.evaluation.selection import hits, judge_selection, measure_selection
+from composer.settings import PictureSettings
+from tests.composer.knowing import KnowingEncoder, write_articles
+from tests.composer.scripted_model import ScriptedModel
+from vision.protocol import Prompt
+from vision.training.data import figures_of, read_articles
+
+SETTINGS = PictureSettings(judge_weight=0.5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_articles(folder)
+    return folder
+
+
+def gallery(data: Path, encoder: KnowingEncoder) -> Gallery:
+    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)
+
+
+def number(text: str) -> str:
+    return next((word.strip(".,") for word in text.split() if word[0] == "n" and word[1:].strip(".,").isdigit()), "")
+
+
+def reading(prompt: Prompt, options: Sequence[str]) -> list[float]:
+    """Says yes where section and candidate name the same number."""
+    return [-0.1, -2.0] if number(prompt[1].text) == number(prompt[-2].text) else [-2.0, -0.1]
+
+
+def looking(prompt: Prompt, options: Sequence[str]) -> list[float]:
+    pictures = [part for part in prompt[-2].content if not isinstance(part, str)]
+    seen = f"n{pictures[0].getpixel((0, 0))[0] // 10}" if pictures else "nothing"
+    return [-0.1, -2.0] if number(prompt[1].text) == seen else [-2.0, -0.1]
+
+
+def test_a_choice_holds_the_right_picture_once_and_seven_wrong_ones(data: Path) -> None:
+    encoder = KnowingEncoder()
+    images = gallery(data, encoder)
+    rows = sample_rows(images, 10, seed=3)
+    found = search_sections(images, encoder, [images.figures[row] for row in rows])
+    for kind in NEGATIVES:
+        choices = make_choices(images, rows, found, kind, seed=0)
+        assert choices == make_choices(images, rows, found, kind, seed=0)
+        for row, choice in zip(rows, choices, strict=True):
+            assert len(set(choice.rows)) == COUNT
+            assert choice.rows[choice.truth] == row
+        assert len({choice.truth for choice in choices}) > 1
+
+
+def test_look_alikes_are_the_nearest_in_the_joint_space(data: Path) -> None:
+    encoder = KnowingEncoder()
+    images = gallery(data, encoder)
+    found = search_sections(images, encoder, [images.figures[0]])
+    (choice,) = make_choices(images, [0], found, "look_alikes", seed=0)
+    near = np.argsort(-(images.visual @ images.visual[0]))[:COUNT]
+    assert set(choice.rows) == set(near.tolist())
+
+
+def test_a_smaller_sample_begins_a_larger_one(data: Path) -> None:
+    images = gallery(data, KnowingEncoder())
+    assert sample_rows(images, 5, seed=1) == sample_rows(images, 9, seed=1)[:5]
+    assert sorted(sample_rows(images, 0, seed=1)) == list(range(len(images.figures)))
+
+
+def test_too_few_photographs_are_an_error(data: Path) -> None:
+    encoder = KnowingEncoder()
+    few = Gallery.encode(figures_of(read_articles(data, "dev"))[:5], encoder)
+    with pytest.raises(ValueError, match="needs at least 8 photographs, not 5"):
+        make_choices(few, [0], search_sections(few, encoder, few.figures[:1]), "random", 0)
+
+
+def test_a_judge_that_reads_lifts_blind_retrieval_and_is_the_reference(data: Path) -> None:
+    encoder = KnowingEncoder(sees=False, reads=False)
+    images = gallery(data, encoder)
+    rows = sample_rows(images, 0, seed=0)
+    labels = [(f"thing n{i}", "stuff") for i in range(len(images.figures))]
+    model = ScriptedModel(lambda *_: "", reading)
+    judged, retrieval = judge_selection(images, encoder, rows, SETTINGS, model=model, labels=labels)
+    found = measure_selection(judged, SETTINGS)
+    assert found["selection_texts_model"].value == found["selection_labels_model"].value == 1
+    assert found["selection_texts"].value == 1
+    assert found["selection_texts"].reference == 1
+    assert found["selection_texts_gain"].value == 0
+    assert found["selection_pixels"].value == 1
+    assert found["selection_pixels"].reference == retrieval["selection_pixels_retrieval"].value == 0
+    assert "selection_looking_model" not in found
+
+
+def test_a_judge_that_sees_is_shown_pictures_alone_and_pictures_with_words(data: Path) -> None:
+    encoder = KnowingEncoder(sees=False, reads=False)
+    images = gallery(data, encoder)
+    rows = sample_rows(images, 12, seed=0)
+    model = ScriptedModel(lambda *_: "", looking)
+    model.sees_images = True
+    judged, _ = judge_selection(images, encoder, rows, SETTINGS, model=model)
+    found = measure_selection(judged, SETTINGS)
+    assert found["selection_looking_model"].value == found["selection_pixels"].value == 1
+    assert found["selection_texts_model"].value == 0  # by words it cannot tell, and ties count against it
+    assert found["selection_texts"].value == found["selection_texts_gain"].value == 1
+    pixels_only = model.asked[12 * COUNT]
+    assert [part for part in pixels_only[-2].content if not isinstance(part, str)]
+    assert "Shows" not in pixels_only[-2].text
+
+
+def test_a_judge_that_guesses_stays_near_chance(data: Path) -> None:
+    encoder = KnowingEncoder(sees=False, reads=False)
+    images = gallery(data, encoder)
+    generator = np.random.default_rng(0)
+    model = ScriptedModel(lambda *_: "", lambda prompt, options: generator.normal(size=2).tolist())
+    judged, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS, model=model)
+    chance = measure_selection(judged, SETTINGS)["selection_texts_model"]
+    assert chance.low <= 1 / COUNT <= chance.high
+
+
+def test_ties_count_against_the_right_picture(data: Path) -> None:
+    images = gallery(data, KnowingEncoder())
+    found = search_sections(images, KnowingEncoder(), [images.figures[0]])
+    choices = make_choices(images, [0], found, "random", 0)
+    assert hits(choices, [np.ones(COUNT)]).tolist() == [0.0]
+
+
+def test_the_fitted_share_goes_to_what_tells(data: Path) -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(8, size=200)
+    noise, signal = generator.normal(size=(200, 8)), generator.normal(size=(200, 8))
+    signal[np.arange(200), truth] += 2
+    assert share(np.stack([noise, signal], axis=2), truth) > 0.9
+    assert share(np.stack([signal, noise], axis=2), truth) < 0.1
+    encoder = KnowingEncoder(sees=False, reads=False)
+    images = gallery(data, encoder)
+    model = ScriptedModel(lambda *_: "", reading)
+    judged, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS, model=model)
+    assert fit_judge_weight(judged)["judge_weight"].value > 0.5
+    unasked, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS)
+    with pytest.raises(ValueError, match="leave out --no-judge"):
+        fit_judge_weight(unasked)
+
+
+def test_remembered_scores_ask_only_what_is_new_and_survive_a_kill(tmp_path: Path) -> None:
+    from vision.protocol import Message
+
+    file = tmp_path / "scores.jsonl"
+    model = ScriptedModel(lambda *_: "", lambda prompt, options: [float(len(o)) for o in options])
+    prompts = [(Message.of("user", "a"),), (Message.of("user", "b"),)]
+    first = RememberedScores(model, file).score_batch(prompts, [["x", "yy"]] * 2)
+    assert first == [[1.0, 2.0]] * 2
+    assert len(model.asked) == 2
+    file.write_text(file.read_text() + '\n{"key": "cut o')
+    again = RememberedScores(model, file)
+    assert again.score_batch([*prompts, (Message.of("user", "c"),)], [["x", "yy"]] * 3) == [[1.0, 2.0]] * 3
+    assert len(model.asked) == 3
+    assert RememberedScores(model, file).score(prompts[0], ["x", "z"]) == [1.0, 1.0]  # other options are asked
+    assert len(model.asked) == 4
+
+
+def test_the_command_measures_without_a_judge(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
+    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    parser = argparse.ArgumentParser()
+    eval_command.register(parser.add_subparsers())
+    args = parser.parse_args(["eval", "selection", "--data", str(data), "--no-judge", "--limit", "6", "--json"])
+    assert args.run(args) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert out["selection_texts"]["value"] == 1
+    assert "reference" not in out["selection_texts"]
+    assert out["selection_random_pixels_retrieval"] == {
+        "value": 1.0, "unit": "fraction", "reference": 0.125, "ratio": 8.0, "interval": [1.0, 1.0],
+    }  # fmt: skip
