@@ -172,6 +172,19 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["sampler", "mlp"])
+def test_bfloat16_trains_either_kind_to_a_like_loss(
+    data: Path, tmp_path: Path, recipe: BridgeRecipe, kind: str
+) -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        mine = replace(recipe, kind=kind, precision=precision, dropout=0.0)  # type: ignore[arg-type]
+        runs.train_bridge(data, tmp_path / precision, mine)
+        losses[precision] = float(table(tmp_path / precision / "bridge-losses.csv")[-1]["loss"])
+        assert Bridge.from_pretrained(tmp_path / precision).start.dtype == torch.float32
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
 def test_a_checkpoint_of_another_run_is_refused(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
     runs.train_bridge(data, tmp_path / "out", recipe)
     with pytest.raises(DataError, match="belongs to a run with other data or another recipe; name a new --out"):
