@@ -6,33 +6,27 @@ its API tells is one article. Values come from anywhere and are checked as the p
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
-from composer.article import Article, to_json
+from composer.api_desk import LOOK_AGAIN_S, ApiDesk
 from composer.errors import UsageError
 from composer.page_service import PageService
 from composer.request import ComposeRequest
 from composer.server_log import redacted
-from composer.studio import MAX_TEXT_CHARS, check_upload
+from composer.studio import MAX_TEXT_CHARS
 from composer.studio_actions import perform, take_upload
-from composer.studio_room import EXPECTED, Room
-from composer.studio_shelves import OfferedLibrary
+from composer.studio_room import EXPECTED
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
 
-LOOK_AGAIN_S = 0.1
 MOST_FOUND = 50
-MOST_PICTURES = 20
-MOST_PICTURE_NAME_CHARS = 1_000
 UNEXPECTED = "something went wrong inside; the log of the server says what"
 
-Json = dict[str, Any]
 Told = TypeVar("Told")
 
 
@@ -42,6 +36,7 @@ class Api:
     def __init__(self, service: PageService, tell: Callable[[str], None]) -> None:
         """``tell`` notes what went wrong unexpectedly, without anything a person wrote."""
         self._service = service
+        self._desk = ApiDesk(service)
         self._tell = tell
 
     def register(self) -> None:
@@ -98,9 +93,9 @@ class Api:
         """
         if not instruction.strip():
             raise UsageError("instruction is empty; say what the article should be about")
-        values = self._request(images, words, language, tone, seed, must_use, may_use)
+        values = self._desk.request(images, words, language, tone, seed, must_use, may_use)
         asked = ComposeRequest(instruction=instruction.strip(), fast=bool(fast), **values)
-        async with aclosing(self._begun(asked, library, owner, _root(request))) as steps:
+        async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
             async for told in steps:
                 yield told
 
@@ -132,9 +127,9 @@ class Api:
             raise UsageError("text is empty; give the text that pictures should be added to")
         if len(text) > MAX_TEXT_CHARS:
             raise UsageError(f"text has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are taken")
-        values = self._request(images, 600, language, "", seed, must_use, may_use)
+        values = self._desk.request(images, 600, language, "", seed, must_use, may_use)
         asked = ComposeRequest(text=text, text_name="text", **values)
-        async with aclosing(self._begun(asked, library, owner, _root(request))) as steps:
+        async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
             async for told in steps:
                 yield told
 
@@ -146,7 +141,7 @@ class Api:
             draft: Which of them.
         """
         room = await asyncio.to_thread(self._service.rooms.open, owner, draft)
-        return await asyncio.to_thread(self._standing, room, owner, _root(request))
+        return await asyncio.to_thread(self._desk.standing, room, owner, _root(request))
 
     async def edit(
         self, owner: str, draft: str, action: str, values: dict | None = None, request: gr.Request | None = None
@@ -165,7 +160,7 @@ class Api:
         await asyncio.to_thread(perform, room, action, values or {})
         while room.active and action != "stop":
             await asyncio.sleep(LOOK_AGAIN_S)
-        return await asyncio.to_thread(self._standing, room, owner, _root(request))
+        return await asyncio.to_thread(self._desk.standing, room, owner, _root(request))
 
     async def stop(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
         """End what is going on in a draft; what stands stays.
@@ -207,7 +202,7 @@ class Api:
         if not 1 <= count <= MOST_FOUND:
             raise UsageError(f"count is {count}; it must be 1 to {MOST_FOUND}")
         room = self._service.rooms.open(owner, draft) if draft else None
-        folder = room.library if room is not None and not library else self._library(library).folder
+        folder = room.library if room is not None and not library else self._desk.library(library).folder
         composer = self._service.rooms.studio.models().composer(folder)
         candidates = composer.searcher.search(Query(caption=words.strip()[:500]), count)
         if room is not None:
@@ -240,7 +235,7 @@ class Api:
             picture: The uploaded file.
         """
         room = self._service.rooms.open(owner, draft)
-        (path,) = self._uploads("picture", [picture])
+        (path,) = self._desk.uploads("picture", [picture])
         record = take_upload(room, path).record
         return {"id": record.id, "url": _root(request) + self._service.gallery.picture(record)}
 
@@ -287,93 +282,6 @@ class Api:
 
     # Inside
 
-    def _request(
-        self,
-        images: str,
-        words: int,
-        language: str,
-        tone: str,
-        seed: int,
-        must_use: list[dict] | None,
-        may_use: list[dict] | None,
-    ) -> Json:
-        given = str(images).strip().lower()
-        if given != "auto" and not given.isdecimal():
-            raise UsageError(f"images is {images!r}; it must be a number or auto")
-        return {
-            "images": None if given == "auto" else int(given),
-            "words": _whole("words", words),
-            "language": language,
-            "tone": tone,
-            "seed": _whole("seed", seed),
-            "use_images": self._uploads("must_use", must_use),
-            "may_use": self._uploads("may_use", may_use),
-        }
-
-    def _uploads(self, name: str, files: list[dict] | None) -> tuple[Path, ...]:
-        """Files that were sent to this server before, and that are pictures."""
-        if files is not None and (not isinstance(files, list) or not all(isinstance(file, dict) for file in files)):
-            raise UsageError(f"{name} must be a list of uploaded files")
-        paths = [str(file.get("path", ""))[:MOST_PICTURE_NAME_CHARS] for file in files or ()]
-        if len(paths) > MOST_PICTURES:
-            raise UsageError(f"{name} has {len(paths)} pictures; at most {MOST_PICTURES} are taken")
-        return tuple(check_upload(self._service.uploaded(path)) for path in paths)
-
-    def _library(self, name: str) -> OfferedLibrary:
-        offered = self._service.shelves.shelves()
-        for shelf in offered:
-            if name in ("", shelf.name, str(shelf.folder)):
-                return shelf
-        known = ", ".join(shelf.name for shelf in offered) or "none"
-        raise UsageError(f"library {name[:80]!r} is not offered here; offered: {known}")
-
-    async def _begun(self, asked: ComposeRequest, library: str, owner: str, root: str) -> AsyncGenerator[Json, None]:
-        """Begin a draft and tell how it goes, until it is over. Leaving ends the work; what stands stays."""
-        rooms = self._service.rooms
-        folder = (await asyncio.to_thread(self._library, library)).folder
-        owner = owner or rooms.new_owner()
-        room = await asyncio.to_thread(rooms.begin, owner, asked, folder)
-        told: Json = {}
-        try:
-            while room.busy:
-                status = await asyncio.to_thread(_status, room, owner)
-                if status != told:
-                    told = status
-                    yield told
-                await asyncio.sleep(LOOK_AGAIN_S)
-        except (GeneratorExit, asyncio.CancelledError):
-            room.stop()
-            raise
-        if room.trouble:
-            raise UsageError(room.trouble)
-        yield await asyncio.to_thread(self._standing, room, owner, root)
-
-    def _standing(self, room: Room, owner: str, root: str) -> Json:
-        with room.lock:
-            if room.trouble:
-                raise UsageError(room.trouble)
-            article = room.article
-            stopped = room.note in ("stopped", "stopped_early", "stopping", "interrupted")
-            return {
-                "owner": owner,
-                "draft": room.draft.id,
-                "state": "running" if room.busy else "stopped" if stopped else "done",
-                "article": None if article is None else self._article(article, root),
-                "proposals": list(_proposals(room)),
-                "notices": list(room.notices),
-                "stages": {stage.stage: round(stage.seconds, 2) for stage in room.trace},
-            }
-
-    def _article(self, article: Article, root: str) -> Json:
-        """``article.json`` with addresses instead of paths of this machine."""
-        values = to_json(article)
-        records = {c.record.id: c.record for p in article.placements for c in p.candidates}
-        records |= {picture.id: picture for picture in article.pictures}
-        for id_, image in values["images"].items():
-            del image["path"]
-            image["url"] = root + self._service.gallery.picture(records[id_])
-        return values
-
     def _guarded(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         """The endpoint with expected errors as messages, and unexpected ones noted without what was written."""
 
@@ -409,35 +317,6 @@ class Api:
         except Exception as error:  # noqa: BLE001 - told to the server's log, without what it may quote
             self._tell(redacted(error, traceback.extract_tb(error.__traceback__)))
             raise gr.Error(UNEXPECTED, print_exception=False) from None
-
-
-def _status(room: Room, owner: str) -> Json:
-    with room.lock:
-        work, job = room.work, room.work.job if room.work is not None else None
-        before = room.studio.before(job) if job is not None else 0
-        status: Json = {"owner": owner, "draft": room.draft.id, "state": "waiting" if before else "running"}
-        if before:
-            status["before"] = before
-        elif work is not None:
-            status["stage"] = work.progress.stage
-            status["words"] = len(work.progress.text.split())
-        return status
-
-
-def _proposals(room: Room) -> Iterable[Json]:
-    """What the model proposes for sections, to accept or reject by ``at``."""
-    texts = [section.text for section in room.article.sections] if room.article is not None else []
-    for offer in room.offers:
-        if offer.trouble:
-            raise UsageError(offer.trouble)
-        if offer.proposal is not None and offer.before in texts:
-            yield {"at": texts.index(offer.before), "action": offer.action, "text": offer.text}
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise UsageError(f"{name} is {value!r}; it must be a whole number")
-    return int(value)
 
 
 def _root(request: gr.Request | None) -> str:

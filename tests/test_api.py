@@ -67,14 +67,14 @@ def server(model: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def connect(server: LiveServer) -> Callable[[], Any]:
     from gradio_client import Client
 
     return lambda: Client(server.url, verbose=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(connect: Callable[[], Any]) -> Any:
     return connect()
 
