@@ -63,9 +63,10 @@ class Searcher:
         """The best k pictures, best first; fewer where the library or the filters leave fewer."""
         return self.search_batch([query], k)[0]
 
-    def search_batch(self, queries: Sequence[Query], k: int) -> list[list[Candidate]]:
+    def search_batch(self, queries: Sequence[Query], k: int, *, explained: bool = True) -> list[list[Candidate]]:
         """``search`` for several queries; their texts are encoded as one batch.
 
+        Without ``explained`` no candidate says why: comparing words takes longer than finding them.
         Equal values keep the library's order. Raises ValueError for a query without caption and example.
         """
         if k < 1:
@@ -90,7 +91,7 @@ class Searcher:
         records = iter(self.library.get(ids))
         return [
             [
-                _candidate(query, vector, next(records), float(value), scores)
+                _candidate(query, vector, next(records), float(value), scores, explained)
                 for value, scores in zip(values, found, strict=True)
             ]
             for query, vector, (_, values, found) in zip(queries, vectors, ranked, strict=True)
@@ -237,15 +238,22 @@ def _row_of(evidence: Evidence, i: int) -> tuple[float, float, float]:
 
 
 def _candidate(
-    query: Query, vectors: _Vectors, record: ImageRecord, fused: float, scores: tuple[float, float, float]
+    query: Query,
+    vectors: _Vectors,
+    record: ImageRecord,
+    fused: float,
+    scores: tuple[float, float, float],
+    explained: bool,
 ) -> Candidate:
     visual, textual, example = scores
     seen = vectors.visual is not None
-    why = explain(
-        query,
-        record,
-        visual=visual if seen else None,
-        textual=textual if seen and record.text else None,
-        example=example if vectors.example is not None else None,
-    )
+    why = ""
+    if explained:
+        why = explain(
+            query,
+            record,
+            visual=visual if seen else None,
+            textual=textual if seen and record.text else None,
+            example=example if vectors.example is not None else None,
+        )
     return Candidate(record=record, visual=visual if seen else example, textual=textual, fused=fused, why=why)

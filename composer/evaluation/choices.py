@@ -52,7 +52,7 @@ def search_sections(gallery: Gallery, encoder: JointEncoder, figures: Sequence[F
 
 
 def found_in(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query]) -> Found:
-    answers = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures)) if queries else []
+    answers = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures), explained=False) if queries else []
     return Found(tuple({int(candidate.record.id): candidate for candidate in answer} for answer in answers))
 
 

@@ -71,7 +71,7 @@ def measure_sections(gallery: Gallery, encoder: JointEncoder, data_sha256: str) 
 
 def search_ranks(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query], targets: np.ndarray) -> np.ndarray:
     """1-based ranks of the targets in what the library's own search answers; past the end where it leaves them out."""
-    found = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures))
+    found = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures), explained=False)
     out = np.full(len(queries), len(gallery.figures) + 1)
     for i, (candidates, target) in enumerate(zip(found, targets, strict=True)):
         ids = [candidate.record.id for candidate in candidates]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -112,3 +113,40 @@ def test_a_candidate_that_cannot_be_read_any_more_is_judged_by_its_words(found: 
     judged(model, found[:1])
     assert colour(model.asked[0]) == -1
     assert "The apple" in model.asked[0][-2].text
+
+
+def test_a_real_checkpoint_sees_the_candidates_and_the_picture_that_stands(
+    found: list[Considered], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.tiny_models import build_tiny_vlm
+    from vision.hub import load_hub_model
+
+    model = load_hub_model(str(build_tiny_vlm(tmp_path / "vlm")), device="cpu")
+    pictures: list[int] = []
+    score = type(model).score_batch
+
+    def watched(self: object, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
+        pictures.extend(sum(not isinstance(p, str) for m in prompt for p in m.content) for prompt in prompts)
+        return score(self, prompts, options)
+
+    monkeypatch.setattr(type(model), "score_batch", watched)
+    settings = PictureSettings(judge_weight=0.0)  # so that retrieval decides which picture stands
+    entries = judge_candidates(
+        model, PROMPTS, settings, "en", SECTIONS, DIALOGUE, found[:2], lambda candidate: candidate.fused > 0.3
+    )
+    assert pictures == [1, 1, 2, 2]
+    for entry in entries:
+        logs = [c.log_prob for c in entry.candidates if c.log_prob is not None]
+        assert sum(np.exp([*logs, entry.none_log_prob])) == pytest.approx(1)
+
+
+def test_letters_are_averaged_over_orders_with_none_among_them(found: list[Considered]) -> None:
+    """A judge that always likes the first letter best says nothing about the pictures."""
+    model = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, *[-3.0] * (len(options) - 1)])
+    settings = PictureSettings(judge="listwise", orders=3)
+    (entry,) = judge_candidates(
+        model, PROMPTS, settings, "en", SECTIONS, DIALOGUE, found[:1], lambda candidate: candidate.fused > 0.3
+    )
+    logs = [c.log_prob for c in entry.candidates if c.log_prob is not None]
+    assert logs == pytest.approx([np.log(1 / 3)] * 2)
+    assert entry.none_log_prob == pytest.approx(np.log(1 / 3))
