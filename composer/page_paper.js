@@ -9,7 +9,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   const say = (text) => into(find('.toast'), text ? `<p class="message error" role="alert"></p>` : '') ||
     (text && (find('.toast .message').textContent = text));
-  const known = () => [...sheet.children].filter((b) => b !== edit?.block).map((b) => b.dataset.key);
+  const known = () => [...sheet.children].filter((b) => b !== edit?.block && !b.stale).map((b) => b.dataset.key);
   const at = (block) => Number(block.dataset.at);
   const blockAt = (kind, index) => [...sheet.children].find((b) => b.dataset.kind === kind && at(b) === index);
 
@@ -35,7 +35,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     }
   };
   const act = (action, payload = {}) => {
-    chain = chain.then(() => call('act', { do: action, ...payload })).then(apply);
+    chain = chain.catch(() => {}).then(() => call('act', { do: action, ...payload })).then(apply);
     return chain;
   };
   const follow = async () => {
@@ -65,9 +65,12 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     }
     let cursor = sheet.firstChild;
     for (const [key, kind, index, after] of told.order) {
-      let block = edit && edit.kind === kind && edit.index === index ? edit.block : held.get(key)?.find((b) => b !== edit?.block);
-      if (block) held.get(block.dataset.key)?.splice(held.get(block.dataset.key).indexOf(block), 1);
-      else block = fragment(told.html[key]).firstElementChild;
+      const free = held.get(key)?.filter((b) => b !== edit?.block) ?? [];
+      let block = edit && edit.kind === kind && edit.index === index ? edit.block : free.find((b) => !b.stale);
+      if (!block && told.html[key]) block = fragment(told.html[key]).firstElementChild;
+      else block ??= free[0];  /* what stood there before it was edited: the answer to the edit is on its way */
+      if (!block) { act('look'); return; }
+      held.get(block.dataset.key)?.splice(held.get(block.dataset.key).indexOf(block), 1);
       Object.assign(block.dataset, { key, kind, at: index, after });
       if (block === cursor) cursor = cursor.nextSibling;
       else sheet.insertBefore(block, cursor);
@@ -169,7 +172,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     done.block.classList.remove('editing');
     if (done.action === 'add_section') done.host.remove();
     /* What stands there now is old: the server's next answer brings the new block. */
-    if (done.sent !== done.source) { done.block.dataset.key = ''; act('look'); }
+    if (done.sent !== done.source) { done.block.stale = true; act('look'); }
   };
   const caretIn = (source, shownText, offset) => {
     if (source.trim() === shownText.trim()) return Math.min(offset, source.length);

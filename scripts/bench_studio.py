@@ -140,7 +140,9 @@ def one(browser: Any, site: Any, article: Any, port: int) -> dict[str, float]:
         begun = time.perf_counter()
         show(page, address)
         seconds.append(time.perf_counter() - begun)
+    print(f"opened in {', '.join(f'{s:.2f}' for s in seconds)} s", file=sys.stderr)
     edits = [page.evaluate(EDIT, [n % SECTIONS, f"Edit number {n}, and some more words."]) for n in range(REPEATS)]
+    print(f"edits: {', '.join(f'{t:.0f}' for t in edits)} ms", file=sys.stderr)
     replaced = [page.evaluate(REPLACE, n % PICTURES) for n in range(REPEATS)]
     context.close()
     return {
