@@ -55,18 +55,19 @@ def to_docx(document: Document, pictures: Pictures, made: datetime, summary: str
     word = new_document()
     apply_styles(word, document.language)
     set_properties(word, document, made, summary)
-    _Writer(word, pictures).write(document)
+    _Writer(word, pictures, document.language).write(document)
     buffer = io.BytesIO()
     word.save(buffer)
     return repacked(buffer.getvalue(), drop=("docProps/thumbnail.jpeg",))
 
 
 class _Writer:
-    def __init__(self, word: WordDocument, pictures: Pictures) -> None:
+    def __init__(self, word: WordDocument, pictures: Pictures, language: str) -> None:
         self._word = word
         self._pictures = pictures
         self._numbering = Numbering(word)
         self._figures = 0
+        self._chinese = language.partition("-")[0].lower() == "zh"
         # Naming a style by its id: python-docx's way by name searches all styles for every paragraph.
         self._style_ids = {style.name: style.style_id for style in word.styles}
 
@@ -93,7 +94,7 @@ class _Writer:
             case ItemList():
                 self._list(block, quoted, depth)
             case Quote():
-                self._blocks(block.blocks, quoted=True, depth=depth)
+                self._blocks(block.blocks, quoted=True, depth=depth + 1)
             case Code():
                 paragraph = self._new("Code")
                 _add_lines(paragraph, block.text)
@@ -179,7 +180,13 @@ class _Writer:
             return
         added.text = run.text
         added.bold = run.strong or None
-        added.italic = run.emphasis or None
+        if run.emphasis and self._chinese:
+            # Chinese has no slanted letters: a dot under each is its emphasis.
+            marks = OxmlElement("w:em")
+            marks.set(qn("w:val"), "underDot")
+            added._r.get_or_add_rPr().append(marks)
+        else:
+            added.italic = run.emphasis or None
         added.font.strike = run.strike or None
         if run.code:
             added._r.style = self._style_ids["Code Text"]

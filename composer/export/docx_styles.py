@@ -25,6 +25,7 @@ COLUMN_WIDTH = Mm(150)  # a page of 210 mm less two margins of 30
 AFTER_LIST = Pt(9)
 _SERIF, _SANS, _MONO = ("Georgia", "SimSun"), ("Georgia", "Microsoft YaHei"), ("Consolas", "SimSun")
 _INK, _SOFT, _FAINT = RGBColor(0x1D, 0x1D, 0x1B), RGBColor(0x55, 0x55, 0x4F), RGBColor(0x6F, 0x6F, 0x68)
+_TINT = "F4F3EE"
 _ACCENT = RGBColor(0x8A, 0x3B, 0x12)
 _HEADING_SIZES_PT = (16, 13.5, 12, 11, 11, 11)
 
@@ -52,7 +53,14 @@ def apply_styles(word: WordDocument, language: str) -> None:
     quote.paragraph_format.left_indent = Mm(8)
     code = _style(word, "Code", "Normal", _MONO, 9.5, _INK)
     _paragraph(code, before_pt=4, after_pt=10, line=1.25)
-    add_paragraph_property(code.element.get_or_add_pPr(), "w:shd", val="clear", color="auto", fill="F4F3EE")
+    # A border of the ground's own colour is the space around the code.
+    edges = (
+        parse_xml(f'<w:{side} {nsdecls("w")} w:val="single" w:sz="4" w:space="6" w:color="{_TINT}"/>')
+        for side in ("top", "left", "bottom", "right")
+    )
+    add_paragraph_property(code.element.get_or_add_pPr(), "w:pBdr", *edges)
+    add_paragraph_property(code.element.get_or_add_pPr(), "w:shd", val="clear", color="auto", fill=_TINT)
+    code.paragraph_format.left_indent = code.paragraph_format.right_indent = Mm(2.5)
     divider = _style(word, "Divider", "Normal", None, None, _FAINT)
     _paragraph(divider, before_pt=12, after_pt=18, align=WD_ALIGN_PARAGRAPH.CENTER)
     _paragraph(_style(word, "Figure", "Normal"), before_pt=10, after_pt=4, align=WD_ALIGN_PARAGRAPH.CENTER)
@@ -69,15 +77,27 @@ def apply_styles(word: WordDocument, language: str) -> None:
 
 # Word reads the properties of a paragraph in this order only (ECMA-376 part 1, 17.3.1.26); what it may meet here.
 _AFTER = {
+    "w:pBdr": (
+        "w:shd",
+        "w:tabs",
+        "w:bidi",
+        "w:spacing",
+        "w:ind",
+        "w:contextualSpacing",
+        "w:jc",
+        "w:outlineLvl",
+        "w:rPr",
+    ),
     "w:shd": ("w:tabs", "w:bidi", "w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr"),
     "w:bidi": ("w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr"),
     "w:outlineLvl": ("w:rPr",),
 }
 
 
-def add_paragraph_property(properties: Any, name: str, **attributes: str) -> None:
-    """Put one of ``w:shd``, ``w:bidi`` and ``w:outlineLvl`` into a ``w:pPr``, where the schema wants it."""
+def add_paragraph_property(properties: Any, name: str, *children: Any, **attributes: str) -> None:
+    """Put one of ``w:pBdr``, ``w:shd``, ``w:bidi``, ``w:outlineLvl`` into a ``w:pPr``, where the schema wants it."""
     element = OxmlElement(name)
+    element.extend(children)
     for key, value in attributes.items():
         element.set(qn(f"w:{key}"), value)
     properties.insert_element_before(element, *_AFTER[name])

@@ -188,6 +188,7 @@ def _export(article: Article, format_: str, pictures: Pictures, made: datetime) 
     from composer.export.markdown import to_markdown
 
     name = f"article.{format_}"
+    pictures.prepare_all(article.pictures, as_they_are=format_ in ("md", "html"))
     if format_ == "html":
         return Exported(format_, {name: to_html(article, embedded(pictures)).encode("utf-8")})
     if format_ == "md":

@@ -8,7 +8,9 @@ pixels and its colour profile. Knows no format's layout and no library: the call
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,6 +29,7 @@ PictureFile: TypeAlias = Callable[[ImageRecord], Path]
 DEFAULT_MAX_PX = 1600
 SMALLEST_MAX_PX, LARGEST_MAX_PX = 64, 16_384
 _JPEG_QUALITY = 86
+_MOST_AT_ONCE = 4  # each holds a whole photograph in memory
 # Drawings stay exact as PNG; a photograph that came as PNG is worth a JPEG where that takes less than half the bytes.
 _PNG_MAY_TAKE = 2.0
 
@@ -71,6 +74,12 @@ class Pictures:
     def carried(self, record: ImageRecord) -> Picture:
         """``ready``, or with ``originals`` the file's own bytes where a browser shows them."""
         return self._get(record, as_it_is=self.settings.originals)
+
+    def prepare_all(self, records: Sequence[ImageRecord], *, as_they_are: bool = False) -> None:
+        """Make several pictures ready at once, on all processors: decoding and encoding do not hold Python's lock."""
+        different = {record.id: record for record in records}.values()
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE)) as pool:
+            list(pool.map(lambda record: self._get(record, as_they_are and self.settings.originals), different))
 
     def _get(self, record: ImageRecord, as_it_is: bool) -> Picture:
         key = (record.id, as_it_is)
