@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from vision.errors import DataError
 from vision.training.samples import Sample
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vision.bridge import Bridge
     from vision.bridged import BridgedCausalLM
 
-_MIN_COUNT, _MAX_SHARE, _SHARPNESS = 4, 0.15, 12.0
+_MIN_COUNT, _MAX_SHARE, _SHARPNESS = 4, 0.3, 12.0
 _WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 
 
@@ -98,7 +99,7 @@ class WordLoss:
 
     The vectors score every frequent word by their nearest one (log-sum-exp over the K); cross-entropy against the
     description's own words, rare ones weighing more. Knows the words of ``texts`` alone: those of at least four
-    descriptions and at most a seventh of all.
+    descriptions and at most three in ten of all. Raises DataError where there is none.
     """
 
     def __init__(
@@ -108,6 +109,11 @@ class WordLoss:
         found = [sorted({word.lower() for word in _WORD.findall(text)}) for text in texts]
         counts = Counter(word for words in found for word in words)
         self.words = sorted(w for w, n in counts.items() if _MIN_COUNT <= n <= max(_MIN_COUNT, _MAX_SHARE * len(texts)))
+        if not self.words:
+            raise DataError(
+                f"{len(texts)} descriptions have no word in common that tells pictures apart; train on more, or "
+                "set word_epochs = 0 in the recipe"
+            )
         place = {word: number for number, word in enumerate(self.words)}
         rarity = {word: float(np.log(len(texts) / counts[word])) for word in self.words}
         self._targets = torch.zeros(len(texts), len(self.words))
@@ -118,7 +124,7 @@ class WordLoss:
         self._targets /= self._targets.sum(1, keepdim=True).clamp_min(1e-6)
         mean, spread = embeddings.mean(0), embeddings.std(0)
         ids = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in self.words]
-        vectors = torch.stack([embeddings[torch.tensor(some)].mean(0) for some in ids]) if ids else embeddings[:0]
+        vectors = torch.stack([embeddings[torch.tensor(some)].mean(0) for some in ids])
         self._mean, self._spread = mean.float(), spread.float()
         self._vectors = (vectors.float() - self._mean) / self._spread
 
