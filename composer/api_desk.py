@@ -6,6 +6,7 @@ Nothing that comes in is trusted, and nothing that goes out names a path of this
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from composer.studio_room import Room
 from composer.studio_shelves import OfferedLibrary
 
 LOOK_AGAIN_S = 0.1
+COUNT_AGAIN_S = 1.0  # every answer costs the machine that writes some milliseconds
 MOST_PICTURES = 20
 MOST_PICTURE_NAME_CHARS = 1_000
 
@@ -77,14 +79,17 @@ class ApiDesk:
         folder = (await asyncio.to_thread(self.library, library)).folder
         owner = owner or rooms.new_owner()
         room = await asyncio.to_thread(rooms.begin, owner, asked, folder)
-        told: Json = {}
+        told = await asyncio.to_thread(_status, room, owner)
+        told_s = time.monotonic()
         try:
+            yield told  # the key to the draft, before anything can go wrong
             while room.busy:
-                status = await asyncio.to_thread(_status, room, owner)
-                if status != told:
-                    told = status
-                    yield told
                 await asyncio.sleep(LOOK_AGAIN_S)
+                status = await asyncio.to_thread(_status, room, owner)
+                news = {**status, "words": 0} != {**told, "words": 0}
+                if news or (status != told and time.monotonic() - told_s >= COUNT_AGAIN_S):
+                    told, told_s = status, time.monotonic()
+                    yield told
         except (GeneratorExit, asyncio.CancelledError):
             room.stop()
             raise
