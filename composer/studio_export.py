@@ -9,7 +9,7 @@ from composer.article import Article
 from composer.events import StageFinished
 from composer.export.exporting import download
 from composer.export.files import slug
-from composer.export.pictures import in_library
+from composer.export.pictures import PictureSettings, in_library
 from composer.output import save_article, trace_entry, zip_article
 
 
@@ -23,7 +23,7 @@ def export_article(
     """
     if kind == "zip":
         out = folder / (slug(article.title) or "article")
-        saved = save_article(article, out, trace=[trace_entry(event) for event in trace])
+        saved = save_article(article, out, trace=[trace_entry(event) for event in trace], pictures=PictureSettings())
         return zip_article(out), tuple(
             after.reason
             for before, after in zip(article.placements, saved.placements, strict=True)

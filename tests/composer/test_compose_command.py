@@ -127,3 +127,34 @@ def test_a_library_made_with_another_encoder_is_refused_by_name(
     error = capsys.readouterr().err
     assert "old-eyes" in error
     assert "new-eyes" in error
+
+
+def test_documents_are_written_beside_the_article_and_pictures_no_larger_than_asked(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    out = studio / "out"
+    wanted = ("--images", "2", "--words", "200", "--format", "docx,pdf,epub", "--max-image-px", "64")
+    assert run("old walls", "--library", studio / "library", "--out", out, *wanted) == 0
+    assert capsys.readouterr().out == f"{out / 'article.docx'}\n"
+    assert {p.name for p in out.iterdir()} == {
+        *("article.json", "article.docx", "article.pdf", "article.epub", "images", "trace.jsonl")
+    }
+    pictures = list((out / "images").iterdir())
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as image:
+            assert max(image.size) <= 64
+
+
+def test_a_format_whose_library_is_missing_is_known_before_any_model_is_loaded(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "typst" else real(name, *a))
+    monkeypatch.setattr(parts, "load_composer", lambda *args: pytest.fail("models were loaded"))
+    assert run("x", "--library", studio / "library", "--out", studio / "out", "--format", "pdf") == 1
+    assert "--format pdf needs the Python package typst" in capsys.readouterr().err
