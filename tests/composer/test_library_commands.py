@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,28 @@ def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
     assert vignette.out.splitlines()[-1] == str(folder)
     assert vignette("library", "path", "sample") == 0
     assert vignette.out == f"{folder}\n"
+    assert vignette("library", "search", "red", "--library", folder) == 0
+
+
+def test_the_sample_is_indexed_anew_for_another_encoder_and_the_old_index_is_kept(
+    vignette: Vignette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from image_db import sample
+
+    def fetch(pictures_dir: Path, *_: object) -> sample.SampleReport:
+        paint(pictures_dir / "red.png")
+        return sample.SampleReport(1, 0, {"stamps": 1}, 0.1)
+
+    monkeypatch.setattr(sample, "fetch_sample", fetch)
+    assert vignette("library", "sample") == 0
+    newer = ColourEncoder()
+    newer.identity = replace(newer.identity, sha256="f" * 64)
+    monkeypatch.setattr("composer.parts.load_encoder", lambda _: newer)
+    assert vignette("library", "sample") == 0
+    folder = tmp_path / "home" / "libraries" / "sample"
+    (aside,) = folder.glob("earlier-*")
+    assert f"that index is now in {aside}" in vignette.err
+    assert (aside / "catalog.sqlite").is_file()
     assert vignette("library", "search", "red", "--library", folder) == 0
 
 
