@@ -206,6 +206,8 @@ def build(site: Site) -> Any:
             """Check what was filled in; only then does what stands on the page give way."""
             owner, _, ui = seat
             words = strings(ui)
+            if not owner:
+                return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
             try:
                 request = make_request(form.values(values, words["text_file_wrong"]), ui)
                 if not folder:

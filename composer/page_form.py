@@ -41,7 +41,10 @@ class Form:
                 self.instruction = gr.Textbox(
                     lines=1, max_lines=4, scale=8, autofocus=True, container=False, elem_id="instruction"
                 )
-                self.write = gr.Button(words["write"], variant="primary", scale=0, min_width=112, elem_id="write")
+                # Not before the page knows whose it is: what is pressed earlier would be lost.
+                self.write = gr.Button(
+                    words["write"], variant="primary", scale=0, min_width=112, elem_id="write", interactive=False
+                )
             with gr.Row(elem_id="options"):
                 self.library = gr.Dropdown(
                     list(libraries),
@@ -94,7 +97,7 @@ class Form:
         worded[self.text] |= {"visible": illustrate}
         worded[self.text_file] |= {"visible": illustrate}
         worded[self.instruction] |= {"placeholder": words["hint" if illustrate else "instruction"]}
-        worded[self.write] = {"value": words["illustrate" if illustrate else "write"]}
+        worded[self.write] = {"value": words["illustrate" if illustrate else "write"], "interactive": True}
         return {component: gr.update(**props) for component, props in worded.items()}
 
     @staticmethod

@@ -58,11 +58,14 @@ def test_a_reload_shows_the_article_with_its_steps(open_page: Open) -> None:
 
 def test_a_reload_while_writing_goes_on_showing_it(open_page: Open, server: Server) -> None:
     page = open_page()
-    server.workshop.step = lambda: time.sleep(0.02)
+    server.workshop.step = lambda: server.pace.wait(30) and time.sleep(0.02)
     write(page, "A slow story")
     page.locator(".sheet p", has_text="The morning begins").wait_for()
+    server.pace.clear()
     page.reload()
     page.locator(".status .now", has_text="Writing").wait_for()
+    page.locator(".sheet p", has_text="The morning begins").wait_for()
+    server.pace.set()
     server.workshop.step = lambda: None
     written(page, "A slow story")
     assert len(captions(page)) == 2
