@@ -58,7 +58,7 @@ def test_a_folder_is_indexed_and_offered(open_page: Open, tmp_path: Path) -> Non
     page.get_by_text("Page 2 of 2").wait_for()
     assert page.locator(".library .card").count() == 6
     page.get_by_role("tab", name="Write").click()
-    page.get_by_label("Library", exact=True).click()
+    page.locator("#library-choice input").click()
     page.get_by_role("option", name="harbour (30)").wait_for()
 
 
@@ -91,7 +91,7 @@ def test_the_chat_answers_about_the_article_and_admits_not_to_see(open_page: Ope
     page.get_by_role("button", name="Ask", exact=True).click()
     page.locator(".chat .answer strong", has_text="a farm").wait_for()
     assert "does not see pictures" not in page.locator(".chat").inner_text()
-    page.get_by_label("About").select_option(index=1)
+    page.locator(".chat select").select_option(index=1)
     page.get_by_role("textbox", name="Ask about the article or a picture").fill("What colour is it?")
     page.keyboard.press("Enter")
     page.get_by_text("This model does not see pictures: it answers from the words known of this one.").wait_for()
