@@ -57,12 +57,11 @@ def found_in(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query]) 
 
 
 def sample_rows(gallery: Gallery, limit: int, seed: int) -> list[int]:
-    """``limit`` figures that have a section, all of them for 0, in an order drawn with the seed.
+    """``limit`` figures, all of them for 0, in an order drawn with the seed.
 
     A smaller limit gives the beginning of a larger one's list, so that its scores serve again.
     """
-    rows = [row for row, figure in enumerate(gallery.figures) if figure.before]
-    drawn: list[int] = np.random.default_rng(seed).permutation(rows).tolist()
+    drawn: list[int] = np.random.default_rng(seed).permutation(len(gallery.figures)).tolist()
     return drawn[:limit] if limit else drawn
 
 

@@ -47,7 +47,7 @@ class Verdict:
 
 
 def question_about(choice: Choice) -> Question:
-    paragraph = choice.figure.before[-SECTION_CHARACTERS:]
+    paragraph = choice.figure.before[-SECTION_CHARACTERS:] or choice.figure.title  # a picture that opens a chapter
     return Question(
         before=BEFORE,
         after="",
