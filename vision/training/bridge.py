@@ -90,7 +90,10 @@ def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: 
     held_back = held_back_books(figures)
     eyes = load_tower(tower, recipe.device)
     grids = cached_grids([figure.image for figure in figures], eyes, cache, progress)
-    language = load_causal(recipe.language_model, device=recipe.device)
+    # Frozen weights on a GPU are kept in what it computes in; a processor's own bfloat16 is left to autocast.
+    halved = torch.device(recipe.device).type == "cuda" and recipe.precision != "float32"
+    dtype = torch.bfloat16 if halved else torch.float32
+    language = load_causal(recipe.language_model, dtype=dtype, device=recipe.device)
     return Parts(articles, figures, held_back, eyes, language, grids)
 
 

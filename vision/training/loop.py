@@ -167,6 +167,7 @@ def _save(
         "parameters": {name: value.detach() for name, value in parameters.items()},
         "optimizer": optimizer.state_dict(),
         "random": torch.get_rng_state(),
+        "random_on_gpu": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "rows": [list(row) for row in history.rows],
     }
     torch.save(state, partial)
@@ -188,6 +189,8 @@ def _resume(
             value.copy_(state["parameters"][name])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
+    if state["random_on_gpu"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["random_on_gpu"])
     history.rows = [tuple(row) for row in state["rows"]]
     return int(state["step"])
 

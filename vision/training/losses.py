@@ -122,11 +122,13 @@ class WordLoss:
                 if word in place:
                     self._targets[row, place[word]] = rarity[word]
         self._targets /= self._targets.sum(1, keepdim=True).clamp_min(1e-6)
+        place_of = bridge.start.device
+        self._targets, embeddings = self._targets.to(place_of), embeddings.float().to(place_of)
         mean, spread = embeddings.mean(0), embeddings.std(0)
         ids = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in self.words]
-        vectors = torch.stack([embeddings[torch.tensor(some)].mean(0) for some in ids])
-        self._mean, self._spread = mean.float(), spread.float()
-        self._vectors = (vectors.float() - self._mean) / self._spread
+        vectors = torch.stack([embeddings[some].mean(0) for some in ids])
+        self._mean, self._spread = mean, spread
+        self._vectors = (vectors - mean) / spread
 
     def scores(self, grids: torch.Tensor) -> torch.Tensor:
         """(B, N, D) grids → (B, words)."""
@@ -136,8 +138,9 @@ class WordLoss:
 
     def __call__(self, part: Sequence[int]) -> tuple[torch.Tensor, float]:
         rows = np.array(part, dtype=int)
-        log_odds = functional.log_softmax(self.scores(torch.from_numpy(self._grids[rows].astype(np.float32))), dim=1)
-        return -(self._targets[torch.from_numpy(rows)] * log_odds).sum(), float(len(part))
+        grids = torch.from_numpy(self._grids[rows].astype(np.float32)).to(self._targets.device)
+        log_odds = functional.log_softmax(self.scores(grids), dim=1)
+        return -(self._targets[rows] * log_odds).sum(), float(len(part))
 
 
 def _common(samples: Sequence[Sample], picture_id: int) -> tuple[int, ...]:
