@@ -75,19 +75,19 @@ class FusionWeights:
     (docs/retrieval.md); ``lexical_guessed``, ``example`` and ``offset_example`` are set by hand for want of examples.
     """
 
-    visual: float = 0.21
-    textual: float = 0.38
-    lexical: float = 1.4
+    visual: float = 0.22
+    textual: float = 0.36
+    lexical: float = 1.37
     covered: float = 1.43
-    context_visual: float = 0.05
+    context_visual: float = 0.06
     context_textual: float = 0.0
-    context_lexical: float = 0.42
-    context_covered: float = 0.4
+    context_lexical: float = 0.39
+    context_covered: float = 0.39
     offset: float = -4.41
-    visual_alone: float = 0.42
+    visual_alone: float = 0.52
     lexical_guessed: float = 0.4
-    context_visual_alone: float = 0.03
-    offset_alone: float = -4.27
+    context_visual_alone: float = 0.0
+    offset_alone: float = -4.42
     lexical_unread: float = 3.2  # where the encoder does not read the query's language
     offset_unread: float = -4.1
     example: float = 2.0
