@@ -268,13 +268,15 @@ def worth_of_looking(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Mean loss a token for each task, with the samples' own pictures and with those of other samples.
 
-    At most 400 samples a task, evenly drawn.
+    At most 400 samples a task, evenly drawn; a task with a single one is left out.
     """
     own: dict[str, float] = {}
     other: dict[str, float] = {}
     for task in sorted({sample.task for sample in samples}):
         of_task = [sample for sample in samples if sample.task == task]
         of_task = of_task[:: max(1, len(of_task) // _MEASURED_AT_MOST)]
+        if len(of_task) < 2:
+            continue  # there is no other picture to compare with
         loss = AnswerLoss(model, of_task, parts.grids, share_prefix=share_prefix)
         turn = np.random.default_rng(0).permutation(len(of_task))
         strangers = {int(i): of_task[j].pictures for i, j in zip(turn, np.roll(turn, 1), strict=True)}
