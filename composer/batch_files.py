@@ -18,7 +18,8 @@ from composer.errors import UsageError
 
 LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t")
-_KIND_NAMES: Mapping[type, str] = {int: "a whole number", float: "a number"}
+_KIND_NAMES: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+_TRUTHS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,10 @@ def _cell(name: str, cell: str, kind: type, delimiter: str) -> Any:
     if name == "images" and text.casefold() == "auto":
         return "auto"
     try:
+        if kind is bool:
+            if text.casefold() not in _TRUTHS:
+                raise ValueError
+            return _TRUTHS[text.casefold()]
         if kind is int:
             return int(text)
         # Where semicolons separate, a spreadsheet writes decimal commas.

@@ -97,7 +97,7 @@ def read_jobs(path: Path) -> list[Job]:
 def _columns() -> Mapping[str, type]:
     """Every field by its dotted name, with the type of its value: what a column of a CSV file may be called."""
     kinds: dict[str, type] = {key: str for key in KEYS if key not in ("filters", "settings")}
-    kinds |= {"use_images": list, "may_use": list, "seed": int, "words": int, "images": int}
+    kinds |= {"use_images": list, "may_use": list, "seed": int, "words": int, "images": int, "fast": bool}
     kinds |= {"filters.licenses": list, "filters.tags": list, "filters.min_side_px": int}
     for section, kind in (("writing", WritingSettings), ("pictures", PictureSettings)):
         kinds |= {f"settings.{section}.{key}": type(value) for key, value in _defaults(kind).items()}
@@ -136,7 +136,8 @@ def _folder(number: int, words: str) -> str:
 def _request(values: Mapping[str, Any], base: Path) -> ComposeRequest:
     _known(values, KEYS, "")
     arguments: dict[str, Any] = {}
-    for key, kind in (("instruction", str), ("language", str), ("tone", str), ("seed", int), ("words", int), ("fast", bool)):
+    plain = {"instruction": str, "language": str, "tone": str, "seed": int, "words": int, "fast": bool}
+    for key, kind in plain.items():
         if key in values:
             arguments[key] = _typed(key, values[key], kind)
     if "length" in values:
@@ -212,7 +213,7 @@ def _known(values: Mapping[str, Any], known: Sequence[str], prefix: str) -> None
             raise UsageError(f"unknown key {prefix + key!r}; known: {', '.join(prefix + k for k in known)}")
 
 
-_KIND_NAMES: Mapping[type, str] = {str: "text", int: "a whole number", dict: "an object"}
+_KIND_NAMES: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", dict: "an object"}
 
 
 def _typed(key: str, value: Any, kind: type, named: str = "") -> Any:

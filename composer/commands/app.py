@@ -54,9 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
     )
     parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
-    parser.add_argument(
-        "--log-text", action="store_true", help="let errors in the log quote what was written"
-    )
+    parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
 
 
 def access_of(args: argparse.Namespace) -> Access:

@@ -65,6 +65,7 @@ def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> No
     ("line", "message"),
     [
         ({"instruction": 3}, "instruction is 3; it must be text"),
+        ({"instruction": "x", "fast": 1}, "fast is 1; it must be true or false"),
         ({"instruction": "x", "seed": True}, "seed is True; it must be a whole number"),
         ({"instruction": "x", "images": "many"}, "images is 'many'; it must be a whole number or \"auto\""),
         ({"instruction": "x", "use_images": "a.jpg"}, "use_images is 'a.jpg'; it must be a list of texts"),
@@ -154,6 +155,12 @@ def test_a_spreadsheet_says_the_same_as_json_lines(tmp_path: Path) -> None:
 def test_what_excel_writes_is_read(text: str, encoding: str, tmp_path: Path) -> None:
     (job,) = read_jobs(write(tmp_path / "r.csv", text, encoding))
     assert job.request == ComposeRequest("A day", seed=5)
+
+
+def test_yes_and_no_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    jobs = read_jobs(write(tmp_path / "r.csv", "instruction,fast\nA,TRUE\nB,false\nC,\nD,maybe\n"))
+    assert [job.request and job.request.fast for job in jobs] == [True, False, False, None]
+    assert jobs[3].error == "line 5: column fast is 'maybe'; it must be true or false"
 
 
 def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
