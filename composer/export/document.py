@@ -7,6 +7,7 @@ pictures are printed. Knows no file and no format.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -218,13 +219,27 @@ def _runs(node: SyntaxTreeNode, look: Run = Run("")) -> Runs:
     return tuple(found)
 
 
+# Chinese and Japanese are written without spaces: a line of a text file that ends there ends no word.
+_UNSPACED = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]")
+
+
+def _spaced(softbreak: SyntaxTreeNode) -> bool:
+    before, after = softbreak.previous_sibling, softbreak.next_sibling
+    return not (
+        before is not None
+        and after is not None
+        and _UNSPACED.match(before.content[-1:])
+        and _UNSPACED.match(after.content[:1])
+    )
+
+
 def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
     for child in node.children:
         match child.type:
             case "text" | "text_special" | "html_inline":
                 yield replace(look, text=child.content)
             case "softbreak":
-                yield replace(look, text=" ")
+                yield replace(look, text=" " if _spaced(child) else "")
             case "hardbreak":
                 yield replace(look, text="\n")
             case "code_inline":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -170,3 +171,14 @@ def test_a_place_below_a_file_is_named(target: str, farm: Path, capsys: pytest.C
     error = capsys.readouterr().err
     assert f"--out {farm.parent / target} cannot be written: " in error
     assert error.count("\n") == 1
+
+
+def test_the_example_of_the_documentation_runs(farm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(farm.parent)
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert str(names["pdf"])[2:].startswith("%PDF-")
+    with zipfile.ZipFile("a-day-on-the-farm.zip") as archive:
+        assert archive.namelist() == ["a-day-on-the-farm/article.docx", "a-day-on-the-farm/article.epub"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from composer.article import Article, Section
 from composer.errors import ExportError, UsageError
-from composer.export.document import Heading, to_document
+from composer.export.document import Heading, Paragraph, to_document
 from composer.export.exporting import download, export, export_all
 from composer.export.pdf import to_pdf
 from composer.export.pictures import Pictures, in_library
@@ -513,6 +513,13 @@ def _pieces(blocks: Any) -> list[str]:
 
 def _words(blocks: Any) -> str:
     return "".join(_pieces(blocks))
+
+
+def test_lines_of_a_text_file_join_with_a_space_only_where_words_have_spaces() -> None:
+    article = Article("T", "zh", (Section("一行\n又一行，\n**粗**\nand English\nwords\n中文"),))
+    (paragraph,) = to_document(article).blocks
+    assert isinstance(paragraph, Paragraph)
+    assert "".join(run.text for run in paragraph.runs) == "一行又一行， 粗 and English words 中文"
 
 
 def test_a_document_tree_alone_makes_a_pdf(tmp_path: Path) -> None:
