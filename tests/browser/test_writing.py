@@ -53,10 +53,15 @@ def test_paragraphs_that_are_written_stay_while_the_next_one_grows(open_page: Op
 
 def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server: Server) -> None:
     page = open_page()
-    server.workshop.step = lambda: time.sleep(0.05)
+    words = iter(range(1_000))
+    # From the thirtieth word on, the writer waits until the person has pressed Stop.
+    server.workshop.step = lambda: server.pace.wait(30) if next(words) >= 30 else None
+    server.pace.clear()
     write(page, "A long story")
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     page.get_by_role("button", name="Stop").click()
+    page.locator(".status", has_text="Stopping").wait_for()
+    server.pace.set()
     page.locator(".status", has_text="Stopped. What was there stays.").wait_for()
     assert texts(page)[0].startswith("This is about A long story. The morning")
     assert "That was" not in page.locator(".sheet").inner_text()
