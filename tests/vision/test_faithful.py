@@ -87,7 +87,6 @@ def test_qwen_stays_close_to_its_dequantised_weights_over_20_000_tokens(model_pa
         pytest.skip(f"{DEV} is missing: 20,000 tokens of dev text are needed")
     # In fp32: what bf16 arithmetic itself would stray is not the engine's, and few CPUs compute in it quickly.
     measured = drift(model_path("qwen2.5-coder-1.5b-instruct"), 20_000, "float32")
-    print(measured)
     assert measured.tokens >= 19_900
     assert measured.mean_kl_nats < 0.02, measured
     assert abs(measured.perplexity_ratio - 1) < 0.01, measured

@@ -98,7 +98,7 @@ def fit(
 
 
 def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progress = lambda *_: None) -> list[Point]:
-    """The recipe's fit, the kernel behind it and a linear one on growing shares of the data, as CSV and SVG in ``out``.
+    """The recipe's fit and a linear one on growing shares of the data, as CSV and SVG in ``out``.
 
     Uses the features a run left in ``out/cache``, and makes them where they are missing. Raises as ``train_joint``.
     """
@@ -111,8 +111,7 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
         "linear": lambda part: fit_ridge(part, LINEAR_PENALTY, recipe.caption_share, classes, recipe.class_share)
     }
     if recipe.head == "mlp":
-        fits["network (ships)"] = lambda part: fit(part, recipe, classes)
-        fits["kernel behind it"] = lambda part: fit_kernel(part, recipe, classes)
+        fits["network"] = lambda part: fit(part, recipe, classes)
     points = learning_curve(
         pairs.take(np.arange(len(figures))), [figure.book for figure in figures], fits, seed=recipe.seed,
         progress=progress,

@@ -13,7 +13,7 @@ from vision.training.features import PairFeatures, Progress
 from vision.training.folds import cross_validate
 from vision.training.projection import Joint
 
-SHARES = (0.125, 0.25, 0.5, 1.0)
+SHARES = (0.25, 0.5, 1.0)
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 640, 360, 56, 30, 150, 44
 _COLOURS = ("#1f5fa8", "#c2571a", "#3a8f4d", "#7a4fa3")
 
