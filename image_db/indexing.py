@@ -79,7 +79,8 @@ def index_paths(
     """
     if encoder.identity.sha256 != library.encoder.sha256:
         raise EncoderMismatch(
-            f"library {library.folder} was made with encoder {library.encoder.name}, not {encoder.identity.name}: "
+            f"library {library.folder} was made with encoder {library.encoder.name} ({library.encoder.sha256[:12]}), "
+            f"not {encoder.identity.name} ({encoder.identity.sha256[:12]}): "
             "index into another --library, or use the --profile that has the library's encoder"
         )
     started = time.perf_counter()
