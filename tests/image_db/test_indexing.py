@@ -338,7 +338,8 @@ def test_a_vector_that_is_not_a_number_costs_one_picture_only(
 
 def test_another_encoder_is_refused_before_anything_is_read(library: Library, pictures: Path) -> None:
     with pytest.raises(
-        EncoderMismatch, match=r"was made with encoder colours \(\w{12}\), not shapes \(\w+\): index into another --library"
+        EncoderMismatch,
+        match=r"was made with encoder colours \(\w{12}\), not shapes \(\w+\): index into another --library",
     ):
         index_paths(library, ColourEncoder("shapes"), [pictures])
 
