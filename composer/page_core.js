@@ -28,8 +28,22 @@ window.vignette = (() => {
     document.body.classList.toggle('dark', yes);
     document.documentElement.style.colorScheme = yes ? 'dark' : 'light';
   };
-  const theme = () => { const yes = !document.body.classList.contains('dark'); dark(yes); store('theme', yes ? 'dark' : 'light'); };
-  addEventListener('DOMContentLoaded', () => { if (stored('theme')) setTimeout(() => dark(stored('theme') === 'dark'), 0); });
+  const theme = () => {
+    const yes = !document.body.classList.contains('dark');
+    store('theme', yes ? 'dark' : 'light');
+    dark(yes);
+  };
+  /* Gradio sets the system's theme whenever it gets to mount; the reader's own choice stands. */
+  const keepTheme = () => {
+    const keep = () => {
+      const wanted = stored('theme');
+      if (wanted && (wanted === 'dark') !== document.body.classList.contains('dark')) dark(wanted === 'dark');
+    };
+    new MutationObserver(keep).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+    keep();
+  };
+  if (document.body) keepTheme();
+  else addEventListener('DOMContentLoaded', keepTheme);
 
   /* HTML of the server's own making, in which everything from outside is escaped. */
   const fragment = (html) => { const t = document.createElement('template'); t.innerHTML = html; return t.content; };

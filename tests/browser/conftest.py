@@ -84,7 +84,7 @@ def open_page(browser: Browser, server: Server, one_person: Any) -> Iterator[Ope
             contexts.append(context)
         page = context.new_page()
         pages.append(page)
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else wrong.append(r.url))
         page.goto(base + address)

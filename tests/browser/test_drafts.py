@@ -104,7 +104,7 @@ def test_a_server_killed_in_the_middle_of_an_article_lost_nothing_that_was_shown
         process.wait()
         page.locator(".away", has_text="The connection is lost").wait_for()
     with running(tmp_path, port, 0.0):
-        page.locator(".status", has_text="The making of this article was interrupted.").wait_for(timeout=30_000)
+        page.locator(".status", has_text="The making of this article was interrupted.").wait_for()
         assert texts(page)[0] == first
         assert "Work goes on" in texts(page)[1]
         page.get_by_role("button", name="Add pictures now").click()
@@ -121,6 +121,6 @@ def test_what_is_typed_while_the_server_is_away_is_there_when_it_is_back(open_pa
         page.get_by_role("textbox", name="Paragraph").fill("Typed into the void.")
         page.locator(".away", has_text="The connection is lost").wait_for()
     with running(tmp_path, port, 0.0):
-        page.locator(".sheet p", has_text="Typed into the void.").wait_for(timeout=30_000)
+        page.locator(".sheet p", has_text="Typed into the void.").wait_for()
         settled(page)
         assert urllib.request.urlopen(page.url.split("?")[0], timeout=10).status == 200
