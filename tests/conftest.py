@@ -110,3 +110,8 @@ def model_path() -> Callable[[str], Path]:
             pytest.fail(f"{error} (`make test` does so for the models that the default run needs)", pytrace=False)
 
     return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the page come last: while their browser is open, no other test of this thread can run asyncio."""
+    items.sort(key=lambda item: "browser" in item.path.relative_to(Path(__file__).parent).parts)
