@@ -75,6 +75,8 @@ def find_chromium() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The page's tests come last: while their browser is open, no other test of this thread can run a loop of asyncio.
+    items.sort(key=lambda item: "browser" in item.path.relative_to(Path(__file__).parent).parts)
     if find_chromium() is not None or os.environ.get("CI"):  # CI must not pass by skipping
         return
     skip = pytest.mark.skip(reason="NO BROWSER: install Chromium (Debian: apt-get install chromium)")
@@ -110,8 +112,3 @@ def model_path() -> Callable[[str], Path]:
             pytest.fail(f"{error} (`make test` does so for the models that the default run needs)", pytrace=False)
 
     return find
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the page come last: while their browser is open, no other test of this thread can run asyncio."""
-    items.sort(key=lambda item: "browser" in item.path.relative_to(Path(__file__).parent).parts)
