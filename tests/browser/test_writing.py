@@ -1,10 +1,11 @@
 """Writing and illustrating on the page: what is filled in, what streams, what a person sees meanwhile."""
 
-import pytest
 from __future__ import annotations
 
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.browser.conftest import Open
 from tests.browser.hands import (
