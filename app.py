@@ -52,7 +52,7 @@ element.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-drop]');
   if (!button) return;
   const { owner } = window.vignette.session;
-  const answer = await server.drop({ owner, draft: button.dataset.drop, language: 'LANGUAGE' });
+  const answer = await server.drop({ owner, draft: button.dataset.drop, ui: 'LANGUAGE' });
   element.querySelector('.drafts').outerHTML = answer.html || '<span></span>';
 });
 """

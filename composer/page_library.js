@@ -7,7 +7,7 @@ window.vignette.library = (element, language, server, trigger) => {
   let watching = false;
 
   const call = async (name, payload = {}) => {
-    const answer = await server[name]({ language, ...state, ...payload });
+    const answer = await server[name]({ ui: language, ...state, ...payload });
     into(find('.toast'), answer.error ? '<p class="message error" role="alert"></p>' : '');
     if (answer.error) find('.toast .message').textContent = answer.error;
     return answer;

@@ -18,7 +18,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   const call = async (name, payload = {}) => {
     for (;;) {
       try {
-        const answer = await server[name]({ owner: session.owner, draft: session.draft, language, version, known: known(), ...payload });
+        const answer = await server[name]({ owner: session.owner, draft: session.draft, ui: language, version, known: known(), ...payload });
         if (!answer) throw new Error('no answer');
         element.classList.remove('lost');
         return answer;

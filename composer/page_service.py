@@ -134,7 +134,8 @@ class PageService:
 
     @staticmethod
     def _words(values: Values) -> tuple[Mapping[str, str], str]:
-        language = values.get("language")
+        # Not "language": that is what an action may ask for, the language to translate into.
+        language = values.get("ui")
         known = language if language in UI_LANGUAGES else UI_LANGUAGES[0]
         return strings(known), known
 

@@ -148,7 +148,7 @@ def test_a_page_cannot_name_files_of_this_machine_as_its_uploads(open_page: Open
 
 def test_a_page_cannot_open_a_library_that_is_not_offered(server: Server) -> None:
     for folder in ("/etc", str(server.folder), "", "../walls"):
-        told = server.site.service.browse({"folder": folder, "language": "en"})
+        told = server.site.service.browse({"folder": folder, "ui": "en"})
         assert "error" in told or told["folder"] == str(server.folder / "walls")
         assert "error" in server.site.service.form({"folder": folder, "id": "0" * 64}), folder
 
