@@ -22,7 +22,45 @@ from tests.fakes import ColourEncoder
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
 
 
-class LiveServer:
+class Hosted:
+    """A page served by this process.
+
+    Gradio keeps uploads in one folder a process: the latest page's, until it is closed. What Gradio and starlette warn
+    of is their own: deprecations while they start, and event loops that they leave to the collector, which is called
+    here so that no test meets them.
+    """
+
+    page: Any
+    port: int
+
+    def host(self, site: Any, work_dir: Path, *, port: int = 0, **options: Any) -> None:
+        import app
+
+        self._uploads_before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
+        self.port = port or free_port()
+        self.page = app.build(site)
+        app.launch(self.page, site, host="127.0.0.1", port=self.port, block=False, **options)
+        gc.collect()
+
+    def close(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.page.close(verbose=False)
+            gc.collect()
+        if self._uploads_before is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = self._uploads_before
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LiveServer(Hosted):
     """``model`` answers; ``libraries`` are folders already made, by default one of six coloured walls."""
 
     def __init__(
@@ -34,7 +72,6 @@ class LiveServer:
         access: Access | None = None,
         mcp: bool = False,
     ) -> None:
-        # Gradio and starlette warn of their own deprecations while they are imported and started.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import app
@@ -50,21 +87,5 @@ class LiveServer:
             self.drafts = DraftStore(folder / "drafts")
             self.work_dir = folder / "work"
             self.site = app.make_site(lambda: workshop, self.libraries, self.work_dir, folder / "home", self.drafts)
-            self._before = os.environ.get("GRADIO_TEMP_DIR")
-            os.environ["GRADIO_TEMP_DIR"] = str(self.work_dir / "uploads")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
-            self.page = app.build(self.site)
-            app.launch(self.page, self.site, host="127.0.0.1", port=self.port, block=False, access=access, mcp=mcp)
+            self.host(self.site, self.work_dir, access=access, mcp=mcp)
         self.url = f"http://127.0.0.1:{self.port}/"
-
-    def close(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.page.close(verbose=False)
-            gc.collect()  # Gradio and its client leave event loops to the collector; here, not in some later test
-        if self._before is None:
-            del os.environ["GRADIO_TEMP_DIR"]
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = self._before

@@ -254,7 +254,6 @@ def test_an_unexpected_error_is_told_without_what_was_written(
 # Many at once
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone; fails in the whole run, not understood yet")
 def test_ten_sessions_at_once_do_not_mix_and_lose_no_edit(connect: Callable[[], Any], model: Scripted) -> None:
     def session(number: int) -> None:
         client = connect()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import socket
 import threading
 import time
 import warnings
@@ -26,6 +23,7 @@ from image_db.library import Library
 from tests.composer.fake_composer import FakeComposer
 from tests.composer.scripted_model import ScriptedModel
 from tests.fakes import PALETTE, ColourEncoder
+from tests.live_server import Hosted
 from vision.protocol import Prompt, Sampling
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "brown")
@@ -77,11 +75,10 @@ class QuickWorkshop(Workshop):
         return Quick(composer.settings, composer.model, composer.encoder, composer.library, composer.searcher)
 
 
-class Server:
+class Server(Hosted):
     """The app in this process. ``pace`` is cleared to hold the writer up."""
 
     def __init__(self, folder: Path, *, library: bool = True, drafts: Path | None = None, port: int = 0) -> None:
-        # Gradio warns of its own and of starlette's deprecations while it is imported and started.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import app
@@ -89,7 +86,6 @@ class Server:
             self.folder = folder
             self.work_dir = folder / f"work-{time.monotonic_ns()}"
             (self.work_dir / "uploads").mkdir(parents=True)
-            os.environ["GRADIO_TEMP_DIR"] = str(self.work_dir / "uploads")
             self.pace = threading.Event()
             self.pace.set()
             self.encoder = ColourEncoder()
@@ -100,10 +96,7 @@ class Server:
             libraries = [self._library()] if library else []
             self.drafts = DraftStore(drafts or folder / "drafts")
             self.site = app.make_site(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
-            self.page: Any = app.build(self.site)
-            self.port = port or free_port()
-            app.launch(self.page, self.site, host="127.0.0.1", port=self.port, block=False)
-            gc.collect()  # what Gradio leaves open while it starts is complained about here, not in some test
+            self.host(self.site, self.work_dir, port=port)
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
@@ -130,13 +123,5 @@ class Server:
         return folder
 
     def close(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.page.close(verbose=False)
+        super().close()
         self.workshop.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tests.browser.conftest import Open
 from tests.browser.hands import captions, farm, section, settled, texts, write, written
-from tests.browser.site import Server, free_port
+from tests.browser.site import Server
+from tests.live_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # A server in a process of its own, to be killed. Its writer takes its time.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.browser.conftest import Open
 from tests.browser.hands import (
     article_json,
@@ -114,7 +112,6 @@ def test_the_number_of_pictures_is_changed_and_locked_ones_stay(open_page: Open)
     assert captions(page) == [kept]
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone; fails after all other pages in one run, not understood yet")
 def test_a_text_is_illustrated_with_pictures_that_must_and_may_appear(
     open_page: Open, server: Server, tmp_path: Path
 ) -> None:
@@ -137,7 +134,6 @@ def test_a_text_is_illustrated_with_pictures_that_must_and_may_appear(
     assert request.use_images[0].is_relative_to(server.drafts.folder), "an upload is kept beside the draft"
 
 
-@pytest.mark.xfail(strict=False, reason="passes alone; fails after all other pages in one run, not understood yet")
 def test_a_text_file_is_illustrated(open_page: Open, server: Server, tmp_path: Path) -> None:
     page = open_page()
     page.get_by_text("Illustrate my text").click()
