@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
+
+from served import served
 
 SECTIONS, PICTURES, ALTERNATIVES, SESSIONS, REPEATS = 40, 25, 8, 10, 9
 GOALS = {
@@ -85,43 +84,24 @@ def main() -> int:
 def measure(folder: Path, chromium: str) -> dict[str, float]:
     from playwright.sync_api import sync_playwright
 
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-    warnings.simplefilter("ignore")
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import app
-    from composer.drafts import DraftStore
-
-    site = app.make_site(no_models, [], folder, folder / "home", DraftStore(folder / "drafts"))
-    page = app.build(site)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app.launch(page, site, host="127.0.0.1", port=port, block=False)
-    article = long_article(folder / "library")
-    try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=list(ARGS))
-            try:
-                return {**one(browser, site, article, port), **ten(browser, site, article, port)}
-            finally:
-                browser.close()
-    finally:
-        page.close(verbose=False)
+    with served(folder) as (site, url), sync_playwright() as driver:
+        article = long_article(folder / "library")
+        browser = driver.chromium.launch(executable_path=chromium, args=list(ARGS))
+        try:
+            return {**one(browser, site, article, url), **ten(browser, site, article, url)}
+        finally:
+            browser.close()
 
 
-def no_models() -> Any:
-    raise RuntimeError("nothing measured here asks a model")
-
-
-def opened(context: Any, site: Any, article: Any, port: int) -> Any:
+def opened(context: Any, site: Any, article: Any, url: str) -> Any:
     """A page that shows the article, and the address it is opened by."""
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.goto(f"http://127.0.0.1:{port}/")
+    page.goto(url)
     page.wait_for_function("window.vignette?.session")
     owner = page.evaluate("window.vignette.session.owner")
     room = site.service.rooms.adopt(owner, article, Path("/"))
-    show(page, f"http://127.0.0.1:{port}/?draft={room.draft.id}")
+    show(page, f"{url}?draft={room.draft.id}")
     return page
 
 
@@ -130,11 +110,11 @@ def show(page: Any, address: str) -> None:
     page.wait_for_function(f"document.querySelectorAll('.sheet .section').length === {SECTIONS}", polling="raf")
 
 
-def one(browser: Any, site: Any, article: Any, port: int) -> dict[str, float]:
+def one(browser: Any, site: Any, article: Any, url: str) -> dict[str, float]:
     import time
 
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = opened(context, site, article, port)
+    page = opened(context, site, article, url)
     address, seconds = page.url, []
     for _ in range(5):
         begun = time.perf_counter()
@@ -152,10 +132,10 @@ def one(browser: Any, site: Any, article: Any, port: int) -> dict[str, float]:
     }
 
 
-def ten(browser: Any, site: Any, article: Any, port: int) -> dict[str, float]:
+def ten(browser: Any, site: Any, article: Any, url: str) -> dict[str, float]:
     """Ten sessions edit their own long articles in the same moments, again and again."""
     contexts = [browser.new_context(viewport={"width": 1280, "height": 900}) for _ in range(SESSIONS)]
-    pages = [opened(context, site, article, port) for context in contexts]
+    pages = [opened(context, site, article, url) for context in contexts]
     for page in pages:
         page.evaluate(
             f"window.measured = (async () => {{ const edit = {EDIT}; const all = [];"

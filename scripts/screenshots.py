@@ -9,16 +9,13 @@ Each ARTICLE_DIR is an output folder of ``vignette compose``. No model is loaded
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import socket
 import sys
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from served import served
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
 MAX_BYTES = 300_000
@@ -37,7 +34,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="vignette-shots-") as temporary,
         sync_playwright() as driver,
-        served(Path(temporary).resolve(), args.library) as (site, url),
+        served(Path(temporary).resolve(), [args.library]) as (site, url),
     ):
         browser = driver.chromium.launch(executable_path=args.chromium, args=list(ARGS))
         take(browser, site, url, args.articles, args.library)
@@ -46,29 +43,6 @@ def main() -> int:
         slim(path)
         print(f"{path.relative_to(OUT.parents[1])}: {path.stat().st_size:,} bytes")
     return 0
-
-
-@contextmanager
-def served(folder: Path, library: Path) -> Iterator[tuple[Any, str]]:
-    warnings.simplefilter("ignore")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import app
-    from composer.drafts import DraftStore
-
-    def no_models() -> Any:
-        raise RuntimeError("no picture needs a model")
-
-    site = app.make_site(no_models, [library], folder, folder / "home", DraftStore(folder / "drafts"))
-    page = app.build(site)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app.launch(page, site, host="127.0.0.1", port=port, block=False)
-    try:
-        yield site, f"http://127.0.0.1:{port}/"
-    finally:
-        page.close(verbose=False)
 
 
 def take(browser: Any, site: Any, url: str, articles: list[Path], library: Path) -> None:
