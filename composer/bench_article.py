@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from composer import events
+from composer.article import Article
 from composer.bench import Measure, Progress
 from composer.pipeline import Composer
 from composer.request import ComposeRequest
 from composer.settings import Settings
-from vision.protocol import Message
+from vision.protocol import Message, VisionLanguageModel
 
 TOPIC = "A day on the farm"
 WORDS = 780  # about 600 tokens: the writer stays below what it is asked for
@@ -56,6 +57,11 @@ def _timed(composer: Composer, request: ComposeRequest) -> tuple[dict[str, float
         if isinstance(event, events.StageFinished) and event.stage != "load":
             seconds[event.stage] = seconds.get(event.stage, 0.0) + event.seconds
         if isinstance(event, events.Done):
-            text = "\n\n".join(section.text for section in event.article.sections)
-            tokens = composer.model.count_tokens((Message.of("user", text),))
+            tokens = text_tokens(composer.model, event.article)
     return seconds, tokens
+
+
+def text_tokens(model: VisionLanguageModel, article: Article) -> int:
+    """Tokens of the finished text, whatever was drawn and dropped on the way."""
+    text = "\n\n".join(section.text for section in article.sections)
+    return model.count_tokens((Message.of("user", text),))

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from composer import events
 from composer.article import Article
 from composer.bench import DECODE_TOKENS, Measure, Progress, sample_ids, workers
+from composer.bench_article import text_tokens
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.workshop import Workshop
@@ -52,6 +51,7 @@ def bench_batch(
     """Tokens of finished text a second: eight articles at once, without pictures and illustrated."""
     workshop = Workshop.load(settings)
     ids = sample_ids(model)[:400]
+    counter = workshop.composer(library_dir).model
     rates: dict[str, list[float]] = {"text": [], "illustrated": [], "reference": []}
     try:
         for number in range(rounds):
@@ -60,8 +60,10 @@ def bench_batch(
                     ComposeRequest(topic, language="en", images=images, words=WORDS, seed=number) for topic in TOPICS
                 ]
                 start = time.perf_counter()
-                tokens = sum(_tokens(workshop, library_dir, a) for a in _together(workshop, library_dir, requests))
-                rates[name].append(tokens / (time.perf_counter() - start))
+                articles = _together(workshop, library_dir, requests)
+                seconds = time.perf_counter() - start
+                tokens = sum(text_tokens(counter, article) for article in articles)
+                rates[name].append(tokens / seconds)
                 progress(f"round {number + 1} of {rounds}, {name}: {tokens} tokens, {rates[name][-1]:.1f} a second")
             if reference:
                 with workers([reference], model, threads) as (worker,):
@@ -91,7 +93,7 @@ def bench_fast(settings: Settings, library_dir: Path, *, rounds: int, progress: 
                 article = composer.compose(request)
                 seconds = time.perf_counter() - start
                 values = {
-                    "seconds_per_token": seconds / _tokens(workshop, library_dir, article),
+                    "seconds_per_token": seconds / text_tokens(composer.model, article),
                     "said_twice": said_twice([section.text for section in article.sections]),
                     "nats_per_token": _nats_per_token(composer.model, article),
                 }
@@ -136,30 +138,5 @@ def _nats_per_token(model: VisionLanguageModel, article: Article) -> float:
 
 
 def _together(workshop: Workshop, library_dir: Path, requests: Sequence[ComposeRequest]) -> list[Article]:
-    made: dict[int, Article | BaseException] = {}
-
-    def make(number: int, request: ComposeRequest) -> None:
-        try:
-            for event in workshop.composer(library_dir).events(replace(request)):
-                if isinstance(event, events.Done):
-                    made[number] = event.article
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            made[number] = error
-
-    threads = [threading.Thread(target=make, args=pair) for pair in enumerate(requests)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    articles = []
-    for number in range(len(requests)):
-        one = made[number]
-        if isinstance(one, BaseException):
-            raise one
-        articles.append(one)
-    return articles
-
-
-def _tokens(workshop: Workshop, library_dir: Path, article: Article) -> int:
-    text = "\n\n".join(section.text for section in article.sections)
-    return workshop.composer(library_dir).model.count_tokens((Message.of("user", text),))
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(lambda request: workshop.composer(library_dir).compose(request), requests))

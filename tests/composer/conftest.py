@@ -13,6 +13,16 @@ from vision.weights import manifest
 FONT_PACKAGES = {"noto-chinese-fonts": "pylopdf-fonts-zh-cn", "noto-script-fonts": "manimgx-fonts"}
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Articles about the pictures that ``KnowingEncoder`` knows."""
+    from tests.composer.knowing import write_articles
+
+    folder = tmp_path_factory.mktemp("data")
+    write_articles(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def fonts_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the fonts of the manifest, as ``vignette models pull`` would leave it, without a network: the

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vision.protocol import EncoderIdentity
+from composer.evaluation.gallery import Gallery
+from vision.protocol import EncoderIdentity, JointEncoder
+from vision.training.data import figures_of, read_articles
 
 COUNT = 24
 
@@ -53,3 +55,8 @@ def write_articles(folder: Path) -> None:
         blocks = [{"type": "paragraph", "text": f"All about n{i}"}, figure]
         rows.append({"id": str(i), "book": "b", "title": "Title", "blocks": blocks})
     (folder / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def gallery(data: Path, encoder: JointEncoder) -> Gallery:
+    """The pictures of the articles in ``data``."""
+    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)

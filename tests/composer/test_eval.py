@@ -10,21 +10,10 @@ from composer.commands import eval as eval_command
 from composer.evaluation.gallery import Gallery
 from composer.evaluation.report import Measure, as_json, as_table
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
-from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
+from tests.composer.knowing import COUNT, KnowingEncoder, gallery
 from vision.errors import DataError
 from vision.protocol import JointEncoder
 from vision.training.data import figures_of, read_articles
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_articles(folder)
-    return folder
-
-
-def gallery(data: Path, encoder: JointEncoder) -> Gallery:
-    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)
 
 
 def test_an_encoder_that_knows_everything_finds_everything(data: Path) -> None:

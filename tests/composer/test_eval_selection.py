@@ -15,23 +15,12 @@ from composer.evaluation.gallery import Gallery
 from composer.evaluation.remembered import RememberedScores
 from composer.evaluation.selection import hits, judge_selection, measure_selection
 from composer.settings import PictureSettings
-from tests.composer.knowing import KnowingEncoder, write_articles
+from tests.composer.knowing import KnowingEncoder, gallery
 from tests.composer.scripted_model import ScriptedModel
 from vision.protocol import Prompt
 from vision.training.data import figures_of, read_articles
 
 SETTINGS = PictureSettings(judge_weight=0.5)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_articles(folder)
-    return folder
-
-
-def gallery(data: Path, encoder: KnowingEncoder) -> Gallery:
-    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)
 
 
 def number(text: str) -> str:
