@@ -28,6 +28,7 @@ from composer.commands.app import access_of, add_options, offered_libraries
 from composer.drafts import DraftStore
 from composer.errors import UsageError
 from composer.export.html import stylesheet
+from composer.messages import told
 from composer.page import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
 from composer.page_form import Form
 from composer.page_library import shell as library_shell
@@ -205,16 +206,15 @@ def build(site: Site) -> Any:
         def begin(seat: tuple[str, str, str], folder: str | None, *values: Any) -> list[Any]:
             """Check what was filled in; only then does what stands on the page give way."""
             owner, _, ui = seat
-            words = strings(ui)
             if not owner:
                 return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
             try:
-                request = make_request(form.values(values, words["text_file_wrong"]), ui)
+                request = make_request(form.values(values), ui)
                 if not folder:
-                    raise UsageError(words["no_library_chosen"])
+                    raise UsageError("choose a library first, or index one in the tab Library", "no_library_chosen")
                 room = rooms.begin(owner, request, shelves.known(folder))
             except EXPECTED as error:
-                return [gr.update(), message(str(error))]
+                return [gr.update(), message(told(error, ui))]
             return [(owner, room.draft.id, ui), ""]
 
         gr.on(

@@ -94,13 +94,13 @@ class ApiDesk:
             room.stop()
             raise
         if room.trouble:
-            raise UsageError(room.trouble)
+            raise UsageError(str(room.trouble)) from room.trouble
         yield await asyncio.to_thread(self.standing, room, owner, root)
 
     def standing(self, room: Room, owner: str, root: str) -> Json:
         with room.lock:
             if room.trouble:
-                raise UsageError(room.trouble)
+                raise UsageError(str(room.trouble)) from room.trouble
             article = room.article
             stopped = room.note in ("stopped", "stopped_early", "stopping", "interrupted")
             return {
@@ -109,7 +109,7 @@ class ApiDesk:
                 "state": "running" if room.busy else "stopped" if stopped else "done",
                 "article": None if article is None else self._article(article, root),
                 "proposals": list(_proposals(room)),
-                "notices": list(room.notices),
+                "notices": [notice.text for notice in room.notices],
                 "stages": {stage.stage: round(stage.seconds, 2) for stage in room.trace},
             }
 
@@ -142,7 +142,7 @@ def _proposals(room: Room) -> Iterable[Json]:
     texts = [section.text for section in room.article.sections] if room.article is not None else []
     for offer in room.offers:
         if offer.trouble:
-            raise UsageError(offer.trouble)
+            raise UsageError(str(offer.trouble)) from offer.trouble
         if offer.proposal is not None and offer.before in texts:
             yield {"at": texts.index(offer.before), "action": offer.action, "text": offer.text}
 

@@ -133,7 +133,7 @@ def to_json(article: Article) -> dict[str, Any]:
     for placement in article.placements:
         chosen = [placement.chosen] if placement.chosen else []
         for record in [c.record for c in placement.candidates] + chosen:
-            images[record.id] = _record_json(record, article.files.get(record.id))
+            images[record.id] = record_to_json(record, article.files.get(record.id))
     return {
         "format": FORMAT_VERSION,
         "title": article.title,
@@ -154,7 +154,7 @@ def from_json(data: Mapping[str, Any]) -> Article:
         raise ComposerError(f"article.json has format {version!r}; this version of Vignette reads {FORMAT_VERSION}")
     try:
         _check_types(data)
-        records = {id_: _record(id_, values) for id_, values in data["images"].items()}
+        records = {id_: record_from_json(id_, values) for id_, values in data["images"].items()}
         return Article(
             title=data["title"],
             language=data["language"],
@@ -204,7 +204,7 @@ def dump(article: Article) -> str:
     return json.dumps(to_json(article), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
 
 
-def _record_json(record: ImageRecord, file: str | None) -> dict[str, Any]:
+def record_to_json(record: ImageRecord, file: str | None) -> dict[str, Any]:
     return {
         "file": file,
         "path": str(record.path),
@@ -222,7 +222,7 @@ def _record_json(record: ImageRecord, file: str | None) -> dict[str, Any]:
     }
 
 
-def _record(id_: str, values: Mapping[str, Any]) -> ImageRecord:
+def record_from_json(id_: str, values: Mapping[str, Any]) -> ImageRecord:
     return ImageRecord(
         id=id_,
         path=Path(values["path"]),

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,7 +59,8 @@ class DraftInfo:
 class Draft:
     """A draft as one session holds it. ``state`` "writing" means that a job was filling it when it was saved.
 
-    ``info`` is whatever the session wants back, as JSON values: the request, for one.
+    ``info`` is whatever the session wants back, as JSON values: the request, for one. So is ``talk``, which may be
+    long and is not read for a list of drafts.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Draft:
     state: State
     history: History | None
     info: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    talk: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
     @property
     def article(self) -> Article | None:
@@ -92,7 +94,7 @@ class DraftStore:
     def shelf(self, owner: str) -> Shelf:
         """The drafts of whoever holds the token. Raises DraftError for what cannot be one."""
         if not _TOKEN.match(owner):
-            raise DraftError("this is no owner's token; ask for a new one")
+            raise DraftError("this is no owner's token; ask for a new one", "malformed")
         # Who can list the folder's names must not learn the tokens.
         return Shelf(self.folder / hashlib.sha256(owner.encode()).hexdigest()[:40])
 
@@ -127,6 +129,7 @@ class Shelf:
         *,
         state: State = "standing",
         info: Mapping[str, Any] | None = None,
+        talk: Sequence[Mapping[str, Any]] | None = None,
     ) -> Draft:
         """Write the draft's next state and return it as saved.
 
@@ -135,15 +138,16 @@ class Shelf:
         """
         history = History.begin(article) if isinstance(article, Article) else article
         kept = dict(draft.info if info is None else info)
+        said = draft.talk if talk is None else tuple(talk)
         with self._locked(draft.id) as path:
             held = _header(path) if path.exists() else None
             if held is None or held["writer"] == draft.writer or held["revision"] == draft.revision:
                 revision = (held["revision"] if held else draft.revision) + 1
-                saved = Draft(draft.id, revision, draft.writer, time.time(), state, history, kept)
+                saved = Draft(draft.id, revision, draft.writer, time.time(), state, history, kept, said)
                 _write(path, saved)
                 return saved
         copy = replace(draft, id=secrets.token_hex(16), revision=0)
-        return self.save(copy, history, state=state, info=kept)
+        return self.save(copy, history, state=state, info=kept, talk=said)
 
     def open(self, draft_id: str) -> Draft:
         """The draft as it was last saved, for another session to go on with. Raises DraftError where it is gone."""
@@ -151,11 +155,16 @@ class Shelf:
         try:
             with path.open(encoding="utf-8") as file:
                 header, body = json.loads(file.readline()), json.loads(file.readline())
+                talk = json.loads(file.readline() or "[]")  # drafts of earlier versions have none
             history = history_from_json(body) if body is not None else None
         except FileNotFoundError as error:
-            raise DraftError("this draft is gone; it was deleted, or not saved for a long time") from error
+            raise DraftError(
+                "this draft is gone; it was deleted, or not saved for a long time", "draft_gone"
+            ) from error
         except (OSError, ValueError, ComposerError) as error:
-            raise DraftError(f"{path} cannot be read: {error}; delete it, or restore it from a backup") from error
+            raise DraftError(
+                f"{path} cannot be read: {error}; delete it, or restore it from a backup", "draft_unreadable"
+            ) from error
         return Draft(
             header["id"],
             header["revision"],
@@ -164,6 +173,7 @@ class Shelf:
             header["state"],
             history,
             header["info"],
+            tuple(talk),
         )
 
     def drafts(self) -> tuple[DraftInfo, ...]:
@@ -198,7 +208,11 @@ class Shelf:
                 _replace(kept, data)
             os.utime(kept.parent)
         except OSError as error:
-            raise DraftError(f"picture {path.name} cannot be kept: {error.strerror}; free some space") from error
+            raise DraftError(
+                f"picture {path.name} cannot be kept: {error.strerror}; free some space",
+                "picture_not_kept",
+                name=path.name,
+            ) from error
         return kept
 
     def prune(self, now_s: float) -> int:
@@ -225,7 +239,7 @@ class Shelf:
 
     def _path(self, draft_id: str) -> Path:
         if not _ID.match(draft_id):
-            raise DraftError("this is no draft's id")
+            raise DraftError("this is no draft's id", "malformed")
         return self.folder / f"{draft_id}.draft"
 
     @contextmanager
@@ -239,10 +253,13 @@ class Shelf:
             with FileLock(path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
                 yield path
         except Timeout as error:
-            raise DraftError(f"{path} is being saved for too long by another process; try again") from error
+            raise DraftError(
+                f"{path} is being saved for too long by another process; try again", "draft_busy"
+            ) from error
         except OSError as error:
             raise DraftError(
-                f"{path} cannot be saved: {error.strerror}; free some space, or set VIGNETTE_HOME to another disk"
+                f"{path} cannot be saved: {error.strerror}; free some space, or set VIGNETTE_HOME to another disk",
+                "draft_not_saved",
             ) from error
 
 
@@ -251,9 +268,11 @@ def _header(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             header: dict[str, Any] = json.loads(file.readline())
         if header["format"] != FORMAT_VERSION:
-            raise DraftError(f"{path} has format {header['format']!r}; this version reads {FORMAT_VERSION}")
+            raise DraftError(
+                f"{path} has format {header['format']!r}; this version reads {FORMAT_VERSION}", "draft_unreadable"
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DraftError(f"{path} cannot be read: {error}") from error
+        raise DraftError(f"{path} cannot be read: {error}", "draft_unreadable") from error
     return header
 
 
@@ -273,7 +292,7 @@ def _write(path: Path, draft: Draft) -> None:
         "info": dict(draft.info),
     }
     body = history_to_json(draft.history) if draft.history else None
-    lines = [json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (header, body)]
+    lines = [json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (header, body, draft.talk)]
     _replace(path, "\n".join((*lines, "")).encode("utf-8", "replace"))
 
 

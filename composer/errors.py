@@ -12,7 +12,16 @@ ComposerError
 
 
 class ComposerError(Exception):
-    """Base of everything ``composer`` raises on purpose."""
+    """Base of everything ``composer`` raises on purpose.
+
+    ``key`` names what happened and ``values`` what it happened to, for whoever says it in other words than the
+    message's: see ``composer.messages``.
+    """
+
+    def __init__(self, message: str = "", key: str = "", **values: object) -> None:
+        super().__init__(message)
+        self.key = key
+        self.values = values
 
 
 class UsageError(ComposerError):

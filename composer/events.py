@@ -5,7 +5,8 @@ Knows no listener. Every job ends with ``Done`` or an exception.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from composer.article import Article
@@ -45,9 +46,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know: a degraded result and its reason."""
+    """Something the user should know: a degraded result and its reason. ``key`` and ``values`` as of an error."""
 
     text: str
+    key: str = ""
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from composer.export.rendering import attribute, sections_html
 from composer.export.urls import PictureUrl
+from composer.messages import told
 
 if TYPE_CHECKING:
     from composer.studio_room import Room
@@ -21,7 +22,9 @@ def talk(room: Room, words: Mapping[str, str], thumbnail_url: PictureUrl) -> str
         if said.picture is not None:
             name = said.picture.caption or said.picture.alt or said.picture.path.stem
             picture = f'<img src="{attribute(thumbnail_url(said.picture))}" alt="{attribute(name)}">'
-        note = f'<p class="notice">{escape(words.get(said.note, said.note))}</p>' if said.note else ""
+        note = f'<p class="notice">{escape(words[said.note])}</p>' if said.note else ""
+        if said.trouble is not None:
+            note += f'<p class="notice">{escape(told(said.trouble, words["code"]))}</p>'
         if said.answer:
             body = sections_html([said.answer], said.answer)[0]
         else:

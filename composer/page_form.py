@@ -101,23 +101,24 @@ class Form:
         return {component: gr.update(**props) for component, props in worded.items()}
 
     @staticmethod
-    def values(filled: Sequence[Any], wrong_file: str) -> dict[str, Any]:
-        """What was filled in, by name; a text file stands for pasted text. Raises UsageError, worded ``wrong_file``."""
+    def values(filled: Sequence[Any]) -> dict[str, Any]:
+        """What was filled in, by name; a text file stands for pasted text. Raises UsageError."""
         given = dict(zip(_NAMES, filled, strict=True))
         given["illustrate"] = given.pop("mode") == "illustrate"
         file = given.pop("text_file")
         if given["illustrate"] and file and not str(given["text"] or "").strip():
-            given["text"] = _read(Path(file), wrong_file)
+            given["text"] = _read(Path(file))
         return given
 
 
-def _read(path: Path, wrong: str) -> str:
+def _read(path: Path) -> str:
+    wrong = UsageError(f"that file is not a text of at most {MAX_TEXT_CHARS:,} characters", "text_file_wrong")
     if path.stat().st_size > 4 * MAX_TEXT_CHARS:
-        raise UsageError(wrong)
+        raise wrong
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(wrong) from error
+        raise wrong from error
 
 
 def _upload(kinds: list[str], name: str, *, single: bool = False) -> Any:

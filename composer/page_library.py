@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from composer.export.rendering import attribute
 from composer.export.urls import PictureUrl
+from composer.messages import told
 from composer.studio_shelves import FIELDS, Indexing, Leaf, OfferedLibrary
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def running(run: Indexing | None, words: Words) -> dict[str, Any]:
         return {
             "html": _over(run, words),
             "going": False,
-            "folder": "" if run.trouble else str(run.folder),
+            "folder": "" if run.trouble is not None else str(run.folder),
         }
     text = words[f"lib_{run.stage}"].format(what=run.what)
     meter = ""
@@ -148,19 +149,19 @@ def running(run: Indexing | None, words: Words) -> dict[str, Any]:
 
 
 def _over(run: Indexing, words: Words) -> str:
-    if run.trouble:
-        return f'<p class="message error">{escape(run.trouble)}</p>'
+    if run.trouble is not None:
+        return f'<p class="message error">{escape(told(run.trouble, words["code"]))}</p>'
     if run.report is None:
         return ""
     report = run.report
-    told = words["lib_done"].format(
+    done = words["lib_done"].format(
         added=report.added + report.linked,
         unchanged=report.unchanged,
         removed=report.removed,
         failed=len(report.failed),
         seconds=f"{report.seconds:.1f}",
     )
-    return f'<p class="notice">{escape(told)}</p>'
+    return f'<p class="notice">{escape(done)}</p>'
 
 
 def record_form(record: ImageRecord, picture_url: PictureUrl, words: Words) -> str:

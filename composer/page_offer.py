@@ -14,6 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from composer.export.rendering import attribute
+from composer.messages import told
 
 if TYPE_CHECKING:
     from composer.studio_room import Offer
@@ -24,9 +25,10 @@ _WORD = re.compile(r"[\u3400-\u9fff]|\w+|\s+|[^\w\s]")
 
 
 def offer_html(offer: Offer, language: str, words: Mapping[str, str]) -> str:
+    """``language`` is the article's."""
     title = words["offer_" + offer.action]
-    if offer.trouble:
-        body = f'<p class="trouble" role="alert">{escape(offer.trouble)}</p>'
+    if offer.trouble is not None:
+        body = f'<p class="trouble" role="alert">{escape(told(offer.trouble, words["code"]))}</p>'
         buttons = _button(words["reject_all"], "reject") + _button(
             words["again"], "propose", action=offer.action, seed="1"
         )

@@ -34,10 +34,14 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       }
     }
   };
+  /* A payload that is a function is asked when its turn has come. */
   const act = (action, payload = {}) => {
-    chain = chain.catch(() => {}).then(() => call('act', { do: action, ...payload })).then(apply);
+    chain = chain.catch(() => {}).then(() => call('act', { do: action, ...(payload.call ? payload() : payload) }))
+      .then((told) => { if (action !== 'look') say(told.error || ''); apply(told); });
     return chain;
   };
+  /* What a block shows: by this the server knows what is meant, should another window have moved or changed it. */
+  const shows = (block) => block.dataset.picture ?? (block.dataset.kind === 'empty' ? block.dataset.wish : block.dataset.source) ?? '';
   const follow = async () => {
     if (following) return;
     following = true;
@@ -51,7 +55,6 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   /* Showing what it says */
 
   const apply = (told) => {
-    say(told.error || '');
     if (told.gone) { find('.gone').textContent = told.gone; return; }
     if (told.version === undefined) return;
     version = told.version;
@@ -82,12 +85,19 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     element.classList.toggle('busy', busy);
     element.setAttribute('aria-busy', busy);
     if (told.title) document.title = told.title + ' · Vignette';
+    for (const block of sheet.children) ends(block, told.sections);
     refocus(focus);
     tick();
     session.sheet = told;
     session.onsheet?.(told);
     active = told.active;
     if (active) follow();
+  };
+  /* What leads nowhere at either end of the article cannot be pressed. */
+  const ends = (block, sections) => {
+    if (block.dataset.kind !== 'section') return;
+    const off = { '[data-delta="-1"]': at(block) === 0, '[data-delta="1"]': at(block) === sections - 1, '[data-do=merge_sections]': at(block) === sections - 1 };
+    for (const [which, yes] of Object.entries(off)) { const button = block.querySelector(which); if (button) button.disabled = yes; }
   };
   const signature = (control) => JSON.stringify([control.className, control.dataset.do, control.dataset.client, control.dataset.action, control.dataset.id, control.dataset.delta, control.dataset.name]);
   const focused = () => {
@@ -143,7 +153,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     input.setAttribute('aria-label', label);
     host.classList.add('replaced');
     host.after(input);
-    edit = { block, host, input, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source };
+    edit = { block, host, input, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source, was: action === 'edit_text' ? source : shows(block) };
     block.classList.add('editing');
     fit(input);
     input.focus({ preventScroll: true });
@@ -157,8 +167,9 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     if (text === sent || (!text.trim() && ['edit_text', 'set_title', 'add_section'].includes(action))) return;
     if (action === 'add_section' && !last) return;  /* a paragraph is added once, when it is finished */
     edit.sent = text;
-    const one = action === 'add_section' ? {} : { typing };
-    act(action, { at: index, text, ...one, ...payload });
+    const one = action === 'add_section' ? {} : { typing }, own = edit;
+    act(action, () => ({ at: index, text, was: own.was, ...one, ...payload }))
+      .then(() => { if (action === 'edit_text') own.was = text; });
   };
   const finish = (restore = false) => {
     const done = edit;
@@ -247,6 +258,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     session.follow = undefined;
     if (!block) return own;
     own.at = at(block);
+    own.was = shows(block);
     if (own.delta) {
       const from = action === 'move_picture' ? Number(block.dataset.after) : own.at;
       own.to = from + Number(own.delta);
@@ -293,7 +305,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   const finder = find('dialog');
   let target = null;
   const openFinder = (action, block) => {
-    target = { action, at: at(block), section: Number(block.dataset.after) };
+    target = { action, at: at(block), was: shows(block), section: Number(block.dataset.after) };
     finder.querySelector('input').value = block.dataset.wish || '';
     into(finder.querySelector('.found'), '');
     finder.querySelector('.found').shown = '';
@@ -309,7 +321,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     into(found, answer.html);
   };
   const sent = async (files) => (files.length ? (await upload(files[0])).path : undefined);
-  const chosen = (id) => { finder.close(); return act(target.action, { at: target.at, id }); };
+  const chosen = (id) => { finder.close(); return act(target.action, { at: target.at, was: target.was, id }); };
   const take = async (file) => {
     if (!file) return;
     const answer = await call('take', { path: (await upload(file)).path });
@@ -329,10 +341,13 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       if (!block || busy) return;
       event.preventDefault();
       block.classList.remove('dropping');
-      if (block !== finder) target = { action: 'show_picture', at: at(block), section: Number(block.dataset.after) };
+      if (block !== finder) target = { action: 'show_picture', at: at(block), was: shows(block), section: Number(block.dataset.after) };
       take(event.dataTransfer.files[0]);
     });
   }
+
+  /* Another window may have changed what this one shows. */
+  addEventListener('focus', () => { if (element.isConnected && version >= 0) act('look'); });
 
   /* What was typed while the server was away */
 

@@ -192,7 +192,8 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
         f'<div class="piece figure{" locked" if locked else ""}" tabindex="0" role="group" '
         f'aria-label="{attribute(label)}" data-source="{escape(placement.caption)}" '
         f'data-alt="{escape(placement.alt)}" data-label="{attribute(words["caption"])}" '
-        f'data-alt-label="{attribute(words["alt"])}" data-wish="{attribute(placement.slot.caption)}">'
+        f'data-alt-label="{attribute(words["alt"])}" data-picture="{attribute(record.id)}" '
+        f'data-wish="{attribute(placement.slot.caption)}">'
         f'<div class="vignette" lang="{attribute(article.language)}">{picture}</div>'
         f"{_lock_mark(locked, words)}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div></div>'

@@ -15,6 +15,7 @@ from typing import Any
 from composer import page_library
 from composer.errors import UsageError
 from composer.export.cleaning import encodable
+from composer.messages import told
 from composer.page import draft_list, found_pictures, message
 from composer.page_sheet import sheet
 from composer.strings import UI_LANGUAGES, strings
@@ -46,10 +47,11 @@ class PageService:
 
     def act(self, values: Values) -> dict[str, Any]:
         """Do ``do`` and tell what changed; where it cannot be done, ``error`` says why."""
+        _, language = self._words(values)
         try:
             room = self._room(values)
         except EXPECTED as error:
-            return {"gone": str(error)}
+            return {"gone": told(error, language)}
         trouble = ""
         try:
             action = _text(values, "do")
@@ -60,7 +62,7 @@ class PageService:
             elif action != "look":
                 perform(room, action, values)
         except EXPECTED as expected:
-            trouble = str(expected)
+            trouble = told(expected, language)
         return self._sheet(room, values) | {"error": trouble}
 
     async def follow(self, values: Values) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class PageService:
         try:
             room = self._room(values)
         except EXPECTED as error:
-            return {"gone": str(error)}
+            return {"gone": told(error, self._words(values)[1])}
         version = values.get("version")
         for _ in range(int(FOLLOW_S / _LOOK_AGAIN_S)):
             if room.version != version or not room.active:
@@ -84,42 +86,44 @@ class PageService:
                 values = {**values, "example": str(self.uploaded(example))}
             found = find_pictures(self._room(values), values)
         except EXPECTED as error:
-            return {"html": message(str(error))}
+            return {"html": message(told(error, language))}
         return {"html": found_pictures(found, self.gallery.thumbnail, words, language)}
 
     def take(self, values: Values) -> dict[str, Any]:
         """An uploaded picture, to be shown by its ``id``."""
+        _, language = self._words(values)
         try:
             candidate = take_upload(self._room(values), self.uploaded(_text(values, "path")))
         except EXPECTED as error:
-            return {"error": str(error), "html": message(str(error))}
+            return {"error": told(error, language), "html": message(told(error, language))}
         return {"id": candidate.record.id}
 
     def export(self, values: Values) -> dict[str, Any]:
         """The article as a file to download."""
+        _, language = self._words(values)
         try:
             room = self._room(values)
             folder = self._exports_dir / secrets.token_hex(16)
             path, notes = export_article(room.present(), room.trace, folder, _text(values, "format"))
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
         return {"url": self.gallery.file(path, path.name), "name": path.name, "notes": list(notes)}
 
     def drop(self, values: Values) -> dict[str, Any]:
         """Delete a draft; returns what is left."""
-        words, _ = self._words(values)
+        words, language = self._words(values)
         owner = _text(values, "owner")
         try:
             self.rooms.delete(owner, _text(values, "draft"))
             return {"html": draft_list(self.rooms.drafts(owner), words)}
         except EXPECTED as error:
-            return {"html": message(str(error))}
+            return {"html": message(told(error, language))}
 
     def uploaded(self, name: str) -> Path:
         """A file that the browser sent, and nothing else on this machine."""
         path = Path(name).resolve()
         if not path.is_relative_to(self._uploads_dir) or not path.is_file():
-            raise UsageError("that file was not uploaded here; choose it again")
+            raise UsageError("that file was not uploaded here; choose it again", "upload_unknown")
         return path
 
     def _room(self, values: Values) -> Room:
@@ -129,8 +133,8 @@ class PageService:
         words, language = self._words(values)
         known = values.get("known")
         keys = [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
-        told = sheet(room, keys, words, language, self.gallery.picture, self.gallery.thumbnail)
-        return told | {"active": room.active}
+        shown = sheet(room, keys, words, language, self.gallery.picture, self.gallery.thumbnail)
+        return shown | {"active": room.active}
 
     @staticmethod
     def _words(values: Values) -> tuple[Mapping[str, str], str]:
@@ -152,41 +156,41 @@ class PageService:
             folder = _text(values, "folder") or str(offered[0].folder)
             leaf, failures = self.shelves.browse(folder, asked, page), self.shelves.failures(folder)
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
         return page_library.leaf_parts(offered, folder, asked, leaf, failures, self.gallery.thumbnail, words, language)
 
     def form(self, values: Values) -> dict[str, Any]:
-        words, _ = self._words(values)
+        words, language = self._words(values)
         try:
             record = self.shelves.record(_text(values, "folder"), _text(values, "id"))
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
         return {"html": page_library.record_form(record, self.gallery.picture, words)}
 
     def save(self, values: Values) -> dict[str, Any]:
-        words, _ = self._words(values)
+        words, language = self._words(values)
         given = values.get("values")
         try:
             if not isinstance(given, Mapping):
-                raise UsageError("nothing was given to save")
+                raise UsageError("nothing was given to save", "malformed")
             self.shelves.describe(_text(values, "folder"), _text(values, "id"), given)
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
         return {"html": message(words["lib_saved"], "note")}
 
     def index(self, values: Values) -> dict[str, Any]:
-        words, _ = self._words(values)
+        words, language = self._words(values)
         try:
             return page_library.running(self.shelves.index(_text(values, "pictures"), _text(values, "name")), words)
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
 
     def sample(self, values: Values) -> dict[str, Any]:
-        words, _ = self._words(values)
+        words, language = self._words(values)
         try:
             return page_library.running(self.shelves.index_sample(), words)
         except EXPECTED as error:
-            return {"error": str(error)}
+            return {"error": told(error, language)}
 
     def indexing(self, values: Values) -> dict[str, Any]:
         words, _ = self._words(values)

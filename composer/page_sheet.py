@@ -18,6 +18,7 @@ from composer.export import FORMATS
 from composer.export.rendering import attribute
 from composer.export.urls import PictureUrl
 from composer.languages import count_words
+from composer.messages import told
 from composer.page import message
 from composer.page_chat import talk
 from composer.page_paper import Look, button, paper
@@ -81,9 +82,9 @@ def status(room: Room, words: Words) -> str:
         else:
             parts.append(_stages(room, work, words))
     notices = work.progress.notices if work is not None else room.notices
-    parts += [f'<p class="notice">{escape(notice)}</p>' for notice in notices]
-    if room.trouble:
-        parts.append(message(room.trouble))
+    parts += [f'<p class="notice">{escape(told(notice, words["code"]))}</p>' for notice in notices]
+    if room.trouble is not None:
+        parts.append(message(told(room.trouble, words["code"])))
     if room.note:
         line = message(words[room.note], "note")
         offer = room.article is not None and work is None and room.note in ("stopped", "interrupted")

@@ -41,7 +41,8 @@ class Composer(Stages):
         uploads = read_uploads(request.use_images, self.encoder, request.may_use)
         if len(self.library) == 0 and len(uploads) == 0 and request.images != 0:
             raise UsageError(
-                "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0"
+                "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0",
+                "library_empty",
             )
         job = Job(
             request, language, load_prompts(language), uploads, languages is not None and language not in languages
@@ -52,7 +53,7 @@ class Composer(Stages):
         if request.text:
             article, dialogue, notice = self.read(job)
             if notice:
-                yield events.Notice(notice)
+                yield events.Notice(notice, "read_beginnings", {"tokens": self.model.context_tokens})
         else:
             written: Written | None = None
             for piece in self.write(job):

@@ -24,7 +24,7 @@ class Progress:
     stage: Stage | None = None
     trace: tuple[StageFinished, ...] = ()
     article: Article | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     done: bool = False
     stopped: bool = False
 
@@ -38,8 +38,8 @@ class Progress:
                 return replace(self, text=self.text + text)
             case Draft(article):
                 return replace(self, article=article)
-            case Notice(text):
-                return replace(self, notices=(*self.notices, text))
+            case Notice():
+                return replace(self, notices=(*self.notices, event))
             case Done(article):
                 return replace(self, article=article, stage=None, done=True)
 

@@ -60,7 +60,10 @@ class ComposeRequest:
             raise UsageError(f"--tone {self.tone} is not known; use one of: {', '.join(TONES)}")
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError(
-                f"--use-image names {len(self.use_images)} pictures but --images allows {self.images}; raise --images"
+                f"--use-image names {len(self.use_images)} pictures but --images allows {self.images}; raise --images",
+                "more_than_pictures",
+                used=len(self.use_images),
+                images=self.images,
             )
 
     def briefing(self, language: str) -> str:

@@ -77,7 +77,7 @@ class Stages:
     def read(self, job: Job) -> tuple[Article, Dialogue, str]:
         parsed = parse_markdown(job.request.text)
         if not parsed.sections:
-            raise UsageError("--illustrate: the text has no paragraph that a picture could follow")
+            raise UsageError("--illustrate: the text has no paragraph that a picture could follow", "no_paragraph")
         title = parsed.title or parsed.sections[0].heading or job.request.text_name or job.prompts.untitled
         dialogue, cut = reading(job.prompts, self.model, title, parsed.sections)
         article = Article(
@@ -133,7 +133,10 @@ class Stages:
         if len(job.uploads.required) > len(places):
             raise UsageError(
                 f"--use-image names {len(job.uploads.required)} pictures but the text has only {len(places)} places "
-                "for one"
+                "for one",
+                "few_places",
+                used=len(job.uploads.required),
+                places=len(places),
             )
         if count == 0:
             return []

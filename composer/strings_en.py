@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 WORDS = {
+    "code": "en",
     "tagline": "Articles illustrated from your own pictures, on this machine",
     "tab_write": "Write",
     "tab_library": "Library",
@@ -14,8 +15,6 @@ WORDS = {
     "text": "Your text",
     "text_example": "Paste Markdown or plain text. It stays as it is; pictures are added between its paragraphs.",
     "text_file": "Or take a text file",
-    "text_file_wrong": "That file is not a text of at most 400,000 characters.",
-    "text_too_long": "The text is longer than {limit} characters; illustrate it in parts.",
     "hint": "What should the pictures be like? (optional)",
     "write": "Write",
     "illustrate": "Illustrate",
@@ -26,7 +25,6 @@ WORDS = {
     "medium": "Medium",
     "long": "Long",
     "pictures": "Pictures",
-    "pictures_wrong": "{given} is no number of pictures; say auto or 0 to {most}.",
     "auto": "Auto",
     "language": "Language",
     "tone": "Tone",
@@ -178,10 +176,8 @@ WORDS = {
     "chat_ask": "Ask",
     "chat_upload": "A picture of my own…",
     "chat_none": "Write or open an article first; then ask about it and its pictures here.",
+    "answer_cut": "This answer was cut off when Vignette ended.",
     "reads_words": "This model does not see pictures: it answers from the words known of this one.",
     "no_library": "No picture library yet",
     "teach": "Vignette illustrates from pictures you have. Nothing leaves this machine.",
-    "empty_instruction": "Say what the article should be about.",
-    "empty_text": "Paste the text that pictures should be added to.",
-    "no_library_chosen": "Choose a library first, or index one in the tab Library.",
 }

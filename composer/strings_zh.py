@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 WORDS = {
+    "code": "zh",
     "tagline": "用你自己的图片为文章配图，全程在本机完成",
     "tab_write": "写作",
     "tab_library": "图库",
@@ -14,8 +15,6 @@ WORDS = {
     "text": "你的文字",
     "text_example": "粘贴 Markdown 或纯文本。文字保持原样，图片加在段落之间。",
     "text_file": "或选择一个文本文件",
-    "text_file_wrong": "该文件不是 40 万字符以内的文本。",
-    "text_too_long": "文字超过 {limit} 个字符，请分段配图。",
     "hint": "希望配什么样的图片？（可不填）",
     "write": "开始写",
     "illustrate": "配图",
@@ -26,7 +25,6 @@ WORDS = {
     "medium": "中",
     "long": "长",
     "pictures": "图片数量",
-    "pictures_wrong": "“{given}”不是图片数量；请填 auto 或 0 至 {most}。",
     "auto": "自动",
     "language": "语言",
     "tone": "语气",
@@ -178,10 +176,8 @@ WORDS = {
     "chat_ask": "提问",
     "chat_upload": "自己的图片……",
     "chat_none": "请先写一篇或打开一篇文章，然后在这里就文章和图片提问。",
+    "answer_cut": "Vignette 退出时，这个回答还没有写完。",
     "reads_words": "这个模型看不到图片，只根据这张图片的文字资料回答。",
     "no_library": "还没有图库",
     "teach": "Vignette 用你已有的图片配图，一切都留在本机。",
-    "empty_instruction": "请先写明文章的主题。",
-    "empty_text": "请先粘贴需要配图的文字。",
-    "no_library_chosen": "请先选择图库，或在“图库”页中索引一个。",
 }

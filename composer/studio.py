@@ -85,7 +85,7 @@ class Studio:
 
 
 def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeRequest:
-    """What the page's fields say, as a request. Raises UsageError, worded for the page where something is missing.
+    """What the page's fields say, as a request. Raises UsageError where something is missing or wrong.
 
     ``values``: illustrate, instruction, text, length, pictures, language, tone, seed, must and may (paths).
     """
@@ -93,11 +93,14 @@ def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeR
     illustrate, text = bool(values["illustrate"]), str(values["text"] or "")
     instruction = str(values["instruction"] or "").strip()
     if illustrate and not text.strip():
-        raise UsageError(words["empty_text"])
+        raise UsageError("paste the text that pictures should be added to", "empty_text")
     if not illustrate and not instruction:
-        raise UsageError(words["empty_instruction"])
+        raise UsageError("say what the article should be about", "empty_instruction")
     if len(text) > MAX_TEXT_CHARS:
-        raise UsageError(words["text_too_long"].format(limit=f"{MAX_TEXT_CHARS:,}"))
+        limit = f"{MAX_TEXT_CHARS:,}"
+        raise UsageError(
+            f"the text is longer than {limit} characters; illustrate it in parts", "text_too_long", limit=limit
+        )
     must, may = checked_uploads(values["must"]), checked_uploads(values["may"])
     return ComposeRequest(
         instruction=instruction,
@@ -105,7 +108,7 @@ def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeR
         text_name=words["text"] if illustrate else "",
         use_images=must,
         may_use=may,
-        images=_count(values["pictures"], words["pictures_wrong"]),
+        images=_count(values["pictures"]),
         language=str(values["language"]),
         seed=int(values["seed"] or 0),
         words=WORDS[str(values["length"])],
@@ -113,12 +116,17 @@ def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeR
     )
 
 
-def _count(pictures: Any, wrong: str) -> int | None:
+def _count(pictures: Any) -> int | None:
     given = str(pictures or "auto").strip().lower()
     if given in ("auto", "自动"):
         return None
     if not given.isdecimal() or int(given) > MAX_IMAGES:
-        raise UsageError(wrong.format(given=given[:40], most=MAX_IMAGES))
+        raise UsageError(
+            f"{given[:40]} is no number of pictures; say auto or 0 to {MAX_IMAGES}",
+            "pictures_wrong",
+            given=given[:40],
+            most=MAX_IMAGES,
+        )
     return int(given)
 
 
@@ -132,9 +140,15 @@ def check_upload(path: Path) -> Path:
     from vision.images import image_size
 
     if path.stat().st_size > MAX_UPLOAD_BYTES:
-        raise UsageError(f"{path.name} is larger than {MAX_UPLOAD_BYTES // 1_000_000} MB; scale it down first")
+        limit_mb = MAX_UPLOAD_BYTES // 1_000_000
+        raise UsageError(
+            f"{path.name} is larger than {limit_mb} MB; scale it down first",
+            "upload_large",
+            name=path.name,
+            limit_mb=limit_mb,
+        )
     try:
         image_size(path, name=path.name)
     except ImageError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), "no_picture_file", name=path.name) from error
     return path

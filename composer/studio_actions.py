@@ -5,66 +5,24 @@ Each action checks its own values and raises UsageError or EditError. Knows no H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from composer import editing
 from composer.article import Article
 from composer.editing.proposals import accept
 from composer.errors import EditError, UsageError
 from composer.events import STAGES, Event
-from composer.export.cleaning import encodable
 from composer.request import LANGUAGES, MAX_IMAGES, TONES
 from composer.studio import check_upload
+from composer.studio_asked import Asked
+from composer.studio_heed import heeded
 from composer.studio_jobs import Job
 from composer.studio_room import Offer, Room, request_of
 from retrieval.candidates import Candidate
-
-MAX_TEXT_CHARS = 60_000
-Word = TypeVar("Word", bound=str)
-
-
-class Asked:
-    """The values that came with an action, read strictly."""
-
-    def __init__(self, values: Mapping[str, Any], found: Mapping[str, Candidate] | None = None) -> None:
-        self._values = values
-        self.found = found or {}  # pictures that a search or an upload brought up
-
-    def text(self, name: str, most_chars: int = MAX_TEXT_CHARS) -> str:
-        value = self._values.get(name, "")
-        if not isinstance(value, str):
-            raise UsageError(f"{name} is not a text")
-        if len(value) > most_chars:
-            raise UsageError(f"{name} has {len(value):,} characters; at most {most_chars:,} are taken")
-        return encodable(value)
-
-    def number(self, name: str) -> int:
-        value = self._values.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise UsageError(f"{name} is not a number")
-        try:
-            return int(value)
-        except ValueError as error:
-            raise UsageError(f"{name} is not a number") from error
-
-    def one_of(self, name: str, known: Sequence[Word]) -> Word:
-        value = self.text(name, 100)
-        for word in known:
-            if word == value:
-                return word
-        raise UsageError(f"{name} is {value!r}; use one of: {', '.join(filter(None, known))}")
-
-    def flag(self, name: str) -> bool:
-        return self._values.get(name) in (True, "true", "1", 1)
-
-    @property
-    def at(self) -> int:
-        return self.number("at")
-
 
 Edit = Callable[[Article, Asked], Article]
 
@@ -94,12 +52,26 @@ EDITS: Mapping[str, Edit] = {
 def perform(room: Room, name: str, values: Mapping[str, Any]) -> None:
     """Do it, or begin it where it takes a model. Raises what ``studio_room.EXPECTED`` names."""
     asked = Asked(values, room.found)
+    with room.lock:
+        lost = asked.meet(name, room.article)
+        if lost and name == "edit_text":
+            _keep_below(room, asked)
+        if lost:
+            raise EditError("it was changed in another window meanwhile; try again", "changed_elsewhere")
     if name in EDITS:
         room.change(name, lambda article: EDITS[name](article, asked), asked.text("typing", 100))
     elif name in COMMANDS:
         COMMANDS[name](room, asked)
     else:
-        raise UsageError(f"there is no action {name[:40]!r}")
+        raise UsageError(f"there is no action {name[:40]!r}", "malformed")
+
+
+def _keep_below(room: Room, asked: Asked) -> None:
+    """What was typed into a paragraph that somebody else changed meanwhile: nothing of either is lost."""
+    at = min(max(asked.at, 0), len(room.present().sections) - 1)
+    text = asked.text("text")
+    room.change("add_section", lambda article: editing.add_section(article, at, text), asked.text("typing", 100))
+    raise EditError("this paragraph was changed in another window; what you typed here stands below it", "kept_below")
 
 
 def _cut(article: Article, asked: Asked) -> int:
@@ -108,7 +80,7 @@ def _cut(article: Article, asked: Asked) -> int:
         return asked.number("offset")
     points = editing.split_points(article, asked.at)
     if not points:
-        raise EditError("this paragraph has no place to split it at; edit it instead")
+        raise EditError("this paragraph has no place to split it at; edit it instead", "cannot_split")
     middle = len(article.sections[asked.at].text) / 2
     return min(points, key=lambda point: abs(point - middle))
 
@@ -116,7 +88,7 @@ def _cut(article: Article, asked: Asked) -> int:
 def _found(asked: Asked) -> Candidate:
     candidate = asked.found.get(asked.text("id", 100))
     if candidate is None:
-        raise EditError("that picture is not among those found; search again")
+        raise EditError("that picture is not among those found; search again", "not_found")
     return candidate
 
 
@@ -137,7 +109,7 @@ def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
     elif words:
         found = desk.search(article, section, words)
     else:
-        raise UsageError("say in a few words what the picture should show")
+        raise UsageError("say in a few words what the picture should show", "search_empty")
     with room.lock:
         room.found.update({candidate.record.id: candidate for candidate in found})
     return found
@@ -168,9 +140,9 @@ def _propose(room: Room, asked: Asked) -> None:
     with room.lock:
         article, section = room.present(), asked.at
         if not 0 <= section < len(article.sections):
-            raise EditError(f"there is no paragraph {section + 1}")
+            raise EditError(f"there is no paragraph {section + 1}", "gone")
         if article.sections[section].locked:
-            raise EditError("this paragraph is locked; unlock it first")
+            raise EditError("this paragraph is locked; unlock it first", "section_locked")
         before = article.sections[section].text
         earlier = next((o for o in room.offers if o.before == before), None)
         seed = asked.number("seed") if asked.text("seed", 20) else 0
@@ -184,9 +156,8 @@ def _propose(room: Room, asked: Asked) -> None:
 
     def work(job: Job) -> None:
         desk = Desk(room.studio.models().composer(room.library))
-        with closing(
-            desk.propose(article, section, action, tone=tone, language=language, seed=seed)  # type: ignore[type-var]
-        ) as events:
+        proposing = desk.propose(article, section, action, tone=tone, language=language, seed=seed)
+        with closing(heeded(proposing, lambda: job.stopping)) as events:
             for event in events:
                 with room.lock:
                     if isinstance(event, Delta):
@@ -196,10 +167,8 @@ def _propose(room: Room, asked: Asked) -> None:
                     elif isinstance(event, Proposal):
                         offer.proposal, offer.text = event, event.after
                     room.touch()
-                if job.stopping:
-                    return
 
-    def failed(trouble: str) -> None:
+    def failed(trouble: Exception | None) -> None:
         offer.trouble = trouble
         if offer.proposal is None and not trouble and offer in room.offers:
             room.offers.remove(offer)  # stopped: the text stays as it was
@@ -214,14 +183,14 @@ def _offer_at(room: Room, asked: Asked) -> Offer:
         for offer in room.offers:
             if offer.before == article.sections[at].text:
                 return offer
-    raise EditError("there is no proposal for this paragraph any more")
+    raise EditError("there is no proposal for this paragraph any more", "proposal_gone")
 
 
 def _accept(room: Room, asked: Asked) -> None:
     with room.lock:
         offer = _offer_at(room, asked)
         if offer.proposal is None:
-            raise EditError("the proposal is not finished yet")
+            raise EditError("the proposal is not finished yet", "proposal_unfinished")
         proposal = replace(offer.proposal, section=asked.at)  # paragraphs before it may have come or gone
         room.change(offer.action, lambda article: accept(article, proposal))
 
@@ -243,7 +212,7 @@ def _suggest(room: Room, asked: Asked) -> None:
         article, at = room.present(), asked.at
         shown = article.placements[at].chosen if 0 <= at < len(article.placements) else None
         if shown is None:
-            raise EditError("there is no picture to describe")
+            raise EditError("there is no picture to describe", "no_picture")
         if shown.id in room.suggesting:
             return
         room.suggesting.add(shown.id)
@@ -258,7 +227,7 @@ def _suggest(room: Room, asked: Asked) -> None:
         def settle(now: Article) -> Article:
             place = editing.picture_index(now, shown.id)
             if place is None:
-                raise EditError("the picture is not shown any more")
+                raise EditError("the picture is not shown any more", "picture_gone")
             return editing.set_alt(
                 editing.set_caption(now, place, suggestion.caption), place, suggestion.alt or suggestion.caption
             )
@@ -266,7 +235,7 @@ def _suggest(room: Room, asked: Asked) -> None:
         if not job.stopping:
             room.change("suggest", settle)
 
-    def failed(trouble: str) -> None:
+    def failed(trouble: Exception | None) -> None:
         room.suggesting.discard(shown.id)
         room.trouble = trouble
 
@@ -278,7 +247,9 @@ def _refit(room: Room, asked: Asked) -> None:
 
     count = asked.number("count")
     if not 0 <= count <= MAX_IMAGES:
-        raise UsageError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}")
+        raise UsageError(
+            f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}", "count_wrong", most=MAX_IMAGES
+        )
 
     def events(composer: Any, article: Article) -> Iterator[Event]:
         return Desk(composer).refit(article, count, request_of(room.draft.info, article))

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from composer.article import Article
 from composer.blocks import join_sections
 from composer.dialogue import shortened
-from composer.errors import UsageError
+from composer.errors import DraftError, UsageError
 from composer.languages import detect_language
-from composer.studio_actions import Asked, take_upload
+from composer.studio_actions import take_upload
+from composer.studio_asked import Asked
+from composer.studio_heed import heeded
 from composer.studio_jobs import Job
-from composer.studio_room import Room, Said
+from composer.studio_room import Room
+from composer.studio_talk import Said
 from image_db.records import ImageRecord
 from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
 
@@ -51,7 +54,7 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
     asked = Asked(values)
     question = asked.text("question", MAX_QUESTION_CHARS).strip()
     if not question:
-        raise UsageError("ask something")
+        raise UsageError("ask something", "question_empty")
     picture_id, upload = asked.text("picture", 100), asked.text("upload", 1_000)
     with room.lock:
         article = room.present()
@@ -62,6 +65,7 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
         said = Said(question, record)
         earlier = [old for old in room.said if old.over and old.answer and old.picture == record][-_REMEMBERED:]
         room.said.append(said)
+        room.keep_talk()
         room.touch()
 
     def work(job: Job) -> None:
@@ -70,18 +74,19 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
             said.note = "reads_words" if record is not None and not model.sees_images else ""
         prompt = fitted_prompt(model, article, record, earlier, question)
         sampling = Sampling(max_tokens=ANSWER_TOKENS, temperature=0.3, repetition_penalty=1.05)
-        with closing(model.stream(prompt, sampling)) as chunks:
+        with closing(heeded(model.stream(prompt, sampling), lambda: job.stopping)) as chunks:
             for chunk in chunks:
                 with room.lock:
                     said.answer += chunk.text
                     room.touch()
-                if job.stopping:
-                    return
 
-    def failed(trouble: str) -> None:
+    def failed(trouble: Exception | None) -> None:
         said.over = True
-        if trouble:
-            said.note = trouble
+        said.trouble = trouble
+        try:
+            room.keep_talk()
+        except DraftError as error:
+            said.trouble = said.trouble or error
 
     said.job = room.ask(work, failed)
 
@@ -153,4 +158,4 @@ def _picture(room: Room, article: Article, picture_id: str) -> ImageRecord | Non
             return placement.chosen
     if picture_id in room.found:
         return room.found[picture_id].record
-    raise UsageError("that picture is not in the article any more")
+    raise UsageError("that picture is not in the article any more", "picture_gone")

@@ -19,11 +19,13 @@ from composer.drafts import Draft, Shelf
 from composer.drafts_recording import Recorder, record_progress
 from composer.editing import History
 from composer.errors import ComposerError, EditError, UsageError
-from composer.events import Event, StageFinished, StageStarted
+from composer.events import Event, Notice, StageFinished, StageStarted
 from composer.progress import Progress
 from composer.request import ComposeRequest
 from composer.studio import Studio
+from composer.studio_heed import heeded
 from composer.studio_jobs import Job
+from composer.studio_talk import Said, talk_from_json, talk_to_json
 from image_db.errors import LibraryError
 from retrieval.candidates import Candidate
 from retrieval.errors import RetrievalError
@@ -31,7 +33,6 @@ from vision.errors import VisionError
 
 if TYPE_CHECKING:
     from composer.editing.desk import Proposal
-    from image_db.records import ImageRecord
 
 EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
 Making = Literal["compose", "refit", "retry"]
@@ -46,19 +47,7 @@ class Offer:
     job: Job | None = None
     text: str = ""
     proposal: Proposal | None = None
-    trouble: str = ""
-
-
-@dataclass(slots=True)
-class Said:
-    """A question and what has been answered so far. ``picture`` is what it was about, None for the article."""
-
-    question: str
-    picture: ImageRecord | None = None
-    answer: str = ""
-    note: str = ""
-    job: Job | None = None
-    over: bool = False
+    trouble: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -85,11 +74,11 @@ class Room:
         self.history: History | None = draft.history
         self.work: Work | None = None
         self.trace: tuple[StageFinished, ...] = ()
-        self.notices: tuple[str, ...] = ()
+        self.notices: tuple[Notice, ...] = ()
         self.note = "interrupted" if draft.state == "writing" else ""  # a key of the page's words
-        self.trouble = ""
+        self.trouble: Exception | None = None
         self.offers: list[Offer] = []
-        self.said: list[Said] = []
+        self.said: list[Said] = talk_from_json(draft.talk)
         self.suggesting: set[str] = set()  # ids of pictures whose caption the model writes now
         self.suggested: dict[str, tuple[str, ...]] = {}
         self.found: dict[str, Candidate] = {}
@@ -105,7 +94,7 @@ class Room:
 
     def present(self) -> Article:
         if self.history is None:
-            raise EditError("there is no article yet")
+            raise EditError("there is no article yet", "no_article")
         return self.history.article
 
     def touch(self) -> None:
@@ -121,7 +110,7 @@ class Room:
         with self.lock:
             article = self.present()
             if self.work is not None:
-                raise EditError("the article is still being made; stop it first or wait")
+                raise EditError("the article is still being made; stop it first or wait", "being_made")
             edited = edit(article)
             assert self.history is not None
             start = self.history
@@ -136,7 +125,7 @@ class Room:
             self.present()
             assert self.history is not None
             if self.work is not None:
-                raise EditError("the article is still being made; stop it first or wait")
+                raise EditError("the article is still being made; stop it first or wait", "being_made")
             self._typing = None
             self._keep(self.history.undo() if way == "undo" else self.history.redo())
 
@@ -145,7 +134,7 @@ class Room:
             return
         self.draft = self.shelf.save(self.draft, history)
         self.history = history
-        self.note = self.trouble = ""
+        self.note, self.trouble = "", None
         texts = {section.text for section in history.article.sections}
         self.offers = [offer for offer in self.offers if offer.before in texts]
         self.touch()
@@ -184,24 +173,25 @@ class Room:
     def _start(self, kind: Making, words: int, begin: Callable[[Job], None]) -> None:
         with self.lock:
             if self.work is not None:
-                raise UsageError("this article is being made already; stop it first or wait")
+                raise UsageError("this article is being made already; stop it first or wait", "being_made")
             self.work = work = Work(kind, words)
-            self.note = self.trouble = ""
+            self.note, self.trouble = "", None
             self.notices = ()
             self.touch()
 
         def run(job: Job) -> None:
-            trouble = "something went wrong inside; the log of the server says what"
+            trouble: Exception | None = inside()
             try:
                 begin(job)
-                trouble = ""
+                trouble = None
             except EXPECTED as error:
-                trouble = str(error)
+                trouble = error
             finally:
                 with self.lock:
                     self.trouble, self.work = trouble, None
                     self.trace, self.notices = work.progress.trace, work.progress.notices
-                    if not trouble and work.progress.stopped:
+                    self.note = ""  # a stop that came after the last step has nothing to stop
+                    if trouble is None and work.progress.stopped:
                         self.note = "stopped" if self.history is not None else "stopped_early"
                     self.touch()
 
@@ -212,18 +202,20 @@ class Room:
         if job.stopping:
             yield replace(progress, stopped=True)
             return
-        progress = progress.after(StageStarted("load"))
-        yield progress
-        began_s = time.monotonic()
-        composer = self.studio.models().composer(self.library)
-        progress = progress.after(StageFinished("load", time.monotonic() - began_s))
-        with closing(events(composer)) as happening:  # type: ignore[type-var]
-            for event in happening:
+
+        def happening() -> Iterator[Event]:
+            yield StageStarted("load")
+            began_s = time.monotonic()
+            composer = self.studio.models().composer(self.library)
+            yield StageFinished("load", time.monotonic() - began_s)
+            yield from events(composer)
+
+        with closing(heeded(happening(), lambda: job.stopping)) as steps:
+            for event in steps:
                 progress = progress.after(event)
                 yield progress
-                if job.stopping and not progress.done:
-                    yield replace(progress, stopped=True)
-                    return
+        if not progress.done:
+            yield replace(progress, stopped=True)
 
     def _watch(self, progresses: Iterator[Progress]) -> Progress:
         progress = Progress()
@@ -239,6 +231,11 @@ class Room:
                 self.touch()
         return progress
 
+    def keep_talk(self) -> None:
+        """Save what was said with the draft. Raises DraftError where the disk refuses."""
+        with self.lock:
+            self.draft = self.shelf.save(self.draft, self.history, talk=talk_to_json(self.said))
+
     def stop(self) -> None:
         """End the making of the article, and every proposal and answer under way."""
         with self.lock:
@@ -253,17 +250,17 @@ class Room:
 
     # Questions that take seconds
 
-    def ask(self, work: Callable[[Job], None], failed: Callable[[str], None]) -> Job:
+    def ask(self, work: Callable[[Job], None], failed: Callable[[Exception | None], None]) -> Job:
         """Run quick work in the short line; ``failed`` is told, under the lock, why it came to nothing."""
 
         def run(job: Job) -> None:
-            trouble = "something went wrong inside; the log of the server says what"
+            trouble: Exception | None = inside()
             try:
                 if not job.stopping:
                     work(job)
-                trouble = ""
+                trouble = None
             except EXPECTED as error:
-                trouble = str(error)
+                trouble = error
             finally:
                 with self.lock:
                     failed(trouble)
@@ -286,6 +283,11 @@ class Room:
         """From where pictures would be made for a text that was stopped or interrupted."""
         over = {finished.stage for finished in self.trace}
         return "choose" if "find" in over and self.article is not None and self.article.placements else "place"
+
+
+def inside() -> ComposerError:
+    """What a person is told of a mistake of ours; the exception itself goes on to the log."""
+    return ComposerError("something went wrong inside; the log of the server says what", "inside")
 
 
 def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:

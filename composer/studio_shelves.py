@@ -61,7 +61,7 @@ class Indexing:
     done: int = 0
     total: int = 0
     report: IndexReport | None = None
-    trouble: str = ""
+    trouble: Exception | None = None
 
 
 class Shelves:
@@ -93,7 +93,7 @@ class Shelves:
         for shelf in self.shelves():
             if str(shelf.folder) == folder:
                 return shelf.folder
-        raise UsageError("that library is not offered here; index a folder first")
+        raise UsageError("that library is not offered here; index a folder first", "library_unknown")
 
     # Looking
 
@@ -154,10 +154,14 @@ class Shelves:
         source = Path(pictures).expanduser()
         if not pictures.strip() or not source.is_absolute():
             raise UsageError(
-                f"{pictures.strip() or 'nothing'} is not the full path of a folder, like /home/me/Pictures"
+                f"{pictures.strip() or 'nothing'} is not the full path of a folder, like /home/me/Pictures",
+                "folder_relative",
+                given=pictures.strip(),
             )
         if not source.is_dir():
-            raise UsageError(f"{source} is not a folder on this machine; check the path")
+            raise UsageError(
+                f"{source} is not a folder on this machine; check the path", "folder_missing", folder=source
+            )
         folder = self._folder_of(name or source.name)
         return self._begin(folder, lambda _: [source])
 
@@ -184,24 +188,24 @@ class Shelves:
                 return shelf.folder
         plain = re.sub(r"[^\w-]+", "-", name).strip("-")[:60]
         if not plain:
-            raise UsageError("give the library a name of letters or digits")
+            raise UsageError("give the library a name of letters or digits", "name_wrong")
         return self._home / plain
 
     def _begin(self, folder: Path, sources: Callable[[Indexing], list[Path]]) -> Indexing:
-        from composer.studio_room import EXPECTED
+        from composer.studio_room import EXPECTED, inside
 
         with self._lock:
             if self.indexing is not None and self.indexing.stage != "over":
-                raise UsageError("a folder is being indexed already; wait until it is done")
+                raise UsageError("a folder is being indexed already; wait until it is done", "indexing_already")
             run = self.indexing = Indexing(folder)
 
         def work() -> None:
-            trouble = "something went wrong inside; the log of the server says what"
+            trouble: Exception | None = inside()
             try:
                 self._index(run, sources(run))
-                trouble = ""
+                trouble = None
             except EXPECTED as error:
-                trouble = str(error)
+                trouble = error
             finally:
                 run.trouble, run.stage = trouble, "over"
 
@@ -252,7 +256,11 @@ def edited_record(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
 def _field(values: Mapping[str, Any], name: str) -> str:
     value = values[name]
     if not isinstance(value, str) or len(value) > MAX_FIELD_CHARS:
-        raise UsageError(f"{name} is not a text of at most {MAX_FIELD_CHARS:,} characters")
+        raise UsageError(
+            f"{name} is not a text of at most {MAX_FIELD_CHARS:,} characters",
+            "field_wrong",
+            most=f"{MAX_FIELD_CHARS:,}",
+        )
     return " ".join(value.split())
 
 

@@ -157,7 +157,8 @@ class Writer:
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed(
-                "the model wrote nothing usable; try another --seed, or say more exactly what the article is about"
+                "the model wrote nothing usable; try another --seed, or say more exactly what the article is about",
+                "nothing_written",
             )
         dialogue = Dialogue((*turns, Message.of("assistant", told.strip())))
         yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)

@@ -97,12 +97,12 @@ def retry(
     is settled.
     """
     if stage not in RETRY_STAGES:
-        raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}")
+        raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}", "malformed")
     if stage == "write" and _illustrated(article):
         stage = "place"  # a person's own text was only read
     if stage == "write":
         if not free_sections(article):
-            raise EditError("every section is locked or edited; unlock one, or ask for a proposal")
+            raise EditError("every section is locked or edited; unlock one, or ask for a proposal", "all_settled")
         return _write(stages, article, request)
     return _retry(stages, article, stage, request, fresh)
 
@@ -175,12 +175,16 @@ def refit(
     Raises EditError at once where more than ``count`` pictures are locked or edited.
     """
     if not 0 <= count <= MAX_IMAGES:
-        raise EditError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}")
+        raise EditError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}", "count_wrong", most=MAX_IMAGES)
     stay = [p for p in article.placements if p.settled]
     fixed = sum(p.chosen is not None for p in stay)
     if fixed > count:
         raise EditError(
-            f"{fixed} pictures are locked or edited, so {count} cannot be had; unlock some, or ask for at least {fixed}"
+            f"{fixed} pictures are locked or edited, so {count} cannot be had; unlock some, or ask for at least "
+            f"{fixed}",
+            "too_many_fixed",
+            fixed=fixed,
+            count=count,
         )
     return _refit(stages, article, count - fixed, request)
 
@@ -222,7 +226,10 @@ def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest 
     if missing:
         standing = sum(p.chosen is not None for p in work.stay)
         yield events.Notice(
-            f"{standing} pictures stand, not {standing + missing}: nothing in the library fits the places that are left"
+            f"{standing} pictures stand, not {standing + missing}: nothing in the library fits the places that are "
+            "left",
+            "fewer_fit",
+            {"standing": standing, "asked": standing + missing},
         )
     yield events.Done(work.with_free(()))
 

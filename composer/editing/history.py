@@ -48,14 +48,14 @@ class History:
     def undo(self) -> History:
         """Raises EditError where there is nothing to undo."""
         if not self.past:
-            raise EditError("there is nothing to undo")
+            raise EditError("there is nothing to undo", "nothing_to_undo")
         step = self.past[-1]
         return History(step.article, self.past[:-1], (Step(step.action, self.article), *self.future))
 
     def redo(self) -> History:
         """Raises EditError where there is nothing to redo."""
         if not self.future:
-            raise EditError("there is nothing to redo")
+            raise EditError("there is nothing to redo", "nothing_to_redo")
         step = self.future[0]
         return History(step.article, (*self.past, Step(step.action, self.article)), self.future[1:])
 

@@ -50,9 +50,11 @@ def history_from_json(data: Mapping[str, Any]) -> History:
         articles = [_article(held, row) for row in data["articles"]]
         actions, present = data["actions"], data["present"]
         if len(actions) != len(articles) - 1 or not 0 <= present < len(articles) or not set(actions) <= set(ACTIONS):
-            raise ComposerError("the draft's steps do not fit its articles")
+            raise ComposerError("the draft's steps do not fit its articles", "draft_unreadable")
     except (KeyError, IndexError, TypeError) as error:
-        raise ComposerError(f"the draft was not written by this version of Vignette: {error!r}") from error
+        raise ComposerError(
+            f"the draft was not written by this version of Vignette: {error!r}", "draft_unreadable"
+        ) from error
     return History(
         article=articles[present],
         past=_steps(actions[:present], articles[:present]),

@@ -49,7 +49,7 @@ def replace_picture(article: Article, placement: int, record_id: str) -> Article
     target = placement_at(article, placement)
     found = next((c for c in target.candidates if c.record.id == record_id), None)
     if found is None:
-        raise EditError(f"picture {record_id[:12]} is not among the candidates of placement {placement}")
+        raise EditError(f"picture {record_id[:12]} is not among the candidates of placement {placement}", "not_found")
     return show_picture(article, placement, found)
 
 
@@ -158,14 +158,14 @@ def place_index(article: Article, after_section: int) -> int:
     """The last placement after a section, where a new one or one that moved there stands."""
     found = [i for i, p in enumerate(article.placements) if p.slot.after_section == after_section]
     if not found:
-        raise EditError(f"there is no placement after section {after_section}")
+        raise EditError(f"there is no placement after section {after_section}", "gone")
     return found[-1]
 
 
 def _shown(article: Article, index: int) -> Placement:
     target = free_placement(article, index)
     if target.chosen is None:
-        raise EditError("there is no picture in this place; choose one first")
+        raise EditError("there is no picture in this place; choose one first", "no_picture")
     return target
 
 
@@ -189,7 +189,9 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
         if index == but or placement.chosen is None or placement.chosen.id != record_id:
             continue
         if placement.locked:
-            raise EditError("the picture stands in another place, where it is locked; unlock it there first")
+            raise EditError(
+                "the picture stands in another place, where it is locked; unlock it there first", "locked_elsewhere"
+            )
         placements[index] = _emptied(placement, reasons(article.language).moved)
     return placements
 

@@ -46,6 +46,6 @@ def accept(article: Article, proposal: Proposal) -> Article:
     """
     at = [i for i, section in enumerate(article.sections) if section.text == proposal.before]
     if not at:
-        raise EditError("the section has changed since the proposal was made; ask for another one")
+        raise EditError("the section has changed since the proposal was made; ask for another one", "proposal_old")
     section = min(at, key=lambda i: abs(i - proposal.section))
     return edit_text(article, section, proposal.after)

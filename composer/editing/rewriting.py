@@ -60,18 +60,20 @@ def propose(
     """
     target = free_section(article, section)
     if action not in PROPOSAL_ACTIONS:
-        raise UsageError(f"{action!r} is no way to change a text; use one of: {', '.join(PROPOSAL_ACTIONS)}")
+        raise UsageError(
+            f"{action!r} is no way to change a text; use one of: {', '.join(PROPOSAL_ACTIONS)}", "malformed"
+        )
     if tone and tone not in TONES:
-        raise UsageError(f"tone {tone!r} is not known; use one of: {', '.join(TONES)}")
+        raise UsageError(f"tone {tone!r} is not known; use one of: {', '.join(TONES)}", "malformed")
     spoken = detect_language(target.text)
     if action == "translate":
         if language not in LANGUAGES:
-            raise UsageError(f"language {language!r} is not known; use one of: {', '.join(LANGUAGES)}")
+            raise UsageError(f"language {language!r} is not known; use one of: {', '.join(LANGUAGES)}", "malformed")
         if language == spoken:
-            raise EditError(f"this section is in {LANGUAGES[language]} already")
+            raise EditError(f"this section is in {LANGUAGES[language]} already", "already_translated")
     pieces = _pieces(target.body)
     if not any(prose for _, prose in pieces):
-        raise EditError("this section holds no running text; edit its list, table or code by hand")
+        raise EditError("this section holds no running text; edit its list, table or code by hand", "no_prose")
     wish = _Wish(action, tone, language if action == "translate" else spoken, seed)
     return _propose(model, settings, article, section, wish)
 
@@ -90,7 +92,7 @@ def _propose(
             _check(wish, before, after)
         except Unfit as unfit:
             if attempt + 1 == ATTEMPTS:
-                raise WritingFailed(f"{unfit}; try again, or edit the text by hand") from None
+                raise WritingFailed(f"{unfit}; try again, or edit the text by hand", "unfit") from None
             yield Restarted(str(unfit))
         else:
             yield Proposal(section, before, after)

@@ -48,7 +48,7 @@ def suggest_caption(
     target = free_placement(article, placement)
     record = target.chosen
     if record is None:
-        raise EditError("there is no picture in this place; choose one first")
+        raise EditError("there is no picture in this place; choose one first", "no_picture")
     prompts, language = load_prompts(article.language), article.language
     [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}
@@ -69,7 +69,7 @@ def suggest_caption(
         caption = caption[:1].upper() + caption[1:]
         if caption and _key(caption) not in known and detect_language(caption) == language:
             return Suggestion(caption, alt or caption)
-    raise WritingFailed("the model has no other caption for this picture; write one by hand")
+    raise WritingFailed("the model has no other caption for this picture; write one by hand", "no_other_caption")
 
 
 def _prompt(

@@ -37,7 +37,7 @@ def set_title(article: Article, title: str) -> Article:
     that it changes; where it has none, it gets one."""
     title = " ".join(title.split())
     if not title:
-        raise EditError("the title is empty; give the article a name")
+        raise EditError("the title is empty; give the article a name", "title_empty")
     if title == article.title and not article.title_in_text:
         return article
     preamble = article.preamble
@@ -58,7 +58,9 @@ def set_title(article: Article, title: str) -> Article:
 def add_section(article: Article, after: int, text: str) -> Article:
     """A new section with index ``after`` + 1; -1 puts it before all others. Pictures stay with the section before."""
     if not -1 <= after < len(article.sections):
-        raise EditError(f"a section cannot be added after section {after}; the article has {len(article.sections)}")
+        raise EditError(
+            f"a section cannot be added after section {after}; the article has {len(article.sections)}", "gone"
+        )
     new = Section(_block(text), edited=True)
     sections = (*article.sections[: after + 1], new, *article.sections[after + 1 :])
     return _with_sections(article, sections, lambda i: i if i <= after else i + 1)
@@ -68,7 +70,7 @@ def delete_section(article: Article, section: int) -> Article:
     """Delete a section. Its pictures move to the section before it, those of the first to the one after."""
     free_section(article, section)
     if len(article.sections) == 1:
-        raise EditError("the only section cannot be deleted; edit its text instead")
+        raise EditError("the only section cannot be deleted; edit its text instead", "only_section")
     sections = (*article.sections[:section], *article.sections[section + 1 :])
     return _with_sections(article, sections, lambda i: i if i < section else max(0, i - 1))
 
@@ -77,7 +79,7 @@ def move_section(article: Article, section: int, to: int) -> Article:
     """Move a section and the pictures after it, so that it has index ``to``."""
     free_section(article, section)
     if not 0 <= to < len(article.sections):
-        raise EditError(f"a section cannot move to place {to}; the article has {len(article.sections)}")
+        raise EditError(f"a section cannot move to place {to}; the article has {len(article.sections)}", "cannot_move")
     if to == section:
         return article
     order = [i for i in range(len(article.sections)) if i != section]
@@ -90,10 +92,10 @@ def split_section(article: Article, section: int, at: int) -> Article:
     """Cut a section in two at a character offset of its text. Its pictures stay after the second half."""
     target = free_section(article, section)
     if not 0 < at < len(target.text):
-        raise EditError(f"the section cannot be split at {at}; it has {len(target.text)} characters")
+        raise EditError(f"the section cannot be split at {at}; it has {len(target.text)} characters", "cannot_split")
     first, second = target.text[:at].rstrip(), target.text[at:].lstrip("\r\n \t")
     if not first.strip() or not second:
-        raise EditError(f"the section cannot be split at {at}: one half would be empty")
+        raise EditError(f"the section cannot be split at {at}: one half would be empty", "cannot_split")
     halves = (replace(target, text=first, gap="\n\n"), replace(target, text=second))
     sections = (*article.sections[:section], *halves, *article.sections[section + 1 :])
     return _with_sections(article, sections, lambda i: i if i < section else i + 1)
@@ -120,7 +122,7 @@ def merge_sections(article: Article, first: int) -> Article:
     """
     upper = free_section(article, first)
     if first + 1 >= len(article.sections):
-        raise EditError("this is the last section; there is none to merge it with")
+        raise EditError("this is the last section; there is none to merge it with", "nothing_to_merge")
     lower = free_section(article, first + 1)
     joint = upper.gap if _BLANK_LINE.search(upper.gap) else "\n\n"
     if not lower.heading and is_paragraph(lower.text) and (is_paragraph(upper.body) and upper.body):
@@ -144,7 +146,7 @@ def _block(text: str) -> str:
     while lines and not lines[0].strip():
         lines.pop(0)
     if not lines:
-        raise EditError("a section cannot be empty; write something, or delete the section")
+        raise EditError("a section cannot be empty; write something, or delete the section", "section_empty")
     return "".join(lines)
 
 

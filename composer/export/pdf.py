@@ -65,7 +65,11 @@ def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes
         data, missing = _compile(_spelled_out(content, unprintable), root, made, system_fonts=True)
         if data is not None:
             return data, (_note(unprintable),)
-    raise ExportError(f"PDF: Typst cannot print {_listed(missing)} and gives no reason; take it out of the text")
+    raise ExportError(
+        f"PDF: Typst cannot print {_listed(missing)} and gives no reason; take it out of the text",
+        "pdf_characters",
+        characters=_listed(missing),
+    )
 
 
 def _compile(
@@ -85,7 +89,9 @@ def _compile(
     except typst.TypstError as error:
         missing = {char for found in _MISSING.findall(error.diagnostic) for char in _unescaped(found)}
         if not missing:
-            raise ExportError(f"PDF: Typst cannot set this article: {error.message}; please report this") from error
+            raise ExportError(
+                f"PDF: Typst cannot set this article: {error.message}; please report this", "pdf_refused"
+            ) from error
         return None, missing
     assert isinstance(data, bytes)
     return data, set()
@@ -107,7 +113,9 @@ def _refuse_unreadable(content: dict[str, Any], unprintable: set[str]) -> None:
     if share > _MISSING_SHARE and len(letters) > 40:
         raise ExportError(
             f"PDF: no font here has {_listed(unprintable)}, {share:.0%} of this text; "
-            f"run: vignette models pull {CHINESE} {SCRIPTS}"
+            f"run: vignette models pull {CHINESE} {SCRIPTS}",
+            "pdf_fonts",
+            characters=_listed(unprintable),
         )
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vision.weights import manifest
+
+if TYPE_CHECKING:
+    from composer.studio_rooms import Rooms
 
 FONT_PACKAGES = {"noto-chinese-fonts": "pylopdf-fonts-zh-cn", "noto-script-fonts": "manimgx-fonts"}
 
@@ -50,3 +55,24 @@ def without_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "empty-home"))
     bare = fonts.fonts(system=False)
     monkeypatch.setattr(fonts, "_fonts", lambda folders, system: bare)
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Rooms:
+    from composer.drafts import DraftStore
+    from composer.studio import Studio
+    from composer.studio_rooms import Rooms
+    from tests.composer.article_samples import picture
+    from tests.composer.fake_composer import FakeComposer
+    from tests.composer.quick_rooms import Models
+
+    fake = FakeComposer([picture(tmp_path, "hens.jpg"), picture(tmp_path, "cows.jpg", "indianred")])
+    return Rooms(Studio(lambda: Models(fake)), DraftStore(tmp_path / "drafts"))
+
+
+@pytest.fixture
+def bugs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What threads died of; the server's log would show it."""
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
+    return died

@@ -10,6 +10,7 @@ import pytest
 
 from composer.article import Article, Section
 from composer.drafts import DraftInfo
+from composer.errors import ComposerError
 from composer.export.html import blocks
 from composer.page import brand, chat_shell, draft_list, found_pictures, message, paper_shell
 from composer.page_library import leaf_parts, record_form, running
@@ -118,13 +119,13 @@ def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> N
         found_pictures([worst], url, EN, "en"),
         record_form(hens, url, EN),
         running(Indexing(Path(EVIL), "fetching", EVIL, 1, 2), EN)["html"],
-        running(Indexing(Path(EVIL), "over", trouble=EVIL), EN)["html"],
+        running(Indexing(Path(EVIL), "over", trouble=ComposerError(EVIL)), EN)["html"],
         *leaf_html(leaf_parts(offered, EVIL, EVIL, leaf, [Failure(Path(EVIL), EVIL, "picture")], url, EN, "en")),
         compared(EVIL, f"{EVIL} more", EVIL, EN),
     ]
     for chosen in (hens, None):
         bad = Article(EVIL, EVIL, (Section(EVIL),), (replace(hostile, chosen=chosen),))
-        pieces.append(shown(bad, offers=(Offer(EVIL, "rewrite", text=EVIL, trouble=EVIL),)))
+        pieces.append(shown(bad, offers=(Offer(EVIL, "rewrite", text=EVIL, trouble=ComposerError(EVIL)),)))
     for html in pieces:
         assert_harmless(html)
         assert "alert(1)" in html, "all of it can be read"

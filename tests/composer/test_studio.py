@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,21 @@ import pytest
 from PIL import Image
 
 from composer.article import Article
-from composer.drafts import DraftStore
-from composer.errors import DraftError, EditError, UsageError
+from composer.errors import UsageError
 from composer.events import Done, Draft, Notice, StageFinished, StageStarted, TextDelta
+from composer.messages import told
 from composer.output import save_article
 from composer.progress import Progress
 from composer.request import ComposeRequest
 from composer.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
 from composer.strings import UI_LANGUAGES, preferred, strings
-from composer.studio import Studio, make_request
-from composer.studio_actions import perform
+from composer.studio import make_request
 from composer.studio_jobs import Job, Line
 from composer.studio_pace import Pace
 from composer.studio_pictures import Gallery
-from composer.studio_room import Room
-from composer.studio_rooms import Rooms
 from composer.studio_shelves import edited_record
 from tests.composer.article_samples import farm_article, picture, record_of
-from tests.composer.fake_composer import FakeComposer
+from tests.composer.quick_rooms import heard
 from vision.errors import ImageError
 
 EN = strings("en")
@@ -68,7 +64,7 @@ def test_progress_keeps_text_stages_drafts_and_notices(tmp_path: Path) -> None:
     assert (progress.stage, progress.text, progress.article) == ("write", "# A\n\nText.", None)
     progress = folded(StageFinished("write", 2.0), Notice("careful"), Draft(article))
     assert (progress.stage, [t.stage for t in progress.trace]) == (None, ["write"])
-    assert (progress.notices, progress.article, progress.done) == (("careful",), article, False)
+    assert (progress.notices, progress.article, progress.done) == ((Notice("careful"),), article, False)
     assert folded(Done(article)).done
 
 
@@ -127,22 +123,6 @@ def test_a_job_stopped_while_it_waits_gives_up_its_place_and_is_told() -> None:
     assert told == [True, "third"]
 
 
-@pytest.fixture
-def bugs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What threads died of; the server's log would show it."""
-    died: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
-    return died
-
-
-def heard(bugs: list[Any]) -> list[Any]:
-    """A thread is heard of a moment after what it did is over."""
-    deadline_s = time.monotonic() + 10
-    while not bugs and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    return bugs
-
-
 def test_a_job_that_fails_frees_the_line(bugs: list[Any]) -> None:
     line = Line()
 
@@ -174,175 +154,6 @@ def test_the_rest_is_judged_by_how_far_the_text_is_and_then_by_earlier_jobs() ->
     assert pace.left_s(Progress(done=True), 100, 5.0) is None
 
 
-# Rooms
-
-
-class Models:
-    """A workshop whose composer writes by rule."""
-
-    workers = 1
-    encoder: Any = None
-
-    def __init__(self, fake: FakeComposer) -> None:
-        self.fake = fake
-
-    def composer(self, library_dir: Path) -> FakeComposer:
-        return self.fake
-
-
-@pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
-    fake = FakeComposer([picture(tmp_path, "hens.jpg"), picture(tmp_path, "cows.jpg", "indianred")])
-    return Rooms(Studio(lambda: Models(fake)), DraftStore(tmp_path / "drafts"))
-
-
-def fake_of(rooms: Rooms) -> FakeComposer:
-    models = rooms.studio.models()
-    assert isinstance(models, Models)
-    return models.fake
-
-
-def finished(room: Room) -> Room:
-    work = room.work
-    if work is not None and work.job is not None:
-        assert work.job.wait(20)
-    assert room.work is None
-    return room
-
-
-def test_an_article_is_made_saved_and_found_again_by_its_owner_alone(rooms: Rooms, tmp_path: Path) -> None:
-    owner = rooms.new_owner()
-    room = finished(rooms.begin(owner, ComposeRequest("farm"), tmp_path))
-    assert room.article is not None
-    assert room.article.title == "farm"
-    assert not room.trouble
-    assert rooms.open(owner, room.draft.id) is room
-    assert [info.title for info in rooms.drafts(owner)] == ["farm"]
-    with pytest.raises(DraftError):
-        rooms.open(rooms.new_owner(), room.draft.id)
-    other = Rooms(rooms.studio, rooms.store)
-    again = other.open(owner, room.draft.id).article
-    assert again is not None
-    assert again.sections == room.article.sections, "a server started again finds it"
-
-
-def test_a_failure_is_kept_to_be_shown_and_a_bug_does_not_block_the_draft(rooms: Rooms, tmp_path: Path) -> None:
-    owner = rooms.new_owner()
-    assert "try another --seed" in finished(rooms.begin(owner, ComposeRequest("fail"), tmp_path)).trouble
-
-
-def test_a_bug_is_told_and_frees_the_models(rooms: Rooms, tmp_path: Path, bugs: list[Any]) -> None:
-    owner = rooms.new_owner()
-    assert "the log of the server says what" in finished(rooms.begin(owner, ComposeRequest("crash"), tmp_path)).trouble
-    assert finished(rooms.begin(owner, ComposeRequest("farm"), tmp_path)).article is not None
-    assert heard(bugs) == [ZeroDivisionError]
-
-
-def test_stopping_closes_the_composer_and_keeps_what_was_written(rooms: Rooms, tmp_path: Path) -> None:
-    fake, here, go = fake_of(rooms), threading.Event(), threading.Event()
-    words = [0]
-
-    def step() -> None:
-        words[0] += 1
-        if words[0] == 40:
-            here.set()
-            go.wait(10)
-
-    fake.step = step
-    room = rooms.begin(rooms.new_owner(), ComposeRequest("farm"), tmp_path)
-    assert here.wait(10)
-    room.stop()
-    go.set()
-    finished(room)
-    assert (room.note, fake.closed, fake.running) == ("stopped", 1, 0)
-    assert room.article is not None
-    assert room.article.sections[0].text.startswith("This is about farm.")
-
-
-def test_sessions_take_turns_and_get_their_own_articles(rooms: Rooms, tmp_path: Path) -> None:
-    opened = [rooms.begin(rooms.new_owner(), ComposeRequest(f"Topic {n}"), tmp_path) for n in range(10)]
-    titles = [room.article.title for room in map(finished, opened) if room.article is not None]
-    assert titles == [f"Topic {n}" for n in range(10)]
-    assert fake_of(rooms).most_running == 1
-
-
-def adopted(rooms: Rooms, tmp_path: Path) -> Room:
-    return rooms.adopt(rooms.new_owner(), farm_article(tmp_path / "farm"), tmp_path)
-
-
-def test_edits_are_steps_and_typing_on_is_one_step(rooms: Rooms, tmp_path: Path) -> None:
-    room = adopted(rooms, tmp_path)
-    first = room.present().sections[0].text
-    for text in ("T", "Ty", "Typed"):
-        perform(room, "edit_text", {"at": 0, "text": text, "typing": "one"})
-    perform(room, "edit_text", {"at": 0, "text": "Again", "typing": "two"})
-    perform(room, "undo", {})
-    assert room.present().sections[0].text == "Typed"
-    perform(room, "undo", {})
-    assert room.present().sections[0].text == first
-    perform(room, "redo", {})
-    assert room.present().sections[0].text == "Typed"
-    on_disk = room.shelf.open(room.draft.id).article
-    assert on_disk is not None
-    assert on_disk.sections == room.present().sections, "every step is on disk"
-
-
-def test_threads_that_edit_at_once_lose_nothing(rooms: Rooms, tmp_path: Path) -> None:
-    room = adopted(rooms, tmp_path)
-    count = len(room.present().sections)
-    threads = [
-        threading.Thread(target=perform, args=(room, "add_section", {"at": -1, "text": f"New {n}."})) for n in range(12)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    added = {section.text for section in room.present().sections} & {f"New {n}." for n in range(12)}
-    assert len(added) == 12
-    assert len(room.present().sections) == count + 12
-
-
-def test_an_article_being_made_is_not_edited(rooms: Rooms, tmp_path: Path) -> None:
-    gate = threading.Event()
-    fake_of(rooms).step = lambda: gate.wait(10) and None
-    room = rooms.begin(rooms.new_owner(), ComposeRequest("farm"), tmp_path)
-    with pytest.raises(EditError):
-        perform(room, "undo", {})
-    with pytest.raises(UsageError, match="being made already"):
-        room.compose(ComposeRequest("farm"))
-    gate.set()
-    finished(room)
-
-
-@pytest.mark.parametrize(
-    ("action", "values", "message"),
-    [
-        ("fly", {}, "there is no action 'fly'"),
-        ("edit_text", {"at": "x", "text": "a"}, "at is not a number"),
-        ("edit_text", {"at": True, "text": "a"}, "at is not a number"),
-        ("edit_text", {"at": 0, "text": ["a"]}, "text is not a text"),
-        ("edit_text", {"at": 0, "text": "a" * 60_001}, "text has 60,001 characters; at most 60,000 are taken"),
-        ("set_caption", {"at": 0, "text": "a" * 2_001}, "text has 2,001 characters; at most 2,000 are taken"),
-        (
-            "propose",
-            {"at": 0, "action": "rm -rf"},
-            "action is 'rm -rf'; use one of: rewrite, expand, shorten, translate",
-        ),
-        ("show_picture", {"at": 0, "id": "../../etc/passwd"}, "not among those found"),
-        ("refit", {"count": 51}, "51 pictures are out of range; ask for 0 to 50"),
-        ("retry", {"stage": "all"}, "stage is 'all'"),
-    ],
-)
-def test_what_a_browser_sends_is_read_strictly(
-    rooms: Rooms, tmp_path: Path, action: str, values: dict[str, Any], message: str
-) -> None:
-    room = adopted(rooms, tmp_path)
-    before = room.article
-    with pytest.raises((UsageError, EditError), match=re.escape(message)):
-        perform(room, action, values)
-    assert room.article is before
-
-
 # Requests
 
 
@@ -358,13 +169,21 @@ def test_the_fields_of_the_page_become_a_request(tmp_path: Path) -> None:
     assert (text.text, text.instruction, text.images) == ("# T\n\nP\r\n", "", None)
 
 
-def test_missing_fields_are_named_in_the_language_of_the_page() -> None:
-    with pytest.raises(UsageError, match=r"^Say what the article should be about\.$"):
-        make_request(fields(instruction=" "))
-    with pytest.raises(UsageError, match=r"^请先粘贴需要配图的文字。$"):
-        make_request(fields(illustrate=True), "zh")
-    with pytest.raises(UsageError, match=r"^many is no number of pictures; say auto or 0 to 50\.$"):
-        make_request(fields(pictures="many"))
+@pytest.mark.parametrize(
+    ("wrong", "language", "words"),
+    [
+        ({"instruction": " "}, "en", "Say what the article should be about."),
+        ({"illustrate": True}, "zh", "请先粘贴需要配图的文字。"),
+        ({"pictures": "many"}, "en", "many is no number of pictures; say auto or 0 to 50."),
+        ({"pictures": "99"}, "zh", "“99”不是图片数量；请填 auto 或 0 至 50。"),
+    ],
+)
+def test_missing_fields_are_named_in_the_language_of_the_page(
+    wrong: dict[str, object], language: str, words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_request(fields(**wrong), language)
+    assert told(refused.value, language) == words
 
 
 def test_an_upload_that_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
