@@ -124,15 +124,24 @@ class ShippedCheckpoint(Checkpoint):
     ``trained.safetensors`` names tensors as open_clip does; where it holds one that a tower has too, it wins.
     """
 
-    def __init__(self, folder: Path = SHIPPED, *, name: str = "vignette-joint", towers_only: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path = SHIPPED,
+        *,
+        name: str = "vignette-joint",
+        towers_only: str = "",
+        tuned: Mapping[str, Array] | None = None,
+    ) -> None:
         """Raises WeightsError where a tower is not on this machine.
 
-        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures.
+        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures. ``tuned`` are
+        tensors that training has at hand and no file yet.
         """
         from vision.weights import locate
 
         self.folder = folder
         self._trained = not towers_only
+        self.tuned = dict(tuned or {})
         self._image_tower = locate(IMAGE_TOWER)
         config = _read_json(folder / CONFIG_FILE)
         if towers_only:
@@ -161,6 +170,7 @@ class ShippedCheckpoint(Checkpoint):
             merged |= {IMAGE_PREFIX + key: value for key, value in trunk.items() if not key.startswith("classifier.")}
         if self._trained:
             merged |= read_tensors(self.folder / TRAINED_FILE, "")
+        merged |= self.tuned
         return {key.removeprefix(prefix): value for key, value in merged.items() if key.startswith(prefix)}
 
 

@@ -6,7 +6,6 @@ Reads tokenizer and weights from an open_clip checkpoint and gives what open_cli
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from vision.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
     from vision.joint_checkpoint import Checkpoint
 
@@ -42,17 +42,10 @@ class BertTextTower:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Raises ModelError where the checkpoint lacks a tensor or its tokenizer is unreadable."""
-        from tokenizers import Tokenizer
-
-        text_cfg = checkpoint.model_cfg["text_cfg"]
-        file = checkpoint.text_folder / "tokenizer.json"
-        try:
-            self._tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
-            config = json.loads((checkpoint.text_folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"the text tower of {checkpoint.name} cannot be read: {error}; fetch it again") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(text_cfg.get("context_length", 77))
+        self._tokenizer = _tokenizer(checkpoint, checkpoint.text_cfg.get("context_length", 77))
+        config = checkpoint.text_tower_config()
+        if config is None:
+            raise ModelError(f"the text tower of {checkpoint.name} has no config.json; fetch it again")
         weights = checkpoint.tensors("text.")
         tower = {name.removeprefix("transformer."): value for name, value in weights.items()}
         self._tower = BertTower(BertConfig.from_dict(config), tower)
@@ -71,8 +64,29 @@ class BertTextTower:
     def pooled(self, texts: Sequence[str]) -> Array:
         """The tower's output before any projection."""
         chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
-        ids = [[e.ids for e in self._tokenizer.encode_batch([_clean(text) for text in chunk])] for chunk in chunks]
-        return np.concatenate([self._tower.pool(chunk) for chunk in ids])
+        return np.concatenate([self._tower.pool(_ids(self._tokenizer, chunk)) for chunk in chunks])
+
+
+def token_ids(checkpoint: Checkpoint, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Texts as the tower reads them, special tokens included, no padding. Raises ModelError as the tower does."""
+    return _ids(_tokenizer(checkpoint, max_tokens), texts)
+
+
+def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    file = checkpoint.text_folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the text tower of {checkpoint.name} cannot be read: {error}; fetch it again") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    return [encoded.ids for encoded in tokenizer.encode_batch([_clean(text) for text in texts])]
 
 
 def _projection(weights: Mapping[str, Array], name: str) -> list[Array]:

@@ -130,7 +130,7 @@ def _train(args: argparse.Namespace) -> None:
     report = train_joint(args.data, args.out, recipe, _tell)
     print(file=sys.stderr)
     for name, figures in (
-        ("unseen books, five folds", report.unseen_books),
+        ("unseen books, by folds", report.unseen_books),
         (f"dev ({report.development_figures})", report.development),
     ):
         if figures:

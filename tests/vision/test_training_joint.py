@@ -225,7 +225,7 @@ def test_cross_validation_never_fits_on_the_book_it_measures() -> None:
         assert not measured & fitted
         assert len(measured | fitted) == len(books)
     np.testing.assert_allclose(np.linalg.norm(found.images, axis=1), 1, atol=1e-5)
-    assert set(found.recalls) == {"alt_r1", "alt_r10", "caption_r1", "caption_r10"}
+    assert set(found.recalls) == {"alt_r1", "alt_r10", "caption_r1", "caption_r10", "caption_text_r1"}
 
 
 def bent_pairs(n: int, seed: int) -> PairFeatures:
@@ -317,6 +317,9 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
         ("batch = 10\naccumulate = 3", "batch is 10 and accumulate 3"),
         ("head = 'tree'", "head is 'tree'; use linear, mlp"),
         ("head = 'mlp'\nsteps = 3", "steps is 3; only a linear head has the contrastive stage"),
+        ("tuned_batch = 1", "tuned_batch is 1; a batch of texts needs at least 2"),
+        ("tuned_layers = -1", "tuned_layers and tuned_to_pixels must be 0 or more"),
+        ("tuned_epochs = 0", r"tuned_epochs is 0; it must be above 0"),
         ("penalty", "is not TOML"),
     ]:
         file = tmp_path / "mine.toml"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.images import load_image
-from vision.joint_checkpoint import IMAGE_TOWER, Checkpoint
+from vision.joint_checkpoint import IMAGE_TOWER, Checkpoint, ShippedCheckpoint
 from vision.training.data import Figure
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ _BATCH, _SAVE_EVERY, _TARGET_PX = 16, 320, 300
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
     """Rows belong to figures. ``images`` (n, 1280) pooled features as the tower gives them; ``alts`` and ``captions``
-    (n, 384) sentence vectors of unit length; the caption of a figure without one is zeros.
+    (n, 384) sentence vectors of unit length; the caption of a figure without one is zeros. ``sections`` (n, 384), the
+    words around the figure, where they were asked for.
     """
 
     images: Array
     alts: Array
     captions: Array
+    sections: Array | None = None
 
     @property
     def directions(self) -> Array:
@@ -47,7 +49,8 @@ class PairFeatures:
         return np.asarray(self.captions.any(1))
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
-        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows])
+        sections = None if self.sections is None else self.sections[rows]
+        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows], sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class ClassFeatures:
     texts: Array
 
 
-def class_features(checkpoint: Checkpoint, cache: Path, progress: Progress = lambda *_: None) -> ClassFeatures:
+def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None) -> ClassFeatures:
     """The classes of ImageNet-1k, each described by WordNet's names and gloss (as timm lists them)."""
     from timm.data import ImageNetInfo
 
@@ -75,15 +78,27 @@ def class_features(checkpoint: Checkpoint, cache: Path, progress: Progress = lam
 
 
 def pair_features(
-    figures: Sequence[Figure], checkpoint: Checkpoint, cache: Path, progress: Progress = lambda *_: None
+    figures: Sequence[Figure], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None
 ) -> PairFeatures:
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
     cache.mkdir(parents=True, exist_ok=True)
     images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
+    return reread(PairFeatures(images, images, images), figures, checkpoint, cache, progress)
+
+
+def reread(
+    pairs: PairFeatures,
+    figures: Sequence[Figure],
+    checkpoint: ShippedCheckpoint,
+    cache: Path,
+    progress: Progress = lambda *_: None,
+) -> PairFeatures:
+    """The same pictures with all texts as this checkpoint's text tower reads them, sections included."""
     alts = sentence_features([figure.alt for figure in figures], checkpoint, cache, progress)
     captions = sentence_features([figure.caption for figure in figures], checkpoint, cache, progress)
     captions[[not figure.caption for figure in figures]] = 0
-    return PairFeatures(images, alts, captions)
+    sections = sentence_features([figure.section for figure in figures], checkpoint, cache, progress)
+    return PairFeatures(pairs.images, alts, captions, sections)
 
 
 def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
@@ -112,12 +127,14 @@ def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, 
     return np.concatenate(parts)
 
 
-def sentence_features(texts: Sequence[str], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
-    """Sentence vectors of the frozen text tower."""
+def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress) -> Array:
+    """Sentence vectors of the text tower, tuned where the checkpoint's is."""
     from vision.text_tower import BertTextTower
     from vision.weights import manifest
 
     tower = [file.sha256 for file in manifest()["minilm-l6-v2"].files]
+    for name, value in sorted(checkpoint.tuned.items()):
+        tower.append(hashlib.sha256(name.encode() + value.tobytes()).hexdigest())
     file = cache / f"texts-{_key('texts', tower, checkpoint.text_cfg['context_length'], list(texts))}.npy"
     if file.is_file():
         found: Array = np.load(file)

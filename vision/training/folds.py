@@ -24,10 +24,16 @@ GALLERY = 245  # as many as the development split has, so that recalls compare
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
-    """``recalls`` is the mean over folds. ``images`` (n, D): every picture by a fit that never saw its book."""
+    """``recalls`` is the mean over folds; every row of the rest is by a fit that never saw its book: ``images`` (n, D)
+    in the joint space, ``pairs`` with the texts as that fit's tower reads them, ``fold`` (n,) which one it was, and
+    ``joints`` the fits.
+    """
 
     recalls: dict[str, float]
     images: Array
+    pairs: PairFeatures
+    fold: NDArray[np.int64]
+    joints: tuple[Joint, ...]
 
 
 def book_folds(books: Sequence[str], folds: int = FOLDS) -> list[NDArray[np.int64]]:
@@ -45,22 +51,51 @@ def book_folds(books: Sequence[str], folds: int = FOLDS) -> list[NDArray[np.int6
 
 
 def cross_validate(
-    pairs: PairFeatures, books: Sequence[str], fit: Callable[[PairFeatures], Joint], *, seed: int = 0
+    pairs: PairFeatures,
+    books: Sequence[str],
+    fit: Callable[[PairFeatures], Joint],
+    *,
+    folds: int = FOLDS,
+    reread: Callable[[NDArray[np.int64]], PairFeatures] | None = None,
+    seed: int = 0,
 ) -> CrossValidated:
-    """Fit without each fold and measure on it, in galleries of about ``GALLERY`` of its pictures."""
+    """Fit without each fold and measure on it, in galleries of about ``GALLERY`` of its pictures.
+
+    ``reread`` gives all pairs as a text tower reads them that was tuned on the rows given alone.
+    """
     found: list[dict[str, float]] = []
-    images: Array | None = None
     everything = np.arange(len(pairs.images))
-    for fold in book_folds(books):
-        joint = fit(pairs.take(np.setdiff1d(everything, fold)))
-        seen = unit(joint.look(pairs.images[fold]))
-        if images is None:
-            images = np.zeros((len(everything), seen.shape[1]), np.float32)
-        images[fold] = seen
-        found.append(_in_galleries(seen, pairs.take(fold), joint, seed))
-    assert images is not None
+    which = np.zeros(len(everything), np.int64)
+    seen: list[tuple[NDArray[np.int64], Array, PairFeatures]] = []
+    joints: list[Joint] = []
+    for number, fold in enumerate(book_folds(books, folds)):
+        rest = np.setdiff1d(everything, fold)
+        told = pairs if reread is None else reread(rest)
+        joint = fit(told.take(rest))
+        joints.append(joint)
+        images, unseen = unit(joint.look(pairs.images[fold])), told.take(fold)
+        seen.append((fold, images, unseen))
+        which[fold] = number
+        found.append(_in_galleries(images, unseen, joint, seed))
+    order = np.argsort(np.concatenate([rows for rows, _, _ in seen]))
     names = set.intersection(*(set(figures) for figures in found))
-    return CrossValidated({name: float(np.mean([f[name] for f in found])) for name in sorted(names)}, images)
+    return CrossValidated(
+        {name: float(np.mean([f[name] for f in found])) for name in sorted(names)},
+        np.concatenate([images for _, images, _ in seen])[order],
+        _joined([part for _, _, part in seen]).take(order),
+        which,
+        tuple(joints),
+    )
+
+
+def _joined(parts: Sequence[PairFeatures]) -> PairFeatures:
+    sections = [part.sections for part in parts if part.sections is not None]
+    return PairFeatures(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.alts for part in parts]),
+        np.concatenate([part.captions for part in parts]),
+        np.concatenate(sections) if len(sections) == len(parts) else None,
+    )
 
 
 def _in_galleries(images: Array, pairs: PairFeatures, joint: Joint, seed: int) -> dict[str, float]:

@@ -8,26 +8,41 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vision.errors import DataError
 from vision.joint_checkpoint import CONFIG_FILE, SHIPPED, TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
-from vision.training.data import figures_of, read_articles
-from vision.training.features import ClassFeatures, PairFeatures, Progress, class_features, pair_features
-from vision.training.folds import cross_validate
+from vision.training.data import Figure, figures_of, read_articles
+from vision.training.features import (
+    ClassFeatures,
+    PairFeatures,
+    Progress,
+    class_features,
+    pair_features,
+    reread,
+    unit,
+)
+from vision.training.folds import FOLDS, CrossValidated, cross_validate
 from vision.training.kernel import distil, fit_kernel
 from vision.training.learning import Point, as_csv, as_svg, learning_curve
 from vision.training.model_card import card
 from vision.training.projection import Joint, fit_ridge, recalls
 from vision.training.recipe import JointRecipe
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
 REPORT_FILE, CARD_FILE = "training.json", "README.md"
 LINEAR_PENALTY = 3.0  # the best of 1, 3, 10 by folds
-OUT_OF_FOLD_FILE = "out-of-fold.npy"
+UNSEEN_FOLDER, VECTORS_FILE = Path("cache", "unseen"), "vectors.npz"
+TUNED_FOLDS, INNER_FOLDS = 2, 4  # tuning a text tower takes many minutes, so halves of the books must do
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +68,91 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
     """
     figures = figures_of(read_articles(data, "train"))
     development = figures_of(read_articles(data, "dev")) if (data / "dev.jsonl").is_file() else []
-    checkpoint = ShippedCheckpoint(towers_only=recipe.resize_mode)
     started = time.monotonic()
-    pairs = pair_features([*figures, *development], checkpoint, out / "cache", progress)
+    untuned = pair_features([*figures, *development], _towers(recipe), out / "cache", progress)
     featured = time.monotonic()
-    train, dev = pairs.take(np.arange(len(figures))), pairs.take(np.arange(len(figures), len(pairs.images)))
 
-    classes = class_features(checkpoint, out / "cache", progress) if recipe.class_share else None
-    folds = cross_validate(
-        train, [figure.book for figure in figures], lambda part: fit(part, recipe, classes, progress)
-    )
-    final = fit(train, recipe, classes, progress)
+    run = _Run(recipe, out / "cache", progress, figures, untuned.take(np.arange(len(figures))))
+    folds, towers = run.cross_validated()
+    checkpoint = run.tuned_on(np.arange(len(figures)), "texts") if recipe.tuned_layers else _towers(recipe)
+    pairs = reread(untuned, [*figures, *development], checkpoint, out / "cache", progress)
+    final = fit(pairs.take(np.arange(len(figures))), recipe, run.classes(checkpoint), progress)
     report = TrainingReport(
         recipe,
         len(figures),
         len({figure.book for figure in figures}),
         folds.recalls,
         len(development),
-        recalls(final, dev) if development else {},
+        recalls(final, pairs.take(np.arange(len(figures), len(pairs.images)))) if development else {},
         round(featured - started, 1),
         round(time.monotonic() - featured, 1),
     )
-    # What the fusion weights are fitted to: pixels as they look in a library that training never saw.
-    np.save(out / "cache" / OUT_OF_FOLD_FILE, folds.images)
-    _write(out, checkpoint, final, report)
+    _write_unseen(out / UNSEEN_FOLDER, folds, towers)
+    _write_encoder(out, checkpoint, final)
+    _write_json(out / REPORT_FILE, asdict(report))
+    (out / CARD_FILE).write_text(card(report), encoding="utf-8")
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the fits of one run share: ``untuned`` are the pairs of ``figures`` as the fetched towers read them."""
+
+    recipe: JointRecipe
+    cache: Path
+    progress: Progress
+    figures: Sequence[Figure]
+    untuned: PairFeatures
+
+    @property
+    def books(self) -> list[str]:
+        return [figure.book for figure in self.figures]
+
+    def classes(self, tower: ShippedCheckpoint) -> ClassFeatures | None:
+        return class_features(tower, self.cache, self.progress) if self.recipe.class_share else None
+
+    def tuned_on(self, rows: NDArray[np.int64], name: str) -> ShippedCheckpoint:
+        """A text tower tuned on these rows. What pixels say of them comes from fits that have not seen their books."""
+        from vision.training.text import tune_text_tower
+
+        fetched = _towers(self.recipe)
+        known = self.classes(fetched)
+        looks = cross_validate(
+            self.untuned.take(rows),
+            [self.figures[i].book for i in rows],
+            lambda part: first_fit(part, self.recipe, known),
+            folds=INNER_FOLDS,
+        ).images
+        tensors = tune_text_tower(
+            [self.figures[i] for i in rows], looks, fetched, self.recipe, self.cache / name, self.progress
+        )
+        return _towers(self.recipe, tensors)
+
+    def cross_validated(self) -> tuple[CrossValidated, list[ShippedCheckpoint]]:
+        """Fits on parts of the books, and the towers they stand on."""
+        towers: list[ShippedCheckpoint] = []
+
+        def on_part(part: PairFeatures) -> Joint:
+            return fit(part, self.recipe, self.classes(towers[-1]), self.progress)
+
+        def read_again(rows: NDArray[np.int64]) -> PairFeatures:
+            tuned = self.recipe.tuned_layers
+            towers.append(self.tuned_on(rows, f"texts-{len(towers)}") if tuned else _towers(self.recipe))
+            return reread(self.untuned, self.figures, towers[-1], self.cache, self.progress)
+
+        folds = TUNED_FOLDS if self.recipe.tuned_layers else FOLDS
+        return cross_validate(self.untuned, self.books, on_part, folds=folds, reread=read_again), towers
+
+
+def _towers(recipe: JointRecipe, tuned: Mapping[str, Array] | None = None) -> ShippedCheckpoint:
+    return ShippedCheckpoint(towers_only=recipe.resize_mode, tuned=tuned)
+
+
+def first_fit(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> Joint:
+    """What pixels say, as far as tuning the text tower needs it: the fit before it is pressed into a network."""
+    if recipe.head == "mlp":
+        return fit_kernel(pairs, recipe, classes)
+    return fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
 
 
 def fit(
@@ -103,7 +178,7 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
     Uses the features a run left in ``out/cache``, and makes them where they are missing. Raises as ``train_joint``.
     """
     figures = figures_of(read_articles(data, "train"))
-    checkpoint = ShippedCheckpoint(towers_only=recipe.resize_mode)
+    checkpoint = _towers(recipe)
     development = figures_of(read_articles(data, "dev")) if (data / "dev.jsonl").is_file() else []
     pairs = pair_features([*figures, *development], checkpoint, out / "cache", progress)
     classes = class_features(checkpoint, out / "cache", progress) if recipe.class_share else None
@@ -145,16 +220,36 @@ def export_open_clip(source: Path | None, out: Path) -> Path:
     return out
 
 
-def _write(out: Path, checkpoint: ShippedCheckpoint, joint: Joint, report: TrainingReport) -> None:
+def _write_unseen(folder: Path, folds: CrossValidated, towers: Sequence[ShippedCheckpoint]) -> None:
+    """What the fusion weights are fitted to: pictures and texts as they look in a library training never saw, and the
+    encoders of the folds.
+    """
+    for number, (tower, joint) in enumerate(zip(towers, folds.joints, strict=True)):
+        _write_encoder(folder / str(number), tower, joint)
+    found: dict[str, Any] = {"images": folds.images, "fold": folds.fold}
+    texts = {"alts": folds.pairs.alts, "captions": folds.pairs.captions, "sections": folds.pairs.sections}
+    for name, values in texts.items():
+        assert values is not None
+        found[name] = values
+        found[f"joint_{name}"] = np.zeros((len(values), folds.images.shape[1]), np.float32)
+        for number, joint in enumerate(folds.joints):
+            own = folds.fold == number
+            found[f"joint_{name}"][own] = unit(joint.read(values[own]))
+    np.savez(folder / VECTORS_FILE, **found)
+
+
+def _write_encoder(out: Path, checkpoint: ShippedCheckpoint, joint: Joint) -> None:
+    """What ``load_open_clip_encoder`` needs."""
     from safetensors.numpy import save_file
 
+    out.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(value) for name, value in joint.tensors().items()}
+    # Half precision, to which tuning has rounded them already.
+    tensors |= {name: np.ascontiguousarray(value, np.float16) for name, value in checkpoint.tuned.items()}
     save_file(tensors, out / TRAINED_FILE)
     config = json.loads(json.dumps(checkpoint.config))
     config["model_cfg"]["vision_cfg"] |= joint.vision_cfg
     _write_json(out / CONFIG_FILE, config)
-    _write_json(out / REPORT_FILE, asdict(report))
-    (out / CARD_FILE).write_text(card(report), encoding="utf-8")
 
 
 def _write_json(file: Path, value: object) -> None:

@@ -12,7 +12,7 @@ _CARD = """\
 # vignette-joint
 
 Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
-image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone ({head});
+image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone ({head}{tuned});
 the towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
 open_clip checkpoint.
 
@@ -20,18 +20,18 @@ open_clip checkpoint.
   captions with credit lines removed{classes}. Pictures and texts are not part of these
   weights' files.
 - **Licence:** of the trained parts Apache-2.0, as the project; of both towers Apache-2.0.
-- **Recipe:** `{name}`: {settings}. Towers frozen. {feature_seconds:.0f} s of features
-  (little where they were cached) and {fit_seconds:.0f} s of fitting, six times with the folds.
+- **Recipe:** `{name}`: {settings}. {frozen} {feature_seconds:.0f} s of features
+  (little where they were cached) and {fit_seconds:.0f} s of fitting, folds included.
 - **Use:** finding photographs by English descriptions, fused with the texts a library has.
 
 ## Figures
 
-Query to picture. Unseen books: mean of five folds cut between books, each measured by a fit without it, galleries of
-about 245 pictures. Settings were chosen by these folds. Dev: all {development_figures} photographs
-of two further books.
+Query to picture; in the last two columns query to alt text, without pixels. Unseen books: mean of {folds} folds cut
+between books, each measured by a fit without it, galleries of about 245 pictures. Settings were chosen by folds. Dev: all
+{development_figures} photographs of two further books.
 
-| set | alt R@1 | alt R@10 | caption R@1 | caption R@10 |
-|---|---|---|---|---|
+| set | alt R@1 | alt R@10 | caption R@1 | caption R@10 | caption → alt text R@1 | section → alt text MRR@10 |
+|---|---|---|---|---|---|---|
 {rows}
 
 What limits these figures, with learning curves: docs/joint-encoder.md.
@@ -47,18 +47,24 @@ What limits these figures, with learning curves: docs/joint-encoder.md.
 
 _RIDGE = ("resize_mode", "penalty", "caption_share", "class_share")
 _KERNEL = (*_RIDGE, "sharpness", "mixtures", "slope", "threshold", "smoothing", "seed")
+_TUNED = ("tuned_layers", "tuned_epochs", "tuned_batch", "tuned_learning_rate", "tuned_to_pixels")
+_COLUMNS = ("alt_r1", "alt_r10", "caption_r1", "caption_r10", "caption_text_r1", "section_text_mrr10")
 
 
 def card(report: TrainingReport) -> str:
     recipe = report.recipe
     settings = {key: value for key, value in asdict(recipe).items() if key != "name"}
     if not recipe.steps:
-        settings = {key: settings[key] for key in (_KERNEL if recipe.head == "mlp" else _RIDGE)}
+        keys = _KERNEL if recipe.head == "mlp" else _RIDGE
+        settings = {key: settings[key] for key in (*(_TUNED if recipe.tuned_layers else ()), *keys)}
     rows = [_row("unseen books", report.unseen_books)]
     if report.development:
         rows.append(_row(f"dev ({report.development_figures})", report.development))
     return _CARD.format(
         head="a two-layer image head and a text projection" if recipe.head == "mlp" else "two projections",
+        tuned=f", and the last {recipe.tuned_layers} layers of the text tower" if recipe.tuned_layers else "",
+        frozen="Image tower frozen." if recipe.tuned_layers else "Towers frozen.",
+        folds="two" if recipe.tuned_layers else "five",
         figures=f"{report.figures:,}",
         books=report.books,
         classes="; the tower's 1,000 ImageNet\n  classes with WordNet's descriptions" if recipe.class_share else "",
@@ -72,5 +78,4 @@ def card(report: TrainingReport) -> str:
 
 
 def _row(name: str, figures: dict[str, float]) -> str:
-    keys = ("alt_r1", "alt_r10", "caption_r1", "caption_r10")
-    return f"| {name} | " + " | ".join(f"{figures[key]:.3f}" if key in figures else "–" for key in keys) + " |"
+    return f"| {name} | " + " | ".join(f"{figures[key]:.3f}" if key in figures else "–" for key in _COLUMNS) + " |"

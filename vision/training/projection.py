@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vision.training.features import ClassFeatures, PairFeatures, unit
-from vision.training.metrics import ranks_of_targets, recall_at
+from vision.training.metrics import mrr_at, ranks_of_targets, recall_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,4 +125,10 @@ def recalls_of(images: Array, pairs: PairFeatures, joint: Joint) -> dict[str, fl
     for kind, (texts, places) in queries.items():
         ranks = ranks_of_targets(unit(joint.read(texts)) @ images.T, places)
         found |= {f"{kind}_r{k}": recall_at(ranks, k) for k in (1, 10)}
+    # Texts that find texts, without pixels: what tuning the text tower is for.
+    if len(told):
+        found["caption_text_r1"] = recall_at(ranks_of_targets(pairs.captions[told] @ pairs.alts.T, told), 1)
+    if pairs.sections is not None:
+        ranks = ranks_of_targets(pairs.sections @ pairs.alts.T, np.arange(len(images)))
+        found["section_text_mrr10"] = mrr_at(ranks, 10)
     return found

@@ -29,6 +29,10 @@ class JointRecipe:
     Of "linear" alone: the contrastive stage, which starts from the ridge solution; ``steps`` 0 leaves it out.
     ``feature_dropout`` and ``text_dropout`` are the parts of a feature vector that a step does not see; ``average``
     is the decay of the moving average of weights that is kept.
+
+    Before either head the last ``tuned_layers`` of the text tower are tuned (``vision.training.text``; 0 leaves it
+    frozen): for ``tuned_epochs``, in batches of ``tuned_batch``. ``tuned_to_pixels`` is what a description owes to what
+    pixels say of its picture, beside what it owes to the texts around it.
     """
 
     name: str
@@ -53,6 +57,11 @@ class JointRecipe:
     text_dropout: float = 0.1
     caption_chance: float = 0.4
     average: float = 0.98
+    tuned_layers: int = 0
+    tuned_epochs: float = 1.0
+    tuned_batch: int = 64
+    tuned_learning_rate: float = 5e-5
+    tuned_to_pixels: float = 0.0
 
     def __post_init__(self) -> None:
         if self.resize_mode not in get_args(ResizeMode):
@@ -65,7 +74,16 @@ class JointRecipe:
             raise DataError(f"recipe {self.name}: steps is {self.steps}; only a linear head has the contrastive stage")
         if self.class_share < 0 or self.mixtures < 0:
             raise DataError(f"recipe {self.name}: class_share and mixtures must be 0 or more")
-        for name in ("penalty", "learning_rate", "temperature", "sharpness", "slope", "smoothing"):
+        for name in (
+            "penalty",
+            "learning_rate",
+            "temperature",
+            "sharpness",
+            "slope",
+            "smoothing",
+            "tuned_epochs",
+            "tuned_learning_rate",
+        ):
             if getattr(self, name) <= 0:
                 raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be above 0")
         for name in ("caption_share", "feature_dropout", "text_dropout", "caption_chance", "average"):
@@ -73,6 +91,10 @@ class JointRecipe:
                 raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be in [0, 1)")
         if self.steps < 0 or self.text_learning_rate < 0:
             raise DataError(f"recipe {self.name}: steps and text_learning_rate must be 0 or more")
+        if self.tuned_layers < 0 or self.tuned_to_pixels < 0:
+            raise DataError(f"recipe {self.name}: tuned_layers and tuned_to_pixels must be 0 or more")
+        if self.tuned_batch < 2:
+            raise DataError(f"recipe {self.name}: tuned_batch is {self.tuned_batch}; a batch of texts needs at least 2")
         if self.accumulate < 1 or self.batch < 2 or self.batch % self.accumulate:
             raise DataError(
                 f"recipe {self.name}: batch is {self.batch} and accumulate {self.accumulate}; "
