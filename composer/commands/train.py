@@ -20,6 +20,7 @@ examples:
   vignette eval retrieval --data openstax --encoder trained
   vignette train joint --out trained --export checkpoint     one plain open_clip folder, to load elsewhere
   vignette train joint --export checkpoint                   the same of the encoder that ships with Vignette
+  vignette train fusion --data openstax --encoder trained    weights of looks, meaning and words for that encoder
 
 The data folder holds train.jsonl (and dev.jsonl, which is only reported), one article a line: id, book, title, blocks.
 A run that was cut off goes on where it was; the same recipe and seed give the same weights.
@@ -65,6 +66,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="instead of training: unseen books over growing data, OUT/learning.csv and .svg",
     )
     joint.set_defaults(run=run_joint)
+    fusion = kinds.add_parser(
+        "fusion",
+        help="how much looks, meaning and words count in search",
+        description="Fit the search's fusion weights to the unseen books of a joint encoder's training.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    fusion.add_argument("--data", metavar="DIR", type=Path, required=True, help="what the encoder was trained on")
+    fusion.add_argument(
+        "--encoder", metavar="DIR", type=Path, required=True, help="the --out of `vignette train joint`"
+    )
+    fusion.set_defaults(run=run_fusion)
     bridge = kinds.add_parser(
         "bridge",
         help="stage 1: lets a language model see through a vision tower",
@@ -136,6 +150,20 @@ def _train(args: argparse.Namespace) -> None:
         if figures:
             print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
     print(args.out)
+
+
+def run_fusion(args: argparse.Namespace) -> int:
+    from dataclasses import fields
+
+    from composer.evaluation.fusing import fit_fusion
+    from vision.training.data import figures_of, read_articles
+
+    figures = figures_of(read_articles(args.data, "train"))
+    weights = fit_fusion(args.encoder, figures, lambda done, total: _tell("books", done, total))
+    print(file=sys.stderr)
+    for field in fields(weights):
+        print(f"{field.name} = {getattr(weights, field.name):.3f}")
+    return 0
 
 
 def run_bridge(args: argparse.Namespace) -> int:

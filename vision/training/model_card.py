@@ -27,8 +27,8 @@ open_clip checkpoint.
 ## Figures
 
 Query to picture; in the last two columns query to alt text, without pixels. Unseen books: mean of {folds} folds cut
-between books, each measured by a fit without it, galleries of about 245 pictures. Settings were chosen by folds. Dev: all
-{development_figures} photographs of two further books.
+between books, each measured by a fit without it, galleries of about 245 pictures. Settings were chosen by folds. Dev:
+all {development_figures} photographs of two further books.
 
 | set | alt R@1 | alt R@10 | caption R@1 | caption R@10 | caption → alt text R@1 | section → alt text MRR@10 |
 |---|---|---|---|---|---|---|
