@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from retrieval.candidates import Candidate
 
 Words = Mapping[str, str]
-_SCRIPTS = ("page_core.js", "page_paper.js", "page_chat.js", "page_library.js")
+_SCRIPTS = ("page_core.js", "page_write.js", "page_paper.js", "page_chat.js", "page_library.js")
 _STYLES = ("page.css", "page_paper.css", "page_library.css")
 _SHOWN_DRAFTS = 12
+MARKS = ("bold", "italic", "link", "heading", "list", "quote", "done", "formats")
 
 
 @lru_cache(maxsize=1)
@@ -54,9 +55,14 @@ def brand(words: Words) -> str:
 
 def paper_shell(words: Words, language: str) -> str:
     """The article's frame: bar, status, sheet, and the dialogue that finds pictures."""
+    marks = "".join(f' data-{name}="{attribute(words["mark_" + name])}"' for name in MARKS)
     return (
         f'<section class="paper" lang="{attribute(language)}" aria-label="{attribute(words["article"])}">'
-        f'<div class="words" hidden data-new-paragraph="{attribute(words["new_paragraph"])}"></div>'
+        f'<div class="words" hidden data-new-paragraph="{attribute(words["new_paragraph"])}"{marks}></div>'
+        '<div class="above"><span class="name"></span>'
+        f'<button type="button" class="tool" data-page="open">{escape(words["drafts"])}</button>'
+        f'<button type="button" class="tool" data-page="ask" aria-expanded="false" aria-controls="ask">'
+        f"{escape(words['new_article'])}</button></div>"
         f'<div class="status"></div><div class="toast"></div><p class="gone message note"></p>'
         f'<p class="away message error" role="status">{escape(words["reconnecting"])}</p>'
         '<div class="bar"></div><div class="sheet"></div>'

@@ -45,6 +45,26 @@ window.vignette = (() => {
   if (document.body) keepTheme();
   else addEventListener('DOMContentLoaded', keepTheme);
 
+  /* While an article stands, the form for the next one is one line, until it is asked for. */
+  const form = () => document.getElementById('ask');
+  const asking = (yes) => {
+    document.documentElement.classList.toggle('asking', yes);
+    for (const button of document.querySelectorAll('[data-page=ask]')) button.setAttribute('aria-expanded', yes);
+  };
+  const standing = (yes) => document.documentElement.classList.toggle('standing', yes);
+  standing(Boolean(session.draft));
+  const toggleForm = () => {
+    const yes = !document.documentElement.classList.contains('asking');
+    asking(yes);
+    const field = form()?.querySelector('#instruction textarea');
+    if (yes && field) { field.focus(); field.select(); field.scrollIntoView({ block: 'center' }); }
+  };
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !document.documentElement.classList.contains('asking') || !form()?.contains(event.target)) return;
+    asking(false);
+    document.querySelector('[data-page=ask]')?.focus();
+  });
+
   /* HTML of the server's own making, in which everything from outside is escaped. */
   const fragment = (html) => { const t = document.createElement('template'); t.innerHTML = html; return t.content; };
   const into = (element, html) => { if (element && element.shown !== html) { element.innerHTML = element.shown = html; } };
@@ -65,6 +85,7 @@ window.vignette = (() => {
     const button = event.target.closest('[data-page]');
     if (!button) return;
     if (button.dataset.page === 'theme') theme();
+    if (button.dataset.page === 'ask') toggleForm();
     if (button.dataset.page === 'open') open(button.dataset.draft || '');
   });
   /* One menu open at a time; Escape and a click elsewhere close it. */
@@ -75,5 +96,5 @@ window.vignette = (() => {
     if (event.key === 'Escape' && menu) { menu.open = false; menu.querySelector('summary').focus(); }
   });
 
-  return { session, stored, store, greeting, opened, open, fragment, into, pick };
+  return { session, stored, store, greeting, opened, open, fragment, into, pick, standing, asking };
 })();

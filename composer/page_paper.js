@@ -25,7 +25,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       } catch (error) {
         if (!element.isConnected) throw error;
         element.classList.add('lost');
-        if (edit) store('unsaved', JSON.stringify({ draft: session.draft, source: edit.source, text: edit.input.value, action: edit.action }));
+        if (edit) store('unsaved', JSON.stringify({ draft: session.draft, source: edit.source, text: edit.typed.value(), action: edit.action }));
         await new Promise((resolve) => setTimeout(resolve, 700));
         /* A server that was started again knows no session of this page: only a new page gets one. Not again and
            again, should the server be there but fail. */
@@ -55,7 +55,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   /* Showing what it says */
 
   const apply = (told) => {
-    if (told.gone) { find('.gone').textContent = told.gone; return; }
+    if (told.gone) { find('.gone').textContent = told.gone; window.vignette.standing(false); return; }
     if (told.version === undefined) return;
     version = told.version;
     received = performance.now();
@@ -85,6 +85,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     element.classList.toggle('busy', busy);
     element.setAttribute('aria-busy', busy);
     if (told.title) document.title = told.title + ' · Vignette';
+    find('.above .name').textContent = told.title || told.about;
+    window.vignette.standing(told.busy || told.order.length > 0);
     for (const block of sheet.children) ends(block, told.sections);
     refocus(focus);
     tick();
@@ -113,7 +115,10 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     const block = focus.block.isConnected ? focus.block : blockAt(focus.kind, wanted) ?? blockAt('figure', wanted) ?? blockAt('empty', wanted);
     if (!block) return;
     activate(block);
-    ([...block.querySelectorAll('button, select')].find((b) => signature(b) === focus.control) ?? block).focus({ preventScroll: true });
+    const control = [...block.querySelectorAll('button, select, summary')].find((b) => signature(b) === focus.control) ?? block;
+    const menu = control.closest('details');
+    if (menu && control.tagName !== 'SUMMARY') menu.open = true;
+    control.focus({ preventScroll: true });
   };
   const tick = () => {
     const time = find('.status .time');
@@ -144,26 +149,23 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   /* Text in place */
 
-  const fit = (input) => { input.style.height = 'auto'; input.style.height = input.scrollHeight + 'px'; };
-  const begin = (block, { host, source, action, label, index = at(block), caret = source.length, payload = {}, single = false }) => {
+  const begin = (block, { host, source, action, label, index = at(block), caret, inHead = false, payload = {}, single = false, marks = false }) => {
     if (edit) finish();
     if (busy) return;
-    const input = document.createElement('textarea');
-    Object.assign(input, { value: source, rows: 1, className: 'editor' });
-    input.setAttribute('aria-label', label);
+    const words = marks ? find('.words').dataset : null;
+    const typed = window.vignette.fields({ source, label, words, language: block.querySelector('.vignette')?.lang ?? '' });
     host.classList.add('replaced');
-    host.after(input);
-    edit = { block, host, input, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source, was: action === 'edit_text' ? source : shows(block) };
-    block.classList.add('editing');
-    fit(input);
-    input.focus({ preventScroll: true });
-    input.setSelectionRange(caret, caret);
-    input.addEventListener('input', () => { fit(input); clearTimeout(edit?.timer); if (edit) edit.timer = setTimeout(send, 800); });
-    input.addEventListener('blur', () => { if (edit?.input === input) finish(); });
+    host.after(typed.root);
+    edit = { block, host, typed, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source, was: action === 'edit_text' ? source : shows(block) };
+    block.classList.toggle('writing', marks);
+    typed.open(caret, inHead);
+    typed.root.addEventListener('changed', () => { clearTimeout(edit?.timer); if (edit) edit.timer = setTimeout(send, 800); });
+    typed.root.addEventListener('left', () => { if (edit?.typed === typed) finish(); });
+    typed.root.addEventListener('done', () => { finish(); block.focus({ preventScroll: true }); });
   };
   const send = (last = false) => {
-    const { input, action, payload, index, typing, sent } = edit;
-    const text = input.value;
+    const { typed, action, payload, index, typing, sent } = edit;
+    const text = last === 'restored' ? (action === 'add_section' ? '' : edit.source) : typed.value();
     if (text === sent || (!text.trim() && ['edit_text', 'set_title', 'add_section'].includes(action))) return;
     if (action === 'add_section' && !last) return;  /* a paragraph is added once, when it is finished */
     edit.sent = text;
@@ -175,12 +177,11 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     const done = edit;
     if (!done) return;
     clearTimeout(done.timer);
-    if (restore) done.input.value = done.action === 'add_section' ? '' : done.source;
-    send(true);
+    send(restore ? 'restored' : 'last');
     edit = null;
-    done.input.remove();
+    done.typed.root.remove();
     done.host.classList.remove('replaced');
-    done.block.classList.remove('editing');
+    done.block.classList.remove('writing');
     if (done.action === 'add_section') done.host.remove();
     /* What stands there now is old: the server's next answer brings the new block. */
     if (done.sent !== done.source) { done.block.stale = true; act('look'); }
@@ -192,22 +193,26 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     return near < 0 ? source.length : near + before.length;
   };
   const editText = (block, event) => {
-    const host = block.querySelector('.text'), source = block.dataset.source;
-    let caret = source.length;
+    const host = block.querySelector('.text'), source = block.dataset.source, title = block.dataset.kind === 'title';
+    const heading = title ? null : host.querySelector(':scope > :is(h1, h2, h3, h4, h5, h6):first-child');
+    let caret;
     const spot = event && document.caretRangeFromPoint?.(event.clientX, event.clientY);
-    if (spot && host.contains(spot.startContainer)) {
-      const range = document.createRange();
-      range.setStart(host, 0);
-      range.setEnd(spot.startContainer, spot.startOffset);
-      caret = caretIn(source, host.innerText, range.toString().replace(/^\s+/, '').length);
+    const inHead = Boolean(heading && event && heading.contains(event.target));
+    if (spot && host.contains(spot.startContainer) && !inHead) {
+      const before = document.createRange(), whole = document.createRange();
+      whole.selectNodeContents(host);
+      if (heading) whole.setStartAfter(heading);
+      before.setStart(whole.startContainer, whole.startOffset);
+      before.setEnd(spot.startContainer, spot.startOffset);
+      const body = heading ? source.replace(/^#[^\n]*\n+/, '') : source;
+      caret = caretIn(body, whole.toString().replace(/^\s+/, ''), before.toString().replace(/^\s+/, '').length);
     }
-    const title = block.dataset.kind === 'title';
-    begin(block, { host, source, caret, label: block.dataset.label, action: title ? 'set_title' : 'edit_text', single: title });
+    begin(block, { host, source, caret, inHead, label: block.dataset.label, action: title ? 'set_title' : 'edit_text', single: title, marks: !title });
   };
   const addBelow = (block) => {
     const host = document.createElement('div');
     block.querySelector('.text').after(host);
-    begin(block, { host, source: '', label: find('.words').dataset.newParagraph, action: 'add_section' });
+    begin(block, { host, source: '', label: find('.words').dataset.newParagraph, action: 'add_section', marks: true });
   };
   const editCaption = (block) => {
     let host = block.querySelector('figcaption .caption');
@@ -220,7 +225,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   };
   sheet.addEventListener('keydown', (event) => {
     const block = event.target.closest('.piece');
-    if (edit && event.target === edit.input) {
+    if (edit && edit.typed.root.contains(event.target)) {
+      if (event.isComposing) return;
       const away = event.key === 'Escape' || (event.key === 'Enter' && (edit.single || event.ctrlKey || event.metaKey));
       if (away) { event.preventDefault(); finish(event.key === 'Escape'); block.focus({ preventScroll: true }); }
       event.stopPropagation();
@@ -360,5 +366,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   session.paper = { act, call, upload };
   window.vignette.opened(draft);
+  window.vignette.asking(false);
+  window.vignette.standing(true);
   act('look').then(unsaved);
 };

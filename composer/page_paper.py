@@ -111,30 +111,41 @@ def _section_tools(locked: bool, words_key: tuple[tuple[str, str], ...]) -> str:
     lock = button(words, "unlock" if locked else "lock", do="lock_section", locked="" if locked else "1")
     if locked:
         return lock
-    return "".join(
-        (
-            '<div class="row">',
-            button(words, "edit", client="edit"),
-            button(words, "expand", do="propose", action="expand"),
-            button(words, "shorten", do="propose", action="shorten"),
-            "</div>",
-            f'<div class="row pair">{button(words, "rewrite", do="propose", action="rewrite")}'
-            f'<select data-name="tone" aria-label="{attribute(words["tone"])}">{tones}</select></div>',
+    return _row(
+        button(words, "edit", client="edit"),
+        button(words, "rewrite", do="propose", action="rewrite"),
+        button(words, "add_below", client="add"),
+        button(words, "picture_here", client="insert"),
+        _menu(
+            words,
+            f'<label class="row pair"><span>{escape(words["tone"])}</span>'
+            f'<select data-name="tone" aria-label="{attribute(words["tone"])}">{tones}</select></label>',
             f'<div class="row pair">{button(words, "translate", do="propose", action="translate")}'
             f'<select data-name="language" aria-label="{attribute(words["translate_to"])}">{targets}</select></div>',
-            '<div class="row">',
-            button(words, "up", do="move_section", delta="-1"),
-            button(words, "down", do="move_section", delta="1"),
-            button(words, "split", do="split_section"),
-            button(words, "merge", do="merge_sections"),
-            "</div>",
-            '<div class="row">',
-            button(words, "add_below", client="add"),
-            button(words, "picture_here", client="insert"),
-            lock,
-            button(words, "delete", do="delete_section", kind="danger"),
-            "</div>",
-        )
+            _row(
+                button(words, "expand", do="propose", action="expand"),
+                button(words, "shorten", do="propose", action="shorten"),
+            ),
+            _row(
+                button(words, "up", do="move_section", delta="-1"),
+                button(words, "down", do="move_section", delta="1"),
+                button(words, "split", do="split_section"),
+                button(words, "merge", do="merge_sections"),
+            ),
+            _row(lock, button(words, "delete", do="delete_section", kind="danger")),
+        ),
+    )
+
+
+def _row(*buttons: str) -> str:
+    return f'<div class="row">{"".join(buttons)}</div>'
+
+
+def _menu(words: Words, *rows: str) -> str:
+    """What is asked for less often, behind one word."""
+    return (
+        f'<details class="menu more"><summary class="tool">{escape(words["more"])}</summary>'
+        f"<div>{''.join(rows)}</div></details>"
     )
 
 
@@ -171,19 +182,23 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
             (
                 f'<p class="why">{escape(words["why"].format(reason=placement.reason))}</p>',
                 _strip(article, number, look),
-                '<div class="row">',
-                button(words, "other_pictures", client="search"),
-                suggest,
-                button(words, "edit_caption", client="caption"),
-                button(words, "edit_alt", client="alt"),
-                "</div>",
-                '<div class="row">',
-                button(words, "up", do="move_picture", delta="-1"),
-                button(words, "down", do="move_picture", delta="1"),
-                lock,
-                button(words, "remove", do="remove_picture", kind="danger"),
-                button(words, "delete_place", do="delete_picture", kind="danger"),
-                "</div>",
+                _row(
+                    button(words, "other_pictures", client="search"),
+                    button(words, "edit_caption", client="caption"),
+                    _menu(
+                        words,
+                        _row(suggest, button(words, "edit_alt", client="alt")),
+                        _row(
+                            button(words, "up", do="move_picture", delta="-1"),
+                            button(words, "down", do="move_picture", delta="1"),
+                            lock,
+                        ),
+                        _row(
+                            button(words, "remove", do="remove_picture", kind="danger"),
+                            button(words, "delete_place", do="delete_picture", kind="danger"),
+                        ),
+                    ),
+                ),
             )
         )
     )

@@ -50,6 +50,7 @@ def sheet(
             "html": {block.key: block.html for block in blocks if block.key not in held},
             "sections": len(article.sections) if article is not None else 0,
             "title": plain_text(article.title) if article is not None else "",
+            "about": str(room.draft.info.get("instruction", ""))[:200],
             "busy": room.busy,
             "status": status(room, words),
             "bar": bar(room, article, words, language),

@@ -85,7 +85,7 @@ def open_page(browser: Browser, server: Server, one_person: Any) -> Iterator[Ope
         page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else wrong.append(r.url))
         page.goto(base + address)
-        page.locator("#instruction textarea").wait_for()
+        page.locator("#instruction textarea").wait_for(state="attached")  # out of sight while an article stands
         return page
 
     yield visit

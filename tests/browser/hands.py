@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 def write(page: Page, instruction: str) -> None:
     """Ask for an article; see ``written`` for its end."""
+    asked = page.get_by_role("button", name="New article")
+    if asked.is_visible() and asked.get_attribute("aria-expanded") == "false":
+        asked.click()
     page.get_by_role("textbox", name="What should the article be about?").fill(instruction)
     page.get_by_role("button", name="Write", exact=True).click()
 
@@ -42,9 +46,19 @@ def figure(page: Page, index: int) -> Locator:
 
 
 def tool(page: Page, block: Locator, name: str) -> None:
-    """Press a tool beside a block."""
+    """Press a tool beside a block; less common ones are behind a menu."""
     block.hover()
-    block.locator("> .tools, > .row").get_by_role("button", name=name, exact=True).first.click()
+    wanted = block.locator("> .tools, > .row").locator("button", has_text=re.compile(f"^{re.escape(name)}$")).first
+    if wanted.locator("xpath=ancestor::details[not(@open)]").count():
+        open_menu(block)
+    wanted.click()
+
+
+def open_menu(block: Locator) -> None:
+    """Show all tools of a block."""
+    block.hover()
+    if block.locator("details.more[open]").count() == 0:
+        block.locator("details.more summary").click()
 
 
 def texts(page: Page) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, farm, section, settled, texts, tool
+from tests.browser.hands import article_json, farm, open_menu, section, settled, texts, tool
 from tests.browser.site import Server
 
 
@@ -138,7 +138,7 @@ def test_a_proposal_is_rejected_and_tried_again(open_page: Open) -> None:
 def test_a_translation_stands_beside_the_original(open_page: Open) -> None:
     page = farm(open_page())
     block = section(page, 0)
-    block.hover()
+    open_menu(block)
     block.get_by_label("Translate to").select_option("zh")
     tool(page, block, "Translate")
     block.locator(".sides .after", has_text="清晨来得很早").wait_for()
@@ -149,7 +149,7 @@ def test_a_translation_stands_beside_the_original(open_page: Open) -> None:
 def test_what_is_asked_for_a_section_leaves_the_pages_language_alone(open_page: Open) -> None:
     page = farm(open_page())
     block = section(page, 0)
-    block.hover()
+    open_menu(block)
     block.get_by_label("Translate to").select_option("zh")
     tool(page, block, "Lock")
     page.locator(".section.locked").wait_for()
@@ -174,6 +174,7 @@ def test_paragraphs_are_reached_and_edited_with_keys_alone(open_page: Open) -> N
 def test_focus_follows_a_paragraph_that_moves(open_page: Open) -> None:
     page = farm(open_page())
     section(page, 0).focus()
+    section(page, 0).locator("details.more summary").press("Enter")
     section(page, 0).get_by_role("button", name="Down").press("Enter")
     page.get_by_role("button", name="Undo: moved paragraph").wait_for()
     settled(page)

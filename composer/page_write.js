@@ -1,0 +1,204 @@
+/* The fields a person types into: a heading of its own, text with marks for bold, links and lists, rich text that is
+   pasted. Knows no server; what is typed is Markdown. */
+window.vignette.fields = (() => {
+  'use strict';
+  const HEADING = /^(#{1,6})[ \t]+([^\n]*?)(?:[ \t]+#+)?[ \t]*(?:\n+|$)/;
+  const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
+  const KEYS = { b: 'bold', i: 'italic', k: 'link', 'shift+h': 'heading', 'shift+l': 'list' };
+
+  /* Inserting through the browser keeps its own undo. */
+  const insert = (field, from, to, text) => {
+    field.focus({ preventScroll: true });
+    field.setSelectionRange(from, to);
+    if (!document.execCommand('insertText', false, text)) {
+      field.setRangeText(text, from, to, 'end');
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+    }
+  };
+  const wrap = (field, mark) => {
+    const { value } = field;
+    let { selectionStart: from, selectionEnd: to } = field;
+    while (from < to && /\s/.test(value[from])) from++;
+    while (to > from && /\s/.test(value[to - 1])) to--;
+    const n = mark.length, chosen = value.slice(from, to);
+    const outside = value.slice(from - n, from) === mark && value.slice(to, to + n) === mark &&
+      (mark !== '*' || value.slice(from - 2, from) !== '**' || value.slice(from - 3, from) === '***');
+    if (outside) { insert(field, from - n, to + n, chosen); field.setSelectionRange(from - n, to - n); }
+    else { insert(field, from, to, mark + chosen + mark); field.setSelectionRange(from + n, to + n); }
+  };
+  const link = (field) => {
+    const { selectionStart: from, selectionEnd: to, value } = field;
+    const chosen = value.slice(from, to), address = /^(https?:\/\/|mailto:)\S+$/.test(chosen);
+    insert(field, from, to, address ? `[](${chosen})` : `[${chosen}](https://)`);
+    const start = address || !chosen ? from + 1 : from + chosen.length + 3;
+    field.setSelectionRange(start, address || !chosen ? start : start + 8);
+  };
+  const lines = (field, mark, marked) => {
+    const { value } = field;
+    const from = value.lastIndexOf('\n', field.selectionStart - 1) + 1;
+    const end = value.indexOf('\n', Math.max(field.selectionEnd - 1, from)), to = end < 0 ? value.length : end;
+    const all = value.slice(from, to).split('\n');
+    const off = all.every((line) => !line || marked.test(line));
+    const changed = all.map((line) => (off ? line.replace(marked, '') : line || all.length === 1 ? mark + line : line)).join('\n');
+    insert(field, from, to, changed);
+    field.setSelectionRange(all.length > 1 ? from : from + changed.length, from + changed.length);
+  };
+
+  /* Rich text as Markdown; null where it is nothing but text. */
+  const markdown = (html) => {
+    const parsed = new DOMParser().parseFromString(html, 'text/html').body;
+    if (!parsed.querySelector('b, strong, i, em, a[href], ul, ol, h1, h2, h3, h4, h5, h6, blockquote, pre, code, p + p')) return null;
+    const safe = (text) => text.replace(/\s+/g, ' ').replace(/([\\`*_[\]<])/g, '\\$1');
+    const around = (mark, text) => text.replace(/^(\s*)([^]*?)(\s*)$/, (_, a, inner, z) => (inner ? a + mark + inner + mark + z : a + z));
+    const inline = (node) => [...node.childNodes].map(one).join('');
+    const one = (node) => {
+      if (node.nodeType === Node.TEXT_NODE) return safe(node.data);
+      if (node.nodeType !== Node.ELEMENT_NODE) return '';
+      const weight = node.style.fontWeight, name = node.tagName;
+      if (/^(SCRIPT|STYLE|IMG|SVG|TITLE|META|LINK)$/i.test(name)) return '';
+      if (name === 'BR') return '\n';
+      if (name === 'CODE') return '`' + node.textContent.replaceAll('`', "'") + '`';
+      if (name === 'A' && /^(https?|mailto):/i.test(node.href)) return `[${inline(node).trim()}](${node.href.replaceAll(')', '%29').replaceAll(' ', '%20')})`;
+      if (/^(B|STRONG)$/.test(name) && weight !== 'normal' && weight !== '400') return around('**', inline(node));
+      if (/^(I|EM)$/.test(name) && node.style.fontStyle !== 'normal') return around('*', inline(node));
+      return inline(node);
+    };
+    const BLOCKS = 'P|DIV|SECTION|ARTICLE|MAIN|HEADER|FOOTER|UL|OL|LI|H[1-6]|BLOCKQUOTE|PRE|HR|TABLE|TBODY|THEAD|TR|TD|TH|FIGURE|FIGCAPTION';
+    const isBlock = (node) => node.nodeType === Node.ELEMENT_NODE && new RegExp(`^(${BLOCKS})$`).test(node.tagName);
+    const item = (li, sign) => blocks(li).join('\n').replaceAll('\n', '\n' + ' '.repeat(sign.length)).replace(/^/, sign);
+    const blocks = (node) => {
+      const found = [];
+      let run = '';
+      const close = () => { const text = run.replace(/[ \t]*\n[ \t]*/g, '\n').trim(); if (text) found.push(text.replace(/^(#{1,6} |[-+>] |\d+[.)] )/, '\\$1')); run = ''; };
+      for (const child of node.childNodes) {
+        if (!isBlock(child)) { run += child.nodeType === Node.ELEMENT_NODE && child.querySelector(BLOCKS.toLowerCase().replace('h[1-6]', 'h1|h2|h3').replaceAll('|', ',')) ? (close(), found.push(...blocks(child)), '') : one(child); continue; }
+        close();
+        const level = /^H([1-6])$/.exec(child.tagName)?.[1];
+        if (level) { const text = inline(child).trim(); if (text) found.push('#'.repeat(Math.max(2, Number(level))) + ' ' + text.replaceAll('\n', ' ')); }
+        else if (child.tagName === 'UL') found.push([...child.children].map((li) => item(li, '- ')).join('\n'));
+        else if (child.tagName === 'OL') found.push([...child.children].map((li, n) => item(li, `${n + 1}. `)).join('\n'));
+        else if (child.tagName === 'BLOCKQUOTE') found.push(blocks(child).join('\n\n').replace(/^/gm, '> '));
+        else if (child.tagName === 'PRE') found.push('```\n' + child.textContent.replace(/\n$/, '') + '\n```');
+        else if (child.tagName === 'HR') found.push('---');
+        else if (child.tagName === 'TR') found.push([...child.children].map((cell) => inline(cell).trim()).join(' · '));
+        else found.push(...blocks(child));
+      }
+      close();
+      return found;
+    };
+    return blocks(parsed).join('\n\n');
+  };
+
+  const fit = (field) => { field.style.height = 'auto'; field.style.height = field.scrollHeight + 'px'; };
+
+  /* ``words`` name the marks, and none are offered without them; ``language`` is the article's. */
+  const fields = ({ source, label, language, words = null }) => {
+    const root = document.createElement('div'), body = document.createElement('textarea');
+    root.className = 'fields' + (words ? ' vignette' : '');
+    root.lang = language;
+    const found = words && HEADING.exec(source);
+    let head = null, level = 0;
+    const made = (field, value, name) => {
+      Object.assign(field, { value, rows: 1, className: 'editor' });
+      field.setAttribute('aria-label', name);
+      return field;
+    };
+    const setLevel = (wanted, text = head?.value ?? '') => {
+      level = wanted;
+      if (!head && level) {
+        head = made(document.createElement('textarea'), text, words.heading);
+        root.prepend(head);
+      }
+      if (head && !level) { head.remove(); head = null; }
+      if (head) { head.className = 'editor head level' + level; fit(head); }
+      root.querySelector('[data-mark=heading]')?.setAttribute('aria-pressed', String(level > 0));
+    };
+    const value = () => {
+      const name = head ? head.value.replace(/\s+/g, ' ').trim() : '';
+      return name ? ['#'.repeat(level) + ' ' + name, body.value].filter((part) => part.trim()).join('\n\n') : body.value;
+    };
+    const changed = () => root.dispatchEvent(new Event('changed'));
+    const heading = () => {
+      const text = head?.value ?? '';
+      if (level === 0) {
+        const [first, rest] = [body.value.slice(0, body.selectionStart).includes('\n') ? '' : body.value.split('\n')[0], body.value];
+        const short = first && first.length <= 80 && !/[.。!！?？]$/.test(first.trim());
+        setLevel(2, short ? first : '');
+        if (short) { body.value = rest.slice(first.length).replace(/^\n+/, ''); fit(body); }
+        head.focus({ preventScroll: true });
+      } else if (level < 3) setLevel(level + 1);
+      else {
+        setLevel(0);
+        if (text.trim()) { body.value = text + (body.value.trim() ? '\n\n' + body.value : ''); fit(body); }
+        body.focus({ preventScroll: true });
+      }
+      changed();
+    };
+    const marks = {
+      bold: () => wrap(body, '**'), italic: () => wrap(body, '*'), link: () => link(body), heading,
+      list: () => lines(body, '- ', /^[-*+] /), quote: () => lines(body, '> ', /^> ?/),
+      done: () => root.dispatchEvent(new Event('done')),
+    };
+
+    made(body, found ? source.slice(found[0].length) : source, label);
+    root.append(body);
+    if (words) {
+      const bar = document.createElement('div');
+      bar.className = 'formats';
+      bar.setAttribute('role', 'toolbar');
+      bar.setAttribute('aria-label', words.formats);
+      const hints = { bold: 'B', italic: 'I', link: 'K', heading: 'Shift+H', list: 'Shift+L', done: 'Enter' };
+      for (const name of Object.keys(marks)) {
+        const button = Object.assign(document.createElement('button'), { type: 'button', className: 'tool', textContent: words[name] });
+        button.dataset.mark = name;
+        if (hints[name]) button.title = `${words[name]} (${mac ? '⌘' : 'Ctrl+'}${hints[name]})`;
+        bar.append(button);
+      }
+      bar.addEventListener('mousedown', (event) => event.preventDefault());  /* the field keeps its selection */
+      bar.addEventListener('click', (event) => { const { mark } = event.target.dataset; if (mark) { event.stopPropagation(); marks[mark](); } });
+      root.append(bar);
+      if (found) setLevel(found[1].length, found[2]);
+      root.addEventListener('keydown', (event) => {
+        if (event.isComposing) return;
+        if ((mac ? event.metaKey : event.ctrlKey) && !event.altKey) {
+          const mark = KEYS[(event.shiftKey ? 'shift+' : '') + event.key.toLowerCase()];
+          if (mark) { event.preventDefault(); marks[mark](); }
+          return;
+        }
+        const there = head && document.activeElement === head;
+        if (there && (event.key === 'Enter' || (event.key === 'ArrowDown' && head.selectionEnd === head.value.length))) {
+          event.preventDefault();
+          body.focus({ preventScroll: true });
+          body.setSelectionRange(0, 0);
+        } else if (head && event.target === body && body.selectionEnd === 0 && (event.key === 'ArrowUp' || event.key === 'Backspace')) {
+          event.preventDefault();
+          head.focus({ preventScroll: true });
+          head.setSelectionRange(head.value.length, head.value.length);
+        }
+      });
+      body.addEventListener('paste', (event) => {
+        const html = event.clipboardData?.getData('text/html');
+        const text = html && markdown(html);
+        if (!text) return;
+        event.preventDefault();
+        insert(body, body.selectionStart, body.selectionEnd, text);
+      });
+    }
+    root.addEventListener('input', (event) => { fit(event.target); changed(); });
+    root.addEventListener('focusout', (event) => { if (!root.contains(event.relatedTarget)) root.dispatchEvent(new Event('left')); });
+    return {
+      root, body, value,
+      /* To be called once it is in the page: heights are measured. */
+      open: (caret = body.value.length, inHead = false) => {
+        fit(body);
+        if (head) fit(head);
+        const field = inHead && head ? head : body;
+        field.focus({ preventScroll: true });
+        if (field === body) body.setSelectionRange(caret, caret);
+      },
+      headLength: found ? found[0].length : 0,
+    };
+  };
+  fields.markdown = markdown;
+  return fields;
+})();
