@@ -159,10 +159,11 @@ def run_fusion(args: argparse.Namespace) -> int:
     from vision.training.data import figures_of, read_articles
 
     figures = figures_of(read_articles(args.data, "train"))
-    weights = fit_fusion(args.encoder, figures, lambda done, total: _tell("books", done, total))
+    found = fit_fusion(args.encoder, figures, lambda done, total: _tell("books", done, total))
     print(file=sys.stderr)
-    for field in fields(weights):
-        print(f"{field.name} = {getattr(weights, field.name):.3f}")
+    for field in fields(found.weights):
+        print(f"{field.name} = {getattr(found.weights, field.name):.3f}")
+    print(f"min_fused = {found.min_fused:.2f}")
     return 0
 
 

@@ -8,14 +8,15 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from composer.evaluation.abstention import Asked, fit_min_fused
 from retrieval.background import measure
 from retrieval.calibration import Example, fit
-from retrieval.fusion import Background, Evidence, FusionWeights, Spoken
+from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import LexicalIndex, WordMatch
 from vision.errors import DataError
 from vision.training.data import Figure
@@ -24,9 +25,15 @@ _ALONE = ("visual_alone", "context_visual_alone", "offset_alone")
 Vectors = Mapping[str, np.ndarray]
 
 
-def fit_fusion(
-    run: Path, figures: Sequence[Figure], progress: Callable[[int, int], None] = lambda *_: None
-) -> FusionWeights:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """``min_fused`` is where most is gained by captions with their sections, as ``fit_min_fused`` reckons."""
+
+    weights: FusionWeights
+    min_fused: float
+
+
+def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, int], None] = lambda *_: None) -> Fitted:
     """``run`` is the folder of a joint encoder's training, ``figures`` those it was trained on.
 
     Raises DataError where the run left nothing to fit to, or was trained on others.
@@ -56,7 +63,7 @@ def fit_to_galleries(
     vectors: Vectors,
     background: Callable[[np.ndarray], Background],
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> FusionWeights:
+) -> Fitted:
     """``vectors``: rows of ``images``, and of the figures' texts in the joint space and in that of sentences."""
     books = np.array([figure.book for figure in figures])
     with_words: list[Example] = []
@@ -69,7 +76,20 @@ def fit_to_galleries(
         by_looks += alone
         progress(done, len(names))
     looks = fit(by_looks)
-    return replace(fit(with_words), **{name: getattr(looks, name) for name in _ALONE})
+    weights = replace(fit(with_words), **{name: getattr(looks, name) for name in _ALONE})
+    return Fitted(weights, fit_min_fused(_asked(with_words, weights)))
+
+
+def _asked(examples: Sequence[Example], weights: FusionWeights) -> Asked:
+    """The best picture's value with the right one present and without, of captions with their sections."""
+    present, right, removed = [], [], []
+    for example in examples:
+        if example.spoken.context and len(example.evidence.visual) > 1:
+            values = fuse(example.evidence, example.spoken, example.background, weights)
+            present.append(values.max())
+            right.append(int(values.argmax()) == example.truth)
+            removed.append(np.delete(values, example.truth).max())
+    return Asked(np.array(present), np.array(right), np.array(removed))
 
 
 def _take(vectors: Vectors, rows: np.ndarray) -> Vectors:

@@ -40,7 +40,7 @@ def vectors(n: int = 40, *, looks: float, meaning: float) -> dict[str, np.ndarra
 
 
 def fitted(**shares: float) -> FusionWeights:
-    return fit_to_galleries(figures(), vectors(**shares), lambda _: BACKGROUND)
+    return fit_to_galleries(figures(), vectors(**shares), lambda _: BACKGROUND).weights
 
 
 def test_what_finds_the_right_picture_gets_the_weight() -> None:
@@ -54,6 +54,12 @@ def test_weights_that_no_example_tells_of_stay_as_they_are() -> None:
     found, shipped = fitted(looks=0.5, meaning=0.5), FusionWeights()
     for name in ("lexical_guessed", "lexical_unread", "offset_unread", "example", "offset_example"):
         assert getattr(found, name) == getattr(shipped, name)
+
+
+def test_the_threshold_lies_where_a_picture_is_as_likely_right_as_wrong() -> None:
+    """``fused`` is a probability, and right and wrong weigh the same."""
+    found = fit_to_galleries(figures(160), vectors(160, looks=0.2, meaning=0.4), lambda _: BACKGROUND)
+    assert 0.35 < found.min_fused < 0.65
 
 
 def test_every_gallery_is_one_book_and_is_told_of() -> None:
