@@ -20,9 +20,11 @@ examples:
   vignette bench article --library ~/pictures  an illustrated article over its text alone
   vignette bench batch --library ~/pictures    eight articles at once
   vignette bench fast --library ~/pictures     --fast against plain writing: speed, repetition, coherence
+  vignette bench studio                        the page in a browser: opening, editing, ten sessions
 
 With llama-cpp-python installed (pip install "vignette[bench]") every figure has llama.cpp's beside it, same file, same
-threads, taken in turns. Stop other work on the machine first.
+threads, taken in turns. bench studio needs Chromium and Playwright (pip install "vignette[browser]"), no model.
+Stop other work on the machine first.
 """
 
 
@@ -34,7 +36,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("writer", "article", "load", "batch", "fast"), help="what to measure")
+    parser.add_argument(
+        "what", choices=("writer", "article", "load", "batch", "fast", "studio"), help="what to measure"
+    )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="profile to measure (default: embedded)")
     parser.add_argument("--library", metavar="DIR", help="library to illustrate from (article, batch, fast)")
@@ -46,6 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="auto",
         help="engine to compare with (default: llama.cpp where installed)",
     )
+    parser.add_argument("--chromium", metavar="PATH", default="", help="browser (studio; default: from the PATH)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -59,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, flag) < 1:
             raise UsageError(f"--{flag} is {getattr(args, flag)}; it must be at least 1")
     reference = None
-    if args.what in ("article", "fast"):
+    if args.what == "studio":
+        measures, reference = _studio(args), "goal"
+    elif args.what in ("article", "fast"):
         measures = _article(args)
     else:
         reference = pick_reference(args.reference)
@@ -78,6 +85,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table(measures, reference))
     return 0
+
+
+def _studio(args: argparse.Namespace) -> dict[str, Measure]:
+    from composer.bench_studio import Load, bench_studio, find_browser
+
+    return bench_studio(find_browser(args.chromium), _tell, Load(rounds=args.rounds))
 
 
 def _article(args: argparse.Namespace) -> dict[str, Measure]:
