@@ -11,7 +11,7 @@ import pytest
 from tests.vision.tiny_gguf import random_bytes
 from vision.errors import ModelError
 from vision.gguf import Tensor
-from vision.kernels.binding import QBlock, Rows, matrix_struct
+from vision.kernels.binding import QSpan, Rows, matrix_struct
 from vision.kernels.build import load_kernels
 from vision.packing import Layout, Packed, pack
 from vision.unpacking import unpack_floats
@@ -80,16 +80,17 @@ def test_widths_the_kernel_cannot_read_are_refused_by_name() -> None:
 def quantised(kernels: ctypes.CDLL, x: np.ndarray) -> tuple[Rows, np.ndarray, np.ndarray]:
     """Rows for the kernel, their memory, and the values they stand for."""
     n, inputs = x.shape
-    memory = np.zeros(n * inputs // 32, np.dtype(QBlock))
+    spans = -(-inputs // 256)
+    memory = np.zeros(n * spans, np.dtype(QSpan))
     rows = Rows(memory.ctypes.data, n, inputs)
     for row in range(n):
         kernels.quantise_row(ctypes.c_void_p(x[row].ctypes.data), ctypes.byref(rows), row)
-    values = np.empty((n, inputs // 32, 32))
+    values = np.empty((n, spans, 8, 32))
     for row in range(n):
         start, height = row // 16 * 16, min(16, n - row // 16 * 16)
-        blocks = memory[start * (inputs // 32) + row % 16 :][::height][: inputs // 32]
-        values[row] = blocks["q"] * blocks["scale"][:, None].astype(np.float64)
-    return rows, memory, values.reshape(n, inputs)
+        own = memory[start * spans + row % 16 :][::height][:spans]
+        values[row] = own["q"].reshape(spans, 8, 32) * own["scale"][:, :, None].astype(np.float64)
+    return rows, memory, values.reshape(n, -1)[:, :inputs]
 
 
 @pytest.mark.parametrize("kind", [*EXACT, "F16"])

@@ -24,14 +24,21 @@ class Matrix(Structure):
     _fields_ = [("kind", c_int32), ("outputs", c_int32), ("inputs", c_int32), ("reserved", c_int32), ("data", c_void_p)]
 
 
-class QBlock(Structure):
-    """32 activations of a row."""
+class QSpan(Structure):
+    """256 activations of a row."""
 
-    _fields_ = [("q", ctypes.c_int8 * 32), ("scale", c_float), ("sum", c_float), ("centre", c_int32 * 2)]
+    _fields_ = [
+        ("q", ctypes.c_int8 * 256),
+        ("times", c_int32 * 8),
+        ("sum", ctypes.c_int16 * 8),
+        ("unit", c_float),
+        ("scale", c_float * 8),
+        ("centre", c_int32 * 16),
+    ]
 
 
 class Rows(Structure):
-    _fields_ = [("block", c_void_p), ("count", c_int32), ("inputs", c_int32)]
+    _fields_ = [("span", c_void_p), ("count", c_int32), ("inputs", c_int32)]
 
 
 class _Layer(Structure):

@@ -199,8 +199,8 @@ Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
     w->phase = calloc((size_t)(3 + m->layers * PHASES_PER_LAYER), sizeof(Counter));
     w->scratch = calloc((size_t)threads, sizeof(float *));
     w->scores = calloc((size_t)threads, sizeof(float *));
-    int good = w->phase && w->scratch && w->scores && (w->narrow = floats(n * m->width / BLOCK, sizeof(QBlock)));
-    good = good && (w->wide = floats(n * wide / BLOCK, sizeof(QBlock)));
+    int good = w->phase && w->scratch && w->scores && (w->narrow = floats(n * spans_of(m->width), sizeof(QSpan)));
+    good = good && (w->wide = floats(n * spans_of((int)wide), sizeof(QSpan)));
     good = good && (w->x = floats(n * m->width, 4)) && (w->change = floats(n * m->width, 4));
     good = good && (w->q = floats(n * attended, 4)) && (w->attended = floats(n * attended, 4));
     good = good && (w->k = floats(n * kv, 4)) && (w->v = floats(n * kv, 4));

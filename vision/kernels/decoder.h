@@ -39,7 +39,7 @@ typedef struct { atomic_int next, done; } Counter; /* items of a phase: picked, 
 typedef struct {
     int threads;
     Counter *phase;
-    QBlock *narrow, *wide;
+    QSpan *narrow, *wide;
     float *x, *change;                          /* (rows, width) */
     float *q, *attended, *k, *v, *gate, *up;
     float **scratch, **scores;                  /* one a member */

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stddef.h>
 
-#define BLOCK 32        /* weights and activations share a scale per 32 inputs */
+#define BLOCK 32        /* inputs that share a scale */
 #define COLUMNS 8       /* output features interleaved in one group: the lanes of a 256-bit register */
 #define KV_BLOCK 32     /* tokens in one block of the key-value cache */
 
@@ -21,27 +21,36 @@ typedef struct {
     const uint8_t *data;
 } Matrix;
 
-/* 32 activations of one row. */
-typedef struct {
-    int8_t q[BLOCK];
-    float scale, sum;   /* sum: scale times the sum of q, for layouts with a minimum */
-    int32_t centre[2];  /* takes 32 off every weight of P6K; see matmul.c */
-} QBlock;
+#define BLOCKS 8        /* in a span, whose blocks have scales that are small multiples of one unit */
+#define SPAN (BLOCKS * BLOCK)
+#define STEPS 8         /* the largest multiple; with it the sums below just fit 16 bits */
 
-/* Rows lie in tiles of up to TILE: all rows' first blocks, all rows' second blocks, and so on, as they are read. */
+/* 256 activations of one row, or what is left of it: scale[b] * q for those of block b. */
+typedef struct {
+    int8_t q[SPAN];
+    int32_t times[BLOCKS];      /* scale / unit, 1 to STEPS, in either half of the 32 bits */
+    int16_t sum[BLOCKS];        /* of q, times as many: at most STEPS * BLOCK * 127; for layouts with a minimum */
+    float unit;
+    float scale[BLOCKS];
+    int32_t centre[BLOCKS][2];  /* takes 32 off every weight of P6K; see matmul.c */
+} QSpan;
+
+/* Rows lie in tiles of up to TILE: all rows' first spans, all rows' second spans, and so on, as they are read. */
 #define TILE 16
 typedef struct {
-    QBlock *block;
+    QSpan *span;
     int32_t count, inputs;
 } Rows;
+
+static inline int spans_of(int inputs) { return (inputs + SPAN - 1) / SPAN; }
 
 static inline int tile_height(const Rows *rows, int row) {
     int left = rows->count - row / TILE * TILE;
     return left < TILE ? left : TILE;
 }
 
-static inline QBlock *row_start(const Rows *rows, int row) {
-    return rows->block + (size_t)(row / TILE * TILE) * (rows->inputs / BLOCK) + row % TILE;
+static inline QSpan *row_start(const Rows *rows, int row) {
+    return rows->span + (size_t)(row / TILE * TILE) * spans_of(rows->inputs) + row % TILE;
 }
 
 typedef struct Team Team;

@@ -6,7 +6,7 @@
 #endif
 
 typedef __m256 Float8;
-typedef __m256i Lanes32, Quad;
+typedef __m256i Lanes32, Quad, Pairs;
 typedef __m256i Partial; /* 16 int16 sums, two per output; with VNNI 8 int32 sums */
 
 #define prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
@@ -24,6 +24,17 @@ static inline Float8 bytes_to_float8(const uint8_t *p) {
 }
 static inline Float8 lanes_to_float8(Lanes32 a) { return _mm256_cvtepi32_ps(a); }
 static inline Lanes32 add_lanes(Lanes32 a, Lanes32 b) { return _mm256_add_epi32(a, b); }
+
+/* Sixteen unsigned 8-bit numbers, two per output, times two signed 16-bit ones. */
+static inline Pairs interleave_bytes(const uint8_t *first, const uint8_t *second) {
+    __m128i a = _mm_loadl_epi64((const __m128i *)first), b = _mm_loadl_epi64((const __m128i *)second);
+    return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
+}
+static inline Lanes32 dot_pairs(Pairs pairs, const int16_t *two) {
+    int32_t both;
+    memcpy(&both, two, 4);
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi32(both));
+}
 
 static inline __m256i four_bytes(const int8_t *q) {
     int32_t four;
@@ -88,6 +99,9 @@ static inline __attribute__((always_inline)) Partial dot_quads(const Quad *quad,
 }
 static inline Lanes32 widen(Partial a) { return a; }
 static inline Lanes32 widen_scaled(Partial a, Lanes32 scales) { return _mm256_mullo_epi32(a, scales); }
+static inline Lanes32 multiplied(Lanes32 scales, int32_t times) {
+    return _mm256_mullo_epi32(scales, _mm256_set1_epi32(times & 0xffff));
+}
 #else
 static inline Lanes32 twice(__m256i a) { return _mm256_blend_epi16(a, _mm256_slli_epi32(a, 16), 0xaa); }
 static inline Lanes32 pair_scales(const uint8_t *p) {
@@ -97,16 +111,23 @@ static inline Lanes32 pair_scales_signed(const uint8_t *p) {
     return twice(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 static inline __attribute__((always_inline)) Partial dot_quads(const Quad *quad, const int8_t *q, int n, Partial sum) {
-    __m256i other = zero_start(); /* two chains: the adds' latency is what limits a row */
+    __m256i other = zero_start();
+    /* Two chains, because the additions' latency is what limits a row; the empty statements keep the compiler from
+     * making one chain of them. */
 #pragma GCC unroll 8
     for (int i = 0; i < n; i += 2) {
         sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(quad[i], four_bytes(q + 4 * i)));
+        __asm__("" : "+x"(sum));
         other = _mm256_add_epi16(other, _mm256_maddubs_epi16(quad[i + 1], four_bytes(q + 4 * i + 4)));
+        __asm__("" : "+x"(other));
     }
     return _mm256_add_epi16(sum, other);
 }
 static inline Lanes32 widen(Partial a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
 static inline Lanes32 widen_scaled(Partial a, Lanes32 scales) { return _mm256_madd_epi16(a, scales); }
+static inline Lanes32 multiplied(Lanes32 scales, int32_t times) {
+    return _mm256_mullo_epi16(scales, _mm256_set1_epi32(times));
+}
 #endif
 
 static inline Partial start_at(const int32_t *centre) { return _mm256_set1_epi32(*centre); }
@@ -126,25 +147,24 @@ static inline __attribute__((always_inline)) Lanes32 dot_signed(const Quad *quad
     return sum;
 }
 
-/* 32 activations to int8 with one scale: returns the sum of the integers, and in centre, for either half, what -32
- * times their sum is to a Partial. */
-static inline int round_block(const float *x, int8_t *q, float *scale, int32_t *centre) {
+static inline float largest_of_block(const float *x) {
     const __m256 size_mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    __m256 part[4], most = _mm256_setzero_ps();
-    for (int i = 0; i < 4; i++) {
-        part[i] = _mm256_loadu_ps(x + 8 * i);
-        most = _mm256_max_ps(most, _mm256_and_ps(part[i], size_mask));
-    }
+    __m256 most = _mm256_setzero_ps();
+    for (int i = 0; i < 4; i++) most = _mm256_max_ps(most, _mm256_and_ps(_mm256_loadu_ps(x + 8 * i), size_mask));
     __m128 most4 = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
     most4 = _mm_max_ps(most4, _mm_movehl_ps(most4, most4));
-    float largest = _mm_cvtss_f32(_mm_max_ss(most4, _mm_shuffle_ps(most4, most4, 1)));
-    __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0f / largest : 0);
+    return _mm_cvtss_f32(_mm_max_ss(most4, _mm_shuffle_ps(most4, most4, 1)));
+}
+
+/* 32 activations to int8: returns the sum of the integers, and in centre, for either half, what -32 times their sum is
+ * to a Partial. */
+static inline int round_block(const float *x, float inverse_scale, int8_t *q, int32_t *centre) {
+    __m256 inverse = _mm256_set1_ps(inverse_scale);
     __m256i whole[4];
-    for (int i = 0; i < 4; i++) whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(part[i], inverse));
+    for (int i = 0; i < 4; i++) whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]), _mm256_packs_epi32(whole[2], whole[3]));
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); /* packing mixed the halves */
     _mm256_storeu_si256((__m256i *)q, bytes);
-    *scale = largest / 127.0f;
 
     __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
     __m256i halves = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e));

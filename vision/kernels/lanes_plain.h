@@ -3,6 +3,7 @@ typedef struct { float v[8]; } Float8;
 typedef struct { int32_t v[8]; } Lanes32;
 typedef Lanes32 Partial;
 typedef struct { uint8_t v[32]; } Quad;
+typedef struct { uint8_t v[2][8]; } Pairs;
 
 #define prefetch(p) ((void)0)
 #define EACH for (int i = 0; i < 8; i++)
@@ -45,6 +46,18 @@ static inline Partial dot_quads(const Quad *quad, const int8_t *q, int n, Partia
 }
 static inline Lanes32 widen(Partial a) { return a; }
 static inline Lanes32 widen_scaled(Partial a, Lanes32 scales) { EACH a.v[i] *= scales.v[i]; return a; }
+static inline Lanes32 multiplied(Lanes32 scales, int32_t times) { EACH scales.v[i] *= times & 0xffff; return scales; }
+static inline Pairs interleave_bytes(const uint8_t *first, const uint8_t *second) {
+    Pairs pairs;
+    memcpy(pairs.v[0], first, 8);
+    memcpy(pairs.v[1], second, 8);
+    return pairs;
+}
+static inline Lanes32 dot_pairs(Pairs pairs, const int16_t *two) {
+    Lanes32 a;
+    EACH a.v[i] = pairs.v[0][i] * two[0] + pairs.v[1][i] * two[1];
+    return a;
+}
 static inline Partial zero_start(void) { Partial a; EACH a.v[i] = 0; return a; }
 static inline Partial start_at(const int32_t *centre) { Partial a; EACH a.v[i] = *centre; return a; }
 static inline Lanes32 dot_signed(const Quad *quad, const int8_t *q) {
@@ -54,24 +67,26 @@ static inline Lanes32 dot_signed(const Quad *quad, const int8_t *q) {
     return sum;
 }
 
-/* 32 activations to int8 with one scale: returns the sum of the integers, and in centre, for either half, what -32
- * times their sum is to a Partial. */
-static inline int round_block(const float *x, int8_t *q, float *scale, int32_t *centre) {
+static inline float largest_of_block(const float *x) {
     float largest = 0;
     for (int i = 0; i < 32; i++) {
         float size = x[i] < 0 ? -x[i] : x[i];
         largest = largest > size ? largest : size;
     }
-    float inverse = largest > 0 ? 127.0f / largest : 0;
+    return largest;
+}
+
+/* 32 activations to int8: returns the sum of the integers, and in centre, for either half, what -32 times their sum is
+ * to a Partial. */
+static inline int round_block(const float *x, float inverse_scale, int8_t *q, int32_t *centre) {
     int total[2] = {0, 0};
     for (int i = 0; i < 32; i++) {
-        float rounded = x[i] * inverse + 12582912.0f; /* rounds to the nearest integer, which is in the low bits */
+        float rounded = x[i] * inverse_scale + 12582912.0f; /* rounds to the nearest integer, which is in the low bits */
         int32_t bits;
         memcpy(&bits, &rounded, 4);
         q[i] = (int8_t)bits;
         total[i / 16] += q[i];
     }
-    *scale = largest / 127.0f;
     centre[0] = -32 * total[0];
     centre[1] = -32 * total[1];
     return total[0] + total[1];
