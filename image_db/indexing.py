@@ -26,6 +26,7 @@ from image_db.reading import Picture, Unusable, describe, read_picture
 from image_db.records import ImageRecord
 from image_db.scan import FoundFile, Listings, Problem, Walked, find, walk
 from image_db.sidecars import SidecarReader
+from vision.heap import memory_kept
 from vision.protocol import JointEncoder
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def index_paths(
             "index into another --library, or use the --profile that has the library's encoder"
         )
     started = time.perf_counter()
-    with warnings.catch_warnings():
+    with memory_kept(), warnings.catch_warnings():
         # Pillow warns of odd metadata; the decoder has its own limits, and threads cannot silence it one by one.
         warnings.filterwarnings("ignore", module="PIL")
         plan = _plan(library, paths)

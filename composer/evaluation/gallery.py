@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from image_db.records import ImageRecord
+from vision.heap import memory_kept
 from vision.images import image_size, load_image
 from vision.protocol import EncoderIdentity, JointEncoder
 from vision.training.data import Figure
@@ -52,10 +53,11 @@ class Gallery:
             with np.load(file) as kept:
                 return cls(tuple(figures), encoder.identity, kept["visual"], kept["textual"], records)
         vectors = []
-        for start in range(0, len(figures), _BATCH):
-            chunk = figures[start : start + _BATCH]
-            vectors.append(encoder.encode_images([load_image(f.image, target_px=_TARGET_PX) for f in chunk]))
-            progress(min(start + _BATCH, len(figures)), len(figures))
+        with memory_kept():
+            for start in range(0, len(figures), _BATCH):
+                chunk = figures[start : start + _BATCH]
+                vectors.append(encoder.encode_images([load_image(f.image, target_px=_TARGET_PX) for f in chunk]))
+                progress(min(start + _BATCH, len(figures)), len(figures))
         visual, textual = np.concatenate(vectors), encoder.encode_sentences([f.alt for f in figures])
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

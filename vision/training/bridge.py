@@ -22,6 +22,7 @@ from vision.bridge import Bridge, BridgeConfig, read_config
 from vision.bridged import LORA_FOLDER, BridgedCausalLM, BridgedProcessor, PicturesOnly
 from vision.causal import CausalModel, load_causal
 from vision.errors import DataError
+from vision.heap import memory_kept
 from vision.hub_chat import ChatTemplate
 from vision.tower import EMBEDDED, VisionTower, load_tower
 from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, StepsRecipe
@@ -97,6 +98,7 @@ def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: 
     return Parts(articles, figures, held_back, eyes, language, grids)
 
 
+@memory_kept()
 def train_bridge(data: Path, out: Path, recipe: BridgeRecipe, progress: Progress = lambda *_: None) -> RunReport:
     """Stage 1: the language model is frozen, the bridge learns to tell it what pictures show."""
     started = time.monotonic()
@@ -152,6 +154,7 @@ def train_bridge(data: Path, out: Path, recipe: BridgeRecipe, progress: Progress
     return report
 
 
+@memory_kept()
 def train_lora(
     data: Path, source: Path, out: Path, recipe: LoraRecipe, progress: Progress = lambda *_: None
 ) -> RunReport:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision.errors import DataError
+from vision.heap import memory_kept
 from vision.joint_checkpoint import CONFIG_FILE, SHIPPED, TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
 from vision.training.data import Figure, figures_of, read_articles
 from vision.training.features import (
@@ -61,6 +62,7 @@ class TrainingReport:
     fit_seconds: float
 
 
+@memory_kept()
 def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress = lambda *_: None) -> TrainingReport:
     """Train on ``data/train.jsonl`` and write the encoder to ``out``, features cached in ``out/cache``.
 
