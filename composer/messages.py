@@ -77,7 +77,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     # Uploads
     "upload_large": ("", "{name} 超过 {limit_mb} MB，请先缩小。"),
     "upload_unknown": ("", "这个文件没有上传到这里，请重新选择。"),
-    "no_picture_file": ("{name} cannot be used: it is no picture that can be read", "{name} 不是能读取的图片。"),
+    "no_picture_file": ("", "{name} 不是能读取的图片。"),
+    "picture_unusable": ("{name} cannot be used: {reason}", "{name} 无法使用：{reason}"),
     "picture_not_kept": ("", "图片 {name} 无法保存；请腾出一些磁盘空间。"),
     "more_than_pictures": (
         "{used} pictures must appear, but only {images} are asked for; ask for more",

@@ -69,10 +69,20 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequenc
     for number, path in enumerate((*paths, *optional)):
         found = find(path, listings)
         if isinstance(found, Problem):
-            raise UsageError(f"--use-image {path} cannot be used: {found.reason}", "no_picture_file", name=path.name)
+            raise UsageError(
+                f"--use-image {path} cannot be used: {found.reason}",
+                "picture_unusable",
+                name=path.name,
+                reason=found.reason,
+            )
         picture = read_picture(found, sidecars, held=())
         if isinstance(picture, Unusable):
-            raise UsageError(f"--use-image {path} cannot be used: {picture.reason}", "no_picture_file", name=path.name)
+            raise UsageError(
+                f"--use-image {path} cannot be used: {picture.reason}",
+                "picture_unusable",
+                name=path.name,
+                reason=picture.reason,
+            )
         pictures[picture.sha256] = picture
         if number < len(paths):
             required.add(picture.sha256)

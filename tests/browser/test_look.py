@@ -106,7 +106,7 @@ def test_a_chinese_browser_gets_a_chinese_page_and_the_choice_is_kept(open_page:
     page.locator("#ui-language").get_by_text("EN").click()
     page.locator(".bar").get_by_text("Export").wait_for()
     page.reload()
-    page.get_by_role("button", name="Write", exact=True).wait_for()
+    page.get_by_role("button", name="New article").wait_for()
     page.locator(".bar").get_by_text("Export").wait_for()
 
 
