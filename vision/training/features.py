@@ -83,7 +83,7 @@ def pair_features(
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
     cache.mkdir(parents=True, exist_ok=True)
     images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
-    return reread(PairFeatures(images, images, images), figures, checkpoint, cache, progress)
+    return reread(PairFeatures(images, images, images), figures, checkpoint, cache, progress, np.arange(0))
 
 
 def reread(
@@ -92,12 +92,18 @@ def reread(
     checkpoint: ShippedCheckpoint,
     cache: Path,
     progress: Progress = lambda *_: None,
+    asked: NDArray[np.integer] | None = None,
 ) -> PairFeatures:
-    """The same pictures with all texts as this checkpoint's text tower reads them, sections included."""
+    """The same pictures with their texts as this checkpoint's text tower reads them; sections, which are long and only
+    measured with, for the rows ``asked``, else zeros (None: for all).
+    """
     alts = sentence_features([figure.alt for figure in figures], checkpoint, cache, progress)
     captions = sentence_features([figure.caption for figure in figures], checkpoint, cache, progress)
     captions[[not figure.caption for figure in figures]] = 0
-    sections = sentence_features([figure.section for figure in figures], checkpoint, cache, progress)
+    rows = range(len(figures)) if asked is None else asked.tolist()
+    sections = np.zeros_like(alts)
+    if rows:
+        sections[rows] = sentence_features([figures[row].section for row in rows], checkpoint, cache, progress)
     return PairFeatures(pairs.images, alts, captions, sections)
 
 

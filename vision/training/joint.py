@@ -77,7 +77,8 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
     run = _Run(recipe, out / "cache", progress, figures, untuned.take(np.arange(len(figures))))
     folds, towers = run.cross_validated()
     checkpoint = run.tuned_on(np.arange(len(figures)), "texts") if recipe.tuned_layers else _towers(recipe)
-    pairs = reread(untuned, [*figures, *development], checkpoint, out / "cache", progress)
+    unseen = np.arange(len(figures), len(untuned.images))
+    pairs = reread(untuned, [*figures, *development], checkpoint, out / "cache", progress, unseen)
     final = fit(pairs.take(np.arange(len(figures))), recipe, run.classes(checkpoint), progress)
     report = TrainingReport(
         recipe,
@@ -85,7 +86,7 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
         len({figure.book for figure in figures}),
         folds.recalls,
         len(development),
-        recalls(final, pairs.take(np.arange(len(figures), len(pairs.images)))) if development else {},
+        recalls(final, pairs.take(unseen)) if development else {},
         round(featured - started, 1),
         round(time.monotonic() - featured, 1),
     )
@@ -140,7 +141,8 @@ class _Run:
         def read_again(rows: NDArray[np.int64]) -> PairFeatures:
             tuned = self.recipe.tuned_layers
             towers.append(self.tuned_on(rows, f"texts-{len(towers)}") if tuned else _towers(self.recipe))
-            return reread(self.untuned, self.figures, towers[-1], self.cache, self.progress)
+            unseen = np.setdiff1d(np.arange(len(self.figures)), rows)
+            return reread(self.untuned, self.figures, towers[-1], self.cache, self.progress, unseen)
 
         folds = TUNED_FOLDS if self.recipe.tuned_layers else FOLDS
         return cross_validate(self.untuned, self.books, on_part, folds=folds, reread=read_again), towers
