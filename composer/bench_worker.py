@@ -44,7 +44,9 @@ class Vignette:
         batch.add(EncodedPrompt(ids, 0), Sampling(max_tokens=1, temperature=0))
         start = time.perf_counter()
         batch.step()
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        batch.close()
+        return seconds
 
     def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
         from vision.generation import EncodedPrompt
@@ -55,7 +57,8 @@ class Vignette:
         for seed, ids in enumerate(prompts):
             sampling = Sampling(max_tokens=tokens + 1, temperature=TEMPERATURE, top_p=TOP_P, seed=seed)
             batch.add(EncodedPrompt(ids, 0), sampling)
-        batch.step()
+        batch.step()  # reads the prompts
+        batch.step()  # the first tokens
         before, start = self._model.usage.generated_tokens, time.perf_counter()
         while batch:
             batch.step()

@@ -14,7 +14,7 @@ import numpy as np
 from vision.decoder import Decoder, Piece
 from vision.kv_cache import CachedSequence
 from vision.protocol import Chunk, FinishReason, Sampling, Usage
-from vision.reading import read_prompts
+from vision.reading import read_beside
 from vision.sampling import Sampler, TextStream
 
 
@@ -60,6 +60,7 @@ class _Generation:
 class Scheduler:
     """Prompts waiting and prompts running. ``step`` draws one token for each running prompt.
 
+    Prompts are read beside the tokens of those that run: a pass of sixteen rows takes little longer than one of eight.
     A prompt joins as soon as the cache has room for all it may grow to, so that none is ever cut off for another.
     ``close`` keeps what was read and written in the cache for later prompts.
     """
@@ -101,20 +102,30 @@ class Scheduler:
             self._leave(generation)
 
     def step(self) -> list[Chunk]:
-        """Let waiting prompts join, then draw a token for each running one. Texts held back give no chunk."""
-        self._join()
+        """Draw a token for each running prompt, then run those tokens and the prompts that join as one batch.
+
+        Texts held back give no chunk, and a prompt gives none in the step in which it is read.
+        """
         chunks: list[Chunk] = []
         pieces = []
         for generation in list(self._running):
             token = generation.sampler.draw(generation.logits)
             if self._account(generation, token, chunks):
                 pieces.append(Piece(generation.sequence, [token]))
-        for generation, logits in zip(self._running, self._decoder.run(pieces), strict=True):
-            generation.logits = logits[0]
+        joining = self._joining()
+        read, results = read_beside(
+            self._decoder, [one.prompt.ids for one in joining], [one.usage for one in joining], pieces
+        )
+        for generation, result in zip(self._running, results, strict=True):
+            generation.logits = result[0]
+        for one, (sequence, logits) in zip(joining, read, strict=True):
+            begun = one.prompt.ids[len(one.prompt.ids) - one.prompt.begun :]
+            sampler, text = Sampler(one.sampling, begun), TextStream(self._decode, one.sampling.stop, begun)
+            self._running.append(_Generation(one.index, sampler, text, sequence, logits, one.left, one.usage))
         return chunks
 
-    def _join(self) -> None:
-        """Read the waiting prompts that there is room for, as one batch."""
+    def _joining(self) -> list[_Waiting]:
+        """The waiting prompts that there is room for; they wait no longer."""
         joining: list[_Waiting] = []
         reserved = sum(generation.reserved_tokens for generation in self._running)
         while self._waiting:
@@ -122,13 +133,7 @@ class Scheduler:
             if (self._running or joining) and reserved > self._cache.capacity_tokens:
                 break
             joining.append(self._waiting.popleft())
-        if not joining:
-            return
-        read = read_prompts(self._decoder, [one.prompt.ids for one in joining], [one.usage for one in joining])
-        for one, (sequence, logits) in zip(joining, read, strict=True):
-            begun = one.prompt.ids[len(one.prompt.ids) - one.prompt.begun :]
-            sampler, text = Sampler(one.sampling, begun), TextStream(self._decode, one.sampling.stop, begun)
-            self._running.append(_Generation(one.index, sampler, text, sequence, logits, one.left, one.usage))
+        return joining
 
     def _account(self, generation: _Generation, token: int, chunks: list[Chunk]) -> bool:
         """Note a drawn token; whether the generation goes on."""

@@ -27,13 +27,22 @@ def read_prompts(
     for all of them at once; then nothing stays open. Each prompt is counted in the ``usages`` at its place; what it
     shares with others of the batch is read at the cost of one of them.
     """
+    return read_beside(decoder, prompts, usages, ())[0]
+
+
+def read_beside(
+    decoder: Decoder, prompts: Sequence[list[int]], usages: Sequence[Usage], others: Sequence[Piece]
+) -> tuple[list[tuple[CachedSequence, np.ndarray]], list[np.ndarray]]:
+    """``read_prompts``, and what the decoder has to say to pieces of other sequences, which share the last pass."""
     cache = decoder.cache
     heads: list[CachedSequence] = []
     opened: list[CachedSequence] = []
     read_tokens = [0] * len(prompts)
 
-    def read(owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence]) -> list[np.ndarray]:
-        pieces = []
+    def read(
+        owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence], first: Sequence[Piece] = ()
+    ) -> list[np.ndarray]:
+        pieces = list(first)
         for owner, ids in owned:
             into.append(cache.open(ids))
             pieces.append(Piece(into[-1], ids[len(into[-1]) :]))
@@ -43,7 +52,7 @@ def read_prompts(
     try:
         for wave in _shared_heads(prompts, [cache.known_tokens(ids) for ids in prompts]):
             read(wave, heads)
-        logits = read(list(enumerate(prompts)), opened)
+        logits = read(list(enumerate(prompts)), opened, others)
     except BaseException:
         for sequence in opened:
             cache.close(sequence, remember=False)
@@ -54,7 +63,8 @@ def read_prompts(
     for usage, ids, count in zip(usages, prompts, read_tokens, strict=True):
         usage.prompt_tokens += len(ids)
         usage.cached_tokens += len(ids) - count
-    return [(sequence, row[0]) for sequence, row in zip(opened, logits, strict=True)]
+    read_logits = logits[len(others) :]
+    return [(sequence, row[0]) for sequence, row in zip(opened, read_logits, strict=True)], logits[: len(others)]
 
 
 def groups_that_fit(decoder: Decoder, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:

@@ -11,7 +11,10 @@ import numpy as np
 
 from vision.protocol import Sampling
 
-_DEPTHS = (6.0, 12.0, 24.0, np.inf)  # how far below the likeliest token, in scaled logits, to look
+# How far below the likeliest token, in scaled logits, to look. What is below the last of these is never drawn: a
+# vocabulary of 150,000 such tokens would not have a hundred thousandth of the likeliest one's probability.
+_DEPTHS = (6.0, 12.0, np.inf)
+_FAINTEST = 24.0
 
 
 class Sampler:
@@ -35,7 +38,9 @@ class Sampler:
 
     def _draw(self, logits: np.ndarray) -> int:
         s = self._sampling
-        scaled = (logits - logits.max()) * np.float32(1 / s.temperature)
+        most = logits.max()
+        audible = np.flatnonzero(logits >= most - np.float32(_FAINTEST * s.temperature))
+        scaled = (logits[audible] - most) * np.float32(1 / s.temperature)
         goal = s.top_p * float(np.exp(scaled).sum(dtype=np.float64))
         for depth in _DEPTHS:  # only the likeliest need sorting; how many that is depends on how sure the model is
             likely = np.flatnonzero(scaled >= -depth)
@@ -46,7 +51,8 @@ class Sampler:
         cumulative = np.cumsum(weights[order])
         kept = min(int(np.searchsorted(cumulative, goal)) + 1, len(order))
         drawn = self._generator.random() * cumulative[kept - 1]
-        return int(likely[order[min(int(np.searchsorted(cumulative, drawn, side="right")), kept - 1)]])
+        place = order[min(int(np.searchsorted(cumulative, drawn, side="right")), kept - 1)]
+        return int(audible[likely[place]])
 
 
 def log_softmax_at(logits: np.ndarray, tokens: Sequence[Sequence[int]]) -> np.ndarray:

@@ -109,6 +109,25 @@ def test_prompts_may_join_and_leave_a_running_batch(smollm2: LanguageModel) -> N
     assert texts(c for c in chunks if c.index == second) == {second: alone}
 
 
+def test_a_joining_prompt_is_read_in_the_pass_of_those_that_run(
+    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = tiny.open_batch()
+    batch.add(tiny.encode(ask("the long farm")), Sampling(max_tokens=20, temperature=0))
+    batch.step()
+    rows: list[int] = []
+    decode = tiny._decoder.engine.decode
+    monkeypatch.setattr(
+        tiny._decoder.engine, "decode", lambda token, *rest: (rows.append(len(token)), decode(token, *rest))[1]
+    )
+    prompt = tiny.encode(ask("something else"))
+    known = tiny._decoder.cache.known_tokens(prompt.ids)
+    batch.add(prompt, Sampling(max_tokens=20, temperature=0))
+    batch.step()
+    assert rows == [1 + len(prompt.ids) - known]
+    batch.close()
+
+
 def test_a_batch_larger_than_the_cache_waits_for_room(tiny: LanguageModel) -> None:
     prompts = [ask(f"{i} " + "the " * 90) for i in range(5)]
     samplings = [Sampling(max_tokens=30, temperature=1, seed=i) for i in range(5)]
