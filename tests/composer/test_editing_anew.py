@@ -1,0 +1,127 @@
+"""A whole article written anew: what is settled stays, in its words and its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer import events
+from composer.article import Article, Section
+from composer.editing import (
+    EditError,
+    lock_placement,
+    lock_section,
+    set_caption,
+)
+from composer.editing.desk import Desk
+from composer.pipeline import Composer
+from tests.composer.scripted_model import ScriptedModel
+from tests.composer.studio import make_composer
+from tests.composer.walls import COLOURS, WALLS, answer, finished, make, unique
+from vision.protocol import Prompt, Sampling
+
+
+@pytest.fixture
+def composer(tmp_path: Path) -> Composer:
+    return make_composer(tmp_path, answer, settings=WALLS, colours=COLOURS)
+
+
+OURS = {"request": {"illustrated": False}}
+
+
+def told_anew(prompt: Prompt, sampling: Sampling) -> str:
+    """A sentence of its own for each place in the article, and captions."""
+    written = prompt[-1].text
+    if written.startswith("# "):
+        heading = written.rstrip().rpartition("## ")[2]
+        colour = heading.split()[-2] if "wall" in heading else "white"
+        return f"Number {sampling.seed % 997} is what they paint on the {colour} wall, of course. And so it stays."
+    return answer(prompt, sampling)
+
+
+def walls(*settled: int) -> Article:
+    sections = [Section("People of the town paint their walls. They always did.")]
+    for colour in ("red", "green", "blue"):
+        sections.append(Section(f"## The {colour} wall\n\nThe {colour} wall was painted long ago by its people."))
+    sections.append(Section("- paint\n- brush", gap="\n"))
+    return Article(
+        "Walls",
+        "en",
+        tuple(replace(section, edited=i in settled) for i, section in enumerate(sections)),
+        provenance=OURS,
+    )
+
+
+def test_writing_anew_keeps_the_structure_and_every_word_that_is_settled(composer: Composer) -> None:
+    composer.model = ScriptedModel(told_anew)
+    article = lock_section(walls(2), 3)
+    again, seen = finished(Desk(composer).retry(article, "write"))
+    assert [e.stage for e in seen if isinstance(e, events.StageStarted)][:2] == ["write", "caption"]
+    assert again.sections[2:] == article.sections[2:], "edited, locked, and a list"
+    assert again.sections[0].text.endswith("on the white wall, of course. And so it stays.")
+    assert again.sections[1].text.startswith("## The red wall\n\nNumber ")
+    assert "red wall, of course" in again.sections[1].text
+    assert not again.sections[1].edited
+    drafts = [e.article for e in seen if isinstance(e, events.Draft)]
+    assert drafts[0].sections[1:] == article.sections[1:], "section by section"
+
+
+def test_what_is_written_anew_follows_what_stands_before_it(composer: Composer) -> None:
+    composer.model = model = ScriptedModel(told_anew)
+    list(Desk(composer).retry(walls(1), "write"))
+    told = [p[-1].text for p in model.asked if p[-1].text.startswith("# ")]
+    assert len(told) == 3
+    assert "The red wall was painted long ago by its people." in told[1]
+    assert told[0] == "# Walls\n\n## Introduction\n\n"
+    assert all(text.endswith("\n\n") for text in told)
+
+
+def test_the_same_article_written_anew_twice_gives_two_texts(composer: Composer) -> None:
+    composer.model = ScriptedModel(told_anew)
+    once, _ = finished(Desk(composer).retry(walls(), "write"))
+    twice, _ = finished(Desk(composer).retry(once, "write"))
+    same, _ = finished(Desk(composer).retry(walls(), "write"))
+    assert once.sections == same.sections
+    assert once.sections[1] != twice.sections[1]
+
+
+def test_a_section_the_model_has_no_words_for_keeps_its_own(composer: Composer) -> None:
+    composer.model = ScriptedModel(lambda p, s: "墙是红色的，一直都是这样。" if "red" in p[-1].text else "")
+    again, _ = finished(Desk(composer).retry(walls(), "write"))
+    assert again.sections == walls().sections
+
+
+def test_pictures_that_are_settled_outlast_a_new_text(composer: Composer) -> None:
+    article = make(composer, 3)
+    article = lock_placement(set_caption(article, 0, "Mine"), 1)
+    article = replace(article, provenance=OURS)
+    composer.model = ScriptedModel(told_anew)
+    again, _ = finished(Desk(composer).retry(article, "write"))
+    assert set(article.placements[:2]) <= set(again.placements)
+    assert unique(again)
+
+
+def test_a_long_article_is_written_anew_within_what_the_model_reads(composer: Composer) -> None:
+    composer.model = model = ScriptedModel(told_anew, context_tokens=1400)
+    longer = replace(walls(), sections=walls().sections[:4] * 25)
+    desk = Desk(composer).retry(longer, "write")
+    for event in desk:
+        if isinstance(event, events.StageFinished):
+            break
+    assert max(model.count_tokens(p) + s.max_tokens for p, s in zip(model.asked, model.samplings, strict=True)) < 1400
+    assert len(model.asked) == 100
+
+
+def test_a_text_of_ones_own_is_read_again_and_stays(composer: Composer) -> None:
+    article = make(composer, 2)
+    again, seen = finished(Desk(composer).retry(article, "write"))
+    assert next(e.stage for e in seen if isinstance(e, events.StageStarted)) == "place"
+    assert again.sections == article.sections
+    assert len(again.pictures) == 2
+
+
+def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(composer: Composer) -> None:
+    with pytest.raises(EditError, match=r"^every section is locked or edited; unlock one, or ask for a proposal$"):
+        Desk(composer).retry(walls(0, 1, 2, 3), "write")
