@@ -16,8 +16,9 @@ from tests.tiny_models import build_tiny_open_clip
 from vision.errors import DataError, ModelError
 from vision.images import load_image
 from vision.joint import load_embedded_encoder, load_open_clip_encoder
-from vision.joint_checkpoint import languages_of
+from vision.joint_checkpoint import ShippedCheckpoint, languages_of
 from vision.protocol import JointEncoder
+from vision.text_tower import BertTextTower
 from vision.training.joint import export_open_clip
 
 TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
@@ -136,10 +137,14 @@ def shipped(model_path: Callable[[str], Path]) -> JointEncoder:
     return load_embedded_encoder()
 
 
-def test_the_shipped_encoder_reads_words_as_minilm_does(shipped: JointEncoder) -> None:
+def test_the_fetched_text_tower_reads_as_minilm_does_and_the_shipped_encoder_is_tuned(shipped: JointEncoder) -> None:
     # Cosines of the published all-MiniLM-L6-v2, as its model card's example sentences give them.
-    vectors = shipped.encode_sentences(["That is a happy person", "That is a happy dog", "Today is a sunny day"])
-    np.testing.assert_allclose(vectors[0] @ vectors[1:].T, [0.6945773, 0.2568845], atol=2e-3)
+    sentences = ["That is a happy person", "That is a happy dog", "Today is a sunny day"]
+    fetched = BertTextTower(ShippedCheckpoint(towers_only="squash")).pooled(sentences)
+    fetched /= np.linalg.norm(fetched, axis=1, keepdims=True)
+    np.testing.assert_allclose(fetched[0] @ fetched[1:].T, [0.6945773, 0.2568845], atol=2e-3)
+    tuned = shipped.encode_sentences(sentences)
+    assert 0.5 < float((tuned[0] * fetched[0]).sum()) < 0.999
     assert shipped.languages == frozenset({"en"})
     assert (shipped.identity.textual_dim, shipped.identity.name) == (384, "vignette-joint")
 

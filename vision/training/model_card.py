@@ -12,15 +12,16 @@ _CARD = """\
 # vignette-joint
 
 Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
-image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone ({head}{tuned});
-the towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
+image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone:
+{head}{tuned}. The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
 open_clip checkpoint.
 
 - **Data:** {figures} captioned photographs from {books} OpenStax books, CC BY 4.0 (openstax.org), alt texts and
   captions with credit lines removed{classes}. Pictures and texts are not part of these
   weights' files.
 - **Licence:** of the trained parts Apache-2.0, as the project; of both towers Apache-2.0.
-- **Recipe:** `{name}`: {settings}. {frozen} {feature_seconds:.0f} s of features
+- **Recipe:** `{name}`: {settings}.
+  {frozen} {feature_seconds:.0f} s of features
   (little where they were cached) and {fit_seconds:.0f} s of fitting, folds included.
 - **Use:** finding photographs by English descriptions, fused with the texts a library has.
 
