@@ -13,7 +13,8 @@ _CARD = """\
 
 Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
 image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone:
-{head}{tuned}. The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
+{head}{tuned}.
+The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
 open_clip checkpoint.
 
 - **Data:** {figures} captioned photographs from {books} OpenStax books, CC BY 4.0 (openstax.org), alt texts and
