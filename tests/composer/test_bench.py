@@ -138,3 +138,10 @@ def test_four_words_in_a_row_that_stand_again_are_said_twice() -> None:
     assert said_twice(["one two three four", "One two, three four."]) == 0.5
     assert said_twice(["one two three", "four five"]) == 0, "runs do not cross sections"
     assert said_twice([]) == 0
+
+
+def test_the_reference_is_charged_with_reading_and_with_every_token_drawn() -> None:
+    from composer.bench_batch import Work
+
+    # 600 rows at 60 a second and 400 tokens at 20 a second take 30 s, for 300 tokens that are kept.
+    assert Work(finished=300, read=600, drawn=400).finished_per_s(60, 20) == 10
