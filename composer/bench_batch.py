@@ -2,8 +2,8 @@
 
 The references for a batch are another engine that writes as many tokens one by one, its prompts read before the clock
 starts, and the same engine charged with the whole work: as many rows of prompts read and tokens drawn as the batch had,
-at the rates it reads and writes at. Fast writing is compared with plain writing of the same requests: speed, what is said twice, and how well each
-section follows from what stands before it.
+at the rates it reads and writes at. Fast writing is compared with plain writing of the same requests: speed, what is
+said twice, and how well each section follows from what stands before it.
 """
 
 from __future__ import annotations
