@@ -8,6 +8,8 @@ import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import docx
@@ -16,6 +18,8 @@ import pypdfium2
 from docx.oxml.ns import qn
 from lxml import etree
 from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
+
+from image_db.records import ImageRecord
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 
@@ -287,3 +291,37 @@ def check_docx(data: bytes) -> None:
     assert {node.get(qn("w:val")) for node in read.body.iter(qn("w:numId"))} <= numbers
     ids = [node.get("id") for node in read.body.iter(qn("wp:docPr"))]
     assert len(ids) == len(set(ids))
+
+
+def url(record: ImageRecord) -> str:
+    return f"images/{record.path.name}"
+
+
+def record(width_px: int, height_px: int) -> ImageRecord:
+    return ImageRecord("ab" * 32, Path("/nowhere/a.jpg"), width_px, height_px)
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: tags with attributes, and the text a person reads."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._skipped = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._skipped = tag if tag in ("style", "script") else self._skipped
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skipped = "" if tag == self._skipped else self._skipped
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipped:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -19,42 +18,8 @@ from composer.export.markdown import to_markdown
 from composer.export.pictures import Pictures, in_library
 from composer.export.rendering import shown_text
 from composer.export.urls import beside, embedded
-from image_db.records import ImageRecord
 from tests.composer.article_samples import farm_article, picture, placed
-
-
-def url(record: ImageRecord) -> str:
-    return f"images/{record.path.name}"
-
-
-def record(width_px: int, height_px: int) -> ImageRecord:
-    return ImageRecord("ab" * 32, Path("/nowhere/a.jpg"), width_px, height_px)
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: tags with attributes, and the text a person reads."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._skipped = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._skipped = tag if tag in ("style", "script") else self._skipped
-
-    def handle_endtag(self, tag: str) -> None:
-        self._skipped = "" if tag == self._skipped else self._skipped
-
-    def handle_data(self, data: str) -> None:
-        if not self._skipped:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
+from tests.composer.export_reading import Page, record, url
 
 
 def test_the_page_is_semantic_and_complete(tmp_path: Path) -> None:
