@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from vision.errors import DataError
-from vision.training.data import figures_of, read_articles, strip_credit
-from vision.training.features import ClassFeatures, PairFeatures
+from vision.joint_checkpoint import ShippedCheckpoint
+from vision.training.data import Figure, figures_of, read_articles, strip_credit
+from vision.training.features import ClassFeatures, PairFeatures, read_pairs
 from vision.training.folds import book_folds, cross_validate
 from vision.training.joint import fit
 from vision.training.kernel import MlpJoint, cluster, distil, fit_kernel
@@ -328,3 +330,23 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
             load_joint_recipe(str(file))
     with pytest.raises(DataError, match="--recipe nonsense is not known; use one of: joint"):
         load_joint_recipe("nonsense")
+
+
+def test_sections_are_measured_only_where_they_were_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pairs = toy_pairs(6)
+    figures = [Figure(Path(f"{i}.jpg"), f"alt {i}", "", "a", "x", "T", f"near {i}", "") for i in range(6)]
+    asked: list[list[str]] = []
+
+    def sentences(texts: list[str], *_: object) -> np.ndarray:
+        asked.append(list(texts))
+        return pairs.alts[: len(texts)].copy()
+
+    monkeypatch.setattr("vision.training.features.sentence_features", sentences)
+    checkpoint = cast(ShippedCheckpoint, None)
+    unread = read_pairs(pairs.images, figures, checkpoint, tmp_path)
+    assert unread.sections is None
+    joint = fit(pairs, JointRecipe("ridge", penalty=0.01))
+    assert "section_text_mrr10" not in recalls(joint, unread)
+    read = read_pairs(pairs.images, figures, checkpoint, tmp_path, asked=np.array([4, 5])).take(np.array([4, 5]))
+    assert asked[-1] == ["T. near 4", "T. near 5"]
+    assert "section_text_mrr10" in recalls(joint, read)

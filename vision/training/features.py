@@ -83,28 +83,29 @@ def pair_features(
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
     cache.mkdir(parents=True, exist_ok=True)
     images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
-    return reread(PairFeatures(images, images, images), figures, checkpoint, cache, progress, np.arange(0))
+    return read_pairs(images, figures, checkpoint, cache, progress)
 
 
-def reread(
-    pairs: PairFeatures,
+def read_pairs(
+    images: Array,
     figures: Sequence[Figure],
     checkpoint: ShippedCheckpoint,
     cache: Path,
     progress: Progress = lambda *_: None,
     asked: NDArray[np.integer] | None = None,
 ) -> PairFeatures:
-    """The same pictures with their texts as this checkpoint's text tower reads them; sections, which are long and only
-    measured with, for the rows ``asked``, else zeros (None: for all).
+    """Pictures' features with their texts as this checkpoint's text tower reads them. Sections are long and only
+    measured with: they are read for the rows ``asked``, and are zeros in the others.
     """
     alts = sentence_features([figure.alt for figure in figures], checkpoint, cache, progress)
     captions = sentence_features([figure.caption for figure in figures], checkpoint, cache, progress)
     captions[[not figure.caption for figure in figures]] = 0
-    rows = range(len(figures)) if asked is None else asked.tolist()
-    sections = np.zeros_like(alts)
-    if rows:
-        sections[rows] = sentence_features([figures[row].section for row in rows], checkpoint, cache, progress)
-    return PairFeatures(pairs.images, alts, captions, sections)
+    sections = None
+    if asked is not None and len(asked):
+        sections = np.zeros_like(alts)
+        told = [figures[row].section for row in asked]
+        sections[asked] = sentence_features(told, checkpoint, cache, progress)
+    return PairFeatures(images, alts, captions, sections)
 
 
 def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:

@@ -25,7 +25,7 @@ from vision.training.features import (
     Progress,
     class_features,
     pair_features,
-    reread,
+    read_pairs,
     unit,
 )
 from vision.training.folds import FOLDS, CrossValidated, cross_validate
@@ -78,7 +78,7 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
     folds, towers = run.cross_validated()
     checkpoint = run.tuned_on(np.arange(len(figures)), "texts") if recipe.tuned_layers else _towers(recipe)
     unseen = np.arange(len(figures), len(untuned.images))
-    pairs = reread(untuned, [*figures, *development], checkpoint, out / "cache", progress, unseen)
+    pairs = read_pairs(untuned.images, [*figures, *development], checkpoint, out / "cache", progress, unseen)
     final = fit(pairs.take(np.arange(len(figures))), recipe, run.classes(checkpoint), progress)
     report = TrainingReport(
         recipe,
@@ -142,7 +142,7 @@ class _Run:
             tuned = self.recipe.tuned_layers
             towers.append(self.tuned_on(rows, f"texts-{len(towers)}") if tuned else _towers(self.recipe))
             unseen = np.setdiff1d(np.arange(len(self.figures)), rows)
-            return reread(self.untuned, self.figures, towers[-1], self.cache, self.progress, unseen)
+            return read_pairs(self.untuned.images, self.figures, towers[-1], self.cache, self.progress, unseen)
 
         folds = TUNED_FOLDS if self.recipe.tuned_layers else FOLDS
         return cross_validate(self.untuned, self.books, on_part, folds=folds, reread=read_again), towers
