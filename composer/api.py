@@ -20,7 +20,7 @@ from composer.request import ComposeRequest
 from composer.server_log import redacted
 from composer.studio import MAX_TEXT_CHARS
 from composer.studio_actions import perform, take_upload
-from composer.studio_room import EXPECTED
+from composer.studio_trouble import EXPECTED
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
 

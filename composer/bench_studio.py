@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +110,11 @@ def bench_studio(browser: str, progress: Progress, load: Load | None = None) -> 
 
 
 @contextmanager
-def served(home: Path) -> Iterator[str]:
+def served(home: Path, libraries: Sequence[Path] = ()) -> Iterator[str]:
     """Address of the page, served by a process of its own until the block is left. Its home is ``home``."""
     command = [sys.executable, "-m", "app", "--port", str(_free_port()), "--profile", "tiny"]
+    for library in libraries:
+        command += ["--library", str(library)]
     environment = {**os.environ, "VIGNETTE_HOME": str(home)}
     log = home / "server.log"
     with log.open("w") as errors:

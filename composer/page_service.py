@@ -23,9 +23,10 @@ from composer.studio_actions import find_pictures, perform, take_upload
 from composer.studio_chat import ask
 from composer.studio_export import export_article
 from composer.studio_pictures import Gallery
-from composer.studio_room import EXPECTED, Room
+from composer.studio_room import Room
 from composer.studio_rooms import Rooms
 from composer.studio_shelves import Shelves
+from composer.studio_trouble import EXPECTED
 
 Values = Mapping[str, Any]
 FOLLOW_S = 15.0

@@ -50,7 +50,7 @@ EDITS: Mapping[str, Edit] = {
 
 
 def perform(room: Room, name: str, values: Mapping[str, Any]) -> None:
-    """Do it, or begin it where it takes a model. Raises what ``studio_room.EXPECTED`` names."""
+    """Do it, or begin it where it takes a model. Raises what ``studio_trouble.EXPECTED`` names."""
     asked = Asked(values, room.found)
     with room.lock:
         lost = asked.meet(name, room.article)

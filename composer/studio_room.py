@@ -18,7 +18,7 @@ from composer.article import Article
 from composer.drafts import Draft, Shelf
 from composer.drafts_recording import Recorder, record_progress
 from composer.editing import History
-from composer.errors import ComposerError, EditError, UsageError
+from composer.errors import EditError, UsageError
 from composer.events import Event, Notice, StageFinished, StageStarted
 from composer.progress import Progress
 from composer.request import ComposeRequest
@@ -26,15 +26,12 @@ from composer.studio import Studio
 from composer.studio_heed import heeded
 from composer.studio_jobs import Job
 from composer.studio_talk import Said, talk_from_json, talk_to_json
-from image_db.errors import LibraryError
+from composer.studio_trouble import settled
 from retrieval.candidates import Candidate
-from retrieval.errors import RetrievalError
-from vision.errors import VisionError
 
 if TYPE_CHECKING:
     from composer.editing.desk import Proposal
 
-EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
 Making = Literal["compose", "refit", "retry"]
 
 
@@ -179,21 +176,18 @@ class Room:
             self.notices = ()
             self.touch()
 
+        def settle(trouble: Exception | None) -> None:
+            with self.lock:
+                self.trouble, self.work = trouble, None
+                self.trace, self.notices = work.progress.trace, work.progress.notices
+                self.note = ""  # a stop that came after the last step has nothing to stop
+                if trouble is None and work.progress.stopped:
+                    self.note = "stopped" if self.history is not None else "stopped_early"
+                self.touch()
+
         def run(job: Job) -> None:
-            trouble: Exception | None = inside()
-            try:
+            with settled(settle):
                 begin(job)
-                trouble = None
-            except EXPECTED as error:
-                trouble = error
-            finally:
-                with self.lock:
-                    self.trouble, self.work = trouble, None
-                    self.trace, self.notices = work.progress.trace, work.progress.notices
-                    self.note = ""  # a stop that came after the last step has nothing to stop
-                    if trouble is None and work.progress.stopped:
-                        self.note = "stopped" if self.history is not None else "stopped_early"
-                    self.touch()
 
         work.job = self.studio.submit(run, long=True)
 
@@ -253,18 +247,15 @@ class Room:
     def ask(self, work: Callable[[Job], None], failed: Callable[[Exception | None], None]) -> Job:
         """Run quick work in the short line; ``failed`` is told, under the lock, why it came to nothing."""
 
+        def settle(trouble: Exception | None) -> None:
+            with self.lock:
+                failed(trouble)
+                self.touch()
+
         def run(job: Job) -> None:
-            trouble: Exception | None = inside()
-            try:
+            with settled(settle):
                 if not job.stopping:
                     work(job)
-                trouble = None
-            except EXPECTED as error:
-                trouble = error
-            finally:
-                with self.lock:
-                    failed(trouble)
-                    self.touch()
 
         return self.studio.submit(run, long=False)
 
@@ -283,11 +274,6 @@ class Room:
         """From where pictures would be made for a text that was stopped or interrupted."""
         over = {finished.stage for finished in self.trace}
         return "choose" if "find" in over and self.article is not None and self.article.placements else "place"
-
-
-def inside() -> ComposerError:
-    """What a person is told of a mistake of ours; the exception itself goes on to the log."""
-    return ComposerError("something went wrong inside; the log of the server says what", "inside")
 
 
 def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from composer.errors import UsageError
 from composer.studio import Studio
+from composer.studio_trouble import settled
 from image_db.errors import LibraryMissing
 
 if TYPE_CHECKING:
@@ -192,22 +193,17 @@ class Shelves:
         return self._home / plain
 
     def _begin(self, folder: Path, sources: Callable[[Indexing], list[Path]]) -> Indexing:
-        from composer.studio_room import EXPECTED, inside
-
         with self._lock:
             if self.indexing is not None and self.indexing.stage != "over":
                 raise UsageError("a folder is being indexed already; wait until it is done", "indexing_already")
             run = self.indexing = Indexing(folder)
 
+        def settle(trouble: Exception | None) -> None:
+            run.trouble, run.stage = trouble, "over"
+
         def work() -> None:
-            trouble: Exception | None = inside()
-            try:
+            with settled(settle):
                 self._index(run, sources(run))
-                trouble = None
-            except EXPECTED as error:
-                trouble = error
-            finally:
-                run.trouble, run.stage = trouble, "over"
 
         threading.Thread(target=work, daemon=True, name="vignette-index").start()
         return run

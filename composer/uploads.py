@@ -68,15 +68,8 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequenc
     sidecars, listings = SidecarReader(), Listings()
     for number, path in enumerate((*paths, *optional)):
         found = find(path, listings)
-        if isinstance(found, Problem):
-            raise UsageError(
-                f"--use-image {path} cannot be used: {found.reason}",
-                "picture_unusable",
-                name=path.name,
-                reason=found.reason,
-            )
-        picture = read_picture(found, sidecars, held=())
-        if isinstance(picture, Unusable):
+        picture = found if isinstance(found, Problem) else read_picture(found, sidecars, held=())
+        if isinstance(picture, (Problem, Unusable)):
             raise UsageError(
                 f"--use-image {path} cannot be used: {picture.reason}",
                 "picture_unusable",

@@ -15,7 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from served import served
+from composer.bench_studio import served
+from composer.drafts import DraftStore
+from composer.output import load_article
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
 MAX_BYTES = 300_000
@@ -34,10 +36,11 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="vignette-shots-") as temporary,
         sync_playwright() as driver,
-        served(Path(temporary).resolve(), [args.library]) as (site, url),
+        served(Path(temporary).resolve(), [args.library]) as url,
     ):
+        drafts = DraftStore(Path(temporary).resolve() / "drafts")
         browser = driver.chromium.launch(executable_path=args.chromium, args=list(ARGS))
-        take(browser, site, url, args.articles, args.library)
+        take(browser, drafts, url, args.articles, args.library)
         browser.close()
     for path in sorted(OUT.glob("*.png")):
         slim(path)
@@ -45,9 +48,9 @@ def main() -> int:
     return 0
 
 
-def take(browser: Any, site: Any, url: str, articles: list[Path], library: Path) -> None:
+def take(browser: Any, drafts: DraftStore, url: str, articles: list[Path], library: Path) -> None:
     page = person(browser, url, viewport={"width": 1280, "height": 860}, color_scheme="light")
-    show(page, site, url, articles[0], library)
+    show(page, drafts, url, articles[0], library)
     page.locator(".sheet .figure").first.scroll_into_view_if_needed()
     page.mouse.wheel(0, 260)
     page.wait_for_timeout(700)
@@ -58,7 +61,7 @@ def take(browser: Any, site: Any, url: str, articles: list[Path], library: Path)
     shot(page, "library.png")
 
     dark = person(browser, url, viewport={"width": 1280, "height": 860}, color_scheme="dark", locale="zh-CN")
-    show(dark, site, url, articles[1], library)
+    show(dark, drafts, url, articles[1], library)
     dark.locator(".sheet .section").nth(1).hover()
     shot(dark, "dark-chinese.png")
 
@@ -70,7 +73,7 @@ def take(browser: Any, site: Any, url: str, articles: list[Path], library: Path)
         has_touch=True,
         device_scale_factor=1.5,
     )
-    show(phone, site, url, articles[0], library)
+    show(phone, drafts, url, articles[0], library)
     phone.locator(".sheet .figure figcaption").first.tap()
     shot(phone, "phone.png")
 
@@ -83,12 +86,10 @@ def person(browser: Any, url: str, **options: Any) -> Any:
     return page
 
 
-def show(page: Any, site: Any, url: str, folder: Path, library: Path) -> None:
-    from composer.output import load_article
-
+def show(page: Any, drafts: DraftStore, url: str, folder: Path, library: Path) -> None:
     owner = page.evaluate("window.vignette.session.owner")
-    room = site.service.rooms.adopt(owner, load_article(folder), library)
-    page.goto(f"{url}?draft={room.draft.id}")
+    draft = drafts.shelf(owner).new(load_article(folder), {"library": str(library), "words": 600})
+    page.goto(f"{url}/?draft={draft.id}")
     page.locator(".sheet .figure").first.wait_for()
 
 

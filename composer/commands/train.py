@@ -38,22 +38,20 @@ off goes on where it was and ends with the same weights; losses stand in a CSV f
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
+    parser = _parser(
+        subparsers,
         "train",
-        help="train the encoder or a bridge on illustrated articles",
-        description="Train parts of Vignette on illustrated articles.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "train the encoder or a bridge on illustrated articles",
+        "Train parts of Vignette on illustrated articles.",
+        EXAMPLES,
     )
     kinds = parser.add_subparsers(dest="part", metavar="PART", required=True)
-    joint = kinds.add_parser(
+    joint = _parser(
+        kinds,
         "joint",
-        help="the text–image encoder that finds pictures",
-        description="Train the joint encoder's projections on frozen towers, or export it as an open_clip checkpoint.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "the text–image encoder that finds pictures",
+        "Train the joint encoder, or export it as an open_clip checkpoint.",
+        EXAMPLES,
     )
     joint.add_argument("--data", metavar="DIR", type=Path, help="the folder with train.jsonl and its pictures")
     joint.add_argument("--out", metavar="DIR", type=Path, help="where the trained encoder goes, or lies already")
@@ -66,34 +64,31 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="instead of training: unseen books over growing data, OUT/learning.csv and .svg",
     )
     joint.set_defaults(run=run_joint)
-    fusion = kinds.add_parser(
+    fusion = _parser(
+        kinds,
         "fusion",
-        help="how much looks, meaning and words count in search",
-        description="Fit the search's fusion weights to the unseen books of a joint encoder's training.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "how much looks, meaning and words count in search",
+        "Fit the search's fusion weights to the unseen books of a joint encoder's training.",
+        EXAMPLES,
     )
     fusion.add_argument("--data", metavar="DIR", type=Path, required=True, help="what the encoder was trained on")
     fusion.add_argument(
         "--encoder", metavar="DIR", type=Path, required=True, help="the --out of `vignette train joint`"
     )
     fusion.set_defaults(run=run_fusion)
-    bridge = kinds.add_parser(
+    bridge = _parser(
+        kinds,
         "bridge",
-        help="stage 1: lets a language model see through a vision tower",
-        description="Train a bridge from a frozen vision tower to a frozen language model on captioned pictures.",
-        epilog=BRIDGE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "stage 1: lets a language model see through a vision tower",
+        "Train a bridge from a frozen vision tower to a frozen language model on captioned pictures.",
+        BRIDGE_EXAMPLES,
     )
-    lora = kinds.add_parser(
+    lora = _parser(
+        kinds,
         "lora",
-        help="stage 2: tunes the language model behind a bridge on the tasks of composing",
-        description="Train a LoRA behind a bridge: where a picture belongs, its caption, which of several fits.",
-        epilog=BRIDGE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "stage 2: tunes the language model behind a bridge on the tasks of composing",
+        "Train a LoRA behind a bridge: where a picture belongs, its caption, which of several fits.",
+        BRIDGE_EXAMPLES,
     )
     lora.add_argument("--bridge", metavar="DIR", type=Path, required=True, help="a folder of `vignette train bridge`")
     for part, recipe in ((bridge, "bridge-tiny"), (lora, "lora-tiny")):
@@ -103,6 +98,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         part.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
     bridge.set_defaults(run=run_bridge)
     lora.set_defaults(run=run_lora)
+
+
+def _parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    about: str,
+    description: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    return subparsers.add_parser(
+        name,
+        help=about,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def run_joint(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import composer
 from composer.errors import ComposerError, EditError, UsageError
 from composer.events import Notice
 from composer.messages import CLASSES_ZH, WORDS, told
-from composer.studio_room import EXPECTED
+from composer.studio_trouble import EXPECTED
 from image_db.errors import EncoderMismatch
 from vision.errors import ImageError
 
