@@ -306,6 +306,7 @@ def test_recipes_with_unknown_keys_or_values_that_cannot_be_are_errors(tmp_path:
         ("batch = 0", "recipe mine: batch is 0; it must be above 0"),
         ("dropout = 1.0", r"recipe mine: dropout is 1.0; it must be in \[0, 1\)"),
         ("precision = 'int4'", "recipe mine: precision is 'int4'; use auto, float32, bfloat16"),
+        ("kind = 'suspension'", "recipe mine: kind is 'suspension'; use sampler, mlp"),
         ("a = = 1", "recipe mine is not TOML"),
     ):
         file.write_text(text)

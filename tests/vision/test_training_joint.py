@@ -17,7 +17,8 @@ from vision.training.joint import fit
 from vision.training.kernel import MlpJoint, cluster, distil, fit_kernel
 from vision.training.metrics import bootstrap, median_rank, mrr_at, ranks_of_targets, recall_at
 from vision.training.projection import Projection, fit_ridge, recalls, without_direction
-from vision.training.recipe import JointRecipe, load_joint_recipe, recipe_names
+from vision.training.recipe import JointRecipe, load_joint_recipe
+from vision.training.recipe_file import recipe_names
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -308,8 +309,8 @@ def test_mixtures_are_worked_off_in_blocks_without_changing_the_network(monkeypa
 
 
 def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) -> None:
-    assert recipe_names() == ["joint-kernel", "joint-ridge"]
-    for name in recipe_names():
+    assert recipe_names("joint-") == ["joint-kernel", "joint-ridge"]
+    for name in recipe_names("joint-"):
         assert load_joint_recipe(name).name == name
     for text, message in [
         ("penatly = 3", "'penatly' is not a setting; known: seed, resize_mode"),
@@ -320,7 +321,7 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
         ("head = 'tree'", "head is 'tree'; use linear, mlp"),
         ("head = 'mlp'\nsteps = 3", "steps is 3; only a linear head has the contrastive stage"),
         ("tuned_batch = 1", "tuned_batch is 1; a batch of texts needs at least 2"),
-        ("tuned_layers = -1", "tuned_layers and tuned_to_pixels must be 0 or more"),
+        ("tuned_layers = -1", "tuned_layers is -1; it must be 0 or more"),
         ("tuned_epochs = 0", r"tuned_epochs is 0; it must be above 0"),
         ("penalty", "is not TOML"),
     ]:

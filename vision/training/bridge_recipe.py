@@ -1,14 +1,13 @@
-"""What a run of bridge or LoRA training does, as frozen values read from TOML. Unknown keys are errors."""
+"""What a run of bridge or LoRA training does, as frozen values read from TOML."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
 
+from vision.bridge import BridgeKind
 from vision.errors import DataError
+from vision.training.recipe_file import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -38,16 +37,9 @@ class StepsRecipe:
     max_text_tokens: int = 32
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise DataError(
-                f"recipe {self.name}: precision is {self.precision!r}; use {', '.join(get_args(Precision))}"
-            )
-        for name in ("epochs", "batch", "at_once", "learning_rate", "clip", "save_every", "max_text_tokens"):
-            if getattr(self, name) <= 0:
-                raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("warmup", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be 0 or more")
+        demand_one_of(self, "precision", get_args(Precision))
+        demand_above_0(self, "epochs", "batch", "at_once", "learning_rate", "clip", "save_every", "max_text_tokens")
+        demand_0_or_more(self, "warmup", "weight_decay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ class BridgeRecipe(StepsRecipe):
     """
 
     tower: str = "efficientnet-lite2"
-    kind: Literal["sampler", "mlp"] = "sampler"
+    kind: BridgeKind = "sampler"
     queries: int = 32
     layers: int = 2
     heads: int = 8
@@ -72,11 +64,10 @@ class BridgeRecipe(StepsRecipe):
 
     def __post_init__(self) -> None:
         super(BridgeRecipe, self).__post_init__()  # slots make a new class, which super() alone misses
-        if self.word_epochs < 0 or self.word_learning_rate <= 0:
-            raise DataError(f"recipe {self.name}: word_epochs must be 0 or more and word_learning_rate above 0")
-        for name in ("dropout", "caption_chance"):
-            if not 0 <= getattr(self, name) < 1:
-                raise DataError(f"recipe {self.name}: {name} is {getattr(self, name)}; it must be in [0, 1)")
+        demand_one_of(self, "kind", get_args(BridgeKind))
+        demand_0_or_more(self, "word_epochs")
+        demand_above_0(self, "word_learning_rate")
+        demand_a_share(self, "dropout", "caption_chance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,37 +106,4 @@ R = TypeVar("R", bound=StepsRecipe)
 
 def load_steps_recipe(name_or_file: str, kind: type[R]) -> R:
     """A shipped recipe by name, or a .toml file. Raises DataError naming what to change."""
-    folder = resources.files("vision.training") / "bridge_recipes"
-    prefix = "bridge-" if kind is BridgeRecipe else "lora-"
-    shipped = sorted(
-        file.name.removesuffix(".toml")
-        for file in folder.iterdir()
-        if file.name.startswith(prefix) and file.name.endswith(".toml")
-    )
-    if name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
-        if not path.is_file():
-            raise DataError(f"--recipe {name_or_file}: there is no such file")
-        text, name = path.read_text(encoding="utf-8"), path.stem
-    elif name_or_file in shipped:
-        text, name = (folder / f"{name_or_file}.toml").read_text(encoding="utf-8"), name_or_file
-    else:
-        raise DataError(f"--recipe {name_or_file} is not known; use one of: {', '.join(shipped)}, or a .toml file")
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"recipe {name} is not TOML: {error}") from error
-    known = {field.name: field.default for field in fields(kind) if field.name != "name"}
-    return kind(name, **{key: _checked(name, key, value, known) for key, value in table.items()})
-
-
-def _checked(name: str, key: str, value: Any, known: dict[str, Any]) -> Any:
-    if key not in known:
-        raise DataError(f"recipe {name}: {key!r} is not a setting; known: {', '.join(known)}")
-    wanted: type[Any] = type(known[key])
-    if wanted is tuple and isinstance(value, list):
-        value = tuple(value)
-    fits = isinstance(value, wanted) or (wanted is float and type(value) is int)
-    if not fits or (isinstance(value, bool) and wanted is not bool):
-        raise DataError(f"recipe {name}: {key} is {value!r}; it must be of type {wanted.__name__}")
-    return value
+    return load_recipe(name_or_file, kind, "bridge-" if kind is BridgeRecipe else "lora-")
