@@ -29,6 +29,7 @@ Captioner: TypeAlias = "Callable[[Sequence[Image]], Sequence[str]]"
 
 BATCH = 8
 MAX_CAPTION_CHARACTERS = 300
+DESCRIBED_PX = 448
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def describe_wordless(
     labeller: Labeller | None = None,
     captioner: Captioner | None = None,
     progress: Progress | None = None,
-    target_px: int = 448,
+    target_px: int = DESCRIBED_PX,
 ) -> DescribeReport:
     """Fill in what people left out, and nothing else; commits as it goes, so that a second run goes on.
 
@@ -65,7 +66,8 @@ def describe_wordless(
                 records.append(record)
             except (ImageError, OSError) as error:
                 failed.append((record.path, str(error)))
-        changed = _with_words(records, images, labeller, captioner)
+        new = with_words(records, images, labeller, captioner)
+        changed = [after for before, after in zip(records, new, strict=True) if after != before]
         silent += len(records) - len(changed)
         described += len(changed)
         if changed:
@@ -76,16 +78,13 @@ def describe_wordless(
     return DescribeReport(described, silent, tuple(failed))
 
 
-def _lacks(record: ImageRecord, labeller: Labeller | None, captioner: Captioner | None) -> bool:
-    return (labeller is not None and not record.text) or (
-        captioner is not None and not (record.caption or record.alt or record.captions)
-    )
-
-
-def _with_words(
-    records: Sequence[ImageRecord], images: Sequence[Image], labeller: Labeller | None, captioner: Captioner | None
+def with_words(
+    records: Sequence[ImageRecord],
+    images: Sequence[Image],
+    labeller: Labeller | None = None,
+    captioner: Captioner | None = None,
 ) -> list[ImageRecord]:
-    """The records that changed."""
+    """The records with words for those that lack them; row i of ``images`` is the picture of row i."""
     new = list(records)
     if labeller is not None:
         rows = [row for row, record in enumerate(new) if not record.text]
@@ -98,4 +97,10 @@ def _with_words(
         for row, caption in zip(rows, captions, strict=True):
             if text := " ".join(caption.split())[:MAX_CAPTION_CHARACTERS]:
                 new[row] = replace(new[row], caption=text, caption_origin="generated")
-    return [after for before, after in zip(records, new, strict=True) if after != before]
+    return new
+
+
+def _lacks(record: ImageRecord, labeller: Labeller | None, captioner: Captioner | None) -> bool:
+    return (labeller is not None and not record.text) or (
+        captioner is not None and not (record.caption or record.alt or record.captions)
+    )

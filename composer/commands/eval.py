@@ -19,6 +19,7 @@ examples:
   vignette eval retrieval --data openstax
   vignette eval sections --data openstax --split dev --json
   vignette eval retrieval --data openstax --encoder trained/     a folder that `vignette train joint` wrote
+  vignette eval retrieval --data openstax --describe labels      nobody wrote a word: what do guessed labels find?
   vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
   vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
   vignette eval selection --data openstax --split train --fit    the profile's judge_weight, fitted
@@ -55,7 +56,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
         kind.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
         kind.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-        if name == "selection":
+        if name in ("retrieval", "sections"):
+            kind.add_argument(
+                "--describe",
+                metavar="HOW",
+                help="measure the words that `vignette index --describe` writes (labels, or captions of the model in this "
+                "folder) in place of the alt texts",
+            )
+        elif name == "selection":
             _add_selection(kind)
         elif name == "placement":
             _add_placement(kind)
@@ -103,15 +111,22 @@ def run(args: argparse.Namespace) -> int:
 def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from composer.evaluation.gallery import Gallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
+    from composer.parts import load_describer
+    from composer.settings import load_settings
     from vision.joint_checkpoint import file_sha256
     from vision.training.data import figures_of
 
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
     gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
+    about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+    if args.describe:
+        labeller, captioner = load_describer(args.describe, load_settings(args.profile))
+        tell = _teller("described")
+        gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=tell)
+        about += f"; {int(gallery.has_text.sum())} have words, by {args.describe}"
     measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
-    measures = measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl"))
-    return measures, f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+    return measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl")), about
 
 
 def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:

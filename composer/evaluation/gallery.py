@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from image_db.describing import DESCRIBED_PX, Captioner, Labeller, with_words
+from image_db.description import sentence
 from image_db.records import ImageRecord
 from vision.heap import memory_kept
 from vision.images import image_size, load_image
@@ -70,6 +72,31 @@ class Gallery:
         """The same pictures in a library where nobody wrote anything."""
         bare = tuple(replace(record, alt="") for record in self._records)
         return replace(self, textual=np.zeros_like(self.textual), _records=bare)
+
+    def described(
+        self,
+        encoder: JointEncoder,
+        *,
+        labeller: Labeller | None = None,
+        captioner: Captioner | None = None,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Gallery:
+        """The same pictures in a library whose only words are what ``vignette index --describe`` finds in the pixels.
+
+        Raises ImageError as ``load_image``, ModelError as the describing model.
+        """
+        records: list[ImageRecord] = []
+        bare = self.without_texts()
+        for start in range(0, len(bare._records), _BATCH):
+            chunk = bare._records[start : start + _BATCH]
+            images = [load_image(record.path, target_px=DESCRIBED_PX) for record in chunk]
+            records += with_words(chunk, images, labeller, captioner)
+            progress(len(records), len(bare._records))
+        told = [row for row, record in enumerate(records) if record.text]
+        if told:
+            sentences = [sentence(records[row], encoder.languages) for row in told]
+            bare.textual[told] = encoder.encode_sentences(sentences)
+        return replace(bare, _records=tuple(records))
 
     @property
     def ids(self) -> list[str]:

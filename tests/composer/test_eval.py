@@ -2,9 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL.Image import Image
 
 from composer.commands import eval as eval_command
 from composer.evaluation.gallery import Gallery
@@ -12,6 +14,7 @@ from composer.evaluation.report import Measure, as_json, as_table
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
 from tests.composer.knowing import COUNT, KnowingEncoder, gallery
 from vision.errors import DataError
+from vision.images import load_image
 from vision.protocol import JointEncoder
 from vision.training.data import figures_of, read_articles
 
@@ -92,3 +95,44 @@ def test_vectors_are_kept_for_the_next_measurement_of_the_same_pictures(data: Pa
     assert (again.textual == first.textual).all()
     fewer = Gallery.encode(figures[1:], KnowingEncoder(), lambda done, _: told.append(done), tmp_path)
     assert told[-1] == COUNT - 1 == len(fewer.ids)
+
+
+def test_words_made_from_pixels_are_all_that_a_described_gallery_says(data: Path) -> None:
+    encoder = KnowingEncoder()
+    images = gallery(data, encoder)
+    told: list[int] = []
+
+    def labels(pictures: Sequence[Image]) -> list[tuple[str, ...]]:
+        return [("a guess",) if picture.getpixel((0, 0)) == images_first else () for picture in pictures]
+
+    images_first = load_image(images.figures[0].image).getpixel((0, 0))
+    described = images.described(encoder, labeller=labels, progress=lambda done, _: told.append(done))
+    assert told[-1] == COUNT
+    (record,) = [record for record in described.records() if record.text]
+    assert record.guessed_tags == ("a guess",)
+    assert not record.alt
+    assert described.has_text.sum() == 1
+    assert not described.textual[~described.has_text].any()
+    assert images.has_text.all()  # the gallery with people's words stays as it was
+
+
+def test_captions_that_say_what_the_alt_text_says_find_as_much(data: Path) -> None:
+    encoder = KnowingEncoder()
+    images = gallery(data, encoder)
+    alts = iter([figure.alt for figure in images.figures])
+    described = images.described(encoder, captioner=lambda pictures: [next(alts) for _ in pictures])
+    assert {record.caption_origin for record in described.records()} == {"generated"}
+    assert measure_retrieval(described, encoder, "")["text_caption_r1"].value == 1
+
+
+def test_the_command_says_whose_words_it_measured(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
+    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr("composer.parts.load_describer", lambda how, settings: (lambda p: [()] * len(p), None))
+    parser = argparse.ArgumentParser()
+    eval_command.register(parser.add_subparsers())
+    args = parser.parse_args(["eval", "retrieval", "--data", str(data), "--describe", "labels"])
+    assert args.run(args) == 0
+    assert "; 0 have words, by labels" in capsys.readouterr().out
