@@ -60,8 +60,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             kind.add_argument(
                 "--describe",
                 metavar="HOW",
-                help="measure the words that `vignette index --describe` writes (labels, or captions of the model in this "
-                "folder) in place of the alt texts",
+                help="measure the words that `vignette index --describe` writes (labels, or captions of the model in "
+                "this folder) in place of the alt texts",
             )
         elif name == "selection":
             _add_selection(kind)
