@@ -22,6 +22,10 @@ _ABOUT_ITSELF = re.compile(
     r"|\bin this article\b|本文(?:将|会)|(?:下面|接下来)，?(?:我|我们)(?:将|会|就)",
     re.IGNORECASE,
 )
+# What speaks of something named before: "They graze …" opens nothing where that was dropped.
+_POINTS_BACK = re.compile(
+    r"(?:they|it|its|their|he|she|his|her|these|those|this|such)\b|[他她它]|这些|那些|这种", re.IGNORECASE
+)
 _WORD = re.compile(r"\w+")
 _ITEM = re.compile(r"^(?:\d+[.)、]|[-*•])\s+")
 _GAPS = ("", " ", "\n", "\n\n")  # from weakest to strongest
@@ -43,7 +47,7 @@ class ProseFilter:
         # widest break around dropped ones before that.
         self._space = ""
         self._gap = ""
-        self._orphaned = False  # the paragraph lost its first sentence
+        self._orphaned = False  # what opened the paragraph was dropped, and what points back to it goes too
 
     def feed(self, text: str) -> str:
         self._buffer += text
@@ -61,6 +65,7 @@ class ProseFilter:
         out = self._release(rest) if rest.strip() and (ended or listed) else ""
         self._space = self._gap = ""
         self._line_start = True
+        self._orphaned = False
         return out
 
     def note(self, text: str) -> None:
@@ -85,16 +90,15 @@ class ProseFilter:
         if not body:
             return ""
         gap = max(self._gap, _gap(self._space), key=_GAPS.index)
-        if self._line_start or "\n" in gap:
+        opens = self._line_start or "\n" in gap
+        if opens:
             body = _ITEM.sub("", body)  # prose was asked for: a list's lines are sentences
         self._space = piece[len(piece.rstrip()) :]
-        if "\n" in gap or self._line_start:
-            self._orphaned = False
+        self._orphaned &= _POINTS_BACK.match(body) is not None
         unwanted = body.startswith("#") or _CHATTER.match(body) or _ABOUT_ITSELF.search(body)
         repeated = self._repeated(body)
         if unwanted or repeated or self._orphaned:
-            # Without the sentence that opens it, the rest of a paragraph hangs in the air.
-            self._orphaned |= repeated and ("\n" in gap or self._line_start)
+            self._orphaned |= repeated and opens
             self._gap = gap  # the widest break around a dropped sentence remains
             return ""
         self._remember(body)

@@ -89,3 +89,19 @@ def test_sentences_are_split_in_order() -> None:
 
 def test_a_list_is_printed_as_sentences() -> None:
     assert run("1. Hens lay eggs.\n2. Cows give milk.\n- Pigs sleep.") == "Hens lay eggs.\nCows give milk.\nPigs sleep."
+
+
+@pytest.mark.parametrize(
+    ("said", "again", "kept"),
+    [
+        ("The sheep of the farm graze on green hills all day.", "They like it there. Dogs watch.", "Dogs watch."),
+        ("The sheep of the farm graze on green hills all day.", "Dogs watch. They bark.", "Dogs watch. They bark."),
+        ("农场里的羊整天在青翠的山坡上安静地吃草。", "它们喜欢那里。狗在一旁看守。", "狗在一旁看守。"),
+    ],
+)
+@pytest.mark.parametrize("break_", [" ", "\n\n"])
+def test_nothing_opens_by_pointing_back_to_a_dropped_sentence(said: str, again: str, kept: str, break_: str) -> None:
+    prose = ProseFilter()
+    prose.note(said)
+    assert prose.feed(f"{said}{break_}{again}") + prose.finish(complete=True) == kept
+    assert run(f"{said}\n\n{said}{break_}{again}\n\nRain fell.") == f"{said}\n\n{kept}\n\nRain fell."
