@@ -1,10 +1,11 @@
 """The language model judges the candidates of every slot, in the article's context.
 
-A model that reads words is asked about all slots as one batch over the article. One that sees is asked slot by slot:
-it looks at the candidates, and the pictures chosen so far stand in the conversation, each named by its place, so that
-it can tell what the article shows already. They stand after the article rather than within it: the article then stays
-the prefix that the key-value cache holds, and every further picture adds to it. Knows no library and no settling of
-which picture goes where (``composer.selection``).
+A model that reads words is asked about all slots as one batch over the article, and only about pictures that somebody
+described: by a classifier's guesses it tells look-alikes apart no better than chance (docs/evaluation.md). One that
+sees is asked slot by slot: it looks at the candidates, and the pictures chosen so far stand in the conversation, each
+named by its place, so that it can tell what the article shows already. They stand after the article rather than
+within it: the article then stays the prefix that the key-value cache holds, and every further picture adds to it.
+Knows no library and no settling of which picture goes where (``composer.selection``).
 """
 
 from __future__ import annotations
@@ -44,23 +45,17 @@ def judge_candidates(
 ) -> list[Considered]:
     """Slots, in the article's order, with the model's log-probabilities of their candidates and of showing nothing.
 
-    Of a picture that may not be shown anyway the model is not asked: it stays an alternative without a judgement.
+    Of a picture that may not be shown anyway the model is not asked, nor of one of which it knows nothing: it stays
+    an alternative without a judgement.
     """
 
     def question(entry: Considered, turns: tuple[Message, ...]) -> Question:
-        slot = entry.slot
-        return Question(
-            before=prompts.choose.format(opening=opening(sections[slot.after_section]), caption=slot.caption),
-            after="",
-            answer_prefix=prompts.choose_prefix,
-            none_text=prompts.nothing_found,
-            caption_language=language,
-            turns=turns,
-            yes=prompts.choose_yes,
-            no=prompts.choose_no,
-        )
+        return slot_question(prompts, language, opening(sections[entry.slot.after_section]), entry.slot.caption, turns)
 
-    asked = [[candidate for candidate in entry.candidates if may_be_shown(candidate)] for entry in found]
+    def may_be_judged(candidate: Candidate) -> bool:
+        return may_be_shown(candidate) and (model.sees_images or candidate.record.is_described)
+
+    asked = [[candidate for candidate in entry.candidates if may_be_judged(candidate)] for entry in found]
     if not model.sees_images:
         questions = [(question(entry, dialogue.turns), several) for entry, several in zip(found, asked, strict=True)]
         rankings = rerank_batch(model, questions, mode=settings.judge, orders=settings.orders)
@@ -81,6 +76,20 @@ def judge_candidates(
             place = opening(sections[entry.slot.after_section])
             turns += _standing(prompts, place, chosen.caption_in(language), images.get(chosen.id))
     return judged
+
+
+def slot_question(prompts: Prompts, language: str, place: str, caption: str, turns: tuple[Message, ...]) -> Question:
+    """Does a picture fit where ``caption`` is wanted, after the paragraph that begins like ``place``?"""
+    return Question(
+        before=prompts.choose.format(opening=place, caption=caption),
+        after="",
+        answer_prefix=prompts.choose_prefix,
+        none_text=prompts.nothing_found,
+        caption_language=language,
+        turns=turns,
+        yes=prompts.choose_yes,
+        no=prompts.choose_no,
+    )
 
 
 def look_at(records: Iterable[ImageRecord]) -> dict[str, Image]:

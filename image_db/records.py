@@ -38,6 +38,11 @@ class ImageRecord:
         return dict(self.captions).get(language, self.caption)
 
     @property
+    def is_described(self) -> bool:
+        """Whether its words say what it shows: a classifier's guesses alone do not."""
+        return bool(self.caption or self.alt or self.tags or self.captions)
+
+    @property
     def text(self) -> str:
         """Everything a query's words may match, first language first; empty for a picture without any text."""
         parts = [self.caption, self.alt, ", ".join(self.tags), ", ".join(self.guessed_tags)]

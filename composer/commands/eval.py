@@ -32,7 +32,7 @@ pictures its figures name.
 _MEASURES = {
     "retrieval": "alt texts and captions as queries: recall and median rank by pixels, by texts, and fused",
     "sections": "sections of articles as queries: which photograph belongs here?",
-    "selection": "which of eight photographs belongs to a section: retrieval, the language model, and both",
+    "selection": "which of eight photographs belongs to a section or stands in a slot: search, language model, both",
     "placement": "where pictures stand, in which order, and whether places stay empty when nothing fits",
 }
 DEFAULT_LIMIT = 100
@@ -80,7 +80,7 @@ def _add_selection(kind: argparse.ArgumentParser) -> None:
     )
     kind.add_argument("--seed", metavar="N", type=int, default=0, help="draws the sections (default: 0)")
     kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
-    kind.add_argument("--no-labels", action="store_true", help="do not ask about the classifier's words for pictures")
+    kind.add_argument("--labels", action="store_true", help="also ask about the classifier's words for the pictures")
     kind.add_argument("--fit", action="store_true", help="fit the profile's judge_weight instead of measuring")
     kind.add_argument(
         "--scores", metavar="FILE", type=Path, help="keep the model's scores here (default: below VIGNETTE_HOME)"
@@ -130,12 +130,15 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
 
 def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+    from composer.errors import UsageError
     from composer.evaluation.choices import sample_rows
     from composer.evaluation.fitting import fit_judge_weight
     from composer.evaluation.gallery import Gallery
     from composer.evaluation.remembered import RememberedScores
     from composer.evaluation.selection import judge_selection, measure_selection
+    from composer.evaluation.slots import judge_wanted, measure_wanted, wanted_pictures
     from composer.parts import load_language_model
+    from composer.prompts import load_prompts
     from composer.settings import load_settings
     from vision.training.data import figures_of
 
@@ -146,33 +149,35 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     encoder = _encoder(args)
     gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
-    model = None
-    about = "retrieval alone"
-    labels: list[tuple[str, ...]] = []
-    if not args.no_judge:
-        loaded = load_language_model(settings)
-        about = f"judge {loaded.identity.name}"
-        scores = args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl"
-        model = RememberedScores(loaded, scores)
-        if not args.no_labels and not args.fit:
-            labels = _labels(figures)
+    wanted = wanted_pictures(gallery, encoder, rows)
+    about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+    if args.no_judge and args.fit:
+        raise UsageError("--fit asks the language model; leave out --no-judge")
+    if args.no_judge:
+        judged, measures = judge_selection(gallery, encoder, rows, settings.pictures, seed=args.seed)
+        return measure_selection(judged, settings.pictures) | measures, f"{len(rows)} sections, {about}; chance 0.125"
+    loaded = load_language_model(settings)
+    model = RememberedScores(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
+    seen = gallery if model.sees_images else None
+    about += f", judge {loaded.identity.name}"
+    verdicts = judge_wanted(
+        model, load_prompts("en"), wanted, settings.pictures, gallery=seen, progress=_teller("slots")
+    )
+    if args.fit:
+        return fit_judge_weight(wanted, verdicts), f"fitted on {len(wanted)} captions, {about}"
     judged, measures = judge_selection(
         gallery,
         encoder,
         rows,
         settings.pictures,
         model=model,
-        labels=labels,
+        labels=_labels(figures) if args.labels else (),
         seed=args.seed,
         progress=_teller("judged"),
     )
-    if args.fit:
-        return fit_judge_weight(
-            judged
-        ), f"fitted on {len(rows)} look-alike choices of {args.data / args.split}, {about}"
     measures = measure_selection(judged, settings.pictures) | measures
-    about = f"{len(rows)} sections and {len(figures)} photographs of {args.data / args.split}, {about}"
-    return measures, f"{about}, encoder {encoder.identity.name}; chance 0.125"
+    measures |= measure_wanted(wanted, verdicts, settings.pictures)
+    return measures, f"{len(rows)} sections, {len(wanted)} captions, {about}; chance 0.125"
 
 
 def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:

@@ -1,15 +1,18 @@
 """Fits how much the language model's judgement counts beside retrieval. Knows no files and prints nothing.
 
-A conditional logit over the eight candidates with two columns: retrieval's log-odds and the model's, bounded as the
-composer bounds them. The share of the second weight is the profile's ``judge_weight``.
+A conditional logit over the search's best candidates for a wanted picture, with two columns: the search's log-odds and
+the model's, bounded as the composer bounds them. The share of the second weight is the profile's ``judge_weight``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from composer.evaluation.judges import Verdict
 from composer.evaluation.report import Measure
-from composer.evaluation.selection import Judged
+from composer.evaluation.slots import WantedPicture
 from composer.selection import MAX_JUDGEMENT
 from vision.training.metrics import bootstrap
 
@@ -17,20 +20,23 @@ _STEPS = 100
 _RIDGE = 0.01  # a choice; both weights stay finite where one column decides everything
 
 
-def fit_judge_weight(judged: Judged) -> dict[str, Measure]:
-    """``judge_weight`` for candidates with words, with its bootstrap interval over choices.
+def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict]) -> dict[str, Measure]:
+    """``judge_weight`` with its bootstrap interval over the slots whose true picture the search found.
 
-    Raises ValueError where the model was not asked.
+    Raises ValueError where the model was not asked, or the search found none.
     """
-    verdicts = judged.by_both or judged.by_texts
     if not verdicts:
         raise ValueError("the language model was not asked about the candidates; leave out --no-judge")
     rows, truth = [], []
-    for several, verdict, choice in zip(judged.texts, verdicts, judged.choices, strict=True):
-        fused = np.clip([c.fused for c in several], 1e-4, 1 - 1e-4)
+    for slot, verdict in zip(wanted, verdicts, strict=True):
+        if slot.truth is None:
+            continue
+        fused = np.clip([c.fused for c in slot.candidates], 1e-4, 1 - 1e-4)
         judgement = np.clip(verdict.log_odds, -MAX_JUDGEMENT, MAX_JUDGEMENT)
         rows.append(np.stack([np.log(fused / (1 - fused)), judgement], axis=1))
-        truth.append(choice.truth)
+        truth.append(slot.truth)
+    if not rows:
+        raise ValueError("the search found none of the wanted pictures; fit on more of them with --limit")
     stacked, right = np.array(rows), np.array(truth)
     result = bootstrap(np.arange(len(right)), lambda draw: share(stacked[draw], right[draw]), resamples=200)
     return {"judge_weight": Measure(result.value, "share", None, result.low, result.high)}

@@ -16,9 +16,10 @@ from composer.evaluation.choices import Choice
 from composer.evaluation.gallery import Gallery
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
-from retrieval.rerank import Question, rerank
+from retrieval.rerank import Question, Ranking, rerank
 from vision.images import load_image
 from vision.protocol import Message, VisionLanguageModel
+from vision.training.data import Figure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,23 +46,31 @@ class Verdict:
         """Of each picture against none."""
         return np.array([c.log_prob for c in self.candidates], float) - self.none_log_prob
 
+    @classmethod
+    def of(cls, ranking: Ranking, candidates: Sequence[Candidate]) -> Verdict:
+        """A ranking of these candidates, in their order."""
+        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
+        assert ranking.none_log_prob is not None  # the question offers none
+        return cls(tuple(judged[candidate.record.id] for candidate in candidates), ranking.none_log_prob)
+
+
+def read_section(figure: Figure, wish: str = "") -> tuple[Message, ...]:
+    """The conversation in which the model has read what stands before the figure."""
+    paragraph = figure.before[-SECTION_CHARACTERS:] or figure.title  # a picture that opens a chapter
+    return (
+        Message.of("system", "You are an experienced picture editor."),
+        Message.of("user", f"A section of the article “{figure.title}”:\n\n{paragraph}{wish}"),
+        Message.of("assistant", "I have read the section."),
+    )
+
 
 def question_about(choice: Choice) -> Question:
-    paragraph = choice.figure.before[-SECTION_CHARACTERS:] or choice.figure.title  # a picture that opens a chapter
     return Question(
         before=BEFORE,
         after="",
         answer_prefix="Answer:",
         none_text="none of them belongs there",
-        turns=(
-            Message.of("system", "You are an experienced picture editor."),
-            Message.of(
-                "user",
-                f"A section of the article “{choice.figure.title}”:\n\n{paragraph}\n\n"
-                "A photograph is to stand right after it.",
-            ),
-            Message.of("assistant", "I have read the section."),
-        ),
+        turns=read_section(choice.figure, "\n\nA photograph is to stand right after it."),
     )
 
 
@@ -80,13 +89,11 @@ def judge(
     """
     verdicts = []
     for done, (choice, several) in enumerate(zip(choices, candidates, strict=True), 1):
-        images = _pictures(gallery, choice) if gallery is not None else None
+        images = pictures_of(gallery, several) if gallery is not None else None
         ranking = rerank(
             model, question_about(choice), several, images=images, mode=settings.judge, orders=settings.orders
         )
-        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
-        assert ranking.none_log_prob is not None  # the question offers none
-        verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
+        verdicts.append(Verdict.of(ranking, several))
         progress(done, len(choices))
     return verdicts
 
@@ -96,6 +103,7 @@ def with_words(candidate: Candidate, words: Sequence[str]) -> Candidate:
     return replace(candidate, record=replace(candidate.record, caption="", alt="", tags=(), guessed_tags=tuple(words)))
 
 
-def _pictures(gallery: Gallery, choice: Choice) -> Mapping[str, Image]:
-    ids = gallery.ids
-    return {ids[row]: load_image(gallery.figures[row].image, target_px=LOOK_PX) for row in choice.rows}
+def pictures_of(gallery: Gallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
+    """By record id. Raises ImageError for one that cannot be read."""
+    ids = [candidate.record.id for candidate in candidates]
+    return {id_: load_image(gallery.figures[int(id_)].image, target_px=LOOK_PX) for id_ in ids}

@@ -106,9 +106,9 @@ def measure_selection(judged: Judged, settings: PictureSettings) -> dict[str, Me
     }
     right = {name: hits(choices, [v.log_odds for v in verdicts]) for name, verdicts in parts.items() if verdicts}
     measures.update({f"selection_{name}": accuracy(values, 1 / COUNT) for name, values in right.items()})
-    looking = judged.by_looking or judged.by_labels
+    # A model that cannot look is not asked about pictures without words (``composer.judging``).
     systems = {
-        "pixels": (hits(choices, fused_values(judged.pixels, looking, settings)), pixels),
+        "pixels": (hits(choices, fused_values(judged.pixels, judged.by_looking, settings)), pixels),
         "texts": (
             hits(choices, fused_values(judged.texts, judged.by_both or judged.by_texts, settings)),
             right["texts_model"],

@@ -3,17 +3,22 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from composer.commands import eval as eval_command
+from composer.errors import UsageError
 from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
 from composer.evaluation.fitting import fit_judge_weight, share
 from composer.evaluation.gallery import Gallery
+from composer.evaluation.judges import Verdict
 from composer.evaluation.remembered import RememberedScores
 from composer.evaluation.selection import hits, judge_selection, measure_selection
+from composer.evaluation.slots import WantedPicture, judge_wanted, measure_wanted, wanted_pictures
+from composer.prompts import load_prompts
 from composer.settings import PictureSettings
 from tests.composer.knowing import KnowingEncoder, gallery
 from tests.composer.scripted_model import ScriptedModel
@@ -21,6 +26,20 @@ from vision.protocol import Prompt
 from vision.training.data import figures_of, read_articles
 
 SETTINGS = PictureSettings(judge_weight=0.5)
+
+
+def slots(data: Path, *, sees: bool) -> tuple[list[WantedPicture], list[Verdict]]:
+    """The captions of all pictures as slots, and what a model that knows says of them.
+
+    Either it reads what the search found by words, or it looks at what a blind search found in a library without any.
+    """
+    encoder = KnowingEncoder(sees=False, reads=False)
+    images = gallery(data, encoder)
+    library = images.without_texts() if sees else images
+    wanted = wanted_pictures(library, encoder, sample_rows(images, 0, 0))
+    model = ScriptedModel(lambda *_: "", looking if sees else reading)
+    model.sees_images = sees
+    return wanted, judge_wanted(model, load_prompts("en"), wanted, SETTINGS, gallery=library if sees else None)
 
 
 def number(text: str) -> str:
@@ -86,9 +105,9 @@ def test_a_judge_that_reads_lifts_blind_retrieval_and_is_the_reference(data: Pat
     assert found["selection_texts"].value == 1
     assert found["selection_texts"].reference == 1
     assert found["selection_texts_gain"].value == 0
-    assert found["selection_pixels"].value == 1
-    assert found["selection_pixels"].reference == retrieval["selection_pixels_retrieval"].value == 0
     assert "selection_looking_model" not in found
+    # What a classifier guesses is no ground for a judgement of the composer's: it goes by looks alone there.
+    assert found["selection_pixels"].value == retrieval["selection_pixels_retrieval"].value == 0
 
 
 def test_a_judge_that_sees_is_shown_pictures_alone_and_pictures_with_words(data: Path) -> None:
@@ -131,14 +150,63 @@ def test_the_fitted_share_goes_to_what_tells(data: Path) -> None:
     signal[np.arange(200), truth] += 2
     assert share(np.stack([noise, signal], axis=2), truth) > 0.9
     assert share(np.stack([signal, noise], axis=2), truth) < 0.1
-    encoder = KnowingEncoder(sees=False, reads=False)
-    images = gallery(data, encoder)
-    model = ScriptedModel(lambda *_: "", reading)
-    judged, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS, model=model)
-    assert fit_judge_weight(judged)["judge_weight"].value > 0.5
-    unasked, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS)
+    wanted, verdicts = slots(data, sees=True)
+    assert fit_judge_weight(wanted, verdicts)["judge_weight"].value > 0.5
     with pytest.raises(ValueError, match="leave out --no-judge"):
-        fit_judge_weight(unasked)
+        fit_judge_weight(wanted, [])
+    with pytest.raises(ValueError, match="the search found none of the wanted pictures"):
+        fit_judge_weight([replace(slot, truth=None) for slot in wanted], verdicts)
+
+
+def test_a_slot_is_what_a_caption_wants_and_its_candidates_are_the_searchs_best(data: Path) -> None:
+    wanted, _ = slots(data, sees=False)
+    told = [figure for figure in figures_of(read_articles(data, "dev")) if figure.caption]
+    assert {slot.figure.image for slot in wanted} == {figure.image for figure in told}
+    for slot in wanted:
+        assert len({candidate.record.id for candidate in slot.candidates}) == COUNT + 1
+        assert [c.fused for c in slot.candidates] == sorted((c.fused for c in slot.candidates), reverse=True)
+        assert slot.candidates[slot.truth].record.alt == f"Shows {number(slot.figure.caption)}"
+
+
+def test_a_judge_that_knows_puts_the_right_picture_first_and_leaves_slots_empty_without_it(data: Path) -> None:
+    wanted, verdicts = slots(data, sees=True)
+    within = np.mean([slot.truth is not None and slot.truth < COUNT for slot in wanted])
+    assert 0.2 < within < 0.9  # a search that is blind finds eight of 24
+    found = measure_wanted(wanted, verdicts, replace(SETTINGS, min_fused=0.0))
+    assert found["slot_first"].value == pytest.approx(within)
+    assert found["slot_first"].reference < within
+    assert found["slot_first_gain"].value == pytest.approx(found["slot_first"].value - found["slot_first"].reference)
+    assert found["slot_none_auc"].value > found["slot_none_auc"].reference == pytest.approx(0.5, abs=0.05)
+    assert found["slot_right_shown"].value == pytest.approx(within)
+
+
+def test_what_the_search_finds_unfit_is_never_shown_whatever_the_judge_says(data: Path) -> None:
+    wanted, verdicts = slots(data, sees=False)
+    found = measure_wanted(wanted, verdicts, replace(SETTINGS, min_fused=1.0))
+    assert found["slot_right_shown"].value == found["slot_wrong_shown"].value == 0
+    assert found["slot_shown_though_removed"].value == 0
+    assert found["slot_first"].value == 1
+
+
+def test_the_command_fits_the_weight_and_needs_the_model_for_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
+    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr("composer.parts.load_language_model", lambda settings: ScriptedModel(lambda *_: "", reading))
+    parser = argparse.ArgumentParser()
+    eval_command.register(parser.add_subparsers())
+    command = ["eval", "selection", "--data", str(data), "--limit", "0", "--json"]
+    args = parser.parse_args([*command, "--fit"])
+    assert args.run(args) == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["judge_weight"]["value"] <= 1
+    args = parser.parse_args(command)
+    assert args.run(args) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["slot_first"]["value"] == measured["selection_texts_model"]["value"] == 1
+    args = parser.parse_args([*command, "--fit", "--no-judge"])
+    with pytest.raises(UsageError, match="leave out --no-judge"):
+        args.run(args)
 
 
 def test_remembered_scores_ask_only_what_is_new_and_survive_a_kill(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A judge is shown the candidates it may choose from, as pictures where it sees, and the pictures chosen so far."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_of_what_may_not_be_shown_nobody_is_asked(found: list[Considered]) -> No
     assert len(model.asked) == 2
     assert entry.candidates[-1].record.id == "stone"
     assert entry.candidates[-1].log_prob is None
+
+
+def test_only_a_model_that_sees_is_asked_about_pictures_nobody_described(found: list[Considered]) -> None:
+    entry = found[0]
+    bare = replace(entry.candidates[0].record, caption="", guessed_tags=("stove", "apple"))
+    entry = replace(entry, candidates=(replace(entry.candidates[0], record=bare), *entry.candidates[1:]))
+    reader = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, -3.0])
+    (judgement,) = judged(reader, [entry])
+    assert ["The pear" in prompt[-2].text for prompt in reader.asked] == [True]
+    assert {c.record.id: c.log_prob is None for c in judgement.candidates} == {
+        "pear": False,
+        "apple": True,
+        "stone": True,
+    }
+    looker = seeing(liked=0)
+    judged(looker, [entry])
+    assert [colour(prompt) for prompt in looker.asked] == [0, 80]
 
 
 def test_pictures_chosen_so_far_stand_in_their_places(found: list[Considered]) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,7 @@ def _tower(checkpoint: Checkpoint) -> Any:
 
 def _key(figures: Sequence[Figure], looks: Array, recipe: JointRecipe) -> str:
     told = [[figure.alt, figure.caption, figure.section] for figure in figures]
-    digest = hashlib.sha256(json.dumps([told, repr(recipe)]).encode())
+    settings = {name: value for name, value in asdict(recipe).items() if name == "seed" or name.startswith("tuned_")}
+    digest = hashlib.sha256(json.dumps([told, settings]).encode())
     digest.update(np.ascontiguousarray(looks).tobytes())
     return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""Which picture ends up in a slot? The search's best, and the one that the language model and the search agree on.
+
+Every figure's caption is what a slot wants, its section what was written before, and the question is the composer's
+own. Each is asked of the library as it is and without the true picture, where the slot should stay empty. Knows no
+files and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from composer.evaluation.abstention import auc, query_of
+from composer.evaluation.choices import COUNT, found_in
+from composer.evaluation.gallery import Gallery
+from composer.evaluation.judges import Progress, Verdict, pictures_of, read_section
+from composer.evaluation.report import Measure
+from composer.evaluation.selection import accuracy
+from composer.judging import slot_question
+from composer.prompts import Prompts
+from composer.selection import may_be_chosen, worth
+from composer.settings import PictureSettings
+from retrieval.candidates import Candidate
+from retrieval.rerank import rerank
+from vision.protocol import JointEncoder, VisionLanguageModel
+from vision.training.data import Figure
+
+_PLACE_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPicture:
+    """``candidates`` are the search's best, one more than are judged, so that eight remain without the true one.
+
+    ``truth`` is the true one's place among them, None where the search did not find it.
+    """
+
+    figure: Figure
+    candidates: tuple[Candidate, ...]
+    truth: int | None
+
+
+def wanted_pictures(gallery: Gallery, encoder: JointEncoder, rows: Sequence[int]) -> list[WantedPicture]:
+    """A slot for each figure of ``rows`` that has a caption and a paragraph before it."""
+    rows = [row for row in rows if gallery.figures[row].caption and gallery.figures[row].before]
+    found = found_in(gallery, encoder, [query_of(gallery.figures[row]) for row in rows])
+    wanted = []
+    for row, known in zip(rows, found.candidates, strict=True):
+        best = sorted(known, key=lambda other: -known[other].fused)[: COUNT + 1]
+        truth = best.index(row) if row in best else None
+        wanted.append(WantedPicture(gallery.figures[row], tuple(known[other] for other in best), truth))
+    return wanted
+
+
+def judge_wanted(
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    wanted: Sequence[WantedPicture],
+    settings: PictureSettings,
+    *,
+    gallery: Gallery | None = None,
+    progress: Progress = lambda *_: None,
+) -> list[Verdict]:
+    """The model's judgement of all candidates. It looks at the pictures of ``gallery`` where one is given."""
+    verdicts = []
+    for done, slot in enumerate(wanted, 1):
+        figure = slot.figure
+        question = slot_question(prompts, "en", figure.before[:_PLACE_CHARACTERS], figure.caption, read_section(figure))
+        images = pictures_of(gallery, slot.candidates) if gallery is not None else None
+        ranking = rerank(model, question, slot.candidates, images=images, mode=settings.judge, orders=settings.orders)
+        verdicts.append(Verdict.of(ranking, slot.candidates))
+        progress(done, len(wanted))
+    return verdicts
+
+
+def measure_wanted(
+    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings
+) -> dict[str, Measure]:
+    """``slot_first``: how often the true picture is worth most; the others as the composer shows pictures.
+
+    References are the search's own figures.
+    """
+    with_judge = _Outcomes.of(wanted, verdicts, settings)
+    by_search = _Outcomes.of(wanted, (), settings)
+    measures = {}
+    for name in ("first", "right_shown", "wrong_shown", "shown_though_removed"):
+        own, reference = getattr(with_judge, name), getattr(by_search, name)
+        measures[f"slot_{name}"] = accuracy(own, float(reference.mean()))
+        if name == "first":
+            measures["slot_first_gain"] = accuracy(own - reference, unit="difference of fractions")
+    measures["slot_none_auc"] = Measure(
+        auc(with_judge.present, with_judge.removed), "probability", auc(by_search.present, by_search.removed)
+    )
+    return measures
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """A value a slot. ``present`` and ``removed``: what the best picture is worth with the true one and without."""
+
+    first: np.ndarray
+    right_shown: np.ndarray
+    wrong_shown: np.ndarray
+    shown_though_removed: np.ndarray
+    present: np.ndarray
+    removed: np.ndarray
+
+    @classmethod
+    def of(cls, wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings) -> _Outcomes:
+        rows = []
+        for number, slot in enumerate(wanted):
+            values, showable = _values(slot.candidates, verdicts[number] if verdicts else None, settings)
+            among = range(min(COUNT, len(values)))
+            others = [place for place in range(len(values)) if place != slot.truth][:COUNT]
+            shown = _shown(values, showable, among)
+            rows.append(
+                (
+                    _best(values, among) == slot.truth,
+                    shown is not None and shown == slot.truth,
+                    shown is not None and shown != slot.truth,
+                    _shown(values, showable, others) is not None,
+                    values[list(among)].max(),
+                    values[others].max(),
+                )
+            )
+        return cls(*(np.array(column, float) for column in zip(*rows, strict=True)))
+
+
+def _values(
+    candidates: Sequence[Candidate], verdict: Verdict | None, settings: PictureSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each is worth to the composer, and whether it may be shown at all."""
+    none = verdict.none_log_prob if verdict is not None else None
+    told = verdict.candidates if verdict is not None else [replace(c, log_prob=None) for c in candidates]
+    values = np.array([worth(candidate, none, settings) for candidate in told])
+    return values, np.array([may_be_chosen(candidate, settings, frozenset()) for candidate in candidates])
+
+
+def _best(values: np.ndarray, among: Sequence[int]) -> int:
+    """The place of the most valuable; of equals, the one that the search put first."""
+    return max(among, key=lambda place: (values[place], -place))
+
+
+def _shown(values: np.ndarray, showable: np.ndarray, among: Sequence[int]) -> int | None:
+    """The place of what the composer would show, None where it would rather show nothing."""
+    fit = [place for place in among if showable[place] and values[place] > 0]
+    return _best(values, fit) if fit else None
