@@ -92,7 +92,6 @@ def pair_features(
     figures: Sequence[Figure], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None
 ) -> PairFeatures:
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
-    cache.mkdir(parents=True, exist_ok=True)
     images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
     return read_pairs(images, figures, checkpoint, cache, progress)
 
@@ -219,6 +218,7 @@ def _key(*parts: object) -> str:
 
 def _save(file: Path, values: Array) -> None:
     """Whole or not at all: a run may be killed at any moment."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     with partial.open("wb") as opened:
         np.save(opened, values)
