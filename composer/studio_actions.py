@@ -131,6 +131,7 @@ def take_upload(room: Room, path: Path) -> Candidate:
 
 
 def _propose(room: Room, asked: Asked) -> None:
+    from composer.editing.checks import free_section
     from composer.editing.desk import Delta, Desk, Proposal, Restarted
     from composer.editing.proposals import PROPOSAL_ACTIONS
 
@@ -139,11 +140,7 @@ def _propose(room: Room, asked: Asked) -> None:
     language = asked.one_of("language", ("", *LANGUAGES))
     with room.lock:
         article, section = room.present(), asked.at
-        if not 0 <= section < len(article.sections):
-            raise EditError(f"there is no paragraph {section + 1}", "gone")
-        if article.sections[section].locked:
-            raise EditError("this paragraph is locked; unlock it first", "section_locked")
-        before = article.sections[section].text
+        before = free_section(article, section).text
         earlier = next((o for o in room.offers if o.before == before), None)
         seed = asked.number("seed") if asked.text("seed", 20) else 0
         offer = Offer(before, action)
