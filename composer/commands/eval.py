@@ -22,7 +22,7 @@ examples:
   vignette eval retrieval --data openstax --describe labels      nobody wrote a word: what do guessed labels find?
   vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
   vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
-  vignette eval selection --data openstax --split train --fit    the profile's judge_weight, fitted
+  vignette eval selection --data openstax --split train --fit    the profile's judge_weight and min_fused, fitted
   vignette eval placement --data openstax
   vignette eval placement --data openstax --split train --fit boundaries.json
 
@@ -81,7 +81,9 @@ def _add_selection(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("--seed", metavar="N", type=int, default=0, help="draws the sections (default: 0)")
     kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
     kind.add_argument("--labels", action="store_true", help="also ask about the classifier's words for the pictures")
-    kind.add_argument("--fit", action="store_true", help="fit the profile's judge_weight instead of measuring")
+    kind.add_argument(
+        "--fit", action="store_true", help="fit the profile's judge_weight and min_fused instead of measuring"
+    )
     kind.add_argument(
         "--scores", metavar="FILE", type=Path, help="keep the model's scores here (default: below VIGNETTE_HOME)"
     )
@@ -130,9 +132,11 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
 
 def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+    from dataclasses import replace
+
     from composer.errors import UsageError
     from composer.evaluation.choices import sample_rows
-    from composer.evaluation.fitting import fit_judge_weight
+    from composer.evaluation.fitting import fit_judge_weight, fit_least_fused
     from composer.evaluation.gallery import Gallery
     from composer.evaluation.remembered import RememberedScores
     from composer.evaluation.selection import judge_selection, measure_selection
@@ -164,7 +168,9 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
         model, load_prompts("en"), wanted, settings.pictures, gallery=seen, progress=_teller("slots")
     )
     if args.fit:
-        return fit_judge_weight(wanted, verdicts), f"fitted on {len(wanted)} captions, {about}"
+        fitted = fit_judge_weight(wanted, verdicts)
+        weighted = replace(settings.pictures, judge_weight=fitted["judge_weight"].value)
+        return fitted | fit_least_fused(wanted, verdicts, weighted), f"fitted on {len(wanted)} captions, {about}"
     judged, measures = judge_selection(
         gallery,
         encoder,

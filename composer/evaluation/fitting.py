@@ -7,13 +7,16 @@ the model's, bounded as the composer bounds them. The share of the second weight
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from composer.evaluation.abstention import THRESHOLDS
 from composer.evaluation.judges import Verdict
 from composer.evaluation.report import Measure
-from composer.evaluation.slots import WantedPicture
+from composer.evaluation.slots import WantedPicture, gain
 from composer.selection import MAX_JUDGEMENT
+from composer.settings import PictureSettings
 from vision.training.metrics import bootstrap
 
 _STEPS = 100
@@ -40,6 +43,21 @@ def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict
     stacked, right = np.array(rows), np.array(truth)
     result = bootstrap(np.arange(len(right)), lambda draw: share(stacked[draw], right[draw]), resamples=200)
     return {"judge_weight": Measure(result.value, "share", None, result.low, result.high)}
+
+
+def fit_least_fused(
+    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings
+) -> dict[str, Measure]:
+    """The ``min_fused`` that gains most beside this ``judge_weight``, the smallest of equals, and what it gains a slot.
+
+    References are the settings' own.
+    """
+    gains = {least: gain(wanted, verdicts, replace(settings, min_fused=least)) for least in THRESHOLDS}
+    best = max(gains, key=lambda least: (gains[least], -least))
+    return {
+        "min_fused": Measure(best, "fused", settings.min_fused),
+        "slot_gain": Measure(gains[best], "right less wrong, a slot", gain(wanted, verdicts, settings)),
+    }
 
 
 def share(rows: np.ndarray, truth: np.ndarray) -> float:

@@ -12,12 +12,12 @@ import pytest
 from composer.commands import eval as eval_command
 from composer.errors import UsageError
 from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
-from composer.evaluation.fitting import fit_judge_weight, share
+from composer.evaluation.fitting import fit_judge_weight, fit_least_fused, share
 from composer.evaluation.gallery import Gallery
 from composer.evaluation.judges import Verdict
 from composer.evaluation.remembered import RememberedScores
 from composer.evaluation.selection import hits, judge_selection, measure_selection
-from composer.evaluation.slots import WantedPicture, judge_wanted, measure_wanted, wanted_pictures
+from composer.evaluation.slots import WantedPicture, gain, judge_wanted, measure_wanted, wanted_pictures
 from composer.prompts import load_prompts
 from composer.settings import PictureSettings
 from tests.composer.knowing import KnowingEncoder, gallery
@@ -188,6 +188,19 @@ def test_what_the_search_finds_unfit_is_never_shown_whatever_the_judge_says(data
     assert found["slot_first"].value == 1
 
 
+def test_the_fitted_threshold_gains_most_and_shows_pictures_that_a_strict_one_leaves_out(data: Path) -> None:
+    wanted, verdicts = slots(data, sees=True)
+    strict = replace(SETTINGS, min_fused=0.9)
+    found = fit_least_fused(wanted, verdicts, strict)
+    assert found["min_fused"].value < found["min_fused"].reference == 0.9
+    assert found["slot_gain"].value > found["slot_gain"].reference
+    chosen = replace(strict, min_fused=found["min_fused"].value)
+    assert found["slot_gain"].value == gain(wanted, verdicts, chosen)
+    shown = measure_wanted(wanted, verdicts, chosen)
+    parts = [shown[f"slot_{name}"].value for name in ("right_shown", "wrong_shown", "shown_though_removed")]
+    assert found["slot_gain"].value == pytest.approx((parts[0] - parts[1] - parts[2]) / 2)
+
+
 def test_the_command_fits_the_weight_and_needs_the_model_for_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,7 +212,9 @@ def test_the_command_fits_the_weight_and_needs_the_model_for_it(
     command = ["eval", "selection", "--data", str(data), "--limit", "0", "--json"]
     args = parser.parse_args([*command, "--fit"])
     assert args.run(args) == 0
-    assert 0 <= json.loads(capsys.readouterr().out)["judge_weight"]["value"] <= 1
+    fitted = json.loads(capsys.readouterr().out)
+    assert 0 <= fitted["judge_weight"]["value"] <= 1
+    assert 0 < fitted["min_fused"]["value"] < 1
     args = parser.parse_args(command)
     assert args.run(args) == 0
     measured = json.loads(capsys.readouterr().out)
