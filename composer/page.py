@@ -107,6 +107,7 @@ def chat_shell(words: Words) -> str:
         '<span class="file"></span></div>'
         f'<div class="row"><textarea rows="2" maxlength="4000" aria-label="{attribute(words["chat_question"])}" '
         f'placeholder="{attribute(words["chat_question"])}"></textarea>'
+        f'<button type="button" class="tool" data-client="chat-stop" hidden>{escape(words["stop"])}</button>'
         f'<button type="submit" class="tool primary">{escape(words["chat_ask"])}</button></div></form></div>'
     )
 

@@ -4,6 +4,7 @@ window.vignette.chat = (element, upload) => {
   const { session, into, pick } = window.vignette;
   const form = element.querySelector('form');
   const about = form.querySelector('select');
+  const stop = form.querySelector('[data-client=chat-stop]');
   let file = '';
 
   const show = (told) => {
@@ -14,6 +15,7 @@ window.vignette.chat = (element, upload) => {
     const log = element.querySelector('.log');
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     into(log, told.talk);
+    stop.hidden = !log.querySelector('.growing');
     if (atEnd) log.scrollTop = log.scrollHeight;
     const options = JSON.stringify(told.pictures);
     if (about.shown === options) return;
@@ -32,6 +34,7 @@ window.vignette.chat = (element, upload) => {
     form.querySelector('.file').textContent = '';
     session.paper.act('ask', { question, picture: path ? '' : about.value, upload: path });
   };
+  stop.addEventListener('click', () => session.paper.act('stop_answers', {}));
   form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
   form.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && !event.shiftKey && event.target.tagName === 'TEXTAREA' && !event.isComposing) { event.preventDefault(); ask(); }

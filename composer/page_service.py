@@ -20,7 +20,7 @@ from composer.page import draft_list, found_pictures, message
 from composer.page_sheet import sheet
 from composer.strings import UI_LANGUAGES, strings
 from composer.studio_actions import find_pictures, perform, take_upload
-from composer.studio_chat import ask
+from composer.studio_chat import ask, stop_answers
 from composer.studio_export import export_article
 from composer.studio_pictures import Gallery
 from composer.studio_room import Room
@@ -60,6 +60,8 @@ class PageService:
                 if upload := _text(values, "upload"):
                     values = {**values, "upload": str(self.uploaded(upload))}
                 ask(room, values)
+            elif action == "stop_answers":
+                stop_answers(room)
             elif action != "look":
                 perform(room, action, values)
         except EXPECTED as expected:

@@ -186,6 +186,7 @@ WORDS = {
     "chat_upload": "A picture of my own…",
     "chat_none": "Write or open an article first; then ask about it and its pictures here.",
     "answer_cut": "This answer was cut off when Vignette ended.",
+    "answer_stopped": "You stopped this answer.",
     "reads_words": "This model does not see pictures: it answers from the words known of this one.",
     "no_library": "No picture library yet",
     "teach": "Vignette illustrates from pictures you have. Nothing leaves this machine.",

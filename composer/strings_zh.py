@@ -186,6 +186,7 @@ WORDS = {
     "chat_upload": "自己的图片……",
     "chat_none": "请先写一篇或打开一篇文章，然后在这里就文章和图片提问。",
     "answer_cut": "Vignette 退出时，这个回答还没有写完。",
+    "answer_stopped": "你停止了这个回答。",
     "reads_words": "这个模型看不到图片，只根据这张图片的文字资料回答。",
     "no_library": "还没有图库",
     "teach": "Vignette 用你已有的图片配图，一切都留在本机。",

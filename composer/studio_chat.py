@@ -71,6 +71,8 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
     def work(job: Job) -> None:
         model = room.studio.models().composer(room.library).model
         with room.lock:
+            if job.stopping:
+                return
             said.note = "reads_words" if record is not None and not model.sees_images else ""
         prompt = fitted_prompt(model, article, record, earlier, question)
         sampling = Sampling(max_tokens=ANSWER_TOKENS, temperature=0.3, repetition_penalty=1.05)
@@ -89,6 +91,16 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
             said.trouble = said.trouble or error
 
     said.job = room.ask(work, failed)
+
+
+def stop_answers(room: Room) -> None:
+    """End what is being answered and what waits for it; what was said so far stays."""
+    with room.lock:
+        for said in room.said:
+            if not said.over and said.job is not None:
+                said.note = "answer_stopped"
+                room.studio.stop(said.job)
+        room.touch()
 
 
 def fitted_prompt(

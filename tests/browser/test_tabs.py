@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from image_db.library import Library
 from tests.browser.conftest import Open
 from tests.browser.hands import farm, section
 from tests.browser.site import CAPTIONS, Server, paint
+from vision.protocol import Chunk, Prompt, Sampling
 
 
 def test_a_library_is_browsed_searched_and_put_right(open_page: Open, server: Server) -> None:
@@ -96,6 +101,30 @@ def test_the_chat_answers_about_the_article_and_admits_not_to_see(open_page: Ope
     page.keyboard.press("Enter")
     page.get_by_text("This model does not see pictures: it answers from the words known of this one.").wait_for()
     assert page.locator(".chat .said").count() == 2
+
+
+def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
+    open_page: Open, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = farm(open_page())
+
+    def endless(prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        while True:
+            yield Chunk("well, ")
+            time.sleep(0.02)
+
+    page.get_by_role("tab", name="Chat").click()
+    with monkeypatch.context() as patched:
+        patched.setattr(server.model, "stream", endless)
+        page.get_by_role("textbox", name="Ask about the article or a picture").fill("Why?")
+        page.keyboard.press("Enter")
+        page.locator(".chat .answer", has_text="well, well").wait_for()
+        page.locator(".chat").get_by_role("button", name="Stop").click()
+        page.get_by_text("You stopped this answer.").wait_for()
+    page.locator(".chat").get_by_role("button", name="Stop").wait_for(state="hidden")
+    page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is it about?")
+    page.keyboard.press("Enter")
+    page.locator(".chat .answer strong", has_text="a farm").wait_for()
 
 
 def test_a_question_about_a_picture_of_ones_own(open_page: Open, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from composer import events
 from composer.errors import DraftError, EditError, UsageError
 from composer.request import ComposeRequest
 from composer.studio_actions import perform
-from composer.studio_chat import ask
+from composer.studio_chat import ask, stop_answers
 from composer.studio_heed import heeded
 from composer.studio_rooms import Rooms
 from tests.composer.quick_rooms import Models, adopted, fake_of, finished, heard
@@ -196,6 +196,42 @@ def test_steps_pass_through_unchanged_and_so_do_their_exceptions() -> None:
 
     with pytest.raises(EditError, match=r"^no$"):
         list(heeded(failing(), lambda: False))
+
+
+def test_stopped_answers_keep_what_was_said_and_free_the_line(rooms: Rooms, tmp_path: Path) -> None:
+    room = adopted(rooms, tmp_path)
+    begun = threading.Event()
+
+    class Endless(Speaker):
+        def stream(self, prompt: Any, sampling: Any) -> Any:
+            from vision.protocol import Chunk
+
+            for _ in range(1_000):
+                yield Chunk("well, ")
+                begun.set()
+                time.sleep(0.02)
+
+    models = rooms.studio.models()
+    assert isinstance(models, Models)
+    models.fake.model = Endless()  # type: ignore[attr-defined]
+    for question in ("Why?", "And then?"):
+        ask(room, {"question": question})
+    assert begun.wait(10)
+    begun_s = time.monotonic()
+    stop_answers(room)
+    for said in room.said:
+        assert said.job is not None
+        assert said.job.wait(10)
+    assert time.monotonic() - begun_s < 2
+    assert [(said.over, said.note, said.trouble) for said in room.said] == [(True, "answer_stopped", None)] * 2
+    assert room.said[0].answer.startswith("well, ")
+    assert not room.said[1].answer
+    models.fake.model = Speaker()  # type: ignore[attr-defined]
+    ask(room, {"question": "Who lives here?"})
+    job = room.said[-1].job
+    assert job is not None
+    assert job.wait(10)
+    assert (room.said[-1].answer, room.said[-1].note) == ("Hens mostly.", "")
 
 
 # Two windows
