@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_joint import build_tiny_bert_clip
+from vision.errors import DataError
 from vision.joint_checkpoint import TEXT_PREFIX, Checkpoint, FolderCheckpoint
 from vision.text_tower import BertTextTower
 from vision.training.data import Figure
@@ -124,3 +125,16 @@ def test_batches_are_full_and_every_second_one_stays_within_neighbouring_books()
     assert batches(0) == first
     assert batches(1) != first
     assert [len(batch) for batch in book_batches(["a", "b", "b"], 64, 0)(0)] == [3]
+
+
+def test_a_finished_run_is_the_same_run_whatever_rounding_did_to_what_pixels_say(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, tuned_epochs=2, tuned_to_pixels=0.5)
+    first = tune_text_tower(figures(), looks(), checkpoint, recipe, tmp_path)
+    again = tune_text_tower(figures(), looks() * np.float32(1 + 1e-6), checkpoint, recipe, tmp_path)
+    assert {k: v.tobytes() for k, v in again.items()} == {k: v.tobytes() for k, v in first.items()}
+    for other in (replace(recipe, penalty=recipe.penalty * 2), replace(recipe, tuned_to_pixels=0.4)):
+        with pytest.raises(DataError, match="belongs to a run with other data or another recipe"):
+            tune_text_tower(figures(), looks(), checkpoint, other, tmp_path)
+    tune_text_tower(figures(), looks(), checkpoint, replace(recipe, mixtures=5, crops=0), tmp_path)

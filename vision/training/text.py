@@ -60,7 +60,7 @@ def tune_text_tower(
     loss = PairLoss(tower, checkpoint, figures, looks, recipe.tuned_to_pixels)
     parameters = {name: p for name, p in tower.named_parameters() if p.requires_grad}
     batches = book_batches([figure.book for figure in figures], recipe.tuned_batch, recipe.seed)
-    key = _key(figures, looks, recipe)
+    key = _key(figures, recipe)
     steps = Steps(
         key,
         max(1, round(recipe.tuned_epochs * len(batches(0)))),
@@ -161,9 +161,14 @@ def _tower(checkpoint: Checkpoint) -> Any:
     return tower
 
 
-def _key(figures: Sequence[Figure], looks: Array, recipe: JointRecipe) -> str:
-    told = [[figure.alt, figure.caption, figure.section] for figure in figures]
-    settings = {name: value for name, value in asdict(recipe).items() if name == "seed" or name.startswith("tuned_")}
-    digest = hashlib.sha256(json.dumps([told, settings]).encode())
-    digest.update(np.ascontiguousarray(looks).tobytes())
-    return digest.hexdigest()
+# What pixels say of the pictures follows from these; its own bytes do not name it, since they change with the threads.
+_LOOKS = ("resize_mode", "head", "penalty", "caption_share", "class_share", "sharpness")
+
+
+def _key(figures: Sequence[Figure], recipe: JointRecipe) -> str:
+    told = [[figure.image.name, figure.alt, figure.caption, figure.section] for figure in figures]
+    settings = asdict(recipe)
+    used = {name: value for name, value in settings.items() if name == "seed" or name.startswith("tuned_")}
+    if recipe.tuned_to_pixels:
+        used |= {name: settings[name] for name in _LOOKS}
+    return hashlib.sha256(json.dumps([told, used]).encode()).hexdigest()
