@@ -321,8 +321,6 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
         ("head = 'tree'", "head is 'tree'; use linear, mlp"),
         ("head = 'mlp'\nsteps = 3", "steps is 3; only a linear head has the contrastive stage"),
         ("tuned_batch = 1", "tuned_batch is 1; a batch of texts needs at least 2"),
-        ("crops = 2", "crops is 2; only an mlp head is fitted to crops"),
-        ("head = 'mlp'\ncrops = -1", "crops is -1; it must be 0 or more"),
         ("tuned_layers = -1", "tuned_layers is -1; it must be 0 or more"),
         ("tuned_epochs = 0", r"tuned_epochs is 0; it must be above 0"),
         ("penalty", "is not TOML"),

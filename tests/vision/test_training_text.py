@@ -137,4 +137,4 @@ def test_a_finished_run_is_the_same_run_whatever_rounding_did_to_what_pixels_say
     for other in (replace(recipe, penalty=recipe.penalty * 2), replace(recipe, tuned_to_pixels=0.4)):
         with pytest.raises(DataError, match="belongs to a run with other data or another recipe"):
             tune_text_tower(figures(), looks(), checkpoint, other, tmp_path)
-    tune_text_tower(figures(), looks(), checkpoint, replace(recipe, mixtures=5, crops=0), tmp_path)
+    tune_text_tower(figures(), looks(), checkpoint, replace(recipe, mixtures=5), tmp_path)

@@ -20,27 +20,24 @@ from vision.training.data import Figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     Array = NDArray[np.float32]
 
 Progress = Callable[[str, int, int], None]
 _BATCH, _SAVE_EVERY, _TARGET_PX = 16, 320, 300
-_CROP_AREA, _CROP_STRETCH = (0.35, 1.0), 0.58  # stretch: natural logarithm of 16:9
 
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
     """Rows belong to figures. ``images`` (n, 1280) pooled features as the tower gives them; ``alts`` and ``captions``
     (n, 384) sentence vectors of unit length; the caption of a figure without one is zeros. ``sections`` (n, 384), the
-    words around the figure, and ``crops`` (n, k, 1280), features of parts of the picture, where they were asked for.
+    words around the figure, where they were asked for.
     """
 
     images: Array
     alts: Array
     captions: Array
     sections: Array | None = None
-    crops: Array | None = None
 
     @property
     def directions(self) -> Array:
@@ -53,15 +50,7 @@ class PairFeatures:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
         sections = None if self.sections is None else self.sections[rows]
-        crops = None if self.crops is None else self.crops[rows]
-        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows], sections, crops)
-
-    @property
-    def views(self) -> Array:
-        """((k + 1) n, 1280): all pictures whole, then the crops of each."""
-        if self.crops is None:
-            return self.images
-        return np.concatenate([self.images, self.crops.reshape(-1, self.images.shape[1])])
+        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows], sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +81,7 @@ def pair_features(
     figures: Sequence[Figure], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None
 ) -> PairFeatures:
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
+    cache.mkdir(parents=True, exist_ok=True)
     images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
     return read_pairs(images, figures, checkpoint, cache, progress)
 
@@ -119,76 +109,29 @@ def read_pairs(
 
 
 def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
-    """Pooled features (n, 1280) of the frozen image tower, before any projection. Not normalised."""
-    return _pooled(images, checkpoint, cache / f"images-{_tower_key('pooled', images, checkpoint)}.npy", progress)
-
-
-def crop_features(
-    images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress, count: int, seed: int
-) -> Array:
-    """The same (n, count, 1280) for ``count`` parts of each picture, half of them mirrored, drawn with the seed."""
-    file = cache / f"crops-{_tower_key(f'{count} crops, seed {seed}', images, checkpoint)}.npy"
-
-    def parts(index: int, picture: Image) -> list[Image]:
-        return random_crops(picture, count, np.random.default_rng([seed, index]))
-
-    return _pooled(images, checkpoint, file, progress, parts, count, "crops").reshape(len(images), count, -1)
-
-
-def random_crops(picture: Image, count: int, generator: np.random.Generator) -> list[Image]:
-    """Between a third and all of the picture's area, a little wider or narrower than the picture, every other one
-    mirrored on average (after Inception's crops, arXiv:1409.4842).
-    """
-    from PIL import Image
-
-    crops = []
-    for _ in range(count):
-        share = np.sqrt(generator.uniform(*_CROP_AREA))
-        stretch = np.exp(generator.uniform(-_CROP_STRETCH, _CROP_STRETCH) / 2)
-        width, height = (min(side, max(1, round(side * share * s))) for side, s in
-                         zip(picture.size, (stretch, 1 / stretch), strict=True))  # fmt: skip
-        left = int(generator.integers(picture.width - width + 1))
-        top = int(generator.integers(picture.height - height + 1))
-        crop = picture.crop((left, top, left + width, top + height))
-        crops.append(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.random() < 0.5 else crop)
-    return crops
-
-
-def _pooled(
-    images: Sequence[Path],
-    checkpoint: Checkpoint,
-    file: Path,
-    progress: Progress,
-    parts: Callable[[int, Image], list[Image]] = lambda _, picture: [picture],
-    each: int = 1,
-    name: str = "pictures",
-) -> Array:
-    """(n · each, 1280) features of what ``parts`` makes of each picture; what ``file`` holds is not made again."""
-    made = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
-    if len(made) == len(images) * each:
-        return made
-    from vision.open_clip_towers import pooled_image_tower
-
-    encode = pooled_image_tower(checkpoint).encode
-    found = [made] if len(made) else []
-    step = max(1, _BATCH // each)
-    for start in range(len(made) // each, len(images), step):
-        end = min(start + step, len(images))
-        seen = [part for i in range(start, end) for part in parts(i, load_image(images[i], target_px=_TARGET_PX))]
-        found.append(encode(seen))
-        progress(name, end, len(images))
-        if end == len(images) or end % _SAVE_EVERY < step:
-            found = [np.concatenate(found)]
-            _save(file, found[0])
-    return np.concatenate(found)
-
-
-def _tower_key(what: str, images: Sequence[Path], checkpoint: Checkpoint) -> str:
+    """Pooled features of the frozen image tower, before any projection. Not normalised."""
     from vision.weights import manifest
 
     tower = [file.sha256 for file in manifest()[IMAGE_TOWER].files]
     pictures = [[path.name, path.stat().st_size] for path in images]
-    return _key(what, tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
+    key = _key("pooled", tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
+    file = cache / f"images-{key}.npy"
+    done = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
+    if len(done) == len(images):
+        return done
+    from vision.open_clip_towers import pooled_image_tower
+
+    encode = pooled_image_tower(checkpoint).encode
+    parts = [done] if len(done) else []
+    for start in range(len(done), len(images), _BATCH):
+        chunk = images[start : start + _BATCH]
+        parts.append(encode([load_image(path, target_px=_TARGET_PX) for path in chunk]))
+        end = start + len(chunk)
+        progress("pictures", end, len(images))
+        if end == len(images) or (end // _BATCH) % (_SAVE_EVERY // _BATCH) == 0:
+            parts = [np.concatenate(parts)]
+            _save(file, parts[0])
+    return np.concatenate(parts)
 
 
 def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress) -> Array:
@@ -218,7 +161,6 @@ def _key(*parts: object) -> str:
 
 def _save(file: Path, values: Array) -> None:
     """Whole or not at all: a run may be killed at any moment."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     with partial.open("wb") as opened:
         np.save(opened, values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,6 @@ from vision.training.features import (
     PairFeatures,
     Progress,
     class_features,
-    crop_features,
     pair_features,
     read_pairs,
     unit,
@@ -73,20 +72,14 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
     development = figures_of(read_articles(data, "dev")) if (data / "dev.jsonl").is_file() else []
     started = time.monotonic()
     untuned = pair_features([*figures, *development], _towers(recipe), out / "cache", progress)
-    known = untuned.take(np.arange(len(figures)))
-    if recipe.crops:
-        files = [figure.image for figure in figures]
-        crops = crop_features(files, _towers(recipe), out / "cache", progress, recipe.crops, recipe.seed)
-        known = replace(known, crops=crops)
     featured = time.monotonic()
 
-    run = _Run(recipe, out / "cache", progress, figures, known)
+    run = _Run(recipe, out / "cache", progress, figures, untuned.take(np.arange(len(figures))))
     folds, towers = run.cross_validated()
     checkpoint = run.tuned_on(np.arange(len(figures)), "texts") if recipe.tuned_layers else _towers(recipe)
     unseen = np.arange(len(figures), len(untuned.images))
     pairs = read_pairs(untuned.images, [*figures, *development], checkpoint, out / "cache", progress, unseen)
-    told = replace(pairs.take(np.arange(len(figures))), crops=known.crops)
-    final = fit(told, recipe, run.classes(checkpoint), progress)
+    final = fit(pairs.take(np.arange(len(figures))), recipe, run.classes(checkpoint), progress)
     report = TrainingReport(
         recipe,
         len(figures),
@@ -149,8 +142,7 @@ class _Run:
             tuned = self.recipe.tuned_layers
             towers.append(self.tuned_on(rows, f"texts-{len(towers)}") if tuned else _towers(self.recipe))
             unseen = np.setdiff1d(np.arange(len(self.figures)), rows)
-            read = read_pairs(self.untuned.images, self.figures, towers[-1], self.cache, self.progress, unseen)
-            return replace(read, crops=self.untuned.crops)
+            return read_pairs(self.untuned.images, self.figures, towers[-1], self.cache, self.progress, unseen)
 
         folds = TUNED_FOLDS if self.recipe.tuned_layers else FOLDS
         return cross_validate(self.untuned, self.books, on_part, folds=folds, reread=read_again), towers

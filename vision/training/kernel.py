@@ -2,9 +2,8 @@
 
 Kernel ridge regression compares a picture with every training picture, so what it says near an example follows that
 example; a linear map has to be right everywhere at once. An open_clip checkpoint has no room for thousands of
-examples. What it has, timm's two-layer ``mlp`` projection, is fitted to the kernel's answers on pictures, on their
-crops, on classes and on mixtures, of which there are as many as one likes. Everything is in closed form. Knows no
-files.
+examples. What it has, timm's two-layer ``mlp`` projection, is fitted to the kernel's answers on pictures, on classes
+and on mixtures of them, of which there are as many as one likes. Everything is in closed form. Knows no files.
 """
 
 from __future__ import annotations
@@ -115,14 +114,14 @@ def distil(
     classes: ClassFeatures | None,
     progress: Progress = lambda *_: None,
 ) -> MlpJoint:
-    """The network whose output layer is nearest to the kernel's directions on pictures, crops and mixtures of two.
+    """The network whose output layer is nearest to the kernel's directions on pictures and on mixtures of two.
 
     Hidden units stand at the centres of clusters of pictures, so that each answers to its kind. Seeded by the recipe.
     """
     generator = np.random.default_rng(recipe.seed)
-    base = pairs.views
-    mean = base.mean(0)
-    length = np.float32(np.linalg.norm(base - mean, axis=1).mean())
+    mean = pairs.images.mean(0)
+    length = np.float32(np.linalg.norm(pairs.images - mean, axis=1).mean())
+    base = pairs.images
     if classes and recipe.class_share:
         base = np.concatenate([base, mean + length * classes.directions])
     centres = cluster(unit(base - mean), 2 * kernel.answers.shape[1], generator)

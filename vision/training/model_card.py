@@ -48,7 +48,7 @@ What limits these figures, with learning curves: docs/joint-encoder.md.
 """
 
 _RIDGE = ("resize_mode", "penalty", "caption_share", "class_share")
-_KERNEL = (*_RIDGE, "sharpness", "crops", "mixtures", "slope", "threshold", "smoothing", "seed")
+_KERNEL = (*_RIDGE, "sharpness", "mixtures", "slope", "threshold", "smoothing", "seed")
 _TUNED = ("tuned_layers", "tuned_epochs", "tuned_batch", "tuned_learning_rate", "tuned_to_pixels")
 _COLUMNS = ("alt_r1", "alt_r10", "caption_r1", "caption_r10", "caption_text_r1", "section_text_mrr10")
 

@@ -21,9 +21,8 @@ class JointRecipe:
     picture's target is its caption rather than its alt text; ``class_share`` how much a class of the tower's own
     classifier counts beside a picture (0 leaves classes out).
 
-    Of "mlp" alone: ``sharpness`` of the kernel, ``crops`` of each picture and ``mixtures`` of two pictures that it
-    answers for the network, ``slope`` and ``threshold`` of hidden units, ``smoothing`` of the output layer, relative to
-    the hidden units' mean variance.
+    Of "mlp" alone: ``sharpness`` of the kernel, ``mixtures`` of pictures it answers for the network, ``slope`` and
+    ``threshold`` of hidden units, ``smoothing`` of the output layer, relative to the hidden units' mean variance.
 
     Of "linear" alone: the contrastive stage, which starts from the ridge solution; ``steps`` 0 leaves it out.
     ``feature_dropout`` and ``text_dropout`` are the parts of a feature vector that a step does not see; ``average``
@@ -42,7 +41,6 @@ class JointRecipe:
     class_share: float = 0.0
     head: Head = "linear"
     sharpness: float = 4.0
-    crops: int = 0
     mixtures: int = 30_000
     slope: float = 3.0
     threshold: float = 0.1
@@ -68,12 +66,10 @@ class JointRecipe:
         demand_one_of(self, "head", get_args(Head))
         if self.head == "mlp" and self.steps:
             raise DataError(f"recipe {self.name}: steps is {self.steps}; only a linear head has the contrastive stage")
-        if self.head == "linear" and self.crops:
-            raise DataError(f"recipe {self.name}: crops is {self.crops}; only an mlp head is fitted to crops")
         demand_above_0(self, "penalty", "learning_rate", "temperature", "sharpness", "slope", "smoothing")
         demand_above_0(self, "tuned_epochs", "tuned_learning_rate")
         demand_a_share(self, "caption_share", "feature_dropout", "text_dropout", "caption_chance", "average")
-        demand_0_or_more(self, "class_share", "crops", "mixtures", "steps", "text_learning_rate")
+        demand_0_or_more(self, "class_share", "mixtures", "steps", "text_learning_rate")
         demand_0_or_more(self, "tuned_layers", "tuned_to_pixels")
         if self.tuned_batch < 2:
             raise DataError(f"recipe {self.name}: tuned_batch is {self.tuned_batch}; a batch of texts needs at least 2")
