@@ -8,7 +8,7 @@ files and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -138,8 +138,7 @@ def _values(
     candidates: Sequence[Candidate], verdict: Verdict | None, settings: PictureSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each is worth to the composer, and whether it may be shown at all."""
-    none = verdict.none_log_prob if verdict is not None else None
-    told = verdict.candidates if verdict is not None else [replace(c, log_prob=None) for c in candidates]
+    told, none = (candidates, None) if verdict is None else (verdict.candidates, verdict.none_log_prob)
     values = np.array([worth(candidate, none, settings) for candidate in told])
     return values, np.array([may_be_chosen(candidate, settings, frozenset()) for candidate in candidates])
 
