@@ -240,7 +240,7 @@ def test_an_interrupt_ends_what_is_at_work_and_the_next_run_goes_on(
             if not interrupted.is_set():
                 interrupted.set()
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            time.sleep(0.2)  # the article must not be done before a busy machine lets the main thread act
+            time.sleep(1.0)  # the article must not be done before a busy machine lets the main thread act
 
     fake.step = interrupt
     code, _, err = batch(*lines, options=("--workers", "2"))

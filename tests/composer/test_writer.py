@@ -115,7 +115,8 @@ class Interleaved(ScriptedModel):
 
 def test_sections_written_side_by_side_stream_in_order_and_repeat_nothing() -> None:
     plan = Plan("Farm", ("Hens at Dawn", "The Red Barn", "Hens at Dusk"))
-    texts = TEXTS | {"The Red Barn": "The barn is red. " * 30, "Hens at Dusk": TEXTS["Hens at Dawn"] + " They sleep."}
+    dusk = TEXTS["Hens at Dawn"] + " They sleep. Owls wake."
+    texts = TEXTS | {"The Red Barn": "The barn is red. " * 30, "Hens at Dusk": dusk}
 
     def told(prompt: Prompt, sampling: Sampling) -> str:
         return texts.get(prompt[-1].text.rpartition("## ")[2].split("\n")[0], "")
@@ -128,7 +129,8 @@ def test_sections_written_side_by_side_stream_in_order_and_repeat_nothing() -> N
     assert [section.heading for section in result.sections] == ["", *plan.headings]
     text = "\n".join(section.text for section in result.sections)
     assert text.count("They scratch in the wet grass") == text.count("The barn is red.") == 1
-    assert "They sleep." in text
+    assert "Owls wake." in text
+    assert "They sleep." not in text, "who they are was said in a sentence that is not there"
 
 
 def test_side_by_side_no_section_is_told_of_another() -> None:

@@ -6,14 +6,18 @@ import tomllib
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from vision.errors import DataError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-    R = TypeVar("R", bound=DataclassInstance)
+class Recipe(Protocol):
+    """Any dataclass with a ``name``."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Recipe)
 
 
 def recipe_names(prefix: str) -> list[str]:
