@@ -39,9 +39,9 @@ from composer.showcase import Showcase
 from composer.strings import UI_LANGUAGES, preferred, strings
 from composer.studio import MAX_UPLOAD_BYTES, Studio, make_request
 from composer.studio_pictures import HEADERS, PREFIX, Gallery
-from composer.studio_trouble import EXPECTED
 from composer.studio_rooms import Rooms
 from composer.studio_shelves import Shelves
+from composer.studio_trouble import EXPECTED
 from vision.errors import ImageError
 
 _UI_NAMES = {"en": "EN", "zh": "中"}

@@ -14,7 +14,7 @@ from composer.assignment import assign
 from composer.prompts import Prompts
 from composer.settings import PictureSettings
 from image_db.records import ImageRecord
-from retrieval.candidates import Candidate
+from retrieval.candidates import Candidate, log_odds
 
 # A judge's log-odds beyond this are over-confidence, not evidence.
 MAX_JUDGEMENT = 4.0
@@ -46,7 +46,7 @@ def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSe
     Retrieval's share is the log-odds of ``fused`` over those of ``min_fused``. The judge's is its log-odds for the
     picture against "none", or, where it was not asked for none, 0.
     """
-    found = _logit(candidate.fused) - _logit(settings.min_fused)
+    found = log_odds(candidate.fused) - log_odds(settings.min_fused)
     if candidate.log_prob is None or none_log_prob is None:
         return found
     judged = max(-MAX_JUDGEMENT, min(MAX_JUDGEMENT, candidate.log_prob - none_log_prob))
@@ -142,8 +142,3 @@ def _reason(value: float, others: Sequence[float], required: bool, prompts: Prom
     times = math.exp(min(5.0, value - max(others)))
     # The best of a slot's candidates may serve another slot better; then the next one stands here.
     return prompts.chosen_first.format(times=f"{times:.1f}") if times >= 1 else prompts.chosen_next
-
-
-def _logit(p: float) -> float:
-    bounded = min(max(p, 1e-4), 1 - 1e-4)
-    return math.log(bounded / (1 - bounded))

@@ -6,7 +6,6 @@ exists. Knows no order, no terminal, no files to write and no user interface.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -36,7 +35,7 @@ from composer.settings import Settings
 from composer.uploads import Uploads
 from composer.writer import Writer, Written
 from image_db.library import Library
-from retrieval.candidates import Candidate, Filters, Query
+from retrieval.candidates import Candidate, Filters, Query, log_odds
 from retrieval.diversity import Sameness, distinct, same_picture
 from retrieval.search import Searcher
 from vision.protocol import JointEncoder, VisionLanguageModel
@@ -161,7 +160,7 @@ class Stages:
             return [0.0] * len(sections)
         queries = [Query(caption=plain_text(s.text), filters=job.request.filters) for s in sections]
         best = [max((c.fused for c in found), default=0.0) for found in self.searcher.search_batch(queries, 1)]
-        return [_log_odds(value) for value in best]
+        return [log_odds(value) for value in best]
 
     def caption(
         self,
@@ -286,8 +285,3 @@ def _worded(placement: Placement, language: str) -> Placement:
         return placement
     caption, alt = library_words(placement.chosen, language, placement.slot.caption)
     return replace(placement, caption=caption, alt=alt, credit=credit_line(placement.chosen, language))
-
-
-def _log_odds(p: float) -> float:
-    bounded = min(max(p, 1e-4), 1 - 1e-4)
-    return math.log(bounded / (1 - bounded))

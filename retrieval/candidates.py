@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,3 +60,9 @@ class Candidate:
     fused: float
     log_prob: float | None = None
     why: str = ""
+
+
+def log_odds(p: float) -> float:
+    """log p/(1-p), bounded so that a certain score stays a number."""
+    bounded = min(max(p, 1e-4), 1 - 1e-4)
+    return math.log(bounded / (1 - bounded))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from retrieval.candidates import Candidate
+from retrieval.candidates import Candidate, log_odds
 from retrieval.tokens import cjk_share
 from vision.protocol import Message
 
@@ -248,7 +248,7 @@ def _ranking(
     candidates: Sequence[Candidate], logs: Sequence[float], with_none: bool, weights: RerankWeights
 ) -> Ranking:
     fused = [
-        weights.model * log + weights.retrieval * _log_odds(candidate.fused)
+        weights.model * log + weights.retrieval * log_odds(candidate.fused)
         for candidate, log in zip(candidates, logs, strict=False)
     ]
     if with_none and candidates:
@@ -269,8 +269,3 @@ def _normalised(logs: Sequence[float]) -> list[float]:
     top = max(logs)
     total = top + math.log(sum(math.exp(value - top) for value in logs))
     return [value - total for value in logs]
-
-
-def _log_odds(p: float) -> float:
-    bounded = min(max(p, 1e-4), 1 - 1e-4)
-    return math.log(bounded / (1 - bounded))

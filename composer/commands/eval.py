@@ -146,6 +146,8 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from composer.settings import load_settings
     from vision.training.data import figures_of
 
+    if args.no_judge and args.fit:
+        raise UsageError("--fit asks the language model; leave out --no-judge")
     settings = load_settings(args.profile)
     figures = figures_of(_articles(args))
     if args.fit:
@@ -153,10 +155,7 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     encoder = _encoder(args)
     gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
-    wanted = wanted_pictures(gallery, encoder, rows)
     about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
-    if args.no_judge and args.fit:
-        raise UsageError("--fit asks the language model; leave out --no-judge")
     if args.no_judge:
         judged, measures = judge_selection(gallery, encoder, rows, settings.pictures, seed=args.seed)
         return measure_selection(judged, settings.pictures) | measures, f"{len(rows)} sections, {about}; chance 0.125"
@@ -164,6 +163,7 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     model = RememberedScores(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
     seen = gallery if model.sees_images else None
     about += f", judge {loaded.identity.name}"
+    wanted = wanted_pictures(gallery, encoder, rows)
     verdicts = judge_wanted(
         model, load_prompts("en"), wanted, settings.pictures, gallery=seen, progress=_teller("slots")
     )

@@ -17,6 +17,7 @@ from composer.evaluation.report import Measure
 from composer.evaluation.slots import WantedPicture, gain
 from composer.selection import MAX_JUDGEMENT
 from composer.settings import PictureSettings
+from retrieval.candidates import log_odds
 from vision.training.metrics import bootstrap
 
 _STEPS = 100
@@ -34,9 +35,9 @@ def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict
     for slot, verdict in zip(wanted, verdicts, strict=True):
         if slot.truth is None:
             continue
-        fused = np.clip([c.fused for c in slot.candidates], 1e-4, 1 - 1e-4)
+        found = np.array([log_odds(c.fused) for c in slot.candidates])
         judgement = np.clip(verdict.log_odds, -MAX_JUDGEMENT, MAX_JUDGEMENT)
-        rows.append(np.stack([np.log(fused / (1 - fused)), judgement], axis=1))
+        rows.append(np.stack([found, judgement], axis=1))
         truth.append(slot.truth)
     if not rows:
         raise ValueError("the search found none of the wanted pictures; fit on more of them with --limit")

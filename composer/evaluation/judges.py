@@ -16,7 +16,7 @@ from composer.evaluation.choices import Choice
 from composer.evaluation.gallery import Gallery
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
-from retrieval.rerank import Question, Ranking, rerank
+from retrieval.rerank import Question, rerank
 from vision.images import load_image
 from vision.protocol import Message, VisionLanguageModel
 from vision.training.data import Figure
@@ -46,13 +46,6 @@ class Verdict:
         """Of each picture against none."""
         return np.array([c.log_prob for c in self.candidates], float) - self.none_log_prob
 
-    @classmethod
-    def of(cls, ranking: Ranking, candidates: Sequence[Candidate]) -> Verdict:
-        """A ranking of these candidates, in their order."""
-        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
-        assert ranking.none_log_prob is not None  # the question offers none
-        return cls(tuple(judged[candidate.record.id] for candidate in candidates), ranking.none_log_prob)
-
 
 def read_section(figure: Figure, wish: str = "") -> tuple[Message, ...]:
     """The conversation in which the model has read what stands before the figure."""
@@ -76,25 +69,24 @@ def question_about(choice: Choice) -> Question:
 
 def judge(
     model: VisionLanguageModel,
-    choices: Sequence[Choice],
-    candidates: Sequence[Sequence[Candidate]],
+    asked: Sequence[tuple[Question, Sequence[Candidate]]],
     settings: PictureSettings,
     *,
     gallery: Gallery | None = None,
     progress: Progress = lambda *_: None,
 ) -> list[Verdict]:
-    """The model's judgement of every choice. It looks at the pictures of ``gallery`` where one is given.
+    """The model's judgement of every question's candidates. It looks at the pictures of ``gallery`` where one is given.
 
     Raises ModelError as the model does, ImageError for a picture that cannot be read.
     """
     verdicts = []
-    for done, (choice, several) in enumerate(zip(choices, candidates, strict=True), 1):
-        images = pictures_of(gallery, several) if gallery is not None else None
-        ranking = rerank(
-            model, question_about(choice), several, images=images, mode=settings.judge, orders=settings.orders
-        )
-        verdicts.append(Verdict.of(ranking, several))
-        progress(done, len(choices))
+    for done, (question, several) in enumerate(asked, 1):
+        images = _pictures(gallery, several) if gallery is not None else None
+        ranking = rerank(model, question, several, images=images, mode=settings.judge, orders=settings.orders)
+        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
+        assert ranking.none_log_prob is not None  # the questions offer none
+        verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
+        progress(done, len(asked))
     return verdicts
 
 
@@ -103,7 +95,6 @@ def with_words(candidate: Candidate, words: Sequence[str]) -> Candidate:
     return replace(candidate, record=replace(candidate.record, caption="", alt="", tags=(), guessed_tags=tuple(words)))
 
 
-def pictures_of(gallery: Gallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
-    """By record id. Raises ImageError for one that cannot be read."""
+def _pictures(gallery: Gallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
     ids = [candidate.record.id for candidate in candidates]
     return {id_: load_image(gallery.figures[int(id_)].image, target_px=LOOK_PX) for id_ in ids}

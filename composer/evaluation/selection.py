@@ -14,7 +14,7 @@ import numpy as np
 
 from composer.evaluation.choices import COUNT, NEGATIVES, Choice, Found, make_choices, search_sections
 from composer.evaluation.gallery import Gallery
-from composer.evaluation.judges import Progress, Verdict, judge, with_words
+from composer.evaluation.judges import Progress, Verdict, judge, question_about, with_words
 from composer.evaluation.report import Measure
 from composer.selection import worth
 from composer.settings import PictureSettings
@@ -69,18 +69,22 @@ def judge_selection(
     assert judged is not None  # look-alikes are among the kinds
     if model is None:
         return judged, measures
-    choices = list(judged.choices)
-    by_texts = judge(model, choices, judged.texts, settings, progress=progress)
+    questions = [question_about(choice) for choice in judged.choices]
+
+    def asked(several: Sequence[Sequence[Candidate]], look_in: Gallery | None = None) -> list[Verdict]:
+        return judge(model, list(zip(questions, several, strict=True)), settings, gallery=look_in, progress=progress)
+
+    by_texts = asked(judged.texts)
     by_labels, by_looking, by_both = [], [], []
     if labels:
         told = [
             [with_words(c, labels[row][:LABELS]) for c, row in zip(several, choice.rows, strict=True)]
-            for choice, several in zip(choices, judged.pixels, strict=True)
+            for choice, several in zip(judged.choices, judged.pixels, strict=True)
         ]
-        by_labels = judge(model, choices, told, settings, progress=progress)
+        by_labels = asked(told)
     if model.sees_images:
-        by_looking = judge(model, choices, judged.pixels, settings, gallery=gallery, progress=progress)
-        by_both = judge(model, choices, judged.texts, settings, gallery=gallery, progress=progress)
+        by_looking = asked(judged.pixels, gallery)
+        by_both = asked(judged.texts, gallery)
     return replace(
         judged,
         by_texts=tuple(by_texts),

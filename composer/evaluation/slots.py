@@ -15,7 +15,7 @@ import numpy as np
 from composer.evaluation.abstention import auc, query_of
 from composer.evaluation.choices import COUNT, found_in
 from composer.evaluation.gallery import Gallery
-from composer.evaluation.judges import Progress, Verdict, pictures_of, read_section
+from composer.evaluation.judges import Progress, Verdict, judge, read_section
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
 from composer.judging import slot_question
@@ -23,7 +23,7 @@ from composer.prompts import Prompts
 from composer.selection import may_be_chosen, worth
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
-from retrieval.rerank import rerank
+from retrieval.rerank import Question
 from vision.protocol import JointEncoder, VisionLanguageModel
 from vision.training.data import Figure
 
@@ -64,15 +64,13 @@ def judge_wanted(
     progress: Progress = lambda *_: None,
 ) -> list[Verdict]:
     """The model's judgement of all candidates. It looks at the pictures of ``gallery`` where one is given."""
-    verdicts = []
-    for done, slot in enumerate(wanted, 1):
-        figure = slot.figure
-        question = slot_question(prompts, "en", figure.before[:_PLACE_CHARACTERS], figure.caption, read_section(figure))
-        images = pictures_of(gallery, slot.candidates) if gallery is not None else None
-        ranking = rerank(model, question, slot.candidates, images=images, mode=settings.judge, orders=settings.orders)
-        verdicts.append(Verdict.of(ranking, slot.candidates))
-        progress(done, len(wanted))
-    return verdicts
+
+    def question(figure: Figure) -> Question:
+        place = figure.before[:_PLACE_CHARACTERS]
+        return slot_question(prompts, "en", place, figure.caption, read_section(figure))
+
+    asked = [(question(slot.figure), slot.candidates) for slot in wanted]
+    return judge(model, asked, settings, gallery=gallery, progress=progress)
 
 
 def measure_wanted(

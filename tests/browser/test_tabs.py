@@ -125,6 +125,10 @@ def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
     page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is it about?")
     page.keyboard.press("Enter")
     page.locator(".chat .answer strong", has_text="a farm").wait_for()
+    first, second = page.locator(".chat .said").all()
+    assert "You stopped this answer." in first.inner_text()
+    assert "well, well" in first.inner_text(), "what was said so far stays"
+    assert "You stopped" not in second.inner_text()
 
 
 def test_a_question_about_a_picture_of_ones_own(open_page: Open, tmp_path: Path) -> None:
