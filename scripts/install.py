@@ -15,13 +15,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, TOO_NEW = (3, 11), (3, 14)  # as requires-python in pyproject.toml; a test compares them
-INSTALLED_GB = 6.6  # PyTorch's build for Linux brings its CUDA libraries along
-WHEELS_GB = 3.6
 SHOWN_MB = 20.0
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
+INDEX_SECONDS = 5.0
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+class Build(typing.NamedTuple):
+    """A build of PyTorch: what the environment takes with it, what pip holds meanwhile, where it is to be had."""
+
+    name: str
+    installed_gb: float
+    wheels_gb: float
+    index: str = ""  # beside the indexes that pip is set to
+
+
+CUDA = Build("PyTorch with its CUDA libraries", 6.6, 3.6)  # measured
+CPU = Build("PyTorch without CUDA", 2.4, 1.1, CPU_INDEX)  # reckoned from the one above and the sizes of the wheels
 
 
 class Missing(Exception):
@@ -38,8 +54,9 @@ def main() -> int:
     try:
         check_python()
         python = make_venv(args.venv)
-        check_disk(args.venv)
-        install(python, args.venv, args.extras)
+        build = torch_build()
+        check_disk(args.venv, build)
+        install(python, args.venv, args.extras, build)
     except Missing as missing:
         print(f"make: {missing}", file=sys.stderr)
         return 1
@@ -74,24 +91,41 @@ def make_venv(venv: Path) -> Path:
     return python
 
 
-def check_disk(venv: Path) -> None:
+def torch_build() -> Build:
+    """Without a GPU of NVIDIA, PyTorch without CUDA where its index answers: the package index has it for Linux only
+    with CUDA, four gigabytes that such a machine never uses.
+    """
+    if sys.platform != "linux" or has_nvidia_gpu():
+        return CUDA
+    try:
+        urllib.request.urlopen(CPU_INDEX + "/torch/", timeout=INDEX_SECONDS).close()
+    except (OSError, ValueError):  # ValueError: what a proxy's address may be
+        return CUDA
+    return CPU
+
+
+def has_nvidia_gpu() -> bool:
+    return NVIDIA_DRIVER.exists() or shutil.which("nvidia-smi") is not None
+
+
+def check_disk(venv: Path, build: Build) -> None:
     """Room for the packages, and for the wheels that pip holds meanwhile. Raises Missing."""
     if any(venv.glob("lib/python3*/site-packages/torch/__init__.py")):
         return
     scratch = Path(tempfile.gettempdir())
-    needs = [(venv, INSTALLED_GB), (scratch, WHEELS_GB)]
+    needs = [(venv, build.installed_gb), (scratch, build.wheels_gb)]
     if venv.stat().st_dev == scratch.stat().st_dev:
-        needs = [(venv, INSTALLED_GB + WHEELS_GB)]
+        needs = [(venv, build.installed_gb + build.wheels_gb)]
     for place, need_gb in needs:
         free_gb = shutil.disk_usage(place).free / 1e9
         if free_gb < need_gb:
             raise Missing(
-                f"installing takes {need_gb:.1f} GB in {place}, which has {free_gb:.1f} GB free; PyTorch with its CUDA "
-                "libraries is most of it. Free some space (TMPDIR moves what is needed only while installing)"
+                f"installing takes {need_gb:.1f} GB in {place}, which has {free_gb:.1f} GB free; {build.name} is most "
+                "of it. Free some space (TMPDIR moves what is needed only while installing)"
             )
 
 
-def install(python: Path, venv: Path, extras: str) -> None:
+def install(python: Path, venv: Path, extras: str, build: Build) -> None:
     """pip install the project, editable. Of pip's talk only the large downloads are passed on; the rest is logged."""
     project = f"{ROOT}[{extras}]" if extras else str(ROOT)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
@@ -101,12 +135,16 @@ def install(python: Path, venv: Path, extras: str) -> None:
         # The engine's C kernels are compiled when they are first used.
         print("There is no C compiler here; installing one from the package index (ziglang).", file=sys.stderr)
         command.append("ziglang")
+    if build.index:
+        # Of two builds of one version pip takes the one with a local label, "+cpu".
+        print(f"There is no NVIDIA GPU here; taking {build.name} from {build.index}.", file=sys.stderr)
+        command += ["--extra-index-url", build.index]
     log = venv / "install.log"
     print("Installing Vignette and what it needs; the first time this takes minutes.", file=sys.stderr)
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            command, cwd=venv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+    process = subprocess.Popen(
+        command, cwd=venv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with log.open("w", encoding="utf-8") as out, process:
         assert process.stdout is not None
         for line in process.stdout:
             out.write(line)
@@ -115,14 +153,15 @@ def install(python: Path, venv: Path, extras: str) -> None:
                 print(f"  {download.group(1).split('-')[0]}: {download.group(2)} MB", file=sys.stderr)
             elif line.startswith("Installing collected packages"):
                 print("  unpacking", file=sys.stderr)
-    if process.wait() != 0:
-        raise Missing(f"{explain(log.read_text(encoding='utf-8'))} (pip's words are in {log})")
+    if process.returncode != 0:
+        raise Missing(f"{explain(log.read_text(encoding='utf-8'), build)} (pip's words are in {log})")
 
 
-def explain(log: str) -> str:
+def explain(log: str, build: Build) -> str:
     """What stopped pip, from its log."""
     if "No space left on device" in log or "Disk quota exceeded" in log:
-        return f"the disk is full; installing takes {INSTALLED_GB + WHEELS_GB:.0f} GB for a while. Free some space"
+        whole_gb = build.installed_gb + build.wheels_gb
+        return f"the disk is full; installing takes {whole_gb:.0f} GB for a while. Free some space"
     errors = re.findall(r"^ERROR: (.+)$", log, flags=re.MULTILINE)
     if "Retrying (" in log and (not errors or "No matching distribution" in errors[-1] or "HTTPS" in errors[-1]):
         return "the package index cannot be reached; check the network connection and pip's settings (pip config list)"

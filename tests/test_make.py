@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
@@ -60,11 +61,53 @@ def test_a_python_without_venv_or_pip_is_named_with_the_package_to_install(
 def test_too_little_disk_is_said_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2.5e9))
     with pytest.raises(install.Missing, match=r"installing takes \d+\.\d GB in .*, which has 2\.5 GB free"):
-        install.check_disk(tmp_path)
+        install.check_disk(tmp_path, install.CUDA)
     site = tmp_path / "lib" / "python3.11" / "site-packages" / "torch"
     site.mkdir(parents=True)
     (site / "__init__.py").touch()
-    install.check_disk(tmp_path)  # torch is there: nothing large is to come
+    install.check_disk(tmp_path, install.CUDA)  # torch is there: nothing large is to come
+
+
+@pytest.mark.parametrize(
+    ("platform", "driver", "answers", "build"),
+    [
+        ("linux", None, True, "CPU"),
+        ("linux", None, False, "CUDA"),
+        ("linux", "/usr/bin/nvidia-smi", True, "CUDA"),
+        ("darwin", None, True, "CUDA"),
+    ],
+)
+def test_cuda_is_left_out_where_there_is_no_gpu_and_pytorchs_own_index_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, driver: str | None, answers: bool, build: str
+) -> None:
+    asked: list[str] = []
+
+    def urlopen(url: str, timeout: float) -> io.BytesIO:
+        asked.append(url)
+        if not answers:
+            raise OSError("Name or service not known")
+        return io.BytesIO()
+
+    monkeypatch.setattr(install.sys, "platform", platform)
+    monkeypatch.setattr(install.shutil, "which", lambda name: driver)
+    monkeypatch.setattr(install, "NVIDIA_DRIVER", tmp_path / "version")
+    monkeypatch.setattr(install.urllib.request, "urlopen", urlopen)
+    assert install.torch_build() is getattr(install, build)
+    assert asked == (["https://download.pytorch.org/whl/cpu/torch/"] if platform == "linux" and not driver else [])
+
+
+@pytest.mark.parametrize("build", ["CPU", "CUDA"])
+def test_pip_is_told_of_the_other_index_only_for_the_build_that_is_there(tmp_path: Path, build: str) -> None:
+    told = tmp_path / "told"
+    pip = tmp_path / "python"
+    pip.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {told}\n')
+    pip.chmod(0o755)
+    install.install(pip, tmp_path, "dev", getattr(install, build))
+    arguments = told.read_text(encoding="utf-8").splitlines()
+    assert arguments[:3] == ["-m", "pip", "install"]
+    assert f"{ROOT}[dev]" in arguments
+    assert ("--extra-index-url" in arguments) is (build == "CPU")
+    assert (install.CPU_INDEX in arguments) is (build == "CPU")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +128,7 @@ def test_too_little_disk_is_said_before_anything_is_downloaded(monkeypatch: pyte
     ],
 )
 def test_a_failed_install_is_told_in_one_line(log: str, told: str) -> None:
-    message = install.explain(log)
+    message = install.explain(log, install.CUDA)
     assert message.startswith(told)
     assert "\n" not in message
 
