@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vision.protocol import EncoderIdentity
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,17 +57,17 @@ class OpenClipEncoder:
     def encode_images(self, images: Sequence[Image]) -> Array:
         if not images:
             return np.empty((0, self.identity.visual_dim), np.float32)
-        return _unit(self._image_side().encode(images))
+        return _rows(self._image_side().encode(images))
 
     def encode_texts(self, texts: Sequence[str]) -> Array:
         if not texts:
             return np.empty((0, self.identity.visual_dim), np.float32)
-        return _unit(self._text_side().encode(texts))
+        return _rows(self._text_side().encode(texts))
 
     def encode_sentences(self, texts: Sequence[str]) -> Array:
         if not texts:
             return np.empty((0, self.identity.textual_dim), np.float32)
-        return _unit(self._text_side().sentences(texts))
+        return _rows(self._text_side().sentences(texts))
 
     def _image_side(self) -> ImageSide:
         with self._loading:
@@ -141,7 +142,5 @@ def _encoder_of(checkpoint: Checkpoint, device: str) -> OpenClipEncoder:
     return OpenClipEncoder(identity, checkpoint.languages, load_images, load_texts)
 
 
-def _unit(vectors: Array) -> Array:
-    """A vector of zeros (no signal at all) stays one instead of becoming NaN."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(length, np.float32(1e-12)), dtype=np.float32)
+def _rows(vectors: Array) -> Array:
+    return np.ascontiguousarray(unit(vectors), dtype=np.float32)

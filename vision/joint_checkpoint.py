@@ -169,7 +169,8 @@ class ShippedCheckpoint(Checkpoint):
             trunk = read_trunk(self._image_tower)
             merged |= {IMAGE_PREFIX + key: value for key, value in trunk.items() if not key.startswith("classifier.")}
         if self._trained:
-            merged |= read_tensors(self.folder / TRAINED_FILE, "")
+            trained = read_tensors(self.folder / TRAINED_FILE, prefix)
+            merged |= {prefix + key: value for key, value in trained.items()}
         merged |= self.tuned
         return {key.removeprefix(prefix): value for key, value in merged.items() if key.startswith(prefix)}
 

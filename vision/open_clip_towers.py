@@ -18,6 +18,8 @@ import numpy as np
 import torch
 
 from vision.errors import ModelError
+from vision.kernel_head import PREFIX as KERNEL
+from vision.kernel_head import KernelHead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,8 +76,20 @@ class TextTower:
         return self.encode(texts)
 
 
-def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower:
-    """The image side alone of a checkpoint on disk; its text side is never built."""
+class KernelTower:
+    """Pictures to the joint space through the tower and a kernel that open_clip has no place for."""
+
+    def __init__(self, pooled: ImageTower, head: KernelHead) -> None:
+        self._pooled, self._head = pooled, head
+
+    def encode(self, images: Sequence[Image]) -> Array:
+        return self._head(self._pooled.encode(images))
+
+
+def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower | KernelTower:
+    """The image side alone of a checkpoint on disk, its kernel where it has one. Its text side is never built."""
+    if kernel := checkpoint.tensors(KERNEL):
+        return KernelTower(pooled_image_tower(checkpoint, device), KernelHead.of(kernel))
     visual = build_visual(checkpoint.model_cfg)
     load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)
     return ImageTower(visual, _transform(checkpoint), device)

@@ -17,9 +17,11 @@ from vision.errors import DataError, ModelError
 from vision.images import load_image
 from vision.joint import load_embedded_encoder, load_open_clip_encoder
 from vision.joint_checkpoint import ShippedCheckpoint, languages_of
+from vision.open_clip_towers import pooled_image_tower
 from vision.protocol import JointEncoder
 from vision.text_tower import BertTextTower
-from vision.training.joint import export_open_clip
+from vision.training.joint import export_open_clip, measure_learning, train_joint
+from vision.training.recipe import JointRecipe
 
 TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
 
@@ -161,7 +163,18 @@ def test_the_shipped_encoder_finds_each_photograph_by_its_description(shipped: J
     assert scores.argmax(1).tolist() == [0, 1, 2]
 
 
-def test_the_exported_checkpoint_is_the_shipped_encoder_for_us_and_for_open_clip(
+def test_the_shipped_encoder_looks_through_its_kernel(shipped: JointEncoder) -> None:
+    checkpoint = ShippedCheckpoint()
+    pooled = pooled_image_tower(checkpoint).encode(pictures())
+    mean, examples, answers = (checkpoint.tensors("kernel.")[name] for name in ("mean", "examples", "answers"))
+    directions = pooled / np.linalg.norm(pooled, axis=1, keepdims=True) - mean
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    expected = np.exp(4 * (directions @ examples.T - 1)) @ answers
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(shipped.encode_images(pictures()), expected, atol=1e-5)
+
+
+def test_the_exported_checkpoint_reads_alike_and_looks_through_the_network_for_us_and_for_open_clip(
     shipped: JointEncoder, tmp_path: Path
 ) -> None:
     folder = export_open_clip(None, tmp_path / "exported")
@@ -169,10 +182,12 @@ def test_the_exported_checkpoint_is_the_shipped_encoder_for_us_and_for_open_clip
     loaded = load_open_clip_encoder(str(folder))
     np.testing.assert_array_equal(loaded.encode_texts(texts), shipped.encode_texts(texts))
     np.testing.assert_array_equal(loaded.encode_sentences(texts), shipped.encode_sentences(texts))
-    np.testing.assert_allclose(loaded.encode_images(images), shipped.encode_images(images), atol=1e-5)
     assert loaded.languages == shipped.languages
     seen, read = open_clip_vectors(folder, images, texts)
-    np.testing.assert_allclose(seen, shipped.encode_images(images), atol=2e-5)
+    np.testing.assert_allclose(seen, loaded.encode_images(images), atol=2e-5)
+    alike = (seen * shipped.encode_images(images)).sum(1)
+    assert (alike > 0.5).all()
+    assert (alike < 0.9999).all()
     np.testing.assert_allclose(read, shipped.encode_texts(texts), atol=2e-5)
     with pytest.raises(DataError, match="exported is not empty; name a new folder"):
         export_open_clip(None, folder)
@@ -186,3 +201,32 @@ def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_run_keeps_its_kernel_and_says_what_the_network_beside_it_is_worth(
+    shipped: JointEncoder, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "images").mkdir(parents=True)
+    articles = []
+    for number in range(12):
+        colour = tuple(int(value) for value in np.random.default_rng(number).integers(0, 256, 3))
+        Image.new("RGB", (40, 40), colour).save(data / "images" / f"{number}.png")
+        figure = {"type": "figure", "image": f"images/{number}.png", "alt": f"A wall of shade {number}"}
+        blocks = [{"type": "paragraph", "text": f"Of wall {number}."}, figure]
+        articles.append({"id": str(number), "book": "ab"[number % 2], "title": "Walls", "blocks": blocks})
+    (data / "train.jsonl").write_text("\n".join(map(json.dumps, articles)), encoding="utf-8")
+    recipe = JointRecipe("small", head="mlp", keep_kernel=True, mixtures=20)
+    report = train_joint(data, out, recipe)
+    assert set(report.exported) == {"unseen_books"}
+    assert set(report.exported["unseen_books"]) == set(report.unseen_books)
+    assert json.loads((out / "training.json").read_text())["exported"] == report.exported
+    card = (out / "README.md").read_text()
+    assert "| unseen books, the network | " in card
+    assert "a kernel over the training pictures" in card
+    look = [Image.open(data / "images" / f"{number}.png").convert("RGB") for number in (0, 5)]
+    kernel = load_open_clip_encoder(str(out)).encode_images(look)
+    network = load_open_clip_encoder(str(export_open_clip(out, tmp_path / "exported"))).encode_images(look)
+    assert not np.allclose(kernel, network, atol=1e-3)
+    points = measure_learning(data, out, recipe)
+    assert [point.fit for point in points[:3]] == ["linear", "network", "kernel"]

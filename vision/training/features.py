@@ -17,6 +17,7 @@ import numpy as np
 from vision.images import load_image
 from vision.joint_checkpoint import IMAGE_TOWER, Checkpoint, ShippedCheckpoint
 from vision.training.data import Figure
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,9 +166,3 @@ def _save(file: Path, values: Array) -> None:
     with partial.open("wb") as opened:
         np.save(opened, values)
     partial.replace(file)
-
-
-def unit(vectors: Array) -> Array:
-    """Rows of unit length; a row of zeros stays one."""
-    out: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-    return out

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.errors import DataError
-from vision.training.features import PairFeatures, unit
+from vision.training.features import PairFeatures
 from vision.training.projection import Joint, recalls_of
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +26,8 @@ GALLERY = 245  # as many as the development split has, so that recalls compare
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
     """``recalls`` is the mean over folds; every row of the rest is by a fit that never saw its book: ``images`` (n, D)
-    in the joint space, ``pairs`` with the texts as that fit's tower reads them, ``fold`` (n,) which one it was, and
-    ``joints`` the fits.
+    in the joint space, ``pairs`` with the texts as that fit's tower reads them, ``fold`` (n,) which one it was,
+    ``joints`` the fits, and ``features`` (n, C) what the tower gave them.
     """
 
     recalls: dict[str, float]
@@ -34,6 +35,18 @@ class CrossValidated:
     pairs: PairFeatures
     fold: NDArray[np.int64]
     joints: tuple[Joint, ...]
+    features: Array
+    seed: int
+
+    def recalls_of(self, joints: Sequence[Joint]) -> dict[str, float]:
+        """The same mean for other fits of the same folds. Raises ValueError where there is not one for each."""
+        found = []
+        for number, joint in enumerate(joints):
+            own = self.fold == number
+            found.append(_in_galleries(unit(joint.look(self.features[own])), self.pairs.take(own), joint, self.seed))
+        if len(found) != len(self.joints):
+            raise ValueError(f"{len(found)} fits for {len(self.joints)} folds")
+        return _mean(found)
 
 
 def book_folds(books: Sequence[str], folds: int = FOLDS) -> list[NDArray[np.int64]]:
@@ -78,14 +91,20 @@ def cross_validate(
         which[fold] = number
         found.append(_in_galleries(images, unseen, joint, seed))
     order = np.argsort(np.concatenate([rows for rows, _, _ in seen]))
-    names = set.intersection(*(set(figures) for figures in found))
     return CrossValidated(
-        {name: float(np.mean([f[name] for f in found])) for name in sorted(names)},
+        _mean(found),
         np.concatenate([images for _, images, _ in seen])[order],
         _joined([part for _, _, part in seen]).take(order),
         which,
         tuple(joints),
+        pairs.images,
+        seed,
     )
+
+
+def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    names = set.intersection(*(set(figures) for figures in found))
+    return {name: float(np.mean([figures[name] for figures in found])) for name in sorted(names)}
 
 
 def _joined(parts: Sequence[PairFeatures]) -> PairFeatures:
@@ -101,6 +120,4 @@ def _joined(parts: Sequence[PairFeatures]) -> PairFeatures:
 def _in_galleries(images: Array, pairs: PairFeatures, joint: Joint, seed: int) -> dict[str, float]:
     order = np.random.default_rng(seed).permutation(len(images))
     parts = np.array_split(order, max(1, round(len(images) / GALLERY)))
-    found = [recalls_of(images[part], pairs.take(part), joint) for part in parts]
-    names = set.intersection(*(set(figures) for figures in found))
-    return {name: float(np.mean([figures[name] for figures in found])) for name in names}
+    return _mean([recalls_of(images[part], pairs.take(part), joint) for part in parts])

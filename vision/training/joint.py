@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +18,16 @@ import numpy as np
 from vision.errors import DataError
 from vision.heap import memory_kept
 from vision.joint_checkpoint import CONFIG_FILE, SHIPPED, TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
+from vision.kernel_head import PREFIX as KERNEL
 from vision.training.data import Figure, figures_of, read_articles
-from vision.training.features import (
-    ClassFeatures,
-    PairFeatures,
-    Progress,
-    class_features,
-    pair_features,
-    read_pairs,
-    unit,
-)
+from vision.training.features import ClassFeatures, PairFeatures, Progress, class_features, pair_features, read_pairs
 from vision.training.folds import FOLDS, CrossValidated, cross_validate
-from vision.training.kernel import distil, fit_kernel
+from vision.training.kernel import KeptKernel, distil, fit_kernel
 from vision.training.learning import Point, as_csv, as_svg, learning_curve
 from vision.training.model_card import card
 from vision.training.projection import Joint, fit_ridge, recalls
 from vision.training.recipe import JointRecipe
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +42,9 @@ TUNED_FOLDS, INNER_FOLDS = 2, 4  # tuning a text tower takes many minutes, so ha
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """``unseen_books`` is the mean over five folds of books in galleries of about 245 pictures, ``development``
-    among all pictures of the dev split, empty where the data have none.
+    """``unseen_books`` is the mean over folds of books in galleries of about 245 pictures, ``development`` among all
+    pictures of the dev split, empty where the data have none. ``exported`` are the same two of what open_clip reads,
+    where that is not what Vignette reads.
     """
 
     recipe: JointRecipe
@@ -58,6 +53,7 @@ class TrainingReport:
     unseen_books: dict[str, float]
     development_figures: int
     development: dict[str, float]
+    exported: dict[str, dict[str, float]]
     feature_seconds: float
     fit_seconds: float
 
@@ -87,6 +83,7 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
         folds.recalls,
         len(development),
         recalls(final, pairs.take(unseen)) if development else {},
+        _exported(final, pairs.take(unseen), folds),
         round(featured - started, 1),
         round(time.monotonic() - featured, 1),
     )
@@ -167,7 +164,9 @@ def fit(
 ) -> Joint:
     """The recipe's projections for these pairs; the same seed gives the same bytes on the same machine."""
     if recipe.head == "mlp":
-        return distil(fit_kernel(pairs, recipe, classes), pairs, recipe, classes, progress)
+        kernel = fit_kernel(pairs, recipe, classes)
+        network = distil(kernel, pairs, recipe, classes, progress)
+        return KeptKernel(kernel, network) if recipe.keep_kernel else network
     projection = fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
     if not recipe.steps:
         return projection
@@ -177,7 +176,7 @@ def fit(
 
 
 def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progress = lambda *_: None) -> list[Point]:
-    """The recipe's fit and a linear one on growing shares of the data, as CSV and SVG in ``out``.
+    """The recipe's fits and a linear one on growing shares of the data, as CSV and SVG in ``out``.
 
     Uses the features a run left in ``out/cache``, and makes them where they are missing. Raises as ``train_joint``.
     """
@@ -190,7 +189,9 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
         "linear": lambda part: fit_ridge(part, LINEAR_PENALTY, recipe.caption_share, classes, recipe.class_share)
     }
     if recipe.head == "mlp":
-        fits["network"] = lambda part: fit(part, recipe, classes)
+        fits["network"] = lambda part: fit(part, replace(recipe, keep_kernel=False), classes)
+    if recipe.keep_kernel:
+        fits["kernel"] = lambda part: fit_kernel(part, recipe, classes)
     points = learning_curve(
         pairs.take(np.arange(len(figures))), [figure.book for figure in figures], fits, seed=recipe.seed,
         progress=progress,
@@ -201,7 +202,8 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
 
 
 def export_open_clip(source: Path | None, out: Path) -> Path:
-    """Write one self-contained open_clip folder from a training run's (None: what ships with Vignette).
+    """Write one self-contained open_clip folder from a training run's (None: what ships with Vignette). Where the run
+    kept its kernel, pictures go through the network that was fitted to it.
 
     open_clip itself loads it as ``local-dir:OUT``, as long as it stays in place: its configuration must name the
     folder of the text tower by an absolute path. ``load_open_clip_encoder`` reads it anywhere.
@@ -212,7 +214,8 @@ def export_open_clip(source: Path | None, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise DataError(f"--export {out} is not empty; name a new folder")
-    tensors = {name: np.ascontiguousarray(value) for name, value in checkpoint.tensors("").items()}
+    known = {name: value for name, value in checkpoint.tensors("").items() if not name.startswith(KERNEL)}
+    tensors = {name: np.ascontiguousarray(value) for name, value in known.items()}
     tensors.setdefault("logit_scale", np.array(np.log(1 / 0.07), np.float32))
     save_file(tensors, out / FolderCheckpoint.weights_name)
     config = json.loads(json.dumps(checkpoint.config))
@@ -222,6 +225,18 @@ def export_open_clip(source: Path | None, out: Path) -> Path:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         (out / name).write_bytes((checkpoint.text_folder / name).read_bytes())
     return out
+
+
+def _exported(final: Joint, development: PairFeatures, folds: CrossValidated) -> dict[str, dict[str, float]]:
+    """What the networks beside kept kernels are worth."""
+    if not isinstance(final, KeptKernel):
+        return {}
+    found = {
+        "unseen_books": folds.recalls_of([joint.network for joint in folds.joints if isinstance(joint, KeptKernel)])
+    }
+    if len(development.images):
+        found["development"] = recalls(final.network, development)
+    return found
 
 
 def _write_unseen(folder: Path, folds: CrossValidated, towers: Sequence[ShippedCheckpoint]) -> None:

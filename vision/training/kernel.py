@@ -2,8 +2,9 @@
 
 Kernel ridge regression compares a picture with every training picture, so what it says near an example follows that
 example; a linear map has to be right everywhere at once. An open_clip checkpoint has no room for thousands of
-examples. What it has, timm's two-layer ``mlp`` projection, is fitted to the kernel's answers on pictures, on classes
-and on mixtures of them, of which there are as many as one likes. Everything is in closed form. Knows no files.
+examples, so Vignette keeps them beside it. What it has room for, timm's two-layer ``mlp`` projection, is fitted to the
+kernel's answers on pictures, on classes and on mixtures of them, of which there are as many as one likes. Everything
+is in closed form. Knows no files.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.bert import gelu
-from vision.training.features import ClassFeatures, PairFeatures, Progress, unit
+from vision.kernel_head import KernelHead, nearness
+from vision.training.features import ClassFeatures, PairFeatures, Progress
 from vision.training.projection import class_targets, targets, without_means
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,19 +32,13 @@ _BLOCK, _CLUSTER_STEPS = 2_000, 3
 
 @dataclass(frozen=True, slots=True)
 class KernelJoint:
-    """exp(sharpness · (cosine − 1)) to ``examples`` (n, 1280) of unit length, after ``mean`` is taken out, times
-    ``answers`` (n, D). Too large to ship; what the network is fitted to.
-    """
+    """The kernel alone: what the network is fitted to."""
 
-    sharpness: float
-    mean: Array
-    examples: Array
-    answers: Array
+    head: KernelHead
     text: Array
 
     def look(self, images: Array) -> Array:
-        blocks = [images[start : start + _BLOCK] for start in range(0, len(images), _BLOCK)]
-        return np.concatenate([self._near(unit(unit(block) - self.mean)) @ self.answers for block in blocks])
+        return self.head(images)
 
     def read(self, texts: Array) -> Array:
         return texts @ self.text
@@ -50,12 +47,8 @@ class KernelJoint:
     def vision_cfg(self) -> dict[str, object]:
         raise NotImplementedError("open_clip has no place for a kernel; distil it first")
 
-    def tensors(self) -> dict[str, Array]:
-        raise NotImplementedError("open_clip has no place for a kernel; distil it first")
-
-    def _near(self, directions: Array) -> Array:
-        near: Array = np.exp(np.float32(self.sharpness) * (directions @ self.examples.T - np.float32(1)))
-        return near
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
+        return {**self.head.tensors(), "text.proj.weight": self.text.T}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ class MlpJoint:
     def vision_cfg(self) -> dict[str, object]:
         return {"timm_proj": "mlp", "timm_proj_bias": True}
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         return {
             "visual.head.mlp.fc1.weight": self.hidden,
             "visual.head.mlp.fc1.bias": self.hidden_bias,
@@ -86,6 +79,27 @@ class MlpJoint:
             "visual.head.mlp.fc2.bias": self.out_bias,
             "text.proj.weight": self.text.T,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKernel:
+    """The kernel for Vignette, and beside it the network for whatever reads plain open_clip checkpoints."""
+
+    kernel: KernelJoint
+    network: MlpJoint
+
+    def look(self, images: Array) -> Array:
+        return self.kernel.look(images)
+
+    def read(self, texts: Array) -> Array:
+        return self.kernel.read(texts)
+
+    @property
+    def vision_cfg(self) -> dict[str, object]:
+        return self.network.vision_cfg
+
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
+        return {**self.network.tensors(), **self.kernel.tensors()}
 
 
 def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> KernelJoint:
@@ -101,10 +115,11 @@ def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures 
         wanted.append(class_targets(classes) @ no_text_mean)
         counts.append(np.full(len(classes.texts), recipe.class_share))
     among = np.concatenate(examples)
-    near = np.exp(np.float32(recipe.sharpness) * (among @ among.T - np.float32(1)))
+    near = nearness(among, among, recipe.sharpness)
     near[np.diag_indices(len(near))] += (recipe.penalty / np.concatenate(counts)).astype(np.float32)
     answers = np.linalg.solve(near, np.concatenate(wanted).astype(np.float32))
-    return KernelJoint(recipe.sharpness, mean, among, answers, no_text_mean.astype(np.float32))
+    head = KernelHead(recipe.sharpness, mean, among, answers).rounded()
+    return KernelJoint(head, no_text_mean.astype(np.float32))
 
 
 def distil(
@@ -119,17 +134,18 @@ def distil(
     Hidden units stand at the centres of clusters of pictures, so that each answers to its kind. Seeded by the recipe.
     """
     generator = np.random.default_rng(recipe.seed)
+    dim = kernel.head.answers.shape[1]
     mean = pairs.images.mean(0)
     length = np.float32(np.linalg.norm(pairs.images - mean, axis=1).mean())
     base = pairs.images
     if classes and recipe.class_share:
         base = np.concatenate([base, mean + length * classes.directions])
-    centres = cluster(unit(base - mean), 2 * kernel.answers.shape[1], generator)
+    centres = cluster(unit(base - mean), 2 * dim, generator)
     hidden = (recipe.slope / length) * centres
     bias = -np.float32(recipe.slope * recipe.threshold) - hidden @ mean
 
     # Sums over blocks instead of all mixtures at once: memory stays small whatever their number.
-    units, dim = kernel.answers.shape[1] * 2, kernel.answers.shape[1]
+    units = 2 * dim
     sums, wanted_sum = np.zeros(units), np.zeros(dim)
     squares, cross = np.zeros((units, units)), np.zeros((units, dim))
     total = len(base) + recipe.mixtures

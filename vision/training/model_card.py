@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vision.training.joint import TrainingReport
+    from vision.training.recipe import JointRecipe
 
 _CARD = """\
 # vignette-joint
@@ -14,8 +15,8 @@ _CARD = """\
 Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
 image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone:
 {head}{tuned}.
-The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it as one plain
-open_clip checkpoint.
+The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it{but} as one
+plain open_clip checkpoint.
 
 - **Data:** {figures} captioned photographs from {books} OpenStax books, CC BY 4.0 (openstax.org), alt texts and
   captions with credit lines removed{classes}. Pictures and texts are not part of these
@@ -48,7 +49,7 @@ What limits these figures, with learning curves: docs/joint-encoder.md.
 """
 
 _RIDGE = ("resize_mode", "penalty", "caption_share", "class_share")
-_KERNEL = (*_RIDGE, "sharpness", "mixtures", "slope", "threshold", "smoothing", "seed")
+_KERNEL = (*_RIDGE, "keep_kernel", "sharpness", "mixtures", "slope", "threshold", "smoothing", "seed")
 _TUNED = ("tuned_layers", "tuned_epochs", "tuned_batch", "tuned_learning_rate", "tuned_to_pixels")
 _COLUMNS = ("alt_r1", "alt_r10", "caption_r1", "caption_r10", "caption_text_r1", "section_text_mrr10")
 
@@ -59,11 +60,13 @@ def card(report: TrainingReport) -> str:
     if not recipe.steps:
         keys = _KERNEL if recipe.head == "mlp" else _RIDGE
         settings = {key: settings[key] for key in (*(_TUNED if recipe.tuned_layers else ()), *keys)}
-    rows = [_row("unseen books", report.unseen_books)]
-    if report.development:
-        rows.append(_row(f"dev ({report.development_figures})", report.development))
+    rows = _rows(report.unseen_books, report.development, report.development_figures)
+    if report.exported:
+        told = report.exported.get("development", {})
+        rows += _rows(report.exported["unseen_books"], told, report.development_figures, ", the network")
     return _CARD.format(
-        head="a two-layer image head and a text projection" if recipe.head == "mlp" else "two projections",
+        head=_head(recipe),
+        but=" but the kernel" if recipe.keep_kernel else "",
         tuned=f", and the last {recipe.tuned_layers} layers of the text tower" if recipe.tuned_layers else "",
         frozen="Image tower frozen." if recipe.tuned_layers else "Towers frozen.",
         folds="two" if recipe.tuned_layers else "five",
@@ -77,6 +80,19 @@ def card(report: TrainingReport) -> str:
         development_figures=report.development_figures,
         rows="\n".join(rows),
     )
+
+
+def _head(recipe: JointRecipe) -> str:
+    if recipe.keep_kernel:
+        return (
+            "a kernel over the training pictures (a vector of the tower and a direction for each, in half precision),\n"
+            "a two-layer network fitted to it for programs that read open_clip, a text projection"
+        )
+    return "a two-layer image head and a text projection" if recipe.head == "mlp" else "two projections"
+
+
+def _rows(unseen: dict[str, float], told: dict[str, float], figures: int, which: str = "") -> list[str]:
+    return [_row(f"unseen books{which}", unseen), *([_row(f"dev ({figures}){which}", told)] if told else [])]
 
 
 def _row(name: str, figures: dict[str, float]) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vision.training.features import ClassFeatures, PairFeatures, unit
+from vision.training.features import ClassFeatures, PairFeatures
 from vision.training.metrics import mrr_at, ranks_of_targets, recall_at
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +38,8 @@ class Joint(Protocol):
         """What open_clip's ``vision_cfg`` says of the image head."""
         ...
 
-    def tensors(self) -> dict[str, Array]:
-        """By the names open_clip gives them."""
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
+        """By the names open_clip gives them, and beside them what open_clip does not know."""
         ...
 
 
@@ -59,7 +60,7 @@ class Projection:
     def vision_cfg(self) -> dict[str, object]:
         return {"timm_proj": "linear", "timm_proj_bias": False}
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         return {"visual.head.proj.weight": self.image.T, "text.proj.weight": self.text.T}
 
 

@@ -16,7 +16,8 @@ Head = Literal["linear", "mlp"]
 class JointRecipe:
     """How the joint encoder's projections are fitted.
 
-    ``head`` is what pictures go through: "linear" by ridge regression, "mlp" by a kernel and a network fitted to it.
+    ``head`` is what pictures go through in open_clip: "linear" by ridge regression, "mlp" by a kernel and a network
+    fitted to it; with ``keep_kernel`` Vignette itself goes through the kernel, and the network is for export alone.
     ``penalty`` is the ridge parameter of either, on unit-length image features; ``caption_share`` how much of a
     picture's target is its caption rather than its alt text; ``class_share`` how much a class of the tower's own
     classifier counts beside a picture (0 leaves classes out).
@@ -40,6 +41,7 @@ class JointRecipe:
     caption_share: float = 0.3
     class_share: float = 0.0
     head: Head = "linear"
+    keep_kernel: bool = False
     sharpness: float = 4.0
     mixtures: int = 30_000
     slope: float = 3.0
@@ -66,6 +68,8 @@ class JointRecipe:
         demand_one_of(self, "head", get_args(Head))
         if self.head == "mlp" and self.steps:
             raise DataError(f"recipe {self.name}: steps is {self.steps}; only a linear head has the contrastive stage")
+        if self.keep_kernel and self.head != "mlp":
+            raise DataError(f"recipe {self.name}: keep_kernel needs head = 'mlp', which is fitted through a kernel")
         demand_above_0(self, "penalty", "learning_rate", "temperature", "sharpness", "slope", "smoothing")
         demand_above_0(self, "tuned_epochs", "tuned_learning_rate")
         demand_a_share(self, "caption_share", "feature_dropout", "text_dropout", "caption_chance", "average")
