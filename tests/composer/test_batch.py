@@ -230,17 +230,20 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
 
 
 def test_an_interrupt_ends_what_is_at_work_and_the_next_run_goes_on(
-    batch: Run, fake: FakeComposer, tmp_path: Path
+    batch: Run, fake: FakeComposer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     lines = [{"instruction": name} for name in ("One", "Two", "Three", "Four")]
     interrupted = threading.Event()
+    # A test run that a shell started in the background was started with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def interrupt() -> None:
         if len(fake.requests) >= 3:
             if not interrupted.is_set():
                 interrupted.set()
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            time.sleep(1.0)  # the article must not be done before a busy machine lets the main thread act
+            time.sleep(0.1)  # the article must not be done before a busy machine lets the main thread act
 
     fake.step = interrupt
     code, _, err = batch(*lines, options=("--workers", "2"))
