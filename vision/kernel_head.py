@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-PREFIX = "kernel."
+KERNEL_PREFIX = "kernel."
 _BLOCK = 2_000
 
 
@@ -50,16 +50,16 @@ class KernelHead:
     def tensors(self) -> dict[str, NDArray[np.floating]]:
         """By the names under which ``trained.safetensors`` keeps them."""
         return {
-            f"{PREFIX}sharpness": np.array([self.sharpness], np.float32),
-            f"{PREFIX}mean": self.mean.astype(np.float32),
-            f"{PREFIX}examples": self.examples.astype(np.float16),
-            f"{PREFIX}answers": self.answers.astype(np.float16),
+            f"{KERNEL_PREFIX}sharpness": np.array([self.sharpness], np.float32),
+            f"{KERNEL_PREFIX}mean": self.mean.astype(np.float32),
+            f"{KERNEL_PREFIX}examples": self.examples.astype(np.float16),
+            f"{KERNEL_PREFIX}answers": self.answers.astype(np.float16),
         }
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[np.floating]]) -> KernelHead:
         """From ``tensors``, with or without the prefix of their names. Raises KeyError for one that is missing."""
-        bare = {name.removeprefix(PREFIX): np.asarray(value, np.float32) for name, value in tensors.items()}
+        bare = {name.removeprefix(KERNEL_PREFIX): np.asarray(value, np.float32) for name, value in tensors.items()}
         return cls(float(bare["sharpness"][0]), bare["mean"], bare["examples"], bare["answers"])
 
 

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from vision.errors import ModelError
-from vision.kernel_head import PREFIX as KERNEL
-from vision.kernel_head import KernelHead
+from vision.kernel_head import KERNEL_PREFIX, KernelHead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +87,7 @@ class KernelTower:
 
 def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower | KernelTower:
     """The image side alone of a checkpoint on disk, its kernel where it has one. Its text side is never built."""
-    if kernel := checkpoint.tensors(KERNEL):
+    if kernel := checkpoint.tensors(KERNEL_PREFIX):
         return KernelTower(pooled_image_tower(checkpoint, device), KernelHead.of(kernel))
     visual = build_visual(checkpoint.model_cfg)
     load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)

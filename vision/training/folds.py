@@ -26,8 +26,8 @@ GALLERY = 245  # as many as the development split has, so that recalls compare
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
     """``recalls`` is the mean over folds; every row of the rest is by a fit that never saw its book: ``images`` (n, D)
-    in the joint space, ``pairs`` with the texts as that fit's tower reads them, ``fold`` (n,) which one it was,
-    ``joints`` the fits, and ``features`` (n, C) what the tower gave them.
+    in the joint space, ``pairs`` with the texts as that fit's tower reads them, ``fold`` (n,) which one it was, and
+    ``joints`` the fits.
     """
 
     recalls: dict[str, float]
@@ -35,17 +35,16 @@ class CrossValidated:
     pairs: PairFeatures
     fold: NDArray[np.int64]
     joints: tuple[Joint, ...]
-    features: Array
     seed: int
 
     def recalls_of(self, joints: Sequence[Joint]) -> dict[str, float]:
         """The same mean for other fits of the same folds. Raises ValueError where there is not one for each."""
+        if len(joints) != len(self.joints):
+            raise ValueError(f"{len(joints)} fits for {len(self.joints)} folds")
         found = []
         for number, joint in enumerate(joints):
-            own = self.fold == number
-            found.append(_in_galleries(unit(joint.look(self.features[own])), self.pairs.take(own), joint, self.seed))
-        if len(found) != len(self.joints):
-            raise ValueError(f"{len(found)} fits for {len(self.joints)} folds")
+            own = self.pairs.take(self.fold == number)
+            found.append(_in_galleries(unit(joint.look(own.images)), own, joint, self.seed))
         return _mean(found)
 
 
@@ -97,7 +96,6 @@ def cross_validate(
         _joined([part for _, _, part in seen]).take(order),
         which,
         tuple(joints),
-        pairs.images,
         seed,
     )
 

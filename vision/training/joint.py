@@ -18,7 +18,7 @@ import numpy as np
 from vision.errors import DataError
 from vision.heap import memory_kept
 from vision.joint_checkpoint import CONFIG_FILE, SHIPPED, TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
-from vision.kernel_head import PREFIX as KERNEL
+from vision.kernel_head import KERNEL_PREFIX
 from vision.training.data import Figure, figures_of, read_articles
 from vision.training.features import ClassFeatures, PairFeatures, Progress, class_features, pair_features, read_pairs
 from vision.training.folds import FOLDS, CrossValidated, cross_validate
@@ -166,7 +166,7 @@ def fit(
     if recipe.head == "mlp":
         kernel = fit_kernel(pairs, recipe, classes)
         network = distil(kernel, pairs, recipe, classes, progress)
-        return KeptKernel(kernel, network) if recipe.keep_kernel else network
+        return KeptKernel(kernel.rounded(), network) if recipe.keep_kernel else network
     projection = fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
     if not recipe.steps:
         return projection
@@ -214,7 +214,7 @@ def export_open_clip(source: Path | None, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise DataError(f"--export {out} is not empty; name a new folder")
-    known = {name: value for name, value in checkpoint.tensors("").items() if not name.startswith(KERNEL)}
+    known = {name: value for name, value in checkpoint.tensors("").items() if not name.startswith(KERNEL_PREFIX)}
     tensors = {name: np.ascontiguousarray(value) for name, value in known.items()}
     tensors.setdefault("logit_scale", np.array(np.log(1 / 0.07), np.float32))
     save_file(tensors, out / FolderCheckpoint.weights_name)

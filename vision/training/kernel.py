@@ -37,6 +37,9 @@ class KernelJoint:
     head: KernelHead
     text: Array
 
+    def rounded(self) -> KernelJoint:
+        return KernelJoint(self.head.rounded(), self.text)
+
     def look(self, images: Array) -> Array:
         return self.head(images)
 
@@ -118,7 +121,7 @@ def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures 
     near = nearness(among, among, recipe.sharpness)
     near[np.diag_indices(len(near))] += (recipe.penalty / np.concatenate(counts)).astype(np.float32)
     answers = np.linalg.solve(near, np.concatenate(wanted).astype(np.float32))
-    head = KernelHead(recipe.sharpness, mean, among, answers).rounded()
+    head = KernelHead(recipe.sharpness, mean, among, answers)
     return KernelJoint(head, no_text_mean.astype(np.float32))
 
 

@@ -92,7 +92,10 @@ def _head(recipe: JointRecipe) -> str:
 
 
 def _rows(unseen: dict[str, float], told: dict[str, float], figures: int, which: str = "") -> list[str]:
-    return [_row(f"unseen books{which}", unseen), *([_row(f"dev ({figures}){which}", told)] if told else [])]
+    rows = [_row(f"unseen books{which}", unseen)]
+    if told:
+        rows.append(_row(f"dev ({figures}){which}", told))
+    return rows
 
 
 def _row(name: str, figures: dict[str, float]) -> str:
