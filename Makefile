@@ -30,7 +30,8 @@ app: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@scripts/chromium.sh
-	@$(BIN)/vignette models pull smollm2-135m-instruct efficientnet-lite2 minilm-l6-v2 >/dev/null
+	@$(BIN)/vignette models pull smollm2-135m-instruct efficientnet-lite2 efficientnet-lite1 efficientnet-lite0 \
+		minilm-l6-v2 all-mpnet-base-v2 >/dev/null
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev

@@ -7,6 +7,8 @@ queries and no weights.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from retrieval.fusion import Background, Scale
@@ -59,13 +61,25 @@ _SAMPLE = 2_000
 _LEAST_STD = 0.02
 
 
-def measure(encoder: JointEncoder, visual: np.ndarray) -> Background:
-    """The scales of this encoder on the pictures ``visual`` (n, D)."""
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The sentences as an encoder reads them: as what pictures should show (n, D), and for their meaning (n, D')."""
+
+    texts: np.ndarray
+    sentences: np.ndarray
+
+
+def read_probes(encoder: JointEncoder) -> Probes:
+    """A second's work for a large text tower, and the same for every library."""
+    return Probes(encoder.encode_texts(PROBES), encoder.encode_sentences(PROBES))
+
+
+def measure(probes: Probes, visual: np.ndarray) -> Background:
+    """The scales of the encoder that read the probes on the pictures ``visual`` (n, D)."""
     sample = np.asarray(visual[:: max(1, -(-len(visual) // _SAMPLE))], np.float32)
-    texts, sentences = encoder.encode_texts(PROBES), encoder.encode_sentences(PROBES)
     return Background(
-        visual=_scale(texts @ sample.T),
-        textual=_scale(_pairs(sentences)),
+        visual=_scale(probes.texts @ sample.T),
+        textual=_scale(_pairs(probes.sentences)),
         example=_scale(_pairs(sample)),
     )
 

@@ -84,10 +84,10 @@ class FusionWeights:
     context_lexical: float = 0.39
     context_covered: float = 0.39
     offset: float = -4.41
-    visual_alone: float = 0.52
+    visual_alone: float = 0.66
     lexical_guessed: float = 0.4
     context_visual_alone: float = 0.0
-    offset_alone: float = -4.42
+    offset_alone: float = -4.59
     lexical_unread: float = 3.2  # where the encoder does not read the query's language
     offset_unread: float = -4.1
     example: float = 2.0

@@ -166,11 +166,14 @@ def test_models_verify_of_a_damaged_model_fails_and_names_the_remedy(
     assert captured.err == "vignette: run: vignette models pull efficientnet-lite2\n"
 
 
+ENCODER = ["efficientnet-lite2", "efficientnet-lite1", "efficientnet-lite0", "minilm-l6-v2", "all-mpnet-base-v2"]
+
+
 @pytest.mark.parametrize(
     ("profile", "names"),
     [
-        (None, ["qwen2.5-coder-1.5b-instruct", "efficientnet-lite2", "minilm-l6-v2"]),
-        ("tiny", ["smollm2-135m-instruct", "efficientnet-lite2", "minilm-l6-v2"]),
+        (None, ["qwen2.5-coder-1.5b-instruct", *ENCODER]),
+        ("tiny", ["smollm2-135m-instruct", *ENCODER]),
         ("hub", []),
     ],
 )

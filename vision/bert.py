@@ -1,9 +1,10 @@
-"""A BERT sentence tower in NumPy: token ids to one mean-pooled vector a text.
+"""Sentence towers in NumPy, BERT and MPNet: token ids to one mean-pooled vector a text.
 
 Composing reads queries and nothing else of the joint encoder. Through open_clip that costs the import of torch and
 transformers, many seconds and half a gigabyte, for a model that needs milliseconds; this one starts at once.
-Agrees with open_clip's ``HFTextEncoder`` (mean pooler) to rounding, which a test holds it to. Knows no images and
-no projection. Architecture: BERT, arXiv:1810.04805; checkpoint names as transformers writes them.
+Agrees with open_clip's ``HFTextEncoder`` (mean pooler) to rounding, which tests hold it to. Knows no images and
+no projection. Architectures: BERT, arXiv:1810.04805, and MPNet, arXiv:2004.09297, which adds a bias by distance to its
+attention and starts its positions after the number of padding; checkpoint names as transformers writes them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _BATCH_TOKENS = 2048  # padded tokens a pass: larger gains nothing on a CPU and spills its caches
+_FARTHEST = 128  # tokens apart beyond which MPNet tells no distances
+_MPNET_PADDING = 1  # whatever its config.json says
+_BERT_NAMES = {
+    "attention.attn.q.": "attention.self.query.",
+    "attention.attn.k.": "attention.self.key.",
+    "attention.attn.v.": "attention.self.value.",
+    "attention.attn.o.": "attention.output.dense.",
+    "attention.LayerNorm.": "attention.output.LayerNorm.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +41,14 @@ class BertConfig:
     hidden: int
     layer_norm_eps: float
     pad_id: int
+    distances: int = 0
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> BertConfig:
-        """From a transformers config.json. Raises ModelError where it is not a BERT this module runs."""
-        wanted = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+        """From a transformers config.json. Raises ModelError where it is not a BERT or MPNet this module runs."""
+        kind = config.get("model_type")
+        known = kind if kind == "mpnet" else "bert"
+        wanted = {"model_type": known, "hidden_act": "gelu", "position_embedding_type": "absolute"}
         for key, value in wanted.items():
             if config.get(key, value) != value:
                 raise ModelError(f"the text tower has {key} {config[key]!r}; this encoder runs {value!r} only")
@@ -44,24 +57,32 @@ class BertConfig:
             config["num_attention_heads"],
             config["hidden_size"],
             config.get("layer_norm_eps", 1e-12),
-            config.get("pad_token_id", 0),
+            config.get("pad_token_id", _MPNET_PADDING if kind == "mpnet" else 0),
+            config.get("relative_attention_num_buckets", 32) if kind == "mpnet" else 0,
         )
 
 
 class BertTower:
-    """``weights``: float32 arrays under the names of a transformers ``BertModel``."""
+    """``weights``: float32 arrays under the names of a transformers ``BertModel`` or ``MPNetModel``."""
 
     def __init__(self, config: BertConfig, weights: Mapping[str, Array]) -> None:
         self.config = config
+        self._by_distance: Array | None = None
         try:
+            if config.distances:
+                self._by_distance = weights["encoder.relative_attention_bias.weight"]
+                weights = {_as_bert(name): value for name, value in weights.items()}
             self._embeddings = [weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position")]
-            # Single texts are all of the first type, so its row is a constant of every position.
-            self._embeddings[1] = self._embeddings[1] + weights["embeddings.token_type_embeddings.weight"][0]
+            if config.distances:
+                self._embeddings[1] = self._embeddings[1][_MPNET_PADDING + 1 :]
+            else:
+                # Single texts are all of the first type, so its row is a constant of every position.
+                self._embeddings[1] = self._embeddings[1] + weights["embeddings.token_type_embeddings.weight"][0]
             self._norm = _norm(weights, "embeddings.LayerNorm")
             self._layers = [_Layer.of(weights, f"encoder.layer.{i}") for i in range(config.layers)]
         except KeyError as error:
             raise ModelError(
-                f"the text tower lacks the tensor {error.args[0]!r}; the checkpoint is not a BERT"
+                f"the text tower lacks the tensor {error.args[0]!r}; the checkpoint is not what its config.json says"
             ) from error
 
     def pool(self, ids: Sequence[Sequence[int]]) -> Array:
@@ -88,6 +109,8 @@ class BertTower:
             row[: len(text)] = text
         real = np.arange(width) < lengths[:, None]  # (n, t)
         blocked = np.where(real, np.float32(0), np.float32(-1e9))[:, None, None, :]
+        if self._by_distance is not None:
+            blocked = blocked + self._by_distance[_distances(width, config.distances)].transpose(2, 0, 1)
         words, positions = self._embeddings
         x = _layer_norm(words[tokens] + positions[:width], self._norm, config.layer_norm_eps)
         for layer in self._layers:
@@ -131,6 +154,27 @@ class _Layer:
         flat = _layer_norm(mixed @ self.attended[0] + self.attended[1] + flat, self.norm1, eps)
         inner = gelu(flat @ self.up[0] + self.up[1])
         return _layer_norm(inner @ self.down[0] + self.down[1] + flat, self.norm2, eps).reshape(x.shape)
+
+
+def _as_bert(name: str) -> str:
+    """A tensor of MPNet by the name of its twin in BERT."""
+    for own, bert in _BERT_NAMES.items():
+        name = name.replace(own, bert)
+    return name
+
+
+def _distances(width: int, kinds: int) -> NDArray[np.int64]:
+    """(t, t): which of MPNet's kinds of distance lies between a token (row) and one it attends to; half the kinds are
+    for those after it. Short distances are told one by one, longer ones in growing steps (arXiv:1910.10683, 2.1).
+    """
+    ahead = np.arange(width)[None, :] - np.arange(width)[:, None]
+    half, exact = kinds // 2, kinds // 4
+    apart = np.abs(ahead)
+    # In float32, as checkpoints were trained: a step's edge may fall on a whole number.
+    steps = np.log(np.maximum(apart, 1).astype(np.float32) / np.float32(exact)) / np.float32(np.log(_FARTHEST / exact))
+    grown = np.minimum(exact + (steps * np.float32(half - exact)).astype(np.int64), half - 1)
+    kind: NDArray[np.int64] = np.where(apart < exact, apart, grown) + np.where(ahead > 0, half, 0)
+    return kind
 
 
 def _norm(weights: Mapping[str, Array], name: str) -> tuple[Array, Array]:

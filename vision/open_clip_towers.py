@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vision.efficientnet import TOWERS, build_trunk
 from vision.errors import ModelError
 from vision.kernel_head import KERNEL_PREFIX, KernelHead
 
@@ -76,29 +77,28 @@ class TextTower:
 
 
 class KernelTower:
-    """Pictures to the joint space through the tower and a kernel that open_clip has no place for."""
+    """Pictures to the joint space through several towers and a kernel that open_clip has no place for."""
 
-    def __init__(self, pooled: ImageTower, head: KernelHead) -> None:
-        self._pooled, self._head = pooled, head
+    def __init__(self, towers: Sequence[ImageTower], head: KernelHead) -> None:
+        self._towers, self._head = tuple(towers), head
 
     def encode(self, images: Sequence[Image]) -> Array:
-        return self._head(self._pooled.encode(images))
+        return self._head(np.concatenate([tower.encode(images) for tower in self._towers], 1))
 
 
 def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower | KernelTower:
     """The image side alone of a checkpoint on disk, its kernel where it has one. Its text side is never built."""
     if kernel := checkpoint.tensors(KERNEL_PREFIX):
-        return KernelTower(pooled_image_tower(checkpoint, device), KernelHead.of(kernel))
+        towers = [pooled_tower(name, checkpoint.resize_mode, device) for name in checkpoint.image_towers]
+        return KernelTower(towers, KernelHead.of(kernel))
     visual = build_visual(checkpoint.model_cfg)
     load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)
     return ImageTower(visual, _transform(checkpoint), device)
 
 
-def pooled_image_tower(checkpoint: Checkpoint, device: str = "cpu") -> ImageTower:
-    """The tower before its projection, as training sees it. Only for timm towers."""
-    trunk = build_visual(checkpoint.model_cfg).get_submodule("trunk")
-    load_exactly(trunk, checkpoint.tensors("visual.trunk."), checkpoint.name)
-    return ImageTower(trunk, _transform(checkpoint), device)
+def pooled_tower(name: str, resize_mode: str, device: str = "cpu") -> ImageTower:
+    """A fetched tower before any projection: pictures to (n, 1280). Raises WeightsError where it is not here."""
+    return ImageTower(build_trunk(name), preprocess(TOWERS[name].preprocess_cfg(resize_mode)), device)
 
 
 def _transform(checkpoint: Checkpoint) -> Callable[[Image], torch.Tensor]:

@@ -1,18 +1,22 @@
 """The text side of a joint encoder where it is a BERT: words to vectors without torch.
 
-Reads tokenizer and weights from an open_clip checkpoint and gives what open_clip gives. Knows no images.
+Reads tokenizer and weights from an open_clip checkpoint and gives what open_clip gives; or, for what a picture should
+show, goes through a fetched sentence encoder that open_clip has no place for. Knows no images.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vision.bert import BertConfig, BertTower, gelu
 from vision.errors import ModelError
+from vision.joint_checkpoint import QUERY_PROJECTION, map_tensors, read_json
+from vision.unit import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _CHUNK = 512  # texts tokenized at a time: bounds memory, not speed
+QUERY_TOKENS = 128  # what all-mpnet-base-v2 was trained on; a paragraph takes a third of a second to read
 
 
 def reads_natively(text_cfg: Mapping[str, Any], tower_config: Mapping[str, Any] | None) -> bool:
@@ -42,13 +47,10 @@ class BertTextTower:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Raises ModelError where the checkpoint lacks a tensor or its tokenizer is unreadable."""
-        self._tokenizer = _tokenizer(checkpoint, checkpoint.text_cfg.get("context_length", 77))
-        config = checkpoint.text_tower_config()
-        if config is None:
-            raise ModelError(f"the text tower of {checkpoint.name} has no config.json; fetch it again")
         weights = checkpoint.tensors("text.")
         tower = {name.removeprefix("transformer."): value for name, value in weights.items()}
-        self._tower = BertTower(BertConfig.from_dict(config), tower)
+        context = checkpoint.text_cfg.get("context_length", 77)
+        self._tower = SentenceTower(checkpoint.text_folder, f"the text tower of {checkpoint.name}", tower, context)
         self._projection = _projection(weights, checkpoint.name)
         self._pooled_sentences = checkpoint.pooled_sentences
 
@@ -63,23 +65,62 @@ class BertTextTower:
 
     def pooled(self, texts: Sequence[str]) -> Array:
         """The tower's output before any projection."""
+        return self._tower.pooled(texts)
+
+
+class QueryTower:
+    """What a picture should show, to the joint space: a fetched sentence encoder and a projection. Not normalised."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Raises WeightsError where the sentence encoder is not on this machine."""
+        self._tower = fetched_sentence_tower(checkpoint.query_tower)
+        prefix, name = QUERY_PROJECTION.split(".", 1)
+        found = checkpoint.tensors(f"{prefix}.")
+        if name not in found:
+            raise ModelError(
+                f"{checkpoint.name} names the query tower {checkpoint.query_tower} but has no {prefix}.{name}"
+            )
+        self._projection = found[name].T
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        # Without the mean direction length matters: the projection was fitted to sentences of unit length.
+        return unit(self._tower.pooled(texts)) @ self._projection
+
+
+class SentenceTower:
+    """Texts to the means of a sentence encoder's last layer, at most ``max_tokens`` of each text."""
+
+    def __init__(self, folder: Path, name: str, weights: Mapping[str, Array], max_tokens: int) -> None:
+        """``folder`` has config.json and tokenizer.json. Raises ModelError where they or the weights do not fit."""
+        self._tokenizer = _tokenizer(folder, name, max_tokens)
+        config = read_json(folder / "config.json")
+        self._tower = BertTower(BertConfig.from_dict(config), weights)
+
+    def pooled(self, texts: Sequence[str]) -> Array:
         chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
         return np.concatenate([self._tower.pool(_ids(self._tokenizer, chunk)) for chunk in chunks])
 
 
+def fetched_sentence_tower(name: str) -> SentenceTower:
+    """A sentence encoder of the manifest. Raises WeightsError where it is not on this machine."""
+    from vision.weights import locate
+
+    folder = locate(name)
+    return SentenceTower(folder, f"the model {name}", map_tensors(folder / "model.safetensors"), QUERY_TOKENS)
+
+
 def token_ids(checkpoint: Checkpoint, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """Texts as the tower reads them, special tokens included, no padding. Raises ModelError as the tower does."""
-    return _ids(_tokenizer(checkpoint, max_tokens), texts)
+    return _ids(_tokenizer(checkpoint.text_folder, f"the text tower of {checkpoint.name}", max_tokens), texts)
 
 
-def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> Tokenizer:
+def _tokenizer(folder: Path, name: str, max_tokens: int) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    file = checkpoint.text_folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"the text tower of {checkpoint.name} cannot be read: {error}; fetch it again") from error
+        raise ModelError(f"{name} cannot be read: {error}; fetch it again") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer

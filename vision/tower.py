@@ -85,25 +85,11 @@ def timm_grid(trunk: Any, features: torch.Tensor) -> torch.Tensor:
 
 def _embedded(device: str) -> VisionTower:
     """EfficientNet-Lite2 at 260 px: 9 × 9 places of 1280 features, pictures squashed to a square."""
-    from vision.efficientnet import TIMM_NAME, read_trunk
-    from vision.weights import locate, manifest
+    from vision.efficientnet import TOWERS, build_trunk
+    from vision.weights import manifest
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import timm
-
-    trunk = timm.create_model(TIMM_NAME, pretrained=False, num_classes=0)
-    tensors = {key: torch.from_numpy(value) for key, value in read_trunk(locate(EMBEDDED)).items()}
-    trunk.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("classifier.")})
-    transform = preprocess(
-        {
-            "size": (260, 260),
-            "mean": (127 / 255,) * 3,
-            "std": (128 / 255,) * 3,
-            "interpolation": "bicubic",
-            "resize_mode": "squash",
-        }
-    )
+    trunk: Any = build_trunk(EMBEDDED)
+    transform = preprocess(TOWERS[EMBEDDED].preprocess_cfg())
     identity = ModelIdentity(EMBEDDED, manifest()[EMBEDDED].files[0].sha256)
     return VisionTower(
         identity, trunk, lambda pixels: timm_grid(trunk, trunk.forward_features(pixels)), transform, device

@@ -107,7 +107,9 @@ def needed(profile: str | None) -> list[str]:
     settings = load_settings(profile or DEFAULT_PROFILE)
     names = [settings.language.model] if settings.language.kind == "gguf" else []
     if settings.encoder.kind == "embedded":
-        names += ["efficientnet-lite2", "minilm-l6-v2"]
+        from vision.joint_checkpoint import shipped_towers
+
+        names += shipped_towers()
     names += [CHINESE, SCRIPTS]
     return [name for name in names if name in manifest()]
 

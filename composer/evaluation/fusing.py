@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from composer.evaluation.abstention import Asked, fit_min_fused
-from retrieval.background import measure
+from retrieval.background import Probes, measure, read_probes
 from retrieval.calibration import Example, fit
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import LexicalIndex, WordMatch
@@ -51,9 +52,12 @@ def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, in
             f"{run} was trained on {len(vectors['images'])} pictures, --data has {len(figures)}; name the same data"
         )
 
+    @cache
+    def probes(fold: int) -> Probes:
+        return read_probes(load_open_clip_encoder(str(folder / str(fold))))
+
     def background(rows: np.ndarray) -> Background:
-        encoder = load_open_clip_encoder(str(folder / str(int(vectors["fold"][rows[0]]))))
-        return measure(encoder, vectors["images"][rows])
+        return measure(probes(int(vectors["fold"][rows[0]])), vectors["images"][rows])
 
     return fit_to_galleries(figures, vectors, background, progress)
 

@@ -8,7 +8,7 @@ import pytest
 
 import retrieval.search as module
 from image_db.library import Library
-from retrieval.background import measure
+from retrieval.background import measure, read_probes
 from retrieval.candidates import Filters, Query
 from retrieval.errors import RetrievalError
 from retrieval.fusion import Background, Evidence, FusionWeights, Scale, Spoken, fuse
@@ -339,10 +339,10 @@ def test_the_background_is_measured_between_unrelated_things(encoder: ColourEnco
         half.paste(picture(other).crop((0, 0, 16, 32)))
         halves.append(half)
     visual = encoder.encode_images(halves)
-    scales = measure(encoder, visual)
+    scales = measure(read_probes(encoder), visual)
     pairs = visual @ visual.T
     off = pairs[~np.eye(len(pairs), dtype=bool)]
     assert scales.example.mean == pytest.approx(off.mean(), abs=1e-5)
     assert scales.example.std == pytest.approx(off.std(), abs=1e-5)
     assert 0 <= scales.textual.mean < 0.5
-    assert measure(encoder, visual[:0]).visual.std > 0
+    assert measure(read_probes(encoder), visual[:0]).visual.std > 0

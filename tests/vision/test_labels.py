@@ -12,7 +12,7 @@ from vision.labels import ImageLabeller, label_names
 
 @pytest.fixture(scope="module")
 def labeller(model_path: Callable[[str], Path]) -> ImageLabeller:
-    model_path("efficientnet-lite2"), model_path("minilm-l6-v2")
+    model_path("efficientnet-lite2")
     return ImageLabeller()
 
 
@@ -23,14 +23,15 @@ def stripes_and_noise() -> list[Image.Image]:
     return [Image.fromarray(gray).convert("RGB") for gray in (stripes, noise)]
 
 
-def test_probabilities_are_those_of_timms_whole_network(labeller: ImageLabeller, model_path: Callable) -> None:
+def test_probabilities_are_those_of_timms_whole_network(labeller: ImageLabeller) -> None:
     import timm
     import torch
 
-    from vision.efficientnet import TIMM_NAME, read_trunk
+    from vision.efficientnet import TOWERS, read_trunk
 
-    network = timm.create_model(TIMM_NAME, pretrained=False).eval()
-    weights = read_trunk(model_path("efficientnet-lite2"))
+    name = "efficientnet-lite2"
+    network = timm.create_model(TOWERS[name].timm_name, pretrained=False).eval()
+    weights = read_trunk(name)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     images = stripes_and_noise()
     pixels = np.stack([(np.asarray(image, np.float32) - 127) / 128 for image in images]).transpose(0, 3, 1, 2)

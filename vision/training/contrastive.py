@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.training.features import PairFeatures, Progress
-from vision.training.projection import Projection, without_means
+from vision.training.projection import Projection, without_direction, without_text_mean
 from vision.training.recipe import JointRecipe
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def refine(
 
     generator = torch.Generator().manual_seed(recipe.seed)
     # The mean directions stay out whatever the steps do: the matrices are applied after these.
-    out_image, out_text = without_means(pairs, recipe.caption_share)
+    out_image = without_direction(pairs.directions.mean(0))
+    out_text = without_text_mean(pairs, recipe.caption_share)
     images = torch.from_numpy((pairs.directions @ out_image).astype(np.float32))
     alts = torch.from_numpy((pairs.alts @ out_text).astype(np.float32))
     captions = torch.from_numpy((pairs.captions @ out_text).astype(np.float32))

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 
 from vision.images import load_image
-from vision.joint_checkpoint import IMAGE_TOWER, Checkpoint, ShippedCheckpoint
+from vision.joint_checkpoint import ShippedCheckpoint
 from vision.training.data import Figure
 from vision.unit import unit
 
@@ -25,25 +26,43 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 Progress = Callable[[str, int, int], None]
-_BATCH, _SAVE_EVERY, _TARGET_PX = 16, 320, 300
+Item = TypeVar("Item")
+_PICTURES, _TEXTS, _SAVE_EVERY, _TARGET_PX = 16, 256, 256, 300
 
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
-    """Rows belong to figures. ``images`` (n, 1280) pooled features as the tower gives them; ``alts`` and ``captions``
-    (n, 384) sentence vectors of unit length; the caption of a figure without one is zeros. ``sections`` (n, 384), the
-    words around the figure, where they were asked for.
+    """Rows belong to figures. ``images`` (n, C) pooled features as the towers give them, side by side, ``widths``
+    columns each (empty: one tower); ``alts`` and ``captions`` (n, 384) sentence vectors of unit length; the caption of
+    a figure without one is zeros. ``sections`` (n, 384), the words around the figure, where they were asked for.
+    ``asked``: the same with texts as another tower reads them, where one is asked for pictures.
     """
 
     images: Array
     alts: Array
     captions: Array
     sections: Array | None = None
+    widths: tuple[int, ...] = ()
+    asked: PairFeatures | None = None
+
+    @property
+    def as_asked(self) -> PairFeatures:
+        """With the texts as the tower reads them that is asked for pictures."""
+        return self.asked or self
 
     @property
     def directions(self) -> Array:
-        """``images`` at unit length."""
-        return unit(self.images)
+        """``images`` at unit length, tower by tower."""
+        return np.concatenate([unit(block) for block in columns(self.images, self.towers)], 1)
+
+    @property
+    def towers(self) -> tuple[int, ...]:
+        """``widths``, told for one tower too."""
+        return self.widths or (self.images.shape[1],)
+
+    @property
+    def of_first_tower(self) -> PairFeatures:
+        return replace(self, images=next(columns(self.images, self.towers)), widths=(), asked=None)
 
     @property
     def has_caption(self) -> NDArray[np.bool_]:
@@ -51,18 +70,37 @@ class PairFeatures:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
         sections = None if self.sections is None else self.sections[rows]
-        return PairFeatures(self.images[rows], self.alts[rows], self.captions[rows], sections)
+        images = self.images[rows]
+        asked = self.asked and replace(self.asked.take(rows), images=images)
+        return PairFeatures(images, self.alts[rows], self.captions[rows], sections, self.widths, asked)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFeatures:
-    """What 1.28 million labelled photographs taught the tower's classifier, as pairs like those of figures: row i of
-    ``directions`` (1000, 1280) is how pictures of a class differ from others, row i of ``texts`` (1000, 384) what
-    the class is. ``directions`` have unit length and leave out what all classes share.
+    """What 1.28 million labelled photographs taught the towers' classifiers, as pairs like those of figures: row i of
+    ``directions`` (1000, C) is how pictures of a class differ from others, row i of ``texts`` (1000, 384) what
+    the class is. In each tower's columns ``directions`` have unit length and leave out what all classes share.
+    ``asked``: texts as another tower reads them, where one is asked for pictures.
     """
 
     directions: Array
     texts: Array
+    asked: Array | None = None
+
+    @property
+    def as_asked(self) -> ClassFeatures:
+        return self if self.asked is None else ClassFeatures(self.directions, self.asked)
+
+    def of_first_tower(self, width: int) -> ClassFeatures:
+        return ClassFeatures(self.directions[:, :width], self.texts)
+
+
+def columns(features: Array, widths: Sequence[int]) -> Iterator[Array]:
+    """Each tower's part of features that stand side by side."""
+    start = 0
+    for width in widths:
+        yield features[:, start : start + width]
+        start += width
 
 
 def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None) -> ClassFeatures:
@@ -70,12 +108,16 @@ def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progres
     from timm.data import ImageNetInfo
 
     from vision.efficientnet import read_trunk
-    from vision.weights import locate
 
-    weights = read_trunk(locate(IMAGE_TOWER))["classifier.weight"]
+    directions = []
+    for name in checkpoint.image_towers:
+        weights = read_trunk(name)["classifier.weight"]
+        directions.append(unit(weights - weights.mean(0)))
     info = ImageNetInfo()
-    told = [info.index_to_description(index, detailed=True) for index in range(len(weights))]
-    return ClassFeatures(unit(weights - weights.mean(0)), sentence_features(told, checkpoint, cache, progress))
+    told = [info.index_to_description(index, detailed=True) for index in range(len(directions[0]))]
+    asked = query_features(told, checkpoint.query_tower, cache, progress) if checkpoint.query_tower else None
+    texts = sentence_features(told, checkpoint, cache, progress)
+    return ClassFeatures(np.concatenate(directions, 1), texts, asked)
 
 
 def pair_features(
@@ -83,86 +125,144 @@ def pair_features(
 ) -> PairFeatures:
     """Raises ImageError as ``load_image``. ``cache`` is a folder; a run that was cut off goes on where it was."""
     cache.mkdir(parents=True, exist_ok=True)
-    images = image_features([figure.image for figure in figures], checkpoint, cache, progress)
-    return read_pairs(images, figures, checkpoint, cache, progress)
+    pictures = [figure.image for figure in figures]
+    images = [
+        image_features(pictures, name, checkpoint.resize_mode, cache, progress) for name in checkpoint.image_towers
+    ]
+    widths = tuple(block.shape[1] for block in images)
+    return read_pairs((np.concatenate(images, 1), widths), figures, checkpoint, cache, progress)
 
 
 def read_pairs(
-    images: Array,
+    images: tuple[Array, tuple[int, ...]],
     figures: Sequence[Figure],
     checkpoint: ShippedCheckpoint,
     cache: Path,
     progress: Progress = lambda *_: None,
     asked: NDArray[np.integer] | None = None,
 ) -> PairFeatures:
-    """Pictures' features with their texts as this checkpoint's text tower reads them. Sections are long and only
-    measured with: they are read for the rows ``asked``, and are zeros in the others.
+    """Pictures' features (and their widths) with texts as this checkpoint's text tower reads them. Sections are long
+    and only measured with: they are read for the rows ``asked``, and are zeros in the others.
     """
-    alts = sentence_features([figure.alt for figure in figures], checkpoint, cache, progress)
-    captions = sentence_features([figure.caption for figure in figures], checkpoint, cache, progress)
+
+    def read(texts: Sequence[str]) -> Array:
+        return sentence_features(texts, checkpoint, cache, progress)
+
+    def read_as_queries(texts: Sequence[str]) -> Array:
+        return query_features(texts, checkpoint.query_tower, cache, progress)
+
+    pairs = _told(images, figures, read, asked)
+    if not checkpoint.query_tower:
+        return pairs
+    return replace(pairs, asked=_told(images, figures, read_as_queries, asked))
+
+
+def _told(
+    images: tuple[Array, tuple[int, ...]],
+    figures: Sequence[Figure],
+    read: Callable[[Sequence[str]], Array],
+    asked: NDArray[np.integer] | None,
+) -> PairFeatures:
+    alts = read([figure.alt for figure in figures])
+    captions = read([figure.caption for figure in figures])
     captions[[not figure.caption for figure in figures]] = 0
     sections = None
     if asked is not None and len(asked):
         sections = np.zeros_like(alts)
-        told = [figures[row].section for row in asked]
-        sections[asked] = sentence_features(told, checkpoint, cache, progress)
-    return PairFeatures(images, alts, captions, sections)
+        sections[asked] = read([figures[row].section for row in asked])
+    return PairFeatures(images[0], alts, captions, sections, images[1])
 
 
-def image_features(images: Sequence[Path], checkpoint: Checkpoint, cache: Path, progress: Progress) -> Array:
-    """Pooled features of the frozen image tower, before any projection. Not normalised."""
+def image_features(images: Sequence[Path], tower: str, resize_mode: str, cache: Path, progress: Progress) -> Array:
+    """Pooled features of a frozen image tower, before any projection. Not normalised."""
+    from vision.efficientnet import TOWERS
     from vision.weights import manifest
 
-    tower = [file.sha256 for file in manifest()[IMAGE_TOWER].files]
+    weights = [file.sha256 for file in manifest()[tower].files]
     pictures = [[path.name, path.stat().st_size] for path in images]
-    key = _key("pooled", tower, checkpoint.preprocess_cfg, checkpoint.model_cfg["vision_cfg"]["image_size"], pictures)
+    key = _key("pooled", weights, TOWERS[tower].preprocess_cfg(resize_mode), pictures)
     file = cache / f"images-{key}.npy"
-    done = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
-    if len(done) == len(images):
-        return done
-    from vision.open_clip_towers import pooled_image_tower
 
-    encode = pooled_image_tower(checkpoint).encode
-    parts = [done] if len(done) else []
-    for start in range(len(done), len(images), _BATCH):
-        chunk = images[start : start + _BATCH]
-        parts.append(encode([load_image(path, target_px=_TARGET_PX) for path in chunk]))
-        end = start + len(chunk)
-        progress("pictures", end, len(images))
-        if end == len(images) or (end // _BATCH) % (_SAVE_EVERY // _BATCH) == 0:
-            parts = [np.concatenate(parts)]
-            _save(file, parts[0])
-    return np.concatenate(parts)
+    def tower_of_it() -> Callable[[Sequence[Path]], Array]:
+        from vision.open_clip_towers import pooled_tower
+
+        encode = pooled_tower(tower, resize_mode).encode
+        return lambda paths: encode([load_image(path, target_px=_TARGET_PX) for path in paths])
+
+    return _kept(file, images, tower_of_it, _PICTURES, lambda done: progress(f"pictures, {tower}", done, len(images)))
 
 
 def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress) -> Array:
     """Sentence vectors of the text tower, tuned where the checkpoint's is."""
-    from vision.text_tower import BertTextTower
     from vision.weights import manifest
 
     tower = [file.sha256 for file in manifest()["minilm-l6-v2"].files]
     for name, value in sorted(checkpoint.tuned.items()):
         tower.append(hashlib.sha256(name.encode() + value.tobytes()).hexdigest())
     file = cache / f"texts-{_key('texts', tower, checkpoint.text_cfg['context_length'], list(texts))}.npy"
+
+    def tower_of_it() -> Callable[[Sequence[str]], Array]:
+        from vision.text_tower import BertTextTower
+
+        read = BertTextTower(checkpoint).pooled
+        return lambda told: unit(read(told))
+
+    return _kept(file, texts, tower_of_it, _TEXTS, lambda done: progress("texts", done, len(texts)))
+
+
+def query_features(texts: Sequence[str], name: str, cache: Path, progress: Progress) -> Array:
+    """Sentence vectors of a fetched sentence encoder, as it was fetched. Every text is read once, whoever asks."""
+    from vision.text_tower import QUERY_TOKENS
+    from vision.weights import manifest
+
+    tower = [file.sha256 for file in manifest()[name].files]
+    file = cache / f"queries-{_key('queries', tower, QUERY_TOKENS)}.npz"
+    vectors: dict[str, Array] = {}
     if file.is_file():
-        found: Array = np.load(file)
-        return found
-    encode = BertTextTower(checkpoint).pooled
-    parts = []
-    for start in range(0, len(texts), 256):
-        parts.append(unit(encode(texts[start : start + 256])))
-        progress("texts", min(start + 256, len(texts)), len(texts))
-    _save(file, np.concatenate(parts))
-    return np.concatenate(parts)
+        with np.load(file) as kept:
+            vectors = dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
+    keys = [_key(text) for text in texts]
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+    if missing:
+        from vision.text_tower import fetched_sentence_tower
+
+        read = fetched_sentence_tower(name).pooled
+        unread = list(missing)
+        for start in range(0, len(unread), _TEXTS):
+            chunk = unread[start : start + _TEXTS]
+            vectors |= zip(chunk, unit(read([missing[key] for key in chunk])), strict=True)
+            _save(file, partial(np.savez, keys=np.array(list(vectors)), vectors=np.stack(list(vectors.values()))))
+            progress(f"texts, {name}", start + len(chunk), len(unread))
+    return np.stack([vectors[key] for key in keys])
+
+
+def _kept(
+    file: Path, items: Sequence[Item], load: Callable[[], Callable[[Sequence[Item]], Array]], batch: int,
+    told: Callable[[int], None],
+) -> Array:  # fmt: skip
+    """Vectors of all items, those in ``file`` as they are and the rest by what ``load`` gives, saved now and then."""
+    done: Array = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
+    if len(done) == len(items):
+        return done
+    encode = load()
+    parts = [done] if len(done) else []
+    for start in range(len(done), len(items), batch):
+        end = min(start + batch, len(items))
+        parts.append(encode(items[start:end]))
+        told(end)
+        if end == len(items) or end % _SAVE_EVERY == 0:
+            parts = [np.concatenate(parts)]
+            _save(file, partial(np.save, arr=parts[0]))
+    return parts[0]
 
 
 def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _save(file: Path, values: Array) -> None:
+def _save(file: Path, write: Callable[[BinaryIO], None]) -> None:
     """Whole or not at all: a run may be killed at any moment."""
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as opened:
-        np.save(opened, values)
-    partial.replace(file)
+    draft = file.with_suffix(".partial")
+    with draft.open("wb") as opened:
+        write(opened)
+    draft.replace(file)

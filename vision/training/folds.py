@@ -107,11 +107,14 @@ def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _joined(parts: Sequence[PairFeatures]) -> PairFeatures:
     sections = [part.sections for part in parts if part.sections is not None]
+    asked = [part.asked for part in parts if part.asked is not None]
     return PairFeatures(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.alts for part in parts]),
         np.concatenate([part.captions for part in parts]),
         np.concatenate(sections) if len(sections) == len(parts) else None,
+        parts[0].widths,
+        _joined(asked) if len(asked) == len(parts) else None,
     )
 
 

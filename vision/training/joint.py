@@ -17,7 +17,14 @@ import numpy as np
 
 from vision.errors import DataError
 from vision.heap import memory_kept
-from vision.joint_checkpoint import CONFIG_FILE, SHIPPED, TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
+from vision.joint_checkpoint import (
+    CONFIG_FILE,
+    QUERY_PROJECTION,
+    SHIPPED,
+    TRAINED_FILE,
+    FolderCheckpoint,
+    ShippedCheckpoint,
+)
 from vision.kernel_head import KERNEL_PREFIX
 from vision.training.data import Figure, figures_of, read_articles
 from vision.training.features import ClassFeatures, PairFeatures, Progress, class_features, pair_features, read_pairs
@@ -74,7 +81,8 @@ def train_joint(data: Path, out: Path, recipe: JointRecipe, progress: Progress =
     folds, towers = run.cross_validated()
     checkpoint = run.tuned_on(np.arange(len(figures)), "texts") if recipe.tuned_layers else _towers(recipe)
     unseen = np.arange(len(figures), len(untuned.images))
-    pairs = read_pairs(untuned.images, [*figures, *development], checkpoint, out / "cache", progress, unseen)
+    seen = untuned.images, untuned.widths
+    pairs = read_pairs(seen, [*figures, *development], checkpoint, out / "cache", progress, unseen)
     final = fit(pairs.take(np.arange(len(figures))), recipe, run.classes(checkpoint), progress)
     report = TrainingReport(
         recipe,
@@ -115,10 +123,10 @@ class _Run:
         """A text tower tuned on these rows. What pixels say of them comes from fits that have not seen their books."""
         from vision.training.text import tune_text_tower
 
-        fetched = _towers(self.recipe)
+        fetched = ShippedCheckpoint(towers_only=self.recipe.resize_mode)
         known = self.classes(fetched)
         looks = cross_validate(
-            self.untuned.take(rows),
+            self.untuned.of_first_tower.take(rows),
             [self.figures[i].book for i in rows],
             lambda part: first_fit(part, self.recipe, known),
             folds=INNER_FOLDS,
@@ -139,18 +147,21 @@ class _Run:
             tuned = self.recipe.tuned_layers
             towers.append(self.tuned_on(rows, f"texts-{len(towers)}") if tuned else _towers(self.recipe))
             unseen = np.setdiff1d(np.arange(len(self.figures)), rows)
-            return read_pairs(self.untuned.images, self.figures, towers[-1], self.cache, self.progress, unseen)
+            seen = self.untuned.images, self.untuned.widths
+            return read_pairs(seen, self.figures, towers[-1], self.cache, self.progress, unseen)
 
         folds = TUNED_FOLDS if self.recipe.tuned_layers else FOLDS
         return cross_validate(self.untuned, self.books, on_part, folds=folds, reread=read_again), towers
 
 
 def _towers(recipe: JointRecipe, tuned: Mapping[str, Array] | None = None) -> ShippedCheckpoint:
-    return ShippedCheckpoint(towers_only=recipe.resize_mode, tuned=tuned)
+    return ShippedCheckpoint(
+        towers_only=recipe.resize_mode, image_towers=recipe.image_towers, query_tower=recipe.query_tower, tuned=tuned
+    )
 
 
 def first_fit(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> Joint:
-    """What pixels say, as far as tuning the text tower needs it: the fit before it is pressed into a network."""
+    """What the first tower's pixels say, for texts to be tuned to: the fit before it is pressed into a network."""
     if recipe.head == "mlp":
         return fit_kernel(pairs, recipe, classes)
     return fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
@@ -164,9 +175,10 @@ def fit(
 ) -> Joint:
     """The recipe's projections for these pairs; the same seed gives the same bytes on the same machine."""
     if recipe.head == "mlp":
-        kernel = fit_kernel(pairs, recipe, classes)
-        network = distil(kernel, pairs, recipe, classes, progress)
-        return KeptKernel(kernel.rounded(), network) if recipe.keep_kernel else network
+        first = pairs.of_first_tower
+        known = classes and classes.of_first_tower(first.images.shape[1])
+        network = distil(fit_kernel(first, recipe, known), first, recipe, known, progress)
+        return KeptKernel(fit_kernel(pairs, recipe, classes).rounded(), network) if recipe.keep_kernel else network
     projection = fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
     if not recipe.steps:
         return projection
@@ -185,8 +197,11 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
     development = figures_of(read_articles(data, "dev")) if (data / "dev.jsonl").is_file() else []
     pairs = pair_features([*figures, *development], checkpoint, out / "cache", progress)
     classes = class_features(checkpoint, out / "cache", progress) if recipe.class_share else None
+    known = classes and classes.of_first_tower(pairs.towers[0])
     fits: dict[str, Callable[[PairFeatures], Joint]] = {
-        "linear": lambda part: fit_ridge(part, LINEAR_PENALTY, recipe.caption_share, classes, recipe.class_share)
+        "linear": lambda part: fit_ridge(
+            part.of_first_tower, LINEAR_PENALTY, recipe.caption_share, known, recipe.class_share
+        )
     }
     if recipe.head == "mlp":
         fits["network"] = lambda part: fit(part, replace(recipe, keep_kernel=False), classes)
@@ -214,11 +229,14 @@ def export_open_clip(source: Path | None, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise DataError(f"--export {out} is not empty; name a new folder")
-    known = {name: value for name, value in checkpoint.tensors("").items() if not name.startswith(KERNEL_PREFIX)}
+    beside = (KERNEL_PREFIX, QUERY_PROJECTION)
+    known = {name: value for name, value in checkpoint.tensors("").items() if not name.startswith(beside)}
     tensors = {name: np.ascontiguousarray(value) for name, value in known.items()}
     tensors.setdefault("logit_scale", np.array(np.log(1 / 0.07), np.float32))
     save_file(tensors, out / FolderCheckpoint.weights_name)
     config = json.loads(json.dumps(checkpoint.config))
+    for name in ("image_towers", "query_tower"):  # what stands beside the network
+        config["vignette"].pop(name, None)
     place = str(out.resolve())
     config["model_cfg"]["text_cfg"] |= {"hf_model_name": place, "hf_tokenizer_name": place}
     _write_json(out / CONFIG_FILE, config)
@@ -246,14 +264,13 @@ def _write_unseen(folder: Path, folds: CrossValidated, towers: Sequence[ShippedC
     for number, (tower, joint) in enumerate(zip(towers, folds.joints, strict=True)):
         _write_encoder(folder / str(number), tower, joint)
     found: dict[str, Any] = {"images": folds.images, "fold": folds.fold}
-    texts = {"alts": folds.pairs.alts, "captions": folds.pairs.captions, "sections": folds.pairs.sections}
-    for name, values in texts.items():
-        assert values is not None
-        found[name] = values
-        found[f"joint_{name}"] = np.zeros((len(values), folds.images.shape[1]), np.float32)
+    for name in ("alts", "captions", "sections"):
+        found[name] = getattr(folds.pairs, name)
+        found[f"joint_{name}"] = np.zeros((len(found[name]), folds.images.shape[1]), np.float32)
         for number, joint in enumerate(folds.joints):
             own = folds.fold == number
-            found[f"joint_{name}"][own] = unit(joint.read(values[own]))
+            asked = joint.told(folds.pairs.take(own))
+            found[f"joint_{name}"][own] = unit(joint.read(getattr(asked, name)))
     np.savez(folder / VECTORS_FILE, **found)
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.bert import gelu
-from vision.kernel_head import KernelHead, nearness
+from vision.joint_checkpoint import QUERY_PROJECTION
+from vision.kernel_head import KernelHead, directions, nearness
 from vision.training.features import ClassFeatures, PairFeatures, Progress
-from vision.training.projection import class_targets, targets, without_means
+from vision.training.projection import class_targets, targets, without_text_mean
 from vision.unit import unit
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class KernelJoint:
     def rounded(self) -> KernelJoint:
         return KernelJoint(self.head.rounded(), self.text)
 
+    def told(self, pairs: PairFeatures) -> PairFeatures:
+        return pairs.as_asked
+
     def look(self, images: Array) -> Array:
         return self.head(images)
 
@@ -50,13 +54,15 @@ class KernelJoint:
     def vision_cfg(self) -> dict[str, object]:
         raise NotImplementedError("open_clip has no place for a kernel; distil it first")
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
-        return {**self.head.tensors(), "text.proj.weight": self.text.T}
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
+        return {**self.head.tensors(), QUERY_PROJECTION: self.text.T}
 
 
 @dataclass(frozen=True, slots=True)
 class MlpJoint:
-    """timm's ``Mlp`` on pictures: ``hidden`` (2 D, 1280) with bias, GELU, ``out`` (D, 2 D) with bias."""
+    """timm's ``Mlp`` on pictures: ``hidden`` (2 D, 1280) with bias, GELU, ``out`` (D, 2 D) with bias. Of several
+    towers' features it reads the first's.
+    """
 
     hidden: Array
     hidden_bias: Array
@@ -64,8 +70,12 @@ class MlpJoint:
     out_bias: Array
     text: Array
 
+    def told(self, pairs: PairFeatures) -> PairFeatures:
+        return pairs
+
     def look(self, images: Array) -> Array:
-        return gelu(images @ self.hidden.T + self.hidden_bias) @ self.out.T + self.out_bias
+        own = images[:, : self.hidden.shape[1]]
+        return gelu(own @ self.hidden.T + self.hidden_bias) @ self.out.T + self.out_bias
 
     def read(self, texts: Array) -> Array:
         return texts @ self.text
@@ -74,7 +84,7 @@ class MlpJoint:
     def vision_cfg(self) -> dict[str, object]:
         return {"timm_proj": "mlp", "timm_proj_bias": True}
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         return {
             "visual.head.mlp.fc1.weight": self.hidden,
             "visual.head.mlp.fc1.bias": self.hidden_bias,
@@ -91,6 +101,9 @@ class KeptKernel:
     kernel: KernelJoint
     network: MlpJoint
 
+    def told(self, pairs: PairFeatures) -> PairFeatures:
+        return self.kernel.told(pairs)
+
     def look(self, images: Array) -> Array:
         return self.kernel.look(images)
 
@@ -101,28 +114,36 @@ class KeptKernel:
     def vision_cfg(self) -> dict[str, object]:
         return self.network.vision_cfg
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         return {**self.network.tensors(), **self.kernel.tensors()}
 
 
 def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> KernelJoint:
-    """Kernel ridge regression of texts on pictures (Saunders et al., 1998), classes as further examples."""
-    directions = pairs.directions
-    mean = directions.mean(0)
-    no_text_mean = without_means(pairs, recipe.caption_share)[1]
-    examples = [unit(directions - mean)]
+    """Kernel ridge regression of texts on pictures (Saunders et al., 1998), classes as further examples.
+
+    Texts of another tower are turned to as many of their principal directions as the text tower has dimensions.
+    """
+    dim = pairs.alts.shape[1]
+    pairs, classes = pairs.as_asked, classes and classes.as_asked
+    mean = pairs.directions.mean(0)
+    no_text_mean = without_text_mean(pairs, recipe.caption_share)
+    examples = [directions(pairs.images, mean, pairs.towers)]
     wanted = [targets(pairs, recipe.caption_share) @ no_text_mean]
-    counts = [np.ones(len(directions))]
+    counts = [np.ones(len(pairs.images))]
     if classes and recipe.class_share:
         examples.append(classes.directions)
         wanted.append(class_targets(classes) @ no_text_mean)
         counts.append(np.full(len(classes.texts), recipe.class_share))
     among = np.concatenate(examples)
-    near = nearness(among, among, recipe.sharpness)
+    near = nearness(among, among, recipe.sharpness, len(pairs.towers))
     near[np.diag_indices(len(near))] += (recipe.penalty / np.concatenate(counts)).astype(np.float32)
-    answers = np.linalg.solve(near, np.concatenate(wanted).astype(np.float32))
-    head = KernelHead(recipe.sharpness, mean, among, answers)
-    return KernelJoint(head, no_text_mean.astype(np.float32))
+    said = np.concatenate(wanted).astype(np.float32)
+    text = no_text_mean.astype(np.float32)
+    if said.shape[1] > dim:
+        principal = np.linalg.eigh(said.T @ said)[1][:, ::-1][:, :dim]
+        said, text = said @ principal, text @ principal
+    head = KernelHead(recipe.sharpness, mean, among, np.linalg.solve(near, said), pairs.towers)
+    return KernelJoint(head, text)
 
 
 def distil(
@@ -132,7 +153,8 @@ def distil(
     classes: ClassFeatures | None,
     progress: Progress = lambda *_: None,
 ) -> MlpJoint:
-    """The network whose output layer is nearest to the kernel's directions on pictures and on mixtures of two.
+    """The network whose output layer is nearest to the kernel's directions on pictures and on mixtures of two. All of
+    it is of one tower.
 
     Hidden units stand at the centres of clusters of pictures, so that each answers to its kind. Seeded by the recipe.
     """

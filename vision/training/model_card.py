@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 _CARD = """\
 # vignette-joint
 
-Texts and pictures in one space of 384 dimensions: an open_clip `CustomTextCLIP` with timm's `tf_efficientnet_lite2` as
-image tower and all-MiniLM-L6-v2 as text tower. `trained.safetensors` holds the trained parts alone:
-{head}{tuned}.
-The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes all of it{but} as one
-plain open_clip checkpoint.
+Texts and pictures in one space of 384 dimensions. {image_towers} sees pictures,
+{query_tower} reads what they should show, and all-MiniLM-L6-v2 compares sentences.
+`trained.safetensors` holds the trained parts alone: {head}{tuned}.
+The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes one plain open_clip
+checkpoint, a `CustomTextCLIP` of timm's `tf_efficientnet_lite2` and all-MiniLM-L6-v2{but}.
 
 - **Data:** {figures} captioned photographs from {books} OpenStax books, CC BY 4.0 (openstax.org), alt texts and
   captions with credit lines removed{classes}. Pictures and texts are not part of these
   weights' files.
-- **Licence:** of the trained parts Apache-2.0, as the project; of both towers Apache-2.0.
+- **Licence:** of the trained parts Apache-2.0, as the project; of all towers Apache-2.0.
 - **Recipe:** `{name}`: {settings}.
   {frozen} {feature_seconds:.0f} s of features
   (little where they were cached) and {fit_seconds:.0f} s of fitting, folds included.
@@ -48,7 +48,7 @@ What limits these figures, with learning curves: docs/joint-encoder.md.
 - A few photographs appear in several books; about 1 in 20 training pictures has a near twin in another book.
 """
 
-_RIDGE = ("resize_mode", "penalty", "caption_share", "class_share")
+_RIDGE = ("image_towers", "query_tower", "resize_mode", "penalty", "caption_share", "class_share")
 _KERNEL = (*_RIDGE, "keep_kernel", "sharpness", "mixtures", "slope", "threshold", "smoothing", "seed")
 _TUNED = ("tuned_layers", "tuned_epochs", "tuned_batch", "tuned_learning_rate", "tuned_to_pixels")
 _COLUMNS = ("alt_r1", "alt_r10", "caption_r1", "caption_r10", "caption_text_r1", "section_text_mrr10")
@@ -66,15 +66,17 @@ def card(report: TrainingReport) -> str:
         rows += _rows(report.exported["unseen_books"], told, report.development_figures, ", the network")
     return _CARD.format(
         head=_head(recipe),
-        but=" but the kernel" if recipe.keep_kernel else "",
+        image_towers=" with ".join(recipe.image_towers),
+        query_tower=recipe.query_tower or "the text tower",
+        but=", with the network instead of the kernel" if recipe.keep_kernel else "",
         tuned=f", and the last {recipe.tuned_layers} layers of the text tower" if recipe.tuned_layers else "",
-        frozen="Image tower frozen." if recipe.tuned_layers else "Towers frozen.",
+        frozen="Image towers frozen." if recipe.tuned_layers else "Towers frozen.",
         folds="two" if recipe.tuned_layers else "five",
         figures=f"{report.figures:,}",
         books=report.books,
         classes="; the tower's 1,000 ImageNet\n  classes with WordNet's descriptions" if recipe.class_share else "",
         name=recipe.name,
-        settings=", ".join(f"{key} {value}" for key, value in settings.items()),
+        settings=", ".join(f"{key} {_plain(value)}" for key, value in settings.items()),
         feature_seconds=report.feature_seconds,
         fit_seconds=report.fit_seconds,
         development_figures=report.development_figures,
@@ -82,11 +84,16 @@ def card(report: TrainingReport) -> str:
     )
 
 
+def _plain(value: object) -> str:
+    return " + ".join(map(str, value)) if isinstance(value, tuple) else str("none" if value == "" else value)
+
+
 def _head(recipe: JointRecipe) -> str:
     if recipe.keep_kernel:
         return (
-            "a kernel over the training pictures (a vector of the tower and a direction for each, in half precision),\n"
-            "a two-layer network fitted to it for programs that read open_clip, a text projection"
+            "a kernel over the training pictures (for each the towers' features in bytes and what it answers in half\n"
+            "precision), a projection of queries, a two-layer network fitted to it for programs that read open_clip,\n"
+            "a text projection"
         )
     return "a two-layer image head and a text projection" if recipe.head == "mlp" else "two projections"
 

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 class Joint(Protocol):
     """Both sides of a trained encoder on top of its towers. Vectors are not normalised."""
 
+    def told(self, pairs: PairFeatures) -> PairFeatures:
+        """With the texts as the tower reads them whose vectors this one takes."""
+        ...
+
     def look(self, images: Array) -> Array:
-        """Pooled features (n, 1280) to the joint space."""
+        """Pooled features (n, C) of all towers to the joint space."""
         ...
 
     def read(self, texts: Array) -> Array:
-        """Sentence vectors (n, 384) to the joint space."""
+        """Sentence vectors of ``told`` texts to the joint space."""
         ...
 
     @property
@@ -38,17 +42,20 @@ class Joint(Protocol):
         """What open_clip's ``vision_cfg`` says of the image head."""
         ...
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         """By the names open_clip gives them, and beside them what open_clip does not know."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """``image`` (1280, D) and ``text`` (384, D), applied as vectors @ matrix."""
+    """``image`` (1280, D) and ``text`` (384, D), applied as vectors @ matrix. One tower's."""
 
     image: Array
     text: Array
+
+    def told(self, pairs: PairFeatures) -> PairFeatures:
+        return pairs
 
     def look(self, images: Array) -> Array:
         return images @ self.image
@@ -60,7 +67,7 @@ class Projection:
     def vision_cfg(self) -> dict[str, object]:
         return {"timm_proj": "linear", "timm_proj_bias": False}
 
-    def tensors(self) -> dict[str, NDArray[np.floating]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         return {"visual.head.proj.weight": self.image.T, "text.proj.weight": self.text.T}
 
 
@@ -76,7 +83,8 @@ def fit_ridge(
     A picture's target is its alt text mixed with its caption; pictures without one have the alt text alone. Each of
     the ``classes`` counts ``class_share`` times as much as a picture.
     """
-    no_image_mean, no_text_mean = without_means(pairs, caption_share)
+    no_image_mean = without_direction(pairs.directions.mean(0))
+    no_text_mean = without_text_mean(pairs, caption_share)
     x, y = pairs.directions @ no_image_mean, targets(pairs, caption_share) @ no_text_mean
     covariance, cross = x.T @ x, x.T @ y
     if classes and class_share:
@@ -86,9 +94,9 @@ def fit_ridge(
     return Projection((no_image_mean @ fitted).astype(np.float32), no_text_mean.astype(np.float32))
 
 
-def without_means(pairs: PairFeatures, caption_share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each side the matrix that takes its mean direction out."""
-    return without_direction(pairs.directions.mean(0)), without_direction(targets(pairs, caption_share).mean(0))
+def without_text_mean(pairs: PairFeatures, caption_share: float) -> NDArray[np.float64]:
+    """The matrix that takes the texts' mean direction out."""
+    return without_direction(targets(pairs, caption_share).mean(0))
 
 
 def targets(pairs: PairFeatures, caption_share: float) -> NDArray[np.floating]:
@@ -119,9 +127,10 @@ def recalls(joint: Joint, pairs: PairFeatures) -> dict[str, float]:
 def recalls_of(images: Array, pairs: PairFeatures, joint: Joint) -> dict[str, float]:
     """``recalls`` where the pictures' vectors (n, D) are known."""
     told = np.flatnonzero(pairs.has_caption)
-    queries = {"alt": (pairs.alts, np.arange(len(images)))}
+    asked = joint.told(pairs)
+    queries = {"alt": (asked.alts, np.arange(len(images)))}
     if len(told):
-        queries["caption"] = (pairs.captions[told], told)
+        queries["caption"] = (asked.captions[told], told)
     found: dict[str, float] = {}
     for kind, (texts, places) in queries.items():
         ranks = ranks_of_targets(unit(joint.read(texts)) @ images.T, places)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from vision.efficientnet import TOWERS
 from vision.errors import DataError
+from vision.joint_checkpoint import IMAGE_TOWER
 from vision.training.recipe_file import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
 
 ResizeMode = Literal["squash", "shortest", "longest"]
 Head = Literal["linear", "mlp"]
+QUERY_TOWERS = ("all-mpnet-base-v2",)
 
 
 @dataclass(frozen=True, slots=True)
 class JointRecipe:
     """How the joint encoder's projections are fitted.
+
+    ``image_towers`` are the fetched towers that look at pictures, open_clip's first; several need ``keep_kernel``.
+    ``query_tower`` is the fetched sentence encoder that reads what a picture should show ("": the text tower); it
+    needs ``keep_kernel`` too.
 
     ``head`` is what pictures go through in open_clip: "linear" by ridge regression, "mlp" by a kernel and a network
     fitted to it; with ``keep_kernel`` Vignette itself goes through the kernel, and the network is for export alone.
@@ -36,6 +43,8 @@ class JointRecipe:
 
     name: str
     seed: int = 0
+    image_towers: tuple[str, ...] = (IMAGE_TOWER,)
+    query_tower: str = ""
     resize_mode: ResizeMode = "squash"
     penalty: float = 3.0
     caption_share: float = 0.3
@@ -70,6 +79,19 @@ class JointRecipe:
             raise DataError(f"recipe {self.name}: steps is {self.steps}; only a linear head has the contrastive stage")
         if self.keep_kernel and self.head != "mlp":
             raise DataError(f"recipe {self.name}: keep_kernel needs head = 'mlp', which is fitted through a kernel")
+        if self.image_towers[:1] != (IMAGE_TOWER,) or len(set(self.image_towers)) < len(self.image_towers):
+            raise DataError(
+                f"recipe {self.name}: image_towers is {list(self.image_towers)}; "
+                f"name {IMAGE_TOWER} first and each tower once"
+            )
+        for tower in self.image_towers:
+            if tower not in TOWERS:
+                raise DataError(f"recipe {self.name}: there is no image tower {tower!r}; known: {', '.join(TOWERS)}")
+        demand_one_of(self, "query_tower", ("", *QUERY_TOWERS))
+        if self.query_tower and not self.keep_kernel:
+            raise DataError(f"recipe {self.name}: query_tower needs keep_kernel; open_clip has one text tower")
+        if len(self.image_towers) > 1 and not self.keep_kernel:
+            raise DataError(f"recipe {self.name}: several image_towers need keep_kernel; open_clip has one tower")
         demand_above_0(self, "penalty", "learning_rate", "temperature", "sharpness", "slope", "smoothing")
         demand_above_0(self, "tuned_epochs", "tuned_learning_rate")
         demand_a_share(self, "caption_share", "feature_dropout", "text_dropout", "caption_chance", "average")
