@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _CARD = """\
 # vignette-joint
 
-Texts and pictures in one space of 384 dimensions. {image_towers} sees pictures,
-{query_tower} reads what they should show, and all-MiniLM-L6-v2 compares sentences.
+Texts and pictures in one space of 384 dimensions. Pictures are seen by {image_towers};
+what they should show is read by {query_tower}; sentences are compared by all-MiniLM-L6-v2.
 `trained.safetensors` holds the trained parts alone: {head}{tuned}.
 The towers are fetched by `vignette models pull`. `vignette train joint --export DIR` writes one plain open_clip
 checkpoint, a `CustomTextCLIP` of timm's `tf_efficientnet_lite2` and all-MiniLM-L6-v2{but}.
@@ -66,7 +66,7 @@ def card(report: TrainingReport) -> str:
         rows += _rows(report.exported["unseen_books"], told, report.development_figures, ", the network")
     return _CARD.format(
         head=_head(recipe),
-        image_towers=" with ".join(recipe.image_towers),
+        image_towers=", ".join(recipe.image_towers),
         query_tower=recipe.query_tower or "the text tower",
         but=", with the network instead of the kernel" if recipe.keep_kernel else "",
         tuned=f", and the last {recipe.tuned_layers} layers of the text tower" if recipe.tuned_layers else "",
