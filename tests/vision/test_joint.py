@@ -234,7 +234,10 @@ def test_a_run_keeps_its_kernel_and_says_what_the_network_beside_it_is_worth(
         blocks = [{"type": "paragraph", "text": f"Of wall {number}."}, figure]
         articles.append({"id": str(number), "book": "ab"[number % 2], "title": "Walls", "blocks": blocks})
     (data / "train.jsonl").write_text("\n".join(map(json.dumps, articles)), encoding="utf-8")
-    recipe = JointRecipe("small", head="mlp", keep_kernel=True, mixtures=20)
+    towers = ("efficientnet-lite2", "efficientnet-lite0")
+    recipe = JointRecipe(
+        "small", head="mlp", keep_kernel=True, mixtures=20, image_towers=towers, query_tower="all-mpnet-base-v2"
+    )
     report = train_joint(data, out, recipe)
     assert set(report.exported) == {"unseen_books"}
     assert set(report.exported["unseen_books"]) == set(report.unseen_books)

@@ -295,6 +295,9 @@ def test_several_towers_count_alike_in_the_kernel_and_the_network_reads_the_firs
         np.testing.assert_array_equal(kept.network.tensors()[name], value)
     np.testing.assert_array_equal(kept.network.look(unseen.images), alone.network.look(unseen_one.images))
 
+    line = fit_ridge(told.of_first_tower, 0.01, 0.3)
+    np.testing.assert_array_equal(line.look(unseen.images), line.look(unseen_one.images))
+
     # The kernel by its definition: exp of the sharpness times the mean cosine less one.
     cosines = np.zeros((150, 300))
     for columns in (slice(0, 40), slice(40, 70)):

@@ -204,7 +204,8 @@ def measure_learning(data: Path, out: Path, recipe: JointRecipe, progress: Progr
         )
     }
     if recipe.head == "mlp":
-        fits["network"] = lambda part: fit(part, replace(recipe, keep_kernel=False), classes)
+        exported = replace(recipe, keep_kernel=False, image_towers=recipe.image_towers[:1], query_tower="")
+        fits["network"] = lambda part: fit(part.of_first_tower, exported, known)
     if recipe.keep_kernel:
         fits["kernel"] = lambda part: fit_kernel(part, recipe, classes)
     points = learning_curve(

@@ -58,7 +58,7 @@ class Projection:
         return pairs
 
     def look(self, images: Array) -> Array:
-        return images @ self.image
+        return images[:, : len(self.image)] @ self.image
 
     def read(self, texts: Array) -> Array:
         return texts @ self.text
