@@ -7,7 +7,7 @@ queries and no weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -59,29 +59,28 @@ PROBES = (
 _SAMPLE = 2_000
 # A library of two pictures, or of one motif, must not make a tiny difference look like a large one.
 _LEAST_STD = 0.02
+_known: WeakKeyDictionary[JointEncoder, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """The sentences as an encoder reads them: as what pictures should show (n, D), and for their meaning (n, D')."""
-
-    texts: np.ndarray
-    sentences: np.ndarray
-
-
-def read_probes(encoder: JointEncoder) -> Probes:
-    """A second's work for a large text tower, and the same for every library."""
-    return Probes(encoder.encode_texts(PROBES), encoder.encode_sentences(PROBES))
-
-
-def measure(probes: Probes, visual: np.ndarray) -> Background:
-    """The scales of the encoder that read the probes on the pictures ``visual`` (n, D)."""
+def measure(encoder: JointEncoder, visual: np.ndarray) -> Background:
+    """The scales of this encoder on the pictures ``visual`` (n, D)."""
     sample = np.asarray(visual[:: max(1, -(-len(visual) // _SAMPLE))], np.float32)
+    texts, sentences = _read(encoder)
     return Background(
-        visual=_scale(probes.texts @ sample.T),
-        textual=_scale(_pairs(probes.sentences)),
+        visual=_scale(texts @ sample.T),
+        textual=_scale(_pairs(sentences)),
         example=_scale(_pairs(sample)),
     )
+
+
+def _read(encoder: JointEncoder) -> tuple[np.ndarray, np.ndarray]:
+    """The sentences as what pictures should show, and for their meaning. A second's work for a large text tower, so
+    once an encoder, whatever library it searches.
+    """
+    found = _known.get(encoder)
+    if found is None:
+        found = _known[encoder] = encoder.encode_texts(PROBES), encoder.encode_sentences(PROBES)
+    return found
 
 
 def _pairs(vectors: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_db.records import ImageRecord
-from retrieval.background import Probes, measure, read_probes
+from retrieval.background import measure
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
@@ -52,7 +52,6 @@ class Searcher:
         self.encoder = encoder
         self.weights = weights or FusionWeights()
         self._state: tuple[Snapshot, Background] | None = None
-        self._probes: Probes | None = None
         self._lock = threading.Lock()
 
     @property
@@ -107,8 +106,7 @@ class Searcher:
         with self._lock:
             if self._state is None or self._state[0].revision != self.library.revision:
                 snapshot = Snapshot(self.library)
-                self._probes = self._probes or read_probes(self.encoder)
-                self._state = (snapshot, measure(self._probes, snapshot.vectors.visual))
+                self._state = (snapshot, measure(self.encoder, snapshot.vectors.visual))
             return self._state
 
     def _encode(self, queries: Sequence[Query]) -> list[_Vectors]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.unit import unit
+from vision.unit import columns, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,12 +76,8 @@ class KernelHead:
 
 def directions(features: Array, mean: Array, widths: tuple[int, ...]) -> Array:
     """In each tower's columns a row of unit length without the tower's mean direction. (n, C) as ``features``."""
-    parts, start = [], 0
-    for width in widths:
-        columns = slice(start, start + width)
-        parts.append(unit(unit(features[:, columns]) - mean[columns]))
-        start += width
-    return np.concatenate(parts, 1)
+    towers = zip(columns(features, widths), columns(mean, widths), strict=True)
+    return np.concatenate([unit(unit(seen) - usual) for seen, usual in towers], 1)
 
 
 def nearness(directions: Array, examples: Array, sharpness: float, towers: int) -> Array:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vision.joint_checkpoint import IMAGE_TOWER
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from vision.open_clip_towers import ImageTower
 
     Array = NDArray[np.float32]
-
-_CLASSIFIER = "efficientnet-lite2"
 
 
 class ImageLabeller:
@@ -31,7 +31,7 @@ class ImageLabeller:
         """Raises WeightsError where the tower is not on this machine."""
         from vision.weights import locate
 
-        locate(_CLASSIFIER)
+        locate(IMAGE_TOWER)
         self._loaded: tuple[ImageTower, Array, Array] | None = None
         self._loading = threading.Lock()
 
@@ -65,8 +65,8 @@ class ImageLabeller:
                 from vision.efficientnet import read_trunk
                 from vision.open_clip_towers import pooled_tower
 
-                trunk = read_trunk(_CLASSIFIER)
-                tower = pooled_tower(_CLASSIFIER, "squash")
+                trunk = read_trunk(IMAGE_TOWER)
+                tower = pooled_tower(IMAGE_TOWER, "squash")
                 self._loaded = tower, trunk["classifier.weight"], trunk["classifier.bias"]
             return self._loaded
 

@@ -1,7 +1,8 @@
-"""Vectors of unit length, so that products are cosines."""
+"""Vectors of unit length, so that products are cosines, one by one or several side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+
+
+def columns(features: Array, widths: Sequence[int]) -> Iterator[Array]:
+    """Each tower's part of features that stand side by side, ``widths`` columns each."""
+    start = 0
+    for width in widths:
+        yield features[..., start : start + width]
+        start += width
 
 
 def unit(vectors: Array) -> Array:

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from composer.evaluation.abstention import Asked, fit_min_fused
-from retrieval.background import Probes, measure, read_probes
+from retrieval.background import measure
 from retrieval.calibration import Example, fit
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import LexicalIndex, WordMatch
 from vision.errors import DataError
+from vision.protocol import JointEncoder
 from vision.training.data import Figure
 
 _ALONE = ("visual_alone", "context_visual_alone", "offset_alone")
@@ -53,11 +54,11 @@ def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, in
         )
 
     @cache
-    def probes(fold: int) -> Probes:
-        return read_probes(load_open_clip_encoder(str(folder / str(fold))))
+    def encoder(fold: int) -> JointEncoder:
+        return load_open_clip_encoder(str(folder / str(fold)))
 
     def background(rows: np.ndarray) -> Background:
-        return measure(probes(int(vectors["fold"][rows[0]])), vectors["images"][rows])
+        return measure(encoder(int(vectors["fold"][rows[0]])), vectors["images"][rows])
 
     return fit_to_galleries(figures, vectors, background, progress)
 

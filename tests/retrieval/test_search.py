@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 import retrieval.search as module
 from image_db.library import Library
-from retrieval.background import measure, read_probes
+from retrieval.background import PROBES, measure
 from retrieval.candidates import Filters, Query
 from retrieval.errors import RetrievalError
 from retrieval.fusion import Background, Evidence, FusionWeights, Scale, Spoken, fuse
@@ -332,6 +333,24 @@ def test_standardising_makes_encoders_of_other_scales_agree() -> None:
     assert one == pytest.approx(two, abs=1e-5)
 
 
+def test_sentences_of_comparison_are_read_once_an_encoder_whatever_it_searches(
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    plain = encoder.encode_texts
+
+    def counted(texts: Sequence[str]) -> np.ndarray:
+        read.extend(texts)
+        return plain(texts)
+
+    monkeypatch.setattr(encoder, "encode_texts", counted)
+    put(library, encoder, [Shown("red", "a red apple")])
+    Searcher(library, encoder).search(Query("a red apple"), 1)
+    put(library, encoder, [Shown("green", "a green parrot")])
+    Searcher(library, encoder).search(Query("a green parrot"), 1)
+    assert [text for text in read if text in PROBES] == list(PROBES)
+
+
 def test_the_background_is_measured_between_unrelated_things(encoder: ColourEncoder) -> None:
     halves = []
     for one, other in zip(PALETTE, [*list(PALETTE)[1:], "red"], strict=True):
@@ -339,10 +358,10 @@ def test_the_background_is_measured_between_unrelated_things(encoder: ColourEnco
         half.paste(picture(other).crop((0, 0, 16, 32)))
         halves.append(half)
     visual = encoder.encode_images(halves)
-    scales = measure(read_probes(encoder), visual)
+    scales = measure(encoder, visual)
     pairs = visual @ visual.T
     off = pairs[~np.eye(len(pairs), dtype=bool)]
     assert scales.example.mean == pytest.approx(off.mean(), abs=1e-5)
     assert scales.example.std == pytest.approx(off.std(), abs=1e-5)
     assert 0 <= scales.textual.mean < 0.5
-    assert measure(read_probes(encoder), visual[:0]).visual.std > 0
+    assert measure(encoder, visual[:0]).visual.std > 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from vision.images import load_image
 from vision.joint_checkpoint import ShippedCheckpoint
 from vision.training.data import Figure
-from vision.unit import unit
+from vision.unit import columns, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,14 +93,6 @@ class ClassFeatures:
 
     def of_first_tower(self, width: int) -> ClassFeatures:
         return ClassFeatures(self.directions[:, :width], self.texts)
-
-
-def columns(features: Array, widths: Sequence[int]) -> Iterator[Array]:
-    """Each tower's part of features that stand side by side."""
-    start = 0
-    for width in widths:
-        yield features[:, start : start + width]
-        start += width
 
 
 def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progress = lambda *_: None) -> ClassFeatures:
