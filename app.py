@@ -1,7 +1,7 @@
 """The Gradio view: renders an Article and hands every action to ``composer``. Holds no logic.
 
 The form is Gradio's; the article is one component drawn by ``gr.render`` when a draft is opened. Its script asks for
-the blocks that changed (``composer.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.
+the blocks that changed (``composer.web.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.
 Models are shared through one ``Studio``. Listens on this machine only, logs nothing a person wrote and asks no other
 host for anything.
 """
@@ -23,25 +23,25 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
-from composer.api import Api
+from composer.web.http_api import Api
 from composer.commands.app import access_of, add_options, offered_libraries
-from composer.drafts import DraftStore
+from composer.studio.draft_store import DraftStore
 from composer.errors import UsageError
 from composer.export.html import stylesheet
-from composer.messages import told
-from composer.page import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
-from composer.page_form import Form
-from composer.page_library import shell as library_shell
-from composer.page_service import PageService, sendable
-from composer.server_guard import Access, Guard, check_access
-from composer.server_log import note, withhold_text
-from composer.showcase import Showcase
-from composer.strings import UI_LANGUAGES, preferred, strings
-from composer.studio import MAX_UPLOAD_BYTES, Studio, make_request
-from composer.studio_pictures import HEADERS, PREFIX, Gallery
-from composer.studio_rooms import Rooms
-from composer.studio_shelves import Shelves
-from composer.studio_trouble import EXPECTED
+from composer.i18n.errors import told
+from composer.web.html.page_shell import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
+from composer.web.form import Form
+from composer.web.html.library_view import shell as library_shell
+from composer.web.page_service import PageService, sendable
+from composer.web.access_control import Access, Guard, check_access
+from composer.web.log_redaction import note, withhold_text
+from composer.studio.showcase import Showcase
+from composer.i18n import UI_LANGUAGES, preferred, strings
+from composer.studio.models import MAX_UPLOAD_BYTES, Studio, make_request
+from composer.studio.picture_links import HEADERS, PREFIX, Gallery
+from composer.studio.session_registry import Rooms
+from composer.studio.libraries import Shelves
+from composer.studio.studio_trouble import EXPECTED
 from vision.errors import ImageError
 
 _UI_NAMES = {"en": "EN", "zh": "中"}
@@ -307,8 +307,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.log_text:
             withhold_text()
         from composer.settings import load_settings
-        from composer.workshop import Workshop
-        from vision.weights import home
+        from composer.pipeline.model_pool import Workshop
+        from vision.downloads.store import home
 
         settings = load_settings(args.profile)
         libraries = [folder for _, folder in offered_libraries(args.library)]

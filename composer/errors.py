@@ -15,7 +15,7 @@ class ComposerError(Exception):
     """Base of everything ``composer`` raises on purpose.
 
     ``key`` names what happened and ``values`` what it happened to, for whoever says it in other words than the
-    message's: see ``composer.messages``.
+    message's: see ``composer.i18n.errors``.
     """
 
     def __init__(self, message: str = "", key: str = "", **values: object) -> None:

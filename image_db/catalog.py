@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 APPLICATION_ID = 0x5649474E  # "VIGN": tells our catalogue from any other SQLite file
 BUSY_TIMEOUT_S = 60.0

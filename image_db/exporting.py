@@ -13,7 +13,7 @@ from typing import Any
 
 from image_db.errors import LibraryError
 from image_db.library import Library
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 
 def record_json(record: ImageRecord) -> dict[str, Any]:

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from image_db.description import sentence
 from image_db.errors import EncoderMismatch, LibraryError
 from image_db.files import KnownFile
 from image_db.library import Library, NewImage
-from image_db.reading import Picture, Unusable, describe, read_picture
-from image_db.records import ImageRecord
+from image_db.metadata.description import sentence
+from image_db.metadata.reading import Picture, Unusable, describe, read_picture
+from image_db.metadata.record import ImageRecord
+from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import FoundFile, Listings, Problem, Walked, find, walk
-from image_db.sidecars import SidecarReader
-from vision.heap import memory_kept
-from vision.protocol import JointEncoder
+from vision.interfaces import JointEncoder
+from vision.malloc import memory_kept
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -22,9 +22,9 @@ import numpy as np
 from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
 from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
 from image_db.files import Failure, FileBook, FileStamp
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from image_db.vectors import VectorFile
-from vision.protocol import EncoderIdentity
+from vision.interfaces import EncoderIdentity
 
 CATALOG_NAME = "catalog.sqlite"
 _PAGE_ROWS = 5_000

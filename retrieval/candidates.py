@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 if TYPE_CHECKING:
     from PIL.Image import Image

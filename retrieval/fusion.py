@@ -71,7 +71,7 @@ class FusionWeights:
     """Log-odds per standard deviation of a cosine and per unit of a word match.
 
     No weight is negative: more of any evidence never lowers a picture. The defaults were fitted by
-    ``retrieval.calibration`` on the train split of OpenStax, pixels through projections that had not seen the book
+    ``retrieval.fit_fusion`` on the train split of OpenStax, pixels through projections that had not seen the book
     (docs/retrieval.md); ``lexical_guessed``, ``example`` and ``offset_example`` are set by hand for want of examples.
     """
 

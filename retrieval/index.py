@@ -21,7 +21,7 @@ import numpy as np
 from retrieval.errors import IndexUnusable
 
 if TYPE_CHECKING:
-    from vision.protocol import EncoderIdentity
+    from vision.interfaces import EncoderIdentity
 
 Kind: TypeAlias = Literal["flat", "sq8", "ivf"]
 

@@ -15,12 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Filters
 from retrieval.errors import IndexUnusable
 from retrieval.index import VectorIndex
 from retrieval.lexical import LexicalIndex
-from vision.protocol import EncoderIdentity
+from vision.interfaces import EncoderIdentity
 
 INDEX_FOLDER = "index"
 KEEP_WORDS_FROM = 20_000  # records; below, indexing the words anew takes about a second

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from retrieval.candidates import Candidate, log_odds
 from retrieval.tokens import cjk_share
-from vision.protocol import Message
+from vision.interfaces import Message
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from vision.protocol import Prompt, VisionLanguageModel
+    from vision.interfaces import Prompt, VisionLanguageModel
 
 Mode: TypeAlias = Literal["listwise", "pointwise"]
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from retrieval.fusion import Background, Scale
-from vision.protocol import JointEncoder
+from vision.interfaces import JointEncoder
 
 PROBES = (
     "A dog runs along the beach",

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from image_db.records import ImageRecord
-from retrieval.background import measure
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import WordMatch
-from retrieval.snapshot import SearchableLibrary, Snapshot
+from retrieval.library_index import SearchableLibrary, Snapshot
+from retrieval.score_scale import measure
 from retrieval.tokens import cjk_share
-from vision.protocol import JointEncoder
+from vision.interfaces import JointEncoder
 
 POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
 _CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})

@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from composer.bench_studio import served
-from composer.drafts import DraftStore
-from composer.output import load_article
+from composer.benchmarks.studio import served
+from composer.export.article_folder import load_article
+from composer.studio.draft_store import DraftStore
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "screenshots"
 MAX_BYTES = 300_000

@@ -102,8 +102,8 @@ def _network_for_marked_tests(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def model_path() -> Callable[[str], Path]:
     """Where a model of the manifest is. Fails, not skips, where it is missing: `make test` pulls what tests need."""
+    from vision.downloads.store import locate
     from vision.errors import WeightsError
-    from vision.weights import locate
 
     def find(name: str) -> Path:
         try:

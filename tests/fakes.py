@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from vision.protocol import EncoderIdentity
+from vision.interfaces import EncoderIdentity
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (220, 30, 30),

@@ -12,9 +12,9 @@ import re
 import unicodedata
 from pathlib import Path
 
-from composer.article import Article, Placement, Section, Slot
-from composer.export.rendering import shown_text
-from image_db.records import ImageRecord
+from composer.article.model import Article, Placement, Section, Slot
+from composer.export.markdown_html import shown_text
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from tests.composer.article_samples import picture
 

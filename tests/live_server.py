@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from composer.drafts import DraftStore
-from composer.server_guard import Access
+from composer.pipeline.model_pool import Workshop
 from composer.settings import PictureSettings, Settings
-from composer.workshop import Workshop
+from composer.studio.draft_store import DraftStore
+from composer.web.access_control import Access
+from tests.composer.pipeline.test_pipeline import answer
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.studio import make_library
-from tests.composer.test_pipeline import answer
+from tests.composer.small_composer import make_library
 from tests.fakes import ColourEncoder
 
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))

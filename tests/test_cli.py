@@ -16,8 +16,8 @@ from composer import cli
 from composer.errors import OutputExists, SettingsError, UsageError
 from image_db.errors import LibraryMissing
 from retrieval.errors import IndexUnusable
+from vision.downloads.store import manifest
 from vision.errors import WeightsError
-from vision.weights import manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 Probe = Callable[[Callable[[], int]], None]

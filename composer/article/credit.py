@@ -5,7 +5,7 @@ Knows no renderer: what it returns is plain text, which every export escapes for
 
 from __future__ import annotations
 
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 _ENGLISH = ("Image: ", ", ")
 _WORDING = {"en": _ENGLISH, "zh": ("图片：", "，")}

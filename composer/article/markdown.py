@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from composer.article import Section
+from composer.article.model import Section
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.errors import ComposerError
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 FORMAT_VERSION = 1

@@ -20,14 +20,14 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from composer.article import Article
-from composer.batch_requests import Job
+from composer.article.language import count_words
+from composer.article.model import Article
+from composer.batch.requests import Job
 from composer.errors import ComposerError, OutputExists, UsageError
-from composer.events import Done, Event, Notice, StageFinished
 from composer.export import DEFAULT_FORMATS
-from composer.export.pictures import PictureSettings as ExportedPictures
-from composer.languages import count_words
-from composer.output import check_free, load_article, save_article, trace_entry
+from composer.export.article_folder import check_free, load_article, save_article, trace_entry
+from composer.export.picture_export import PictureSettings as ExportedPictures
+from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from image_db.errors import LibraryError
@@ -44,7 +44,7 @@ Hear = Callable[[Event], None]
 
 
 class Composes(Protocol):
-    """What a batch needs of ``composer.pipeline.Composer``."""
+    """What a batch needs of ``composer.pipeline.pipeline.Composer``."""
 
     def events(self, request: ComposeRequest) -> Iterator[Event]: ...
 

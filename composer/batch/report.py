@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from composer.article import Article, Placement
+from composer.article.model import Article, Placement
 from composer.errors import ComposerError
-from composer.events import STAGES
-from composer.export.rendering import attribute, shown_text
-from composer.output import load_article
+from composer.export.article_folder import load_article
+from composer.export.markdown_html import attribute, shown_text
+from composer.pipeline.events import STAGES
 from composer.request import ComposeRequest
 
 LEAD_PX, STRIP_PX = 360, 120
@@ -33,7 +33,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-ur
 def report_html(summary: Mapping[str, Any], requests: Mapping[int, ComposeRequest | None], out_dir: Path) -> str:
     """The page. ``summary`` is what ``summary.json`` holds, ``requests`` are by line."""
     items = "".join(_item(item, requests.get(item["line"]), out_dir) for item in summary["items"])
-    style = files("composer").joinpath("batch_report.css").read_text(encoding="utf-8")
+    style = files("composer.batch").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'

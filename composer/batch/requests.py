@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from composer.batch_files import Row, read_rows
-from composer.blocks import parse_markdown
+from composer.article.markdown import parse_markdown
+from composer.batch.table_reader import Row, read_rows
 from composer.errors import UsageError
-from composer.export.files import slug
+from composer.export.picture_files import slug
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings, WritingSettings, parse_settings
 from retrieval.candidates import Filters

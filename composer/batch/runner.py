@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from composer.batch import Hear, Interrupted, Outcome
-from composer.batch_requests import Job
-from composer.events import Event
+from composer.batch.article_job import Hear, Interrupted, Outcome
+from composer.batch.requests import Job
+from composer.pipeline.events import Event
 
 Make = Callable[[Job, Hear], Outcome]
 _TICK_S = 0.5

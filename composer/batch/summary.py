@@ -13,11 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from composer.batch import Order, Outcome
-from composer.batch_report import report_html
-from composer.batch_requests import Job
+from composer.batch.article_job import Order, Outcome
+from composer.batch.report import report_html
+from composer.batch.requests import Job
 from composer.errors import ComposerError
-from vision.protocol import Usage
+from vision.interfaces import Usage
 
 SUMMARY = "summary.json"
 REPORT = "report.html"

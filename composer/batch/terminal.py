@@ -11,18 +11,18 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from composer.batch import Outcome
-from composer.batch_run import Began, Ended, Heard, Update
-from composer.batch_summary import counts
-from composer.events import Notice, StageStarted, TextDelta
-from composer.languages import count_words
+from composer.article.language import count_words
+from composer.batch.article_job import Outcome
+from composer.batch.runner import Began, Ended, Heard, Update
+from composer.batch.summary import counts
+from composer.pipeline.events import Notice, StageStarted, TextDelta
 
 _REDRAW_S = 0.2
 _CLEAR = "\r\x1b[2K"
 
 
 class BatchTerminal:
-    """A listener of ``composer.batch_run`` updates."""
+    """A listener of ``composer.batch.runner`` updates."""
 
     def __init__(self, out: TextIO, *, total: int) -> None:
         self._out = out

@@ -10,13 +10,13 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from composer import events
-from composer.article import Article
-from composer.bench import Measure, Progress
-from composer.pipeline import Composer
+from composer.article.model import Article
+from composer.benchmarks.runner import Measure, Progress
+from composer.pipeline import events
+from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest
 from composer.settings import Settings
-from vision.protocol import Message, VisionLanguageModel
+from vision.interfaces import Message, VisionLanguageModel
 
 TOPIC = "A day on the farm"
 WORDS = 780  # about 600 tokens: the writer stays below what it is asked for
@@ -25,8 +25,8 @@ IMAGES = 4
 
 def bench_article(settings: Settings, library_dir: Path, *, rounds: int, progress: Progress) -> dict[str, Measure]:
     """Raises what composing raises; the library is only read."""
-    from composer.bench_worker import peak_rss_gb
-    from composer.parts import load_composer
+    from composer.benchmarks.worker import peak_rss_gb
+    from composer.pipeline.loading import load_composer
 
     composer = load_composer(settings, library_dir)
     request = ComposeRequest(instruction=TOPIC, language="en", images=IMAGES, words=WORDS)

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from composer.article import Article
-from composer.bench import DECODE_TOKENS, Measure, Progress, sample_ids, workers
-from composer.bench_article import text_tokens
+from composer.article.model import Article
+from composer.benchmarks.article import text_tokens
+from composer.benchmarks.runner import DECODE_TOKENS, Measure, Progress, sample_ids, workers
+from composer.pipeline.model_pool import Workshop
 from composer.request import ComposeRequest
 from composer.settings import Settings
-from composer.workshop import Workshop
-from vision.protocol import Message, VisionLanguageModel
+from vision.interfaces import Message, VisionLanguageModel
 
 TOPICS = (
     "A day on the farm",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from composer.bench import Measure
+from composer.benchmarks.runner import Measure
 
 BYTES_A_THREAD = 256 << 20  # far more than any cache
 REPEATS = 5
@@ -28,8 +28,8 @@ def memory_gb_per_s(threads: int) -> float:
 
 def bytes_a_token(model: Path) -> int:
     """Packed weights read to write one token: all but a table of embeddings that is not the output matrix too."""
-    from vision.converted import open_converted
-    from vision.weights import home
+    from vision.downloads.store import home
+    from vision.llm.model_cache import open_converted
 
     matrices = open_converted(model, home() / "converted").matrices
     apart = "output.weight" in matrices

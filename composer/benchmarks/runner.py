@@ -63,12 +63,12 @@ def pick_reference(name: str) -> str | None:
 
 
 class Worker:
-    """A process of ``composer.bench_worker``."""
+    """A process of ``composer.benchmarks.worker``."""
 
     def __init__(self, engine: str, model: Path, threads: int) -> None:
         self.engine = engine
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "composer.bench_worker", engine, str(model), str(threads)],
+            [sys.executable, "-m", "composer.benchmarks.worker", engine, str(model), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -173,13 +173,13 @@ def bench_load(
 
 def sample_ids(model: Path) -> list[int]:
     """A few thousand ids of English prose in the model's own vocabulary."""
-    from vision.converted import open_converted
-    from vision.tokenizer import ChatTokenizer
-    from vision.weights import home
+    from vision.downloads.store import home
+    from vision.llm.chat_tokenizer import ChatTokenizer
+    from vision.llm.model_cache import open_converted
 
     opened = open_converted(model, home() / "converted")
     tokenizer = ChatTokenizer(opened.folder / "tokenizer.json", opened.chat_template, opened.special, opened.name)
-    text = Path(__file__).with_name("bench_text.txt").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("sample_text.txt").read_text(encoding="utf-8")
     ids = tokenizer.encode(text)
     while len(ids) < PREFILL_TOKENS + 100:
         ids += ids

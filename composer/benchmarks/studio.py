@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from composer.article import Article, Placement, Section, Slot
-from composer.bench import BenchFailed, Measure, Progress
-from composer.drafts import DraftStore
+from composer.article.model import Article, Placement, Section, Slot
+from composer.benchmarks.runner import BenchFailed, Measure, Progress
 from composer.errors import UsageError
-from image_db.records import ImageRecord
+from composer.studio.draft_store import DraftStore
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

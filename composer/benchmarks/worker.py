@@ -1,8 +1,8 @@
 """One engine in a process of its own, doing timed work on command: what `vignette bench` compares.
 
-Commands are JSON lines on stdin, answers JSON lines on stdout; run as ``python -m composer.bench_worker ENGINE GGUF
-THREADS``. A process each keeps thread pools from spinning against each other and makes peak memory the engine's own.
-Knows no ratios and no medians.
+Commands are JSON lines on stdin, answers JSON lines on stdout; run as ``python -m composer.benchmarks.worker ENGINE
+GGUF THREADS``. A process each keeps thread pools from spinning against each other and makes peak memory the engine's
+own. Knows no ratios and no medians.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Runner(Protocol):
 
 class Vignette:
     def __init__(self, path: Path, threads: int) -> None:
-        from vision.language import load_language_model
+        from vision.llm.model import load_language_model
 
         self._model = load_language_model(path, threads=threads, context_tokens=CONTEXT_TOKENS)
 
     def read(self, ids: list[int]) -> float:
-        from vision.generation import EncodedPrompt
-        from vision.protocol import Sampling
+        from vision.interfaces import Sampling
+        from vision.llm.scheduler import EncodedPrompt
 
         self._model.forget()
         batch = self._model.open_batch()
@@ -49,8 +49,8 @@ class Vignette:
         return seconds
 
     def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
-        from vision.generation import EncodedPrompt
-        from vision.protocol import Sampling
+        from vision.interfaces import Sampling
+        from vision.llm.scheduler import EncodedPrompt
 
         self._model.forget()
         batch = self._model.open_batch()
@@ -103,7 +103,7 @@ class Transformers:
     def __init__(self, path: Path, threads: int) -> None:
         import torch
 
-        from vision.transformers_lm import as_transformers
+        from vision.llm.to_transformers import as_transformers
 
         torch.set_num_threads(threads)
         self._torch = torch

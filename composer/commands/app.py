@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from composer.server_guard import Access
+    from composer.web.access_control import Access
 
 PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
 
@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def access_of(args: argparse.Namespace) -> Access:
     """Who may reach the page. Raises UsageError for what would let in others unasked."""
     from composer.errors import UsageError
-    from composer.server_guard import check_access
+    from composer.web.access_control import check_access
 
     login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
     access = check_access(args.host, public=args.public, login=login)

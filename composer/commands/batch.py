@@ -1,4 +1,4 @@
-"""``vignette batch``: many articles from one file. All work is done by ``composer.batch`` and its neighbours."""
+"""``vignette batch``: many articles from one file. All work is done in ``composer.batch``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from composer.commands.compose import add_format_arguments
 
 if TYPE_CHECKING:
-    from composer.batch import Again, Composes, Order
-    from composer.batch_requests import Job
-    from composer.batch_summary import Ledger
-    from composer.batch_terminal import BatchTerminal
+    from composer.batch.article_job import Again, Composes, Order
+    from composer.batch.requests import Job
+    from composer.batch.summary import Ledger
+    from composer.batch.terminal import BatchTerminal
 
 EXAMPLES = """\
 examples:
@@ -63,10 +63,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.batch import settled
-    from composer.batch_requests import read_jobs
-    from composer.batch_summary import Ledger
-    from composer.batch_terminal import BatchTerminal, table
+    from composer.batch.article_job import settled
+    from composer.batch.requests import read_jobs
+    from composer.batch.summary import Ledger
+    from composer.batch.terminal import BatchTerminal, table
 
     order = _order(args)
     jobs = read_jobs(args.requests)
@@ -94,11 +94,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _order(args: argparse.Namespace) -> Order:
-    from composer.batch import Order
+    from composer.batch.article_job import Order
     from composer.errors import ComposerError
     from composer.export import parse_formats
-    from composer.export.exporting import check_available
-    from composer.export.pictures import PictureSettings
+    from composer.export.export import check_available
+    from composer.export.picture_export import PictureSettings
     from composer.settings import DEFAULT_PROFILE, load_settings
 
     settings = load_settings(args.profile or DEFAULT_PROFILE)
@@ -124,9 +124,9 @@ def _check_usage(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
 
 def _make_left(ledger: Ledger, terminal: BatchTerminal, args: argparse.Namespace) -> None:
     """Load the models and make what is not settled, telling and noting each article as it ends."""
-    from composer.batch import make
-    from composer.batch_run import BatchRun
-    from composer.workshop import Workshop
+    from composer.batch.article_job import make
+    from composer.batch.runner import BatchRun
+    from composer.pipeline.model_pool import Workshop
     from image_db.library import Library
 
     left, order = ledger.left(), ledger.order

@@ -1,4 +1,4 @@
-"""``vignette bench``: how fast this machine writes, and against what. All work is done by ``composer.bench``."""
+"""``vignette bench``: how fast this machine writes, and against what. All work is done in ``composer.benchmarks``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from composer.bench import Measure
+    from composer.benchmarks.runner import Measure
     from composer.settings import Settings
 
 EXAMPLES = """\
@@ -56,8 +56,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.bench import bench_load, bench_writer, pick_reference
-    from composer.bench_memory import bench_limit
+    from composer.benchmarks.memory_bandwidth import bench_limit
+    from composer.benchmarks.runner import bench_load, bench_writer, pick_reference
     from composer.errors import UsageError
 
     for flag in ("threads", "rounds"):
@@ -88,14 +88,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _studio(args: argparse.Namespace) -> dict[str, Measure]:
-    from composer.bench_studio import Load, bench_studio, find_browser
+    from composer.benchmarks.studio import Load, bench_studio, find_browser
 
     return bench_studio(find_browser(args.chromium), _tell, Load(rounds=args.rounds))
 
 
 def _article(args: argparse.Namespace) -> dict[str, Measure]:
-    from composer.bench_article import bench_article
-    from composer.bench_batch import bench_fast
+    from composer.benchmarks.article import bench_article
+    from composer.benchmarks.batch import bench_fast
 
     library, settings = _library(args)
     bench = bench_article if args.what == "article" else bench_fast
@@ -103,7 +103,7 @@ def _article(args: argparse.Namespace) -> dict[str, Measure]:
 
 
 def _batch(args: argparse.Namespace, model: Path, reference: str | None) -> dict[str, Measure]:
-    from composer.bench_batch import bench_batch
+    from composer.benchmarks.batch import bench_batch
 
     library, settings = _library(args)
     settings = replace(settings, language=replace(settings.language, model=str(model), threads=args.threads))
@@ -124,7 +124,7 @@ def _library(args: argparse.Namespace) -> tuple[Path, Settings]:
 def _model(args: argparse.Namespace) -> Path:
     from composer.errors import UsageError
     from composer.settings import load_settings
-    from vision.weights import locate
+    from vision.downloads.store import locate
 
     name = args.model
     if not name:

@@ -73,9 +73,9 @@ def add_format_arguments(parser: argparse.ArgumentParser, *, default: str | None
 
 def run(args: argparse.Namespace) -> int:
     from composer.export import parse_formats
-    from composer.export.exporting import check_available
-    from composer.export.pictures import PictureSettings
-    from composer.output import check_free, save_article
+    from composer.export.article_folder import check_free, save_article
+    from composer.export.export import check_available
+    from composer.export.picture_export import PictureSettings
     from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
@@ -86,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     check_free(args.out)
 
-    from composer.terminal import Terminal
+    from composer.commands.terminal import Terminal
 
     terminal = Terminal(sys.stderr, stream_text=not args.quiet)
-    from composer.parts import load_composer
+    from composer.pipeline.loading import load_composer
 
     with terminal.loading():
         composer = load_composer(settings, args.library)

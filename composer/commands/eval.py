@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from composer.evaluation.report import Measure
-    from vision.protocol import JointEncoder
-    from vision.training.data import Figure, TrainingArticle
+    from vision.interfaces import JointEncoder
+    from vision.training.dataset import Figure, TrainingArticle
 
 EXAMPLES = """\
 examples:
@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
-    from composer.evaluation.gallery import Gallery
+    from composer.evaluation.dataset import Gallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
-    from composer.parts import load_describer
+    from composer.pipeline.loading import load_describer
     from composer.settings import load_settings
-    from vision.joint_checkpoint import file_sha256
-    from vision.training.data import figures_of
+    from vision.joint_encoder.checkpoint import file_sha256
+    from vision.training.dataset import figures_of
 
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
@@ -135,16 +135,16 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from dataclasses import replace
 
     from composer.errors import UsageError
+    from composer.evaluation.cached_model import RememberedScores
     from composer.evaluation.choices import sample_rows
-    from composer.evaluation.fitting import fit_judge_weight, fit_least_fused
-    from composer.evaluation.gallery import Gallery
-    from composer.evaluation.remembered import RememberedScores
+    from composer.evaluation.dataset import Gallery
+    from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused
     from composer.evaluation.selection import judge_selection, measure_selection
-    from composer.evaluation.slots import judge_wanted, measure_wanted, wanted_pictures
-    from composer.parts import load_language_model
-    from composer.prompts import load_prompts
+    from composer.evaluation.slot_filling import judge_wanted, measure_wanted, wanted_pictures
+    from composer.pipeline.loading import load_language_model
+    from composer.pipeline.prompts import load_prompts
     from composer.settings import load_settings
-    from vision.training.data import figures_of
+    from vision.training.dataset import figures_of
 
     if args.no_judge and args.fit:
         raise UsageError("--fit asks the language model; leave out --no-judge")
@@ -187,15 +187,15 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
 
 def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
-    from composer.boundaries import BoundaryScorer, shipped_boundaries
-    from composer.boundary_training import fit_boundaries
     from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
-    from composer.evaluation.gallery import Gallery
-    from composer.evaluation.illustration import measure_illustration
+    from composer.evaluation.dataset import Gallery
+    from composer.evaluation.fit_placement import fit_boundaries
     from composer.evaluation.placement import learned_placer, measure_placement, tasks_of
     from composer.evaluation.report import Measure
+    from composer.evaluation.whole_article import measure_illustration
+    from composer.pipeline.placement_model import BoundaryScorer, shipped_boundaries
     from composer.settings import load_settings
-    from vision.training.data import figures_of
+    from vision.training.dataset import figures_of
 
     articles = _articles(args)
     tasks = tasks_of(articles)
@@ -227,7 +227,7 @@ def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
 
 def _articles(args: argparse.Namespace) -> list[TrainingArticle]:
-    from vision.training.data import read_articles
+    from vision.training.dataset import read_articles
 
     return read_articles(args.data, args.split)
 
@@ -248,7 +248,7 @@ def _some_articles(figures: list[Figure], count: int, seed: int) -> list[Figure]
 def _labels(figures: list[Figure]) -> list[tuple[str, ...]]:
     """What the image tower's classifier sees, surest first, however unsure it is."""
     from vision.images import load_image
-    from vision.labels import ImageLabeller
+    from vision.joint_encoder.imagenet_labels import ImageLabeller
 
     labeller, tell = ImageLabeller(), _teller("labels")
     found = []
@@ -260,10 +260,10 @@ def _labels(figures: list[Figure]) -> list[tuple[str, ...]]:
 
 def _encoder(args: argparse.Namespace) -> JointEncoder:
     if args.encoder:
-        from vision.joint import load_open_clip_encoder
+        from vision.joint_encoder.encoder import load_open_clip_encoder
 
         return load_open_clip_encoder(args.encoder)
-    from composer.parts import load_encoder
+    from composer.pipeline.loading import load_encoder
     from composer.settings import load_settings
 
     return load_encoder(load_settings(args.profile))
@@ -271,7 +271,7 @@ def _encoder(args: argparse.Namespace) -> JointEncoder:
 
 def _kept() -> Path:
     """Where vectors and scores stay from one measurement to the next."""
-    from vision.weights import home
+    from vision.downloads.store import home
 
     return home() / "evaluation"
 

@@ -40,10 +40,10 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from composer.export.exporting import check_available, download, export_all, write_file, write_folder
-    from composer.export.pictures import PictureSettings, in_folder
-    from composer.export.urls import IMAGES_DIR
-    from composer.output import load_article
+    from composer.export.article_folder import load_article
+    from composer.export.export import check_available, download, export_all, write_file, write_folder
+    from composer.export.picture_export import PictureSettings, in_folder
+    from composer.export.picture_urls import IMAGES_DIR
 
     folder = args.article.parent if args.article.name == "article.json" else args.article
     formats, one_file = read_formats(args.format, args.out)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from image_db.describing import DescribeReport
     from image_db.indexing import IndexReport
     from image_db.library import Library
+    from image_db.metadata.generate import DescribeReport
 
 EXAMPLES = """\
 examples:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def index_into(library_dir: Path, paths: Sequence[Path], profile: str) -> tuple[IndexReport, int]:
     """Index with a progress bar on stderr; also returns how many pictures the library holds then."""
-    from composer.parts import load_encoder
+    from composer.pipeline.loading import load_encoder
     from composer.settings import load_settings
     from image_db.errors import LibraryError, LibraryMissing
     from image_db.indexing import index_paths
@@ -98,10 +98,10 @@ def index_into(library_dir: Path, paths: Sequence[Path], profile: str) -> tuple[
 
 def describe(library_dir: Path, profile: str, how: str) -> DescribeReport:
     """Labels or captions for the library's pictures without words; a second run goes on where one was cut off."""
-    from composer.parts import load_describer, load_encoder
+    from composer.pipeline.loading import load_describer, load_encoder
     from composer.settings import load_settings
-    from image_db.describing import describe_wordless
     from image_db.library import Library
+    from image_db.metadata.generate import describe_wordless
 
     settings = load_settings(profile)
     encoder = load_encoder(settings)

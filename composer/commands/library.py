@@ -107,7 +107,7 @@ def run_info(args: argparse.Namespace) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     from composer.errors import UsageError
-    from composer.parts import load_encoder
+    from composer.pipeline.loading import load_encoder
     from composer.settings import load_settings
     from image_db.errors import LibraryError
     from image_db.exporting import json_line, record_json
@@ -180,8 +180,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_sample(args: argparse.Namespace) -> int:
     from image_db.errors import EncoderMismatch
-    from image_db.sample import fetch_sample
-    from vision.weights import home
+    from image_db.sample.build import fetch_sample
+    from vision.downloads.store import home
 
     folder = sample_folder()
     pictures = folder / "pictures"
@@ -219,7 +219,7 @@ def run_path(_args: argparse.Namespace) -> int:
 
 
 def sample_folder() -> Path:
-    from vision.weights import home
+    from vision.downloads.store import home
 
     return home() / "libraries" / "sample"
 

@@ -1,4 +1,4 @@
-"""``vignette models``: get, list and check the model files. All work is done by ``vision.weights``."""
+"""``vignette models``: get, list and check the model files. All work is done by ``vision.downloads.store``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vision.weights import PullProgress
+    from vision.downloads.store import PullProgress
 
 EXAMPLES = """\
 examples:
@@ -44,8 +44,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_pull(args: argparse.Namespace) -> int:
-    from composer.export.fonts import CHINESE, SCRIPTS
-    from vision.weights import manifest, pull_all
+    from composer.export.pdf_fonts import CHINESE, SCRIPTS
+    from vision.downloads.store import manifest, pull_all
 
     if args.all:
         names = list(manifest())
@@ -67,8 +67,8 @@ def run_pull(args: argparse.Namespace) -> int:
 
 
 def run_list(_args: argparse.Namespace) -> int:
+    from vision.downloads.store import home, locate, manifest
     from vision.errors import WeightsError
-    from vision.weights import home, locate, manifest
 
     for name, entry in manifest().items():
         try:
@@ -82,7 +82,7 @@ def run_list(_args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    from vision.weights import manifest, verify
+    from vision.downloads.store import manifest, verify
 
     _check_names(args.names)
     results = [verify(name) for name in args.names or manifest()]
@@ -100,14 +100,14 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def needed(profile: str | None) -> list[str]:
     """The models of the manifest that a profile uses, and the fonts of PDFs."""
-    from composer.export.fonts import CHINESE, SCRIPTS
+    from composer.export.pdf_fonts import CHINESE, SCRIPTS
     from composer.settings import DEFAULT_PROFILE, load_settings
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
 
     settings = load_settings(profile or DEFAULT_PROFILE)
     names = [settings.language.model] if settings.language.kind == "gguf" else []
     if settings.encoder.kind == "embedded":
-        from vision.joint_checkpoint import shipped_towers
+        from vision.joint_encoder.checkpoint import shipped_towers
 
         names += shipped_towers()
     names += [CHINESE, SCRIPTS]
@@ -116,7 +116,7 @@ def needed(profile: str | None) -> list[str]:
 
 def _check_names(names: list[str]) -> None:
     from composer.errors import UsageError
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
 
     for name in names:
         if name not in manifest():

@@ -1,6 +1,6 @@
 """What a person sees on the terminal while an article is made, and the trace that is kept of it.
 
-A listener of ``composer.events``; writes to the stream it is given and decides nothing.
+A listener of ``composer.pipeline.events``; writes to the stream it is given and decides nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from composer import events
-from composer.article import Article
-from composer.output import trace_entry
+from composer.article.model import Article
+from composer.export.article_folder import trace_entry
+from composer.pipeline import events
 
 _LABELS = {
     "load": "Loading",

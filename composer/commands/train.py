@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from vision.training.bridge import RunReport
-    from vision.training.bridge_recipe import StepsRecipe
+    from vision.training.bridge.recipe import StepsRecipe
+    from vision.training.bridge.train import RunReport
 
 Recipe = TypeVar("Recipe", bound="StepsRecipe")
 
@@ -127,15 +127,15 @@ def run_joint(args: argparse.Namespace) -> int:
             raise UsageError("--out is missing; name a folder for the trained encoder")
         _curve(args) if args.curve else _train(args)
     if args.export is not None:
-        from vision.training.joint import export_open_clip
+        from vision.training.joint.train import export_open_clip
 
         print(export_open_clip(args.out, args.export))
     return 0
 
 
 def _curve(args: argparse.Namespace) -> None:
-    from vision.training.joint import measure_learning
-    from vision.training.recipe import load_joint_recipe
+    from vision.training.joint.recipe import load_joint_recipe
+    from vision.training.joint.train import measure_learning
 
     points = measure_learning(args.data, args.out, load_joint_recipe(args.recipe), _tell)
     print(file=sys.stderr)
@@ -147,8 +147,8 @@ def _curve(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from vision.training.joint import train_joint
-    from vision.training.recipe import load_joint_recipe
+    from vision.training.joint.recipe import load_joint_recipe
+    from vision.training.joint.train import train_joint
 
     recipe = load_joint_recipe(args.recipe)
     if args.seed is not None:
@@ -167,8 +167,8 @@ def _train(args: argparse.Namespace) -> None:
 def run_fusion(args: argparse.Namespace) -> int:
     from dataclasses import fields
 
-    from composer.evaluation.fusing import fit_fusion
-    from vision.training.data import figures_of, read_articles
+    from composer.evaluation.fit_fusion import fit_fusion
+    from vision.training.dataset import figures_of, read_articles
 
     figures = figures_of(read_articles(args.data, "train"))
     found = fit_fusion(args.encoder, figures, lambda done, total: _tell("books", done, total))
@@ -180,20 +180,20 @@ def run_fusion(args: argparse.Namespace) -> int:
 
 
 def run_bridge(args: argparse.Namespace) -> int:
-    from vision.training.bridge_recipe import BridgeRecipe, load_steps_recipe
+    from vision.training.bridge.recipe import BridgeRecipe, load_steps_recipe
 
     recipe = _seeded(load_steps_recipe(args.recipe, BridgeRecipe), args.seed)
-    from vision.training.bridge import train_bridge
+    from vision.training.bridge.train import train_bridge
 
     _report_run(train_bridge(args.data, args.out, recipe, _tell), args.out)
     return 0
 
 
 def run_lora(args: argparse.Namespace) -> int:
-    from vision.training.bridge_recipe import LoraRecipe, load_steps_recipe
+    from vision.training.bridge.recipe import LoraRecipe, load_steps_recipe
 
     recipe = _seeded(load_steps_recipe(args.recipe, LoraRecipe), args.seed)
-    from vision.training.bridge import train_lora
+    from vision.training.bridge.train import train_lora
 
     _report_run(train_lora(args.data, args.bridge, args.out, recipe, _tell), args.out)
     return 0

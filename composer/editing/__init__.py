@@ -1,9 +1,8 @@
 """What a person does to an article: functions from one ``Article`` to the next, and the steps back.
 
-Everything here is pure and quick; what asks a model or a library is in ``composer.editing.desk``.
+Everything here is pure and quick; what asks a model or a library is in ``composer.editing.picture_search``.
 """
 
-from composer.captions import library_words
 from composer.editing.history import History, Step
 from composer.editing.pictures import (
     Alternative,
@@ -22,7 +21,7 @@ from composer.editing.pictures import (
     show_picture,
 )
 from composer.editing.proposals import PROPOSAL_ACTIONS, Proposal, accept
-from composer.editing.text import (
+from composer.editing.sections import (
     add_section,
     delete_section,
     edit_text,
@@ -35,6 +34,7 @@ from composer.editing.text import (
 )
 from composer.editing.wording import ACTIONS, step_label
 from composer.errors import EditError
+from composer.pipeline.captions import library_words
 
 __all__ = [
     "ACTIONS",

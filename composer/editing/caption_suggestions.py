@@ -11,21 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from composer.article import Article
-from composer.captions import CAPTION_TOKENS, clean_caption, settle_captions
-from composer.dialogue import opening
-from composer.editing.checks import free_placement
+from composer.article.language import detect_language
+from composer.article.model import Article
+from composer.editing.lookup import free_placement
 from composer.errors import EditError, WritingFailed
-from composer.languages import detect_language
-from composer.prompts import Prompts, load_prompts
-from composer.writer import derive_seed
+from composer.pipeline.captions import CAPTION_TOKENS, clean_caption, settle_captions
+from composer.pipeline.conversation import opening
+from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.writer import derive_seed
 from vision.errors import ImageError
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
 ATTEMPTS = 4
 _QUOTED = re.compile(r"""\s*["“「](.+?)["”」]""")

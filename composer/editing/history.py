@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.editing.wording import ACTIONS
 from composer.errors import EditError
 

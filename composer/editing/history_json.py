@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from composer.article import Article, Placement, Section, from_json, to_json
+from composer.article.model import Article, Placement, Section, from_json, to_json
 from composer.editing.history import History, Step
 from composer.editing.wording import ACTIONS
 from composer.errors import ComposerError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composer.article import Article, Placement, Section
+from composer.article.model import Article, Placement, Section
 from composer.errors import EditError
 
 

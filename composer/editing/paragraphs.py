@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from composer.languages import detect_language
-from composer.prose import ProseFilter
+from composer.article.language import detect_language
+from composer.pipeline.sentence_filter import ProseFilter
 from composer.request import LANGUAGES
-from vision.protocol import Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Prompt, Sampling, VisionLanguageModel
 
 LEAST_TOLD = 12  # characters from which the language of an answer can be told
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from composer import events
-from composer.article import Article
-from composer.blocks import plain_text
-from composer.captions import translate
-from composer.editing import again, rewriting, suggestions
-from composer.editing.again import RetryStage
-from composer.editing.checks import section_at
+from composer.article.language import detect_language
+from composer.article.markdown import plain_text
+from composer.article.model import Article
+from composer.editing import caption_suggestions as suggestions
+from composer.editing import rerun as again
+from composer.editing import rewriting
+from composer.editing.caption_suggestions import Suggestion
+from composer.editing.lookup import section_at
 from composer.editing.proposals import Delta, Proposal, ProposalAction, ProposalEvent, Restarted
-from composer.editing.suggestions import Suggestion
+from composer.editing.rerun import RetryStage
 from composer.editing.wording import reasons
-from composer.languages import detect_language
-from composer.prompts import load_prompts
+from composer.pipeline import events
+from composer.pipeline.captions import translate
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.stages import Stages
+from composer.pipeline.uploads import read_uploads
 from composer.request import ComposeRequest
-from composer.stages import Stages
-from composer.uploads import read_uploads
 from retrieval.candidates import Candidate, Filters, Query
 from retrieval.diversity import distinct
 
@@ -62,13 +64,13 @@ class Desk:
 
     def upload(self, path: Path, language: str = "en") -> Candidate:
         """A picture of the person's own, ready to be shown. Raises UsageError for a file too large or no picture."""
-        from composer.studio import check_upload
+        from composer.studio.models import check_upload
 
         uploads = read_uploads([check_upload(path)], self._stages.encoder)
         return Candidate(next(uploads.records()), 0.0, 0.0, 0.0, why=reasons(language).brought)
 
     def suggest_caption(self, article: Article, placement: int, earlier: Sequence[str] = ()) -> Suggestion:
-        """See ``composer.editing.suggestions``."""
+        """See ``composer.editing.caption_suggestions``."""
         return suggestions.suggest_caption(self._stages.model, article, placement, earlier)
 
     def propose(
@@ -88,13 +90,13 @@ class Desk:
         )
 
     def refit(self, article: Article, count: int, request: ComposeRequest | None = None) -> Iterator[events.Event]:
-        """See ``composer.editing.again``."""
+        """See ``composer.editing.rerun``."""
         return again.refit(self._stages, article, count, request)
 
     def retry(
         self, article: Article, stage: RetryStage, request: ComposeRequest | None = None, *, fresh: bool = True
     ) -> Iterator[events.Event]:
-        """See ``composer.editing.again``."""
+        """See ``composer.editing.rerun``."""
         return again.retry(self._stages, article, stage, request, fresh=fresh)
 
     def _found(self, query: Query, k: int) -> list[Candidate]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from composer.article import Article, Placement, Slot
-from composer.captions import library_words
-from composer.credit import credit_line
-from composer.editing.checks import free_placement, placement_at, section_at
+from composer.article.credit import credit_line
+from composer.article.model import Article, Placement, Slot
+from composer.editing.lookup import free_placement, placement_at, section_at
 from composer.editing.wording import reasons
 from composer.errors import EditError
-from image_db.records import ImageRecord
+from composer.pipeline.captions import library_words
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from composer.article import Article
-from composer.editing.text import edit_text
+from composer.article.model import Article
+from composer.editing.sections import edit_text
 from composer.errors import EditError
 
 ProposalAction: TypeAlias = Literal["rewrite", "expand", "shorten", "translate"]

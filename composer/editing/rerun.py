@@ -11,19 +11,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from composer import events
-from composer.article import Article, Placement
-from composer.blocks import join_sections
-from composer.clock import Clock
-from composer.dialogue import Dialogue, reading
-from composer.editing.anew import free_sections, write_anew
+from composer.article.markdown import join_sections
+from composer.article.model import Article, Placement
+from composer.editing.rewrite_article import free_sections, write_anew
 from composer.errors import EditError, UsageError
-from composer.placement import choose_places, eligible, number_of_pictures
-from composer.prompts import load_prompts
+from composer.pipeline import events
+from composer.pipeline.clock import Clock
+from composer.pipeline.conversation import Dialogue, reading
+from composer.pipeline.placement import choose_places, eligible, number_of_pictures
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.selection import Considered
+from composer.pipeline.stages import Job, Stages
+from composer.pipeline.uploads import read_uploads
 from composer.request import MAX_IMAGES, ComposeRequest
-from composer.selection import Considered
-from composer.stages import Job, Stages
-from composer.uploads import read_uploads
 
 RetryStage: TypeAlias = Literal["write", "place", "caption", "find", "choose", "finish"]
 RETRY_STAGES: tuple[RetryStage, ...] = ("write", "place", "caption", "find", "choose", "finish")

@@ -1,8 +1,8 @@
 """Writes an article's text anew around what a person settled: locked and edited sections stay, word for word.
 
 The structure stands: each free section gets another paragraph under its own heading, written in the model's turn after
-everything before it, as ``composer.writer`` does. A section for which the model has nothing usable keeps its text.
-Knows no page and no pictures.
+everything before it, as ``composer.pipeline.writer`` does. A section for which the model has nothing usable keeps its
+text. Knows no page and no pictures.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from composer.article import Article, Section
-from composer.blocks import is_paragraph
+from composer.article.language import HAN_PER_WORD, count_words
+from composer.article.markdown import is_paragraph
+from composer.article.model import Article, Section
 from composer.editing.paragraphs import Unfit, paragraph
-from composer.languages import HAN_PER_WORD, count_words
-from composer.prompts import Prompts, load_prompts
-from composer.prose import ProseFilter
+from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.sentence_filter import ProseFilter
+from composer.pipeline.writer import TOKENS_PER_WORD, derive_seed
 from composer.request import TONES
 from composer.settings import WritingSettings
-from composer.writer import TOKENS_PER_WORD, derive_seed
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 LEAST_WORDS, MOST_WORDS = 60, 220  # of a section
 

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from composer.article import Article
-from composer.blocks import is_paragraph, parse_markdown
-from composer.editing.checks import free_section
+from composer.article.language import count_words, detect_language
+from composer.article.markdown import is_paragraph, parse_markdown
+from composer.article.model import Article
+from composer.editing.lookup import free_section
 from composer.editing.paragraphs import Unfit, paragraph
 from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, ProposalAction, ProposalEvent, Restarted
 from composer.errors import EditError, UsageError, WritingFailed
-from composer.languages import count_words, detect_language
-from composer.prompts import Prompts, load_prompts
-from composer.prose import ProseFilter, strip_quotes
+from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.sentence_filter import ProseFilter, strip_quotes
+from composer.pipeline.writer import TOKENS_PER_WORD, derive_seed
 from composer.request import LANGUAGES, TONES
 from composer.settings import WritingSettings
-from composer.writer import TOKENS_PER_WORD, derive_seed
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 ATTEMPTS = 2
 HEADING_TOKENS = 30

@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from composer.article import Article, Section
-from composer.blocks import FRONT_MATTER, FRONT_TITLE, is_paragraph
-from composer.editing.checks import free_section, section_at
+from composer.article.markdown import FRONT_MATTER, FRONT_TITLE, is_paragraph
+from composer.article.model import Article, Section
+from composer.editing.lookup import free_section, section_at
 from composer.errors import EditError
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.evaluation.choices import found_in
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
 from retrieval.candidates import Query
-from vision.protocol import JointEncoder
-from vision.training.data import Figure
+from vision.interfaces import JointEncoder
+from vision.training.dataset import Figure
 
 THRESHOLDS = tuple(round(0.02 * k, 2) for k in range(1, 50))
 WRONGLY_EMPTY = (0.1, 0.2, 0.3)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vision.protocol import Chunk, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Chunk, Prompt, Sampling, VisionLanguageModel
 
 
 class RememberedScores:

@@ -12,11 +12,11 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from retrieval.candidates import Candidate, Query
 from retrieval.search import Searcher
-from vision.protocol import JointEncoder
-from vision.training.data import Figure
+from vision.interfaces import JointEncoder
+from vision.training.dataset import Figure
 
 Negatives: TypeAlias = Literal["look_alikes", "best_ranked", "random"]
 NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)

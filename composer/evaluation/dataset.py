@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from image_db.describing import DESCRIBED_PX, Captioner, Labeller, with_words
-from image_db.description import sentence
-from image_db.records import ImageRecord
-from vision.heap import memory_kept
+from image_db.metadata.description import sentence
+from image_db.metadata.generate import DESCRIBED_PX, Captioner, Labeller, with_words
+from image_db.metadata.record import ImageRecord
 from vision.images import image_size, load_image
-from vision.protocol import EncoderIdentity, JointEncoder
-from vision.training.data import Figure
+from vision.interfaces import EncoderIdentity, JointEncoder
+from vision.malloc import memory_kept
+from vision.training.dataset import Figure
 
 _BATCH = 16
 _TARGET_PX = 300  # the embedded encoder looks at 260; larger pictures would only take longer to read

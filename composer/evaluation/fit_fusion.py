@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from composer.evaluation.abstention import Asked, fit_min_fused
-from retrieval.background import measure
-from retrieval.calibration import Example, fit
+from retrieval.fit_fusion import Example, fit
 from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
 from retrieval.lexical import LexicalIndex, WordMatch
+from retrieval.score_scale import measure
 from vision.errors import DataError
-from vision.protocol import JointEncoder
-from vision.training.data import Figure
+from vision.interfaces import JointEncoder
+from vision.training.dataset import Figure
 
 _ALONE = ("visual_alone", "context_visual_alone", "offset_alone")
 Vectors = Mapping[str, np.ndarray]
@@ -40,8 +40,8 @@ def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, in
 
     Raises DataError where the run left nothing to fit to, or was trained on others.
     """
-    from vision.joint import load_open_clip_encoder
-    from vision.training.joint import UNSEEN_FOLDER, VECTORS_FILE
+    from vision.joint_encoder.encoder import load_open_clip_encoder
+    from vision.training.joint.train import UNSEEN_FOLDER, VECTORS_FILE
 
     folder = run / UNSEEN_FOLDER
     if not (folder / VECTORS_FILE).is_file():

@@ -14,8 +14,8 @@ import numpy as np
 from composer.evaluation.abstention import THRESHOLDS
 from composer.evaluation.judges import Verdict
 from composer.evaluation.report import Measure
-from composer.evaluation.slots import WantedPicture, gain
-from composer.selection import MAX_JUDGEMENT
+from composer.evaluation.slot_filling import WantedPicture, gain
+from composer.pipeline.selection import MAX_JUDGEMENT
 from composer.settings import PictureSettings
 from retrieval.candidates import log_odds
 from vision.training.metrics import bootstrap

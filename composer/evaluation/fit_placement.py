@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from composer.boundaries import BoundaryScorer, Passage, features, without_references
+from composer.pipeline.placement_model import BoundaryScorer, Passage, features, without_references
 
 RIDGE = 5.0
 

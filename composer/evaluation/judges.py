@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from composer.evaluation.choices import Choice
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
 from vision.images import load_image
-from vision.protocol import Message, VisionLanguageModel
-from vision.training.data import Figure
+from vision.interfaces import Message, VisionLanguageModel
+from vision.training.dataset import Figure
 
 if TYPE_CHECKING:
     from PIL.Image import Image

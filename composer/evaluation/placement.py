@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from composer.boundaries import BoundaryScorer, Passage, without_references
-from composer.boundary_training import Illustrated
-from composer.evaluation.order import f1_within
+from composer.evaluation.fit_placement import Illustrated
+from composer.evaluation.placement_baselines import RULES, Rule
 from composer.evaluation.report import Measure
-from composer.evaluation.rules import RULES, Rule
-from composer.placement import choose_places
-from vision.training.data import TrainingArticle
+from composer.evaluation.sequence_metrics import f1_within
+from composer.pipeline.placement import choose_places
+from composer.pipeline.placement_model import BoundaryScorer, Passage, without_references
+from vision.training.dataset import TrainingArticle
 from vision.training.metrics import bootstrap
 
 # The rule that did best on the train split, texts as printed; every placement is judged against it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from composer.boundaries import REFERENCE, Passage
+from composer.pipeline.placement_model import REFERENCE, Passage
 
 Rule: TypeAlias = Callable[[Sequence[Passage], int], list[int]]
 

@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.report import Measure
 from retrieval.candidates import Query
 from retrieval.search import Searcher
-from vision.protocol import JointEncoder
+from vision.interfaces import JointEncoder
 from vision.training.metrics import bootstrap, median_rank, mrr_at, ranks_of_targets, recall_at
 
 # EfficientNet-Lite2 features, one ridge-regression matrix to MiniLM, on the dev split these names belong to; from the

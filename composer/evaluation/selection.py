@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from composer.evaluation.choices import COUNT, NEGATIVES, Choice, Found, make_choices, search_sections
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.judges import Progress, Verdict, judge, question_about, with_words
 from composer.evaluation.report import Measure
-from composer.selection import worth
+from composer.pipeline.selection import worth
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
-from vision.protocol import JointEncoder, VisionLanguageModel
+from vision.interfaces import JointEncoder, VisionLanguageModel
 from vision.training.metrics import bootstrap
 
 LABELS = 4  # words a picture is described by where the model cannot look
@@ -110,7 +110,7 @@ def measure_selection(judged: Judged, settings: PictureSettings) -> dict[str, Me
     }
     right = {name: hits(choices, [v.log_odds for v in verdicts]) for name, verdicts in parts.items() if verdicts}
     measures.update({f"selection_{name}": accuracy(values, 1 / COUNT) for name, values in right.items()})
-    # A model that cannot look is not asked about pictures without words (``composer.judging``).
+    # A model that cannot look is not asked about pictures without words (``composer.pipeline.reranking``).
     systems = {
         "pixels": (hits(choices, fused_values(judged.pixels, judged.by_looking, settings)), pixels),
         "texts": (

@@ -14,18 +14,18 @@ import numpy as np
 
 from composer.evaluation.abstention import auc, query_of
 from composer.evaluation.choices import COUNT, found_in
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.judges import Progress, Verdict, judge, read_section
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
-from composer.judging import slot_question
-from composer.prompts import Prompts
-from composer.selection import may_be_chosen, worth
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.reranking import slot_question
+from composer.pipeline.selection import may_be_chosen, worth
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question
-from vision.protocol import JointEncoder, VisionLanguageModel
-from vision.training.data import Figure
+from vision.interfaces import JointEncoder, VisionLanguageModel
+from vision.training.dataset import Figure
 
 _PLACE_CHARACTERS = 60
 

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from composer.article import Slot
+from composer.article.model import Slot
 from composer.evaluation.choices import Found, found_in
-from composer.evaluation.gallery import Gallery
-from composer.evaluation.order import edit_similarity, kendall_agreement
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.placement import Placer, ruled_placer, task_of
+from composer.evaluation.placement_baselines import evenly_spaced
 from composer.evaluation.report import Measure
-from composer.evaluation.rules import evenly_spaced
 from composer.evaluation.selection import accuracy
-from composer.prompts import load_prompts
-from composer.selection import Considered, choose
+from composer.evaluation.sequence_metrics import edit_similarity, kendall_agreement
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.selection import Considered, choose
 from composer.settings import PictureSettings
 from retrieval.candidates import Query
-from vision.protocol import JointEncoder
-from vision.training.data import TrainingArticle
+from vision.interfaces import JointEncoder
+from vision.training.dataset import TrainingArticle
 
 
 def measure_illustration(

@@ -2,7 +2,7 @@
 
 An exporter takes the article and its pictures (a ``PictureUrl`` for formats that name them, ``Pictures`` for those that
 hold them), reads nothing else, and escapes everything it prints: titles, sections, captions and credits are untrusted.
-``composer.export.exporting`` has them all by name.
+``composer.export.export`` has them all by name.
 """
 
 from __future__ import annotations

@@ -17,18 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from composer.article import Article, Placement, dump, from_json
+from composer.article.model import Article, Placement, dump, from_json
 from composer.errors import ComposerError, OutputExists
-from composer.events import StageFinished
 from composer.export import DEFAULT_FORMATS
-from composer.export.cleaning import encodable
-from composer.export.exporting import export
-from composer.export.files import is_plain_name, picture_name, shown_as
+from composer.export.export import export
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
-from composer.export.pictures import Pictures, PictureSettings, in_folder, prepare
-from composer.export.urls import IMAGES_DIR, beside
-from image_db.records import ImageRecord
+from composer.export.picture_export import Pictures, PictureSettings, in_folder, prepare
+from composer.export.picture_files import is_plain_name, picture_name, shown_as
+from composer.export.picture_urls import IMAGES_DIR, beside
+from composer.export.sanitizing import encodable
+from composer.pipeline.events import StageFinished
+from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError
 
 _PARTIAL = ".vignette-partial-"

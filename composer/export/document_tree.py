@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from composer.article import Article, Placement
-from composer.export.addresses import link_address, web_address
-from composer.export.cleaning import one_line, printable_article
-from composer.export.rendering import document_tokens, shown_text
-from image_db.records import ImageRecord
+from composer.article.model import Article, Placement
+from composer.export.links import link_address, web_address
+from composer.export.markdown_html import document_tokens, shown_text
+from composer.export.sanitizing import one_line, printable_article
+from image_db.metadata.record import ImageRecord
 
 if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode

@@ -15,14 +15,14 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-from composer.article import Article
-from composer.export.addresses import link_address
-from composer.export.cleaning import is_right_to_left, printable_article
-from composer.export.document import Figure, to_figure, whole_text
-from composer.export.layout import COLUMN_PX, shown_width_px
-from composer.export.packing import packed
-from composer.export.pictures import Pictures
-from composer.export.rendering import attribute, inline_html, sections_html, shown_text
+from composer.article.model import Article
+from composer.export.document_tree import Figure, to_figure, whole_text
+from composer.export.figure_size import COLUMN_PX, shown_width_px
+from composer.export.links import link_address
+from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
+from composer.export.picture_export import Pictures
+from composer.export.sanitizing import is_right_to_left, printable_article
+from composer.export.zipping import packed
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _WORDS = {
@@ -63,7 +63,7 @@ def to_epub(article: Article, pictures: Pictures, made: datetime, summary: str =
         ("EPUB/package.opf", package.encode()),
         ("EPUB/nav.xhtml", navigation.encode()),
         ("EPUB/article.xhtml", chapter),
-        ("EPUB/epub.css", files("composer.export").joinpath("epub.css").read_bytes()),
+        ("EPUB/epub.css", files("composer.export").joinpath("styles/epub.css").read_bytes()),
         *((f"EPUB/images/{name}", data) for name, (_, data) in book.images.items()),
     ]
     return packed(entries, stored=["mimetype"])

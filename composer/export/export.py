@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.errors import ExportError, OutputExists
 from composer.export import FORMATS, unknown_format
-from composer.export.cleaning import printable_article
-from composer.export.files import slug
-from composer.export.packing import packed
-from composer.export.pictures import PictureFile, Pictures, PictureSettings
-from composer.export.urls import IMAGES_DIR, carried, embedded
+from composer.export.picture_export import PictureFile, Pictures, PictureSettings
+from composer.export.picture_files import slug
+from composer.export.picture_urls import IMAGES_DIR, carried, embedded
+from composer.export.sanitizing import printable_article
+from composer.export.zipping import packed
 
 _LIBRARIES = {"docx": ("docx",), "pdf": ("typst",), "epub": ("lxml",)}
 
@@ -200,11 +200,11 @@ def _export(article: Article, format_: str, pictures: Pictures, made: datetime) 
         from composer.export.epub import to_epub
 
         return Exported(format_, {name: to_epub(article, pictures, made, described)})
-    from composer.export.document import to_document
+    from composer.export.document_tree import to_document
 
     document = to_document(article)
     if format_ == "docx":
-        from composer.export.docx import to_docx
+        from composer.export.docx.writer import to_docx
 
         return Exported(format_, {name: to_docx(document, pictures, made, described)})
     from composer.export.pdf import to_pdf

@@ -13,12 +13,12 @@ from html import escape
 from importlib.resources import files
 from typing import Literal
 
-from composer.article import Article, Placement
-from composer.export.cleaning import is_right_to_left, printable_article
-from composer.export.document import to_figure, whole_text
-from composer.export.layout import COLUMN_PX, shown_width_px
-from composer.export.rendering import attribute, inline_html, sections_html, shown_text
-from composer.export.urls import PictureUrl
+from composer.article.model import Article, Placement
+from composer.export.document_tree import to_figure, whole_text
+from composer.export.figure_size import COLUMN_PX, shown_width_px
+from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
+from composer.export.picture_urls import PictureUrl
+from composer.export.sanitizing import is_right_to_left, printable_article
 
 _DESCRIPTION_CHARS = 160
 
@@ -113,7 +113,7 @@ def summary(article: Article) -> str:
 
 @lru_cache(maxsize=1)
 def stylesheet() -> str:
-    return files("composer.export").joinpath("article.css").read_text(encoding="utf-8")
+    return files("composer.export").joinpath("styles/article.css").read_text(encoding="utf-8")
 
 
 def _direction(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from composer.export.cleaning import printable
+from composer.export.sanitizing import printable
 
 _SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from composer.article import Article, Placement
-from composer.export.cleaning import encodable, one_line
-from composer.export.document import to_figure
-from composer.export.rendering import open_fence
-from composer.export.urls import PictureUrl
+from composer.article.model import Article, Placement
+from composer.export.document_tree import to_figure
+from composer.export.markdown_html import open_fence
+from composer.export.picture_urls import PictureUrl
+from composer.export.sanitizing import encodable, one_line
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _ACTIVE = re.compile(r"[\\`*_\[\]<>~$|]|&(?=#|\w+;)|!(?=\[)")

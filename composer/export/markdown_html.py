@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from composer.export.addresses import link_address, safe_link
+from composer.export.links import link_address, safe_link
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

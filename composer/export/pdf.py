@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.errors import ExportError
-from composer.export.cleaning import is_right_to_left
-from composer.export.document import (
+from composer.export.document_tree import (
     Block,
     Code,
     Document,
@@ -31,9 +30,10 @@ from composer.export.document import (
     Run,
     Table,
 )
-from composer.export.fonts import CHINESE, SCRIPTS, fonts
-from composer.export.layout import shown_share
-from composer.export.pictures import Pictures
+from composer.export.figure_size import shown_share
+from composer.export.pdf_fonts import CHINESE, SCRIPTS, fonts
+from composer.export.picture_export import Pictures
+from composer.export.sanitizing import is_right_to_left
 
 # Columns high: a figure with its caption then fits under a paragraph on most pages.
 _TALLEST = 0.85
@@ -98,7 +98,7 @@ def _compile(
 
 
 def _template() -> bytes:
-    return files("composer.export").joinpath("article.typ").read_bytes()
+    return files("composer.export").joinpath("styles/article.typ").read_bytes()
 
 
 def _unescaped(text: str) -> str:

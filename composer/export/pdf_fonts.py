@@ -19,8 +19,8 @@ CHINESE, SCRIPTS = "noto-chinese-fonts", "noto-script-fonts"
 
 def font_folders() -> tuple[Path, ...]:
     """The folders of fetched fonts that are here and whole."""
+    from vision.downloads.store import locate
     from vision.errors import WeightsError
-    from vision.weights import locate
 
     found = []
     for name in (CHINESE, SCRIPTS):

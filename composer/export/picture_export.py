@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.errors import ComposerError, UsageError
-from composer.export.files import JPEG, PNG, MediaKind, is_plain_name, kind_of, picture_name
-from image_db.records import ImageRecord
+from composer.export.picture_files import JPEG, PNG, MediaKind, is_plain_name, kind_of, picture_name
+from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import quote
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.errors import ComposerError
-from composer.export.pictures import Pictures
-from image_db.records import ImageRecord
+from composer.export.picture_export import Pictures
+from image_db.metadata.record import ImageRecord
 
 PictureUrl: TypeAlias = Callable[[ImageRecord], str]
 

@@ -10,8 +10,8 @@ import re
 import unicodedata
 from dataclasses import replace
 
-from composer.article import Article, Placement, Section
-from image_db.records import ImageRecord
+from composer.article.model import Article, Placement, Section
+from image_db.metadata.record import ImageRecord
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # C0 and C1 controls but for tab and line ends.

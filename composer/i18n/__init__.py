@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from composer import strings_en, strings_zh
+from composer.i18n import strings_en, strings_zh
 
 UI_LANGUAGES = ("en", "zh")
 

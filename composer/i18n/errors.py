@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from composer.errors import ComposerError
 
 if TYPE_CHECKING:
-    from composer.events import Notice
+    from composer.pipeline.events import Notice
 
 # Key: English where the page says it otherwise than the terminal, and Chinese.
 WORDS: Mapping[str, tuple[str, str]] = {

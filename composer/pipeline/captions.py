@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from composer.article import Section
-from composer.dialogue import Dialogue, opening
-from composer.languages import detect_language
-from composer.prompts import Prompts
-from composer.prose import strip_quotes
-from image_db.records import ImageRecord
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from composer.article.language import detect_language
+from composer.article.model import Section
+from composer.pipeline.conversation import Dialogue, opening
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.sentence_filter import strip_quotes
+from image_db.metadata.record import ImageRecord
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 CAPTION_TOKENS = 28
 MAX_CAPTION_CHARS = 110

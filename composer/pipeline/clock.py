@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from composer import events
-from vision.protocol import Usage, VisionLanguageModel
+from composer.pipeline import events
+from vision.interfaces import Usage, VisionLanguageModel
 
 
 class Clock:

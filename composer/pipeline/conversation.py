@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from composer.article import Section
-from composer.blocks import join_sections, plain_text
-from composer.prompts import Prompts
-from vision.protocol import Message, Prompt, VisionLanguageModel
+from composer.article.markdown import join_sections, plain_text
+from composer.article.model import Section
+from composer.pipeline.prompts import Prompts
+from vision.interfaces import Message, Prompt, VisionLanguageModel
 
 OPENING_CHARS = 70
 # Left free for questions with their candidates and the answers, in tokens.

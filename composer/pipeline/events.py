@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from composer.article import Article
+from composer.article.model import Article
 
 Stage: TypeAlias = Literal["load", "write", "place", "caption", "find", "choose", "finish"]
 STAGES: tuple[Stage, ...] = ("load", "write", "place", "caption", "find", "choose", "finish")

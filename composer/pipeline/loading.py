@@ -12,14 +12,14 @@ from composer.errors import UsageError
 from composer.settings import Settings
 
 if TYPE_CHECKING:
-    from composer.pipeline import Composer
-    from image_db.describing import Captioner, Labeller
-    from vision.protocol import JointEncoder, VisionLanguageModel
+    from composer.pipeline.pipeline import Composer
+    from image_db.metadata.generate import Captioner, Labeller
+    from vision.interfaces import JointEncoder, VisionLanguageModel
 
 
 def load_encoder(settings: Settings) -> JointEncoder:
     """The profile's joint encoder. Raises WeightsError or ModelError saying what to fetch or change."""
-    from vision.joint import load_embedded_encoder, load_open_clip_encoder
+    from vision.joint_encoder.encoder import load_embedded_encoder, load_open_clip_encoder
 
     encoder = settings.encoder
     if encoder.kind == "embedded":
@@ -31,7 +31,7 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
     """The profile's writer and judge. Raises WeightsError or ModelError saying what to fetch or change."""
     language = settings.language
     if language.kind == "hub":
-        from vision.hub import load_hub_model
+        from vision.huggingface.loading import load_hub_model
 
         return load_hub_model(
             language.model,
@@ -41,7 +41,7 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
             context_tokens=language.context_tokens,
         )
     if language.kind == "bridge":
-        from vision.bridged import load_bridged_model
+        from vision.bridge.bridged_model import load_bridged_model
 
         return load_bridged_model(
             Path(language.model).expanduser(),
@@ -49,8 +49,8 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
             context_tokens=language.context_tokens,
         )
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
-    from vision.language import load_language_model as load_gguf
-    from vision.weights import locate
+    from vision.downloads.store import locate
+    from vision.llm.model import load_language_model as load_gguf
 
     path = Path(language.model).expanduser() if language.model.endswith(".gguf") else locate(language.model)
     return load_gguf(
@@ -67,30 +67,30 @@ def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Capti
     Raises ModelError or WeightsError where it cannot be had or does not see.
     """
     if how == "labels":
-        from vision.labels import ImageLabeller
+        from vision.joint_encoder.imagenet_labels import ImageLabeller
 
         return ImageLabeller().guess, None
-    from vision.looking import write_captions
+    from vision.huggingface.captioning import write_captions
 
     model = load_seeing_model(how, settings)
     return None, lambda images: write_captions(model, images)
 
 
 def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
-    """A folder of ``vignette train bridge``, or any checkpoint that ``vision.hub`` loads."""
+    """A folder of ``vignette train bridge``, or any checkpoint that ``vision.huggingface.loading`` loads."""
     folder = Path(name).expanduser()
     if (folder / "bridge.json").is_file():
-        from vision.bridged import load_bridged_model
+        from vision.bridge.bridged_model import load_bridged_model
 
         return load_bridged_model(folder, device=_device(settings.language.device))
-    from vision.hub import load_hub_model
+    from vision.huggingface.loading import load_hub_model
 
     return load_hub_model(name, device=settings.language.device)
 
 
 def load_composer(settings: Settings, library_dir: Path) -> Composer:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
-    from composer.pipeline import Composer
+    from composer.pipeline.pipeline import Composer
     from image_db.library import Library
     from retrieval.search import Searcher
 

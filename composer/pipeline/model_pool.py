@@ -9,15 +9,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.sharing import InTurns, ServesMany, Turns, callers_at_once, shared
-from vision.protocol import Usage, VisionLanguageModel
+from composer.pipeline.sharing import InTurns, ServesMany, Turns, callers_at_once, shared
+from vision.interfaces import Usage, VisionLanguageModel
 
 if TYPE_CHECKING:
-    from composer.pipeline import Composer
+    from composer.pipeline.pipeline import Composer
     from composer.settings import Settings
     from image_db.library import Library
     from retrieval.search import Searcher
-    from vision.protocol import JointEncoder
+    from vision.interfaces import JointEncoder
 
 WORKERS = 8  # articles at once, where the model decodes them together
 
@@ -36,7 +36,7 @@ class Workshop:
     @classmethod
     def load(cls, settings: Settings) -> Workshop:
         """Load the profile's models. Raises WeightsError or ModelError saying what to fetch or change."""
-        from composer.parts import load_encoder, load_language_model
+        from composer.pipeline.loading import load_encoder, load_language_model
 
         return cls(settings, shared(load_language_model(settings)), load_encoder(settings))
 
@@ -55,7 +55,7 @@ class Workshop:
 
         Raises LibraryError where the library cannot be opened or was made with another encoder.
         """
-        from composer.pipeline import Composer
+        from composer.pipeline.pipeline import Composer
 
         library, searcher = self._library(library_dir)
         model = self._model.caller() if isinstance(self._model, ServesMany) else InTurns(self._model, self._turns)

@@ -1,7 +1,7 @@
 """One request, start to end: write or read, place, caption, find, choose, finish.
 
-The stages are those of ``composer.stages``; here they are only strung together, timed and announced as events. Knows
-no terminal, no files to write and no user interface.
+The stages are those of ``composer.pipeline.stages``; here they are only strung together, timed and announced as events.
+Knows no terminal, no files to write and no user interface.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from composer import events
-from composer.article import Article, Placement
-from composer.clock import Clock
+from composer.article.language import resolve_language
+from composer.article.model import Article, Placement
 from composer.errors import UsageError
-from composer.languages import resolve_language
-from composer.prompts import load_prompts
+from composer.pipeline import events
+from composer.pipeline.clock import Clock
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.stages import Job, Stages
+from composer.pipeline.uploads import read_uploads
+from composer.pipeline.writer import Written
 from composer.request import ComposeRequest
-from composer.stages import Job, Stages
-from composer.uploads import read_uploads
-from composer.writer import Written
 
 
 class Composer(Stages):

@@ -1,8 +1,8 @@
 """Where pictures belong: every boundary is scored, positions are chosen by dynamic programming.
 
-Scores come from the learned boundary weights (``composer.boundaries``) or from the language model: log-probabilities
-of the paragraphs' numbers as the answer to one question; nothing is sampled. What the library can show at a place
-counts beside them. Knows no captions and no candidates.
+Scores come from the learned boundary weights (``composer.pipeline.placement_model``) or from the language model:
+log-probabilities of the paragraphs' numbers as the answer to one question; nothing is sampled. What the library can
+show at a place counts beside them. Knows no captions and no candidates.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from composer.article import Section
-from composer.blocks import plain_text
-from composer.dialogue import Dialogue, openings
-from composer.languages import count_words
-from composer.prompts import Prompts
-from vision.protocol import VisionLanguageModel
+from composer.article.language import count_words
+from composer.article.markdown import plain_text
+from composer.article.model import Section
+from composer.pipeline.conversation import Dialogue, openings
+from composer.pipeline.prompts import Prompts
+from vision.interfaces import VisionLanguageModel
 
 # A block with fewer words than this is a caption, a lead-in or a formula: no place for a picture of its own.
 MIN_WORDS = 12

@@ -1,9 +1,9 @@
 """Where pictures belong in a text, learned from illustrated books: a few countable facts about each paragraph.
 
 Every boundary after a paragraph gets a score; differences between scores of one text are log-odds. The weights are a
-conditional logit over the boundaries of each article (``composer.boundary_training``), shipped as JSON with their
-model card. Reads no language in particular: lengths, positions, headings, digits, and marks that refer to a figure
-in English and Chinese. Knows no model and no library.
+conditional logit over the boundaries of each article (``composer.evaluation.fit_placement``), shipped as JSON with
+their model card. Reads no language in particular: lengths, positions, headings, digits, and marks that refer to a
+figure in English and Chinese. Knows no model and no library.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from importlib import resources
 
 import numpy as np
 
-from composer.article import Section
-from composer.blocks import plain_text
+from composer.article.language import count_words
+from composer.article.markdown import plain_text
+from composer.article.model import Section
 from composer.errors import ComposerError
-from composer.languages import count_words
 
 # A reference to a figure: "Figure 3", "(Fig. 2)", "图3", "如图所示", or the parentheses that a removed link leaves.
 REFERENCE = re.compile(r"\b[Ff]ig(?:ures?|\.)(?:\s*\d|\s+(?:above|below))|\(\s*\)|（\s*）|\[link\]|如图|见图|图\s*\d")
@@ -170,7 +170,7 @@ class BoundaryScorer:
 @lru_cache(maxsize=1)
 def shipped_boundaries() -> BoundaryScorer:
     """The weights that come with Vignette."""
-    file = resources.files("composer") / "shipped" / "boundaries.json"
+    file = resources.files("composer.pipeline") / "placement_model.json"
     return BoundaryScorer.from_json(file.read_text(encoding="utf-8"))
 
 

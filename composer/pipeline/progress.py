@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from composer.article import Article
-from composer.blocks import make_sections, parse_markdown
-from composer.events import Done, Draft, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
-from composer.languages import resolve_language
+from composer.article.language import resolve_language
+from composer.article.markdown import make_sections, parse_markdown
+from composer.article.model import Article
+from composer.pipeline.events import Done, Draft, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ described: by a classifier's guesses it tells look-alikes apart no better than c
 sees is asked slot by slot: it looks at the candidates, and the pictures chosen so far stand in the conversation, each
 named by its place, so that it can tell what the article shows already. They stand after the article rather than
 within it: the article then stays the prefix that the key-value cache holds, and every further picture adds to it.
-Knows no library and no settling of which picture goes where (``composer.selection``).
+Knows no library and no settling of which picture goes where (``composer.pipeline.selection``).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from composer.article import Section
-from composer.dialogue import Dialogue, opening
-from composer.prompts import Prompts
-from composer.selection import Considered, worth
+from composer.article.model import Section
+from composer.pipeline.conversation import Dialogue, opening
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.selection import Considered, worth
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank_batch
 from vision.errors import ImageError
 from vision.images import load_image
-from vision.protocol import Message, VisionLanguageModel
+from vision.interfaces import Message, VisionLanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
 LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 

@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from composer.article import Placement, Slot
-from composer.assignment import assign
-from composer.prompts import Prompts
+from composer.article.model import Placement, Slot
+from composer.pipeline.assignment import assign
+from composer.pipeline.prompts import Prompts
 from composer.settings import PictureSettings
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, log_odds
 
 # A judge's log-odds beyond this are over-confidence, not evidence.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
-from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
+from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
 
 @runtime_checkable
@@ -30,8 +30,8 @@ class ServesMany(Protocol):
 
 def shared(model: VisionLanguageModel) -> VisionLanguageModel | ServesMany:
     """The model ready for several callers: Vignette's own engine decodes them together, others are left as they are."""
-    from vision.language import LanguageModel
-    from vision.serving import ServedModel
+    from vision.llm.model import LanguageModel
+    from vision.llm.server import ServedModel
 
     return ServedModel(model) if isinstance(model, LanguageModel) else model
 

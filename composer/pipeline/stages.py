@@ -1,7 +1,7 @@
 """The stages of making an article, each a function of what the earlier ones gave.
 
-``composer.pipeline`` runs them in order for a request; ``composer.editing.again`` runs some of them on an article that
-exists. Knows no order, no terminal, no files to write and no user interface.
+``composer.pipeline.pipeline`` runs them in order for a request; ``composer.editing.rerun`` runs some of them on an
+article that exists. Knows no order, no terminal, no files to write and no user interface.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from composer.article import Article, Placement, Section, Slot
-from composer.blocks import parse_markdown, plain_text
-from composer.boundaries import passages_of, shipped_boundaries
-from composer.captions import (
+from composer.article.credit import credit_line
+from composer.article.markdown import parse_markdown, plain_text
+from composer.article.model import Article, Placement, Section, Slot
+from composer.errors import UsageError
+from composer.pipeline.captions import (
     library_words,
     propose_captions,
     settle_captions,
@@ -23,22 +24,21 @@ from composer.captions import (
     translate,
     varied_subjects,
 )
-from composer.credit import credit_line
-from composer.dialogue import Dialogue, reading
-from composer.errors import UsageError
-from composer.judging import judge_candidates
-from composer.placement import choose_places, eligible, model_scores, number_of_pictures
-from composer.prompts import Prompts
+from composer.pipeline.conversation import Dialogue, reading
+from composer.pipeline.placement import choose_places, eligible, model_scores, number_of_pictures
+from composer.pipeline.placement_model import passages_of, shipped_boundaries
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.reranking import judge_candidates
+from composer.pipeline.selection import Considered, choose, may_be_chosen
+from composer.pipeline.uploads import Uploads
+from composer.pipeline.writer import Writer, Written
 from composer.request import ComposeRequest
-from composer.selection import Considered, choose, may_be_chosen
 from composer.settings import Settings
-from composer.uploads import Uploads
-from composer.writer import Writer, Written
 from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query, log_odds
 from retrieval.diversity import Sameness, distinct, same_picture
 from retrieval.search import Searcher
-from vision.protocol import JointEncoder, VisionLanguageModel
+from vision.interfaces import JointEncoder, VisionLanguageModel
 
 # From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
 HINT_FUSED = 0.04

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from composer.errors import UsageError
-from image_db.description import sentence
-from image_db.reading import Picture, Unusable, read_picture
-from image_db.records import ImageRecord
+from image_db.metadata.description import sentence
+from image_db.metadata.reading import Picture, Unusable, read_picture
+from image_db.metadata.record import ImageRecord
+from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import Listings, Problem, find
-from image_db.sidecars import SidecarReader
-from vision.protocol import EncoderIdentity, JointEncoder
+from vision.interfaces import EncoderIdentity, JointEncoder
 
 
 class Uploads:
-    """The pictures of one request, in memory, as a ``retrieval.snapshot.SearchableLibrary`` and its ``Vectors``."""
+    """The pictures of one request, in memory, as a ``SearchableLibrary`` and its ``Vectors``."""
 
     folder = Path("uploads")  # never written to: so few pictures keep no index on disk
     revision = 0

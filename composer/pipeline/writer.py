@@ -13,15 +13,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from composer.article import Section
-from composer.blocks import make_sections, parse_markdown
-from composer.dialogue import Dialogue
+from composer.article.language import HAN_PER_WORD, count_words
+from composer.article.markdown import make_sections, parse_markdown
+from composer.article.model import Section
 from composer.errors import WritingFailed
-from composer.languages import HAN_PER_WORD, count_words
-from composer.prompts import Prompts
-from composer.prose import ProseFilter, split_sentences, strip_quotes
+from composer.pipeline.conversation import Dialogue
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.sentence_filter import ProseFilter, split_sentences, strip_quotes
 from composer.settings import WritingSettings
-from vision.protocol import Chunk, Message, Sampling, VisionLanguageModel
+from vision.interfaces import Chunk, Message, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 110
 THIN_WORDS = 55  # a section with fewer is continued once

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.errors import UsageError
-from composer.export.cleaning import encodable
+from composer.export.sanitizing import encodable
 from retrieval.candidates import Candidate
 
 MAX_TEXT_CHARS = 60_000

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from composer import editing
-from composer.article import Article
+from composer.article.model import Article
 from composer.editing.proposals import accept
 from composer.errors import EditError, UsageError
-from composer.events import STAGES, Event
+from composer.pipeline.events import STAGES, Event
 from composer.request import LANGUAGES, MAX_IMAGES, TONES
-from composer.studio import check_upload
-from composer.studio_asked import Asked
-from composer.studio_heed import heeded
-from composer.studio_jobs import Job
-from composer.studio_room import Offer, Room, request_of
+from composer.studio.action_values import Asked
+from composer.studio.job_queue import Job
+from composer.studio.models import check_upload
+from composer.studio.session import Offer, Room, request_of
+from composer.studio.studio_heed import heeded
 from retrieval.candidates import Candidate
 
 Edit = Callable[[Article, Asked], Article]
@@ -97,7 +97,7 @@ def _found(asked: Asked) -> Candidate:
 
 def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
     """Library pictures for words, or like an example file that was uploaded. They may then be shown by id."""
-    from composer.editing.desk import Desk
+    from composer.editing.picture_search import Desk
 
     asked = Asked(values)
     article = room.present()
@@ -117,7 +117,7 @@ def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
 
 def take_upload(room: Room, path: Path) -> Candidate:
     """A picture of the person's own, kept beside the draft. Raises UsageError for what is no picture or too large."""
-    from composer.editing.desk import Desk
+    from composer.editing.picture_search import Desk
 
     check_upload(path)
     kept = room.shelf.keep_picture(path)
@@ -131,8 +131,8 @@ def take_upload(room: Room, path: Path) -> Candidate:
 
 
 def _propose(room: Room, asked: Asked) -> None:
-    from composer.editing.checks import free_section
-    from composer.editing.desk import Delta, Desk, Proposal, Restarted
+    from composer.editing.lookup import free_section
+    from composer.editing.picture_search import Delta, Desk, Proposal, Restarted
     from composer.editing.proposals import PROPOSAL_ACTIONS
 
     action = asked.one_of("action", PROPOSAL_ACTIONS)
@@ -203,7 +203,7 @@ def _reject(room: Room, asked: Asked) -> None:
 
 def _suggest(room: Room, asked: Asked) -> None:
     """A caption and alt text of the model's for the picture shown there; they replace the present ones as a step."""
-    from composer.editing.desk import Desk
+    from composer.editing.picture_search import Desk
 
     with room.lock:
         article, at = room.present(), asked.at
@@ -240,7 +240,7 @@ def _suggest(room: Room, asked: Asked) -> None:
 
 
 def _refit(room: Room, asked: Asked) -> None:
-    from composer.editing.desk import Desk
+    from composer.editing.picture_search import Desk
 
     count = asked.number("count")
     if not 0 <= count <= MAX_IMAGES:
@@ -255,8 +255,8 @@ def _refit(room: Room, asked: Asked) -> None:
 
 
 def _retry(room: Room, asked: Asked) -> None:
-    from composer.editing.again import RETRY_STAGES
-    from composer.editing.desk import Desk
+    from composer.editing.picture_search import Desk
+    from composer.editing.rerun import RETRY_STAGES
 
     stage = asked.one_of("stage", ("rest", *STAGES))
     request = request_of(room.draft.info, room.present())

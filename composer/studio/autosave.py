@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from composer.drafts import Draft, Shelf
-from composer.progress import Progress
+from composer.pipeline.progress import Progress
+from composer.studio.draft_store import Draft, Shelf
 
 INTERVAL_S = 0.7
 

@@ -11,19 +11,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from composer.article import Article
-from composer.blocks import join_sections
-from composer.dialogue import shortened
+from composer.article.language import detect_language
+from composer.article.markdown import join_sections
+from composer.article.model import Article
 from composer.errors import DraftError, UsageError
-from composer.languages import detect_language
-from composer.studio_actions import take_upload
-from composer.studio_asked import Asked
-from composer.studio_heed import heeded
-from composer.studio_jobs import Job
-from composer.studio_room import Room
-from composer.studio_talk import Said
-from image_db.records import ImageRecord
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from composer.pipeline.conversation import shortened
+from composer.studio.action_values import Asked
+from composer.studio.actions import take_upload
+from composer.studio.job_queue import Job
+from composer.studio.session import Room
+from composer.studio.studio_heed import heeded
+from composer.studio.studio_talk import Said
+from image_db.metadata.record import ImageRecord
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from composer.article import Article
-from composer.blocks import join_sections
+from composer.article.language import count_words
+from composer.article.markdown import join_sections
+from composer.article.model import Article
 from composer.editing.history import History
 from composer.editing.history_json import history_from_json, history_to_json
 from composer.errors import ComposerError, DraftError
-from composer.languages import count_words
 
 State: TypeAlias = Literal["writing", "standing"]
 
@@ -82,7 +82,7 @@ class DraftStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is None:
-            from vision.weights import home
+            from vision.downloads.store import home
 
             folder = home() / "drafts"
         self.folder = folder
@@ -195,7 +195,7 @@ class Shelf:
 
     def keep_picture(self, path: Path) -> Path:
         """A copy of an upload that stays as long as a draft shows it; the same picture is kept once."""
-        from composer.export.files import slug
+        from composer.export.picture_files import slug
         from image_db.scan import PICTURE_SUFFIXES
 
         try:

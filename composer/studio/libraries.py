@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.errors import UsageError
-from composer.studio import Studio
-from composer.studio_trouble import settled
+from composer.studio.models import Studio
+from composer.studio.studio_trouble import settled
 from image_db.errors import LibraryMissing
 
 if TYPE_CHECKING:
     from image_db.files import Failure
     from image_db.indexing import IndexReport
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
 PAGE_PICTURES = 24
 SEARCHED_PICTURES = 96
@@ -134,8 +134,8 @@ class Shelves:
 
     def describe(self, folder: str, image_id: str, values: Mapping[str, Any]) -> ImageRecord:
         """Other words for a picture, at once searchable. Raises UsageError for a field that is not one."""
-        from image_db.description import sentence
         from image_db.library import Library
+        from image_db.metadata.description import sentence
 
         given = {name: _field(values, name) for name in FIELDS if name in values}
         encoder = self._studio.models().encoder
@@ -168,8 +168,8 @@ class Shelves:
 
     def index_sample(self) -> Indexing:
         """Fetch the sample's photographs and index them."""
-        from image_db.sample import fetch_sample
-        from vision.weights import home
+        from image_db.sample.build import fetch_sample
+        from vision.downloads.store import home
 
         folder = self._home / "sample"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composer.errors import UsageError
+from composer.i18n import strings
 from composer.request import MAX_IMAGES, ComposeRequest
-from composer.strings import strings
-from composer.studio_jobs import Job, Line
-from composer.studio_pace import Pace
+from composer.studio.job_queue import Job, Line
+from composer.studio.time_estimate import Pace
 
 if TYPE_CHECKING:
-    from vision.protocol import JointEncoder
+    from vision.interfaces import JointEncoder
 
 WORDS = {"short": 300, "medium": 600, "long": 1200}
 MAX_UPLOAD_BYTES = 40_000_000
@@ -27,7 +27,7 @@ TONES = ("plain", "vivid", "formal", "friendly")
 
 
 class Models(Protocol):
-    """What ``composer.workshop.Workshop`` offers: models loaded once, a composer a job."""
+    """What ``composer.pipeline.model_pool.Workshop`` offers: models loaded once, a composer a job."""
 
     encoder: JointEncoder
 

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from composer.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
-from image_db.records import ImageRecord
+from composer.studio.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
+from image_db.metadata.record import ImageRecord
 
 PREFIX = "vignette"
 MOST_KNOWN = 100_000

@@ -14,23 +14,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from composer.article import Article
-from composer.drafts import Draft, Shelf
-from composer.drafts_recording import Recorder, record_progress
+from composer.article.model import Article
 from composer.editing import History
 from composer.errors import EditError, UsageError
-from composer.events import Event, Notice, StageFinished, StageStarted
-from composer.progress import Progress
+from composer.pipeline.events import Event, Notice, StageFinished, StageStarted
+from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
-from composer.studio import Studio
-from composer.studio_heed import heeded
-from composer.studio_jobs import Job
-from composer.studio_talk import Said, talk_from_json, talk_to_json
-from composer.studio_trouble import settled
+from composer.studio.autosave import Recorder, record_progress
+from composer.studio.draft_store import Draft, Shelf
+from composer.studio.job_queue import Job
+from composer.studio.models import Studio
+from composer.studio.studio_heed import heeded
+from composer.studio.studio_talk import Said, talk_from_json, talk_to_json
+from composer.studio.studio_trouble import settled
 from retrieval.candidates import Candidate
 
 if TYPE_CHECKING:
-    from composer.editing.desk import Proposal
+    from composer.editing.picture_search import Proposal
 
 Making = Literal["compose", "refit", "retry"]
 
@@ -294,7 +294,7 @@ def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:
 
 def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
     """The request a stage is run again for; pictures that are gone by now are not asked for."""
-    from composer.blocks import join_sections
+    from composer.article.markdown import join_sections
 
     text = join_sections(article.sections) if info.get("illustrated") else ""
     return ComposeRequest(

@@ -9,11 +9,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from composer.article import Article
-from composer.drafts import DraftInfo, DraftStore
+from composer.article.model import Article
 from composer.request import ComposeRequest
-from composer.studio import Studio
-from composer.studio_room import Room, request_info
+from composer.studio.draft_store import DraftInfo, DraftStore
+from composer.studio.models import Studio
+from composer.studio.session import Room, request_info
 
 MOST_OPEN = 200
 

@@ -11,8 +11,8 @@ import os
 import secrets
 from pathlib import Path
 
-from composer.export.files import picture_bytes
-from image_db.records import ImageRecord
+from composer.export.picture_files import picture_bytes
+from image_db.metadata.record import ImageRecord
 
 THUMBNAIL_PX = 240
 ARTICLE_PX = 1440

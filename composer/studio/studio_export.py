@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from composer.article import Article
-from composer.events import StageFinished
-from composer.export.exporting import download
-from composer.export.files import slug
-from composer.export.pictures import PictureSettings, in_library
-from composer.output import save_article, trace_entry, zip_article
+from composer.article.model import Article
+from composer.export.article_folder import save_article, trace_entry, zip_article
+from composer.export.export import download
+from composer.export.picture_export import PictureSettings, in_library
+from composer.export.picture_files import slug
+from composer.pipeline.events import StageFinished
 
 
 def export_article(

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from composer.article import record_from_json, record_to_json
-from composer.studio_jobs import Job
+from composer.article.model import record_from_json, record_to_json
+from composer.studio.job_queue import Job
 
 if TYPE_CHECKING:
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
 KEPT_QUESTIONS = 100
 

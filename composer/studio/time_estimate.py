@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Lock
 
-from composer.events import STAGES, StageFinished
-from composer.languages import count_words
-from composer.progress import Progress
+from composer.article.language import count_words
+from composer.pipeline.events import STAGES, StageFinished
+from composer.pipeline.progress import Progress
 
 # Seconds relative to writing, measured with the embedded profile on two cores; replaced by what is seen here.
 _RELATIVE: Mapping[str, float] = {

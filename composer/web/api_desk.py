@@ -11,13 +11,13 @@ from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from composer.article import Article, to_json
+from composer.article.model import Article, to_json
 from composer.errors import UsageError
-from composer.page_service import PageService
 from composer.request import ComposeRequest
-from composer.studio import check_upload
-from composer.studio_room import Room
-from composer.studio_shelves import OfferedLibrary
+from composer.studio.libraries import OfferedLibrary
+from composer.studio.models import check_upload
+from composer.studio.session import Room
+from composer.web.page_service import PageService
 
 LOOK_AGAIN_S = 0.1
 COUNT_AGAIN_S = 1.0  # every answer costs the machine that writes some milliseconds

@@ -13,7 +13,7 @@ import gradio as gr
 
 from composer.errors import UsageError
 from composer.request import LANGUAGES, TONES
-from composer.studio import MAX_TEXT_CHARS
+from composer.studio.models import MAX_TEXT_CHARS
 
 Words = Mapping[str, str]
 _LANGUAGE_NAMES = {"en": "English", "zh": "中文"}

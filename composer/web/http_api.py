@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from composer.api_desk import LOOK_AGAIN_S, ApiDesk
 from composer.errors import UsageError
-from composer.page_service import PageService
 from composer.request import ComposeRequest
-from composer.server_log import redacted
-from composer.studio import MAX_TEXT_CHARS
-from composer.studio_actions import perform, take_upload
-from composer.studio_trouble import EXPECTED
+from composer.studio.actions import perform, take_upload
+from composer.studio.models import MAX_TEXT_CHARS
+from composer.studio.studio_trouble import EXPECTED
+from composer.web.api_desk import LOOK_AGAIN_S, ApiDesk
+from composer.web.log_redaction import redacted
+from composer.web.page_service import PageService
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
 

@@ -12,21 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from composer import page_library
 from composer.errors import UsageError
-from composer.export.cleaning import encodable
-from composer.messages import told
-from composer.page import draft_list, found_pictures, message
-from composer.page_sheet import sheet
-from composer.strings import UI_LANGUAGES, strings
-from composer.studio_actions import find_pictures, perform, take_upload
-from composer.studio_chat import ask, stop_answers
-from composer.studio_export import export_article
-from composer.studio_pictures import Gallery
-from composer.studio_room import Room
-from composer.studio_rooms import Rooms
-from composer.studio_shelves import Shelves
-from composer.studio_trouble import EXPECTED
+from composer.export.sanitizing import encodable
+from composer.i18n import UI_LANGUAGES, strings
+from composer.i18n.errors import told
+from composer.studio.actions import find_pictures, perform, take_upload
+from composer.studio.chat import ask, stop_answers
+from composer.studio.libraries import Shelves
+from composer.studio.picture_links import Gallery
+from composer.studio.session import Room
+from composer.studio.session_registry import Rooms
+from composer.studio.studio_export import export_article
+from composer.studio.studio_trouble import EXPECTED
+from composer.web.html import library_view as page_library
+from composer.web.html.page_shell import draft_list, found_pictures, message
+from composer.web.html.session_view import sheet
 
 Values = Mapping[str, Any]
 FOLLOW_S = 15.0

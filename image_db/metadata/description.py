@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 _WORD = re.compile(r"\w+")
 

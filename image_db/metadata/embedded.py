@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from image_db.description import Description, laid_over
+from image_db.metadata.description import Description, laid_over
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

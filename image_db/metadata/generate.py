@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from image_db.description import sentence
 from image_db.library import Library
-from image_db.records import ImageRecord
+from image_db.metadata.description import sentence
+from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError
 from vision.images import load_image
-from vision.protocol import JointEncoder
+from vision.interfaces import JointEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image

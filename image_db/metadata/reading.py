@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image as PillowImage
 
-from image_db.description import Description, laid_over
-from image_db.embedded import embedded_description
-from image_db.names import words_of_name
+from image_db.metadata.description import Description, laid_over
+from image_db.metadata.embedded import embedded_description
+from image_db.metadata.names import words_of_name
+from image_db.metadata.record import ImageRecord
+from image_db.metadata.sidecars import SidecarReader
 from image_db.phash import difference_hash
-from image_db.records import ImageRecord
 from image_db.scan import FoundFile
-from image_db.sidecars import SidecarReader
 from vision.errors import ImageError
 from vision.images import image_size, load_image
 

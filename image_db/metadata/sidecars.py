@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from image_db.description import Description, laid_over
+from image_db.metadata.description import Description, laid_over
 from image_db.scan import METADATA_NAMES
 
 KEYS = ("caption", "alt", "tags", "author", "license", "source_url", "captions")

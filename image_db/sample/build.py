@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from image_db import sample_gcompris, sample_stamps
-from image_db.debian import DebianPackage, Progress, fetch_packages, read_package
 from image_db.errors import SampleUnavailable
-from image_db.sample_pictures import SamplePicture, load_curation
+from image_db.sample import gcompris as sample_gcompris
+from image_db.sample import stamps as sample_stamps
+from image_db.sample.debian import DebianPackage, Progress, fetch_packages, read_package
+from image_db.sample.pictures import SamplePicture, load_curation
 
 RECEIPT_NAME = ".vignette-sample.json"
 # Counts up when the choice or the words of the pictures change, so that an old folder is filled up again.

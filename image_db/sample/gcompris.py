@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from image_db.errors import SampleUnavailable
-from image_db.qt_resources import read_qt_resources
-from image_db.sample_credits import CopyrightFile, Credit, parse_copyright, parse_readme
-from image_db.sample_pictures import Curation, SamplePicture, is_large_enough, name_to_caption, tags_from
+from image_db.sample.credits import CopyrightFile, Credit, parse_copyright, parse_readme
+from image_db.sample.pictures import Curation, SamplePicture, is_large_enough, name_to_caption, tags_from
+from image_db.sample.qt_resources import read_qt_resources
 
 PACKAGE = "gcompris-qt-data"
 HOMEPAGE = "https://gcompris.net/"

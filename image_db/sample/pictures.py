@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import Any
 
-from image_db.sample_credits import Credit
+from image_db.sample.credits import Credit
 
 # Below this a picture is a thumbnail on any page. The floor is low because the stamps are: at 200 px fewer than 500
 # pictures would be left.
@@ -41,7 +41,7 @@ class SamplePicture:
     chinese: str = ""
 
     def sidecar(self) -> str:
-        """The JSON text that ``image_db.sidecars`` reads beside the picture."""
+        """The JSON text that ``image_db.metadata.sidecars`` reads beside the picture."""
         fields = {
             "caption": self.caption,
             "alt": alt_of(self.caption),
@@ -87,7 +87,9 @@ class Curation:
 
 def load_curation(package: str) -> Curation:
     """The part of ``sample.toml`` headed ``package`` ("stamps" or "gcompris")."""
-    document: dict[str, Any] = tomllib.loads(files("image_db").joinpath("sample.toml").read_text(encoding="utf-8"))
+    document: dict[str, Any] = tomllib.loads(
+        files("image_db.sample").joinpath("sample.toml").read_text(encoding="utf-8")
+    )
     part = document[package]
     return Curation(
         texts={name: Words(text[0], text[1], tuple(text[2:])) for name, text in part["texts"].items()},

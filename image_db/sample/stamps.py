@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from image_db.sample_credits import Credit, parse_copyright
-from image_db.sample_pictures import (
+from image_db.sample.credits import Credit, parse_copyright
+from image_db.sample.pictures import (
     MAX_FLAT_SHARE,
     Curation,
     SamplePicture,

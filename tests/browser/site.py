@@ -12,19 +12,19 @@ from typing import Any
 
 from PIL import Image
 
-from composer.drafts import DraftStore
-from composer.events import Event
-from composer.pipeline import Composer
+from composer.pipeline.events import Event
+from composer.pipeline.model_pool import Workshop
+from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
-from composer.workshop import Workshop
+from composer.studio.draft_store import DraftStore
 from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.composer.fake_composer import FakeComposer
 from tests.composer.scripted_model import ScriptedModel
 from tests.fakes import PALETTE, ColourEncoder
 from tests.live_server import Hosted
-from vision.protocol import Prompt, Sampling
+from vision.interfaces import Prompt, Sampling
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "brown")
 SIZES = ((1600, 1000), (500, 400), (640, 480), (900, 700))

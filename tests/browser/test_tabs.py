@@ -12,7 +12,7 @@ from image_db.library import Library
 from tests.browser.conftest import Open
 from tests.browser.hands import farm, section
 from tests.browser.site import CAPTIONS, Server, paint
-from vision.protocol import Chunk, Prompt, Sampling
+from vision.interfaces import Chunk, Prompt, Sampling
 
 
 def test_a_library_is_browsed_searched_and_put_right(open_page: Open, server: Server) -> None:

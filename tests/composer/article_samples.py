@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from composer.article import Article, Placement, Section, Slot
-from composer.credit import credit_line
-from image_db.records import ImageRecord
+from composer.article.credit import credit_line
+from composer.article.model import Article, Placement, Section, Slot
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 COLOURS = ("seagreen", "goldenrod", "steelblue", "indianred", "slategray", "orchid")

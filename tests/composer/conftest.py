@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vision.weights import manifest
+from vision.downloads.store import manifest
 
 if TYPE_CHECKING:
-    from composer.studio_rooms import Rooms
+    from composer.studio.session_registry import Rooms
 
 FONT_PACKAGES = {"noto-chinese-fonts": "pylopdf-fonts-zh-cn", "noto-script-fonts": "manimgx-fonts"}
 
@@ -50,7 +50,7 @@ def with_fonts(fonts_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither fetched fonts nor the system's: what a bare machine has."""
-    from composer.export import fonts
+    from composer.export import pdf_fonts as fonts
 
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "empty-home"))
     bare = fonts.fonts(system=False)
@@ -59,9 +59,9 @@ def without_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Rooms:
-    from composer.drafts import DraftStore
-    from composer.studio import Studio
-    from composer.studio_rooms import Rooms
+    from composer.studio.draft_store import DraftStore
+    from composer.studio.models import Studio
+    from composer.studio.session_registry import Rooms
     from tests.composer.article_samples import picture
     from tests.composer.fake_composer import FakeComposer
     from tests.composer.quick_rooms import Models

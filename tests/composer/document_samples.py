@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from composer.article import Article, Section
-from composer.export.exporting import export
-from composer.export.pictures import in_library
+from composer.article.model import Article, Section
+from composer.export.export import export
+from composer.export.picture_export import in_library
 from tests.composer.article_samples import farm_article, picture, placed
 from tests.composer.export_reading import (
     ReadDocx,

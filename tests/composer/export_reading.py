@@ -19,7 +19,7 @@ from docx.oxml.ns import qn
 from lxml import etree
 from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 

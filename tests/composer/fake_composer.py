@@ -1,4 +1,4 @@
-"""A composer without models: the events of ``composer.pipeline.Composer`` in their order, from a fixed text."""
+"""A composer without models: the events of ``Composer`` in their order, from a fixed text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from composer import events
-from composer.article import Article, Placement, Slot
-from composer.blocks import make_sections, parse_markdown
-from composer.credit import credit_line
+from composer.article.credit import credit_line
+from composer.article.language import resolve_language
+from composer.article.markdown import make_sections, parse_markdown
+from composer.article.model import Article, Placement, Slot
 from composer.errors import WritingFailed
-from composer.languages import resolve_language
+from composer.pipeline import events
 from composer.request import ComposeRequest
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from tests.composer.article_samples import record_of
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from composer.evaluation.gallery import Gallery
-from vision.protocol import EncoderIdentity, JointEncoder
-from vision.training.data import figures_of, read_articles
+from composer.evaluation.dataset import Gallery
+from vision.interfaces import EncoderIdentity, JointEncoder
+from vision.training.dataset import figures_of, read_articles
 
 COUNT = 24
 

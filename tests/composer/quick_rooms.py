@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from composer.studio_room import Room
-from composer.studio_rooms import Rooms
+from composer.studio.session import Room
+from composer.studio.session_registry import Rooms
 from tests.composer.article_samples import farm_article
 from tests.composer.fake_composer import FakeComposer
 

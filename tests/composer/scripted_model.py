@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from vision.errors import PromptTooLong
-from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage
+from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
 
 Answer = Callable[[Prompt, Sampling], str]
 Scores = Callable[[Prompt, Sequence[str]], list[float]]

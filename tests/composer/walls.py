@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from composer import events
-from composer.article import Article
-from composer.pipeline import Composer
-from composer.prompts import load_prompts
+from composer.article.model import Article
+from composer.pipeline import events
+from composer.pipeline.pipeline import Composer
+from composer.pipeline.prompts import load_prompts
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
 from tests.composer.scripted_model import question
-from vision.protocol import Prompt, Sampling
+from vision.interfaces import Prompt, Sampling
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink")
 WALLS = Settings("test", pictures=PictureSettings(min_fused=0.05, judge_weight=0.0, candidates=4))

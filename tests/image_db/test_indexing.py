@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from image_db import indexing
-from image_db.description import sentence
 from image_db.errors import EncoderMismatch, LibraryError
 from image_db.indexing import IndexReport, index_paths
 from image_db.library import Library
-from image_db.records import ImageRecord
+from image_db.metadata.description import sentence
+from image_db.metadata.record import ImageRecord
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint, paint_many
 

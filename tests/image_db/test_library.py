@@ -13,7 +13,7 @@ from image_db import catalog as catalog_module
 from image_db.catalog import MIGRATIONS, Catalog, Migration
 from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryMissing
 from image_db.library import CATALOG_NAME, Library, NewImage
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from tests.fakes import ColourEncoder
 
 

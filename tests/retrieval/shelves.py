@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from image_db.library import Library, NewImage
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from tests.fakes import PALETTE, ColourEncoder
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retrieval.calibration import Example, fit
+from retrieval.fit_fusion import Example, fit
 from retrieval.fusion import ALONE, TOLD, Background, Evidence, FusionWeights, Scale, Spoken, fuse, log_odds
 
 BACKGROUND = Background(Scale(0.0, 0.1), Scale(0.0, 0.1), Scale(0.0, 0.1))

@@ -9,7 +9,7 @@ import pytest
 import retrieval.index as module
 from retrieval.errors import IndexUnusable
 from retrieval.index import EXACT_UP_TO, SCAN_UP_TO, IndexKey, Kind, VectorIndex, kind_for
-from vision.protocol import EncoderIdentity
+from vision.interfaces import EncoderIdentity
 
 ENCODER = EncoderIdentity("tester", "ab" * 32, 24, 24)
 KINDS: tuple[Kind, ...] = ("flat", "sq8", "ivf")

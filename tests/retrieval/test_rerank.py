@@ -11,7 +11,7 @@ from retrieval.candidates import Candidate
 from retrieval.rerank import LETTERS, Question, RerankWeights, rerank, rerank_batch
 from tests.retrieval.shelves import make_record
 from vision.errors import ModelError
-from vision.protocol import Chunk, Message, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
+from vision.interfaces import Chunk, Message, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
 QUESTION = Question(
     before="Choose the photograph.",

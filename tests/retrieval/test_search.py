@@ -9,10 +9,10 @@ import pytest
 
 import retrieval.search as module
 from image_db.library import Library
-from retrieval.background import PROBES, measure
 from retrieval.candidates import Filters, Query
 from retrieval.errors import RetrievalError
 from retrieval.fusion import Background, Evidence, FusionWeights, Scale, Spoken, fuse
+from retrieval.score_scale import PROBES, measure
 from retrieval.search import Searcher
 from tests.fakes import PALETTE, ColourEncoder
 from tests.retrieval.shelves import Shown, make_record, picture, put
@@ -265,7 +265,7 @@ def test_a_query_for_nothing_is_refused(library: Library, encoder: ColourEncoder
 def test_a_large_library_keeps_its_word_index(
     library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.snapshot.KEEP_WORDS_FROM", 10)
+    monkeypatch.setattr("retrieval.library_index.KEEP_WORDS_FROM", 10)
     mixed(library, encoder)
     first = Searcher(library, encoder).search(Query("number 13"), 5)
     (kept,) = (library.folder / "index").glob("words-*.npz")

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
-from vision.manifest import HubSource, PackageSource, Piece, Source, WeightEntry, WeightFile
+from vision.downloads.manifest import HubSource, PackageSource, Piece, Source, WeightEntry, WeightFile
 
 
 def sha256(data: bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import resource
-from vision.heap import memory_kept
+from vision.malloc import memory_kept
 import numpy as np
 
 def faults():

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from tests.vision.tiny_gguf import write_tiny_gguf
-from vision.bridge import Bridge, BridgeConfig
-from vision.causal import CausalModel, load_causal
-from vision.open_clip_towers import preprocess
-from vision.protocol import ModelIdentity
-from vision.tower import VisionTower
+from vision.bridge.grid_tower import VisionTower
+from vision.bridge.language_model import CausalModel, load_causal
+from vision.bridge.projector import Bridge, BridgeConfig
+from vision.interfaces import ModelIdentity
+from vision.joint_encoder.open_clip import preprocess
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220), "white": (240, 240, 240)}
 

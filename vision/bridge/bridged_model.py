@@ -1,8 +1,8 @@
 """A vision tower, a bridge and a causal language model as one ``VisionLanguageModel``.
 
 The three are given the faces of a transformers vision-language checkpoint (a model with a ``forward``, a processor
-with a chat template), so that everything ``vision.hub_model`` does for published checkpoints holds for them too:
-shared prefixes, several pictures in a text, scoring, cancellation. Import it lazily. Knows no training.
+with a chat template), so that everything ``vision.huggingface.model`` does for published checkpoints holds for them
+too: shared prefixes, several pictures in a text, scoring, cancellation. Import it lazily. Knows no training.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from vision.bridge import Bridge, read_config
+from vision.bridge.projector import Bridge, read_config
 from vision.errors import ModelError
-from vision.protocol import ModelIdentity, VisionLanguageModel
+from vision.interfaces import ModelIdentity, VisionLanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from vision.causal import CausalModel
-    from vision.tower import VisionTower
+    from vision.bridge.grid_tower import VisionTower
+    from vision.bridge.language_model import CausalModel
 
 PICTURE = "<|picture|>"
 LORA_FOLDER = "lora"
-SHIPPED = Path(__file__).parent / "shipped" / "bridge"
+SHIPPED = Path(__file__).parent / "shipped"
 _REMEMBERED_GRIDS = 64
 
 
@@ -183,8 +183,8 @@ def load_bridged_model(
     Raises ModelError where the folder holds no bridge, or the tower or model here is not the one it was trained for;
     WeightsError where one of them is not on this machine.
     """
-    from vision.causal import load_causal
-    from vision.tower import load_tower
+    from vision.bridge.grid_tower import load_tower
+    from vision.bridge.language_model import load_causal
 
     config = read_config(folder)
     bridge = Bridge.from_pretrained(folder)
@@ -212,9 +212,9 @@ def bridged_model(
     name: Path | str = "bridged",
 ) -> VisionLanguageModel:
     """The same of parts in memory. ``lora`` is a folder of PEFT; one that does not exist counts as none."""
-    from vision.hub_chat import ChatTemplate
-    from vision.hub_model import HubModel
-    from vision.hub_prompts import PromptEncoder
+    from vision.huggingface.chat_template import ChatTemplate
+    from vision.huggingface.model import HubModel
+    from vision.huggingface.prompt_encoding import PromptEncoder
 
     processor = BridgedProcessor(tower, language.tokenizer, bridge.config.picture_tokens)
     inner, partial = _with_lora(language.model, lora)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from vision.errors import ModelError
-from vision.open_clip_towers import preprocess, state_sha256
-from vision.protocol import ModelIdentity
+from vision.interfaces import ModelIdentity
+from vision.joint_encoder.open_clip import preprocess, state_sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,8 +85,8 @@ def timm_grid(trunk: Any, features: torch.Tensor) -> torch.Tensor:
 
 def _embedded(device: str) -> VisionTower:
     """EfficientNet-Lite2 at 260 px: 9 × 9 places of 1280 features, pictures squashed to a square."""
-    from vision.efficientnet import TOWERS, build_trunk
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
+    from vision.joint_encoder.efficientnet import TOWERS, build_trunk
 
     trunk: Any = build_trunk(EMBEDDED)
     transform = preprocess(TOWERS[EMBEDDED].preprocess_cfg())

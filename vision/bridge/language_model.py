@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vision.errors import ModelError
-from vision.protocol import ModelIdentity
+from vision.interfaces import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CausalModel:
 
 def load_causal(name: str, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> CausalModel:
     """Raises WeightsError or ModelError saying what to fetch or name instead."""
-    from vision.weights import locate, manifest
+    from vision.downloads.store import locate, manifest
 
     if name in manifest():
         return _from_gguf(locate(name), name, dtype, device)
@@ -46,11 +46,11 @@ def load_causal(name: str, *, dtype: torch.dtype = torch.float32, device: str = 
 def _from_gguf(path: Path, name: str, dtype: torch.dtype, device: str) -> CausalModel:
     from transformers import PreTrainedTokenizerFast
 
-    from vision.gguf import read_gguf
-    from vision.gguf_tokenizer import build_tokenizer, special_tokens
-    from vision.joint_checkpoint import file_sha256
-    from vision.transformers_lm import as_transformers
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
+    from vision.joint_encoder.checkpoint import file_sha256
+    from vision.llm.gguf import read_gguf
+    from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
+    from vision.llm.to_transformers import as_transformers
 
     metadata = read_gguf(path).metadata
     special = special_tokens(metadata)
@@ -70,7 +70,7 @@ def _from_gguf(path: Path, name: str, dtype: torch.dtype, device: str) -> Causal
 
 
 def _from_hub(name: str, dtype: torch.dtype, device: str) -> CausalModel:
-    from vision.hub import open_causal
+    from vision.huggingface.loading import open_causal
 
     folder_hash, model, tokenizer = open_causal(name, dtype)
     return _frozen(ModelIdentity(name, folder_hash), model.to(device), tokenizer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vision.protocol import Message, Prompt
+from vision.interfaces import Message, Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vision.manifest import WeightEntry
+from vision.downloads.manifest import WeightEntry
 
 CHUNK_BYTES = 1 << 20
 

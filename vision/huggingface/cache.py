@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from vision.hub_prompts import EncodedPrompt, PictureSpan, PromptEncoder, shared_length
+from vision.huggingface.prompt_encoding import EncodedPrompt, PictureSpan, PromptEncoder, shared_length
 
 # These attend to pictures in both directions, so a picture must be read in one pass with all before it.
 _TWO_WAY_PICTURES = ("gemma", "paligemma", "shieldgemma")

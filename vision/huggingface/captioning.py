@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from vision import questions
+from vision.bridge import prompts as questions
 from vision.errors import ModelError
-from vision.protocol import Sampling, VisionLanguageModel
+from vision.interfaces import Sampling, VisionLanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vision.errors import ModelError
-from vision.protocol import Message, Prompt
+from vision.interfaces import Message, Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image

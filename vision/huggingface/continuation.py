@@ -1,6 +1,6 @@
 """One text being written by a hub model: logits in, certain text and the next token out.
 
-Sampling and text assembling are ``vision.sampling``'s, so a seed means the same draws on any device and in
+Sampling and text assembling are ``vision.llm.sampling``'s, so a seed means the same draws on any device and in
 any batch. Deliberately knows no model and no cache.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from vision.protocol import Chunk, FinishReason, Sampling
-from vision.sampling import Sampler, TextStream
+from vision.interfaces import Chunk, FinishReason, Sampling
+from vision.llm.sampling import Sampler, TextStream
 
 
 class Continuation:

@@ -2,7 +2,7 @@
 
 Files come from the hub's cache or are fetched into it (``HF_HOME``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` mean what they
 mean everywhere); only safetensors are read, never pickles, and code that a checkpoint brings along is never run.
-Deliberately knows nothing of prompts and sampling: that is ``vision.hub_model``.
+Deliberately knows nothing of prompts and sampling: that is ``vision.huggingface.model``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Literal
 import torch
 
 from vision.errors import ModelError
-from vision.hub_chat import ChatTemplate
-from vision.hub_model import HubModel
-from vision.hub_prompts import PromptEncoder
-from vision.protocol import ModelIdentity, VisionLanguageModel
+from vision.huggingface.chat_template import ChatTemplate
+from vision.huggingface.model import HubModel
+from vision.huggingface.prompt_encoding import PromptEncoder
+from vision.interfaces import ModelIdentity, VisionLanguageModel
 
 Quantization = Literal["none", "4bit", "8bit"]
 

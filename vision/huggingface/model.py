@@ -17,16 +17,16 @@ from typing import Any
 import torch
 
 from vision.errors import ModelError, PromptTooLong
-from vision.hub_continuation import Continuation
-from vision.hub_decoder import Decoder, PrefixReader, Rows
-from vision.hub_prompts import EncodedPrompt, PromptEncoder, shared_length
-from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage
+from vision.huggingface.cache import Decoder, PrefixReader, Rows
+from vision.huggingface.continuation import Continuation
+from vision.huggingface.prompt_encoding import EncodedPrompt, PromptEncoder, shared_length
+from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
 
 _ROWS_AT_ONCE = 8  # each row holds a cache of the whole prompt
 
 
 class HubModel:
-    """Implements ``vision.protocol.VisionLanguageModel``; built by ``vision.hub.load_hub_model``.
+    """Implements ``vision.interfaces.VisionLanguageModel``; built by ``vision.huggingface.loading.load_hub_model``.
 
     ``ends`` are the tokens that end a turn, ``never`` those a text may not contain (picture placeholders).
     """

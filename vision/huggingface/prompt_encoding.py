@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from vision.errors import ModelError
-from vision.hub_chat import ChatTemplate, RenderedPrompt
-from vision.protocol import Message, Prompt
+from vision.huggingface.chat_template import ChatTemplate, RenderedPrompt
+from vision.interfaces import Message, Prompt
 
 _REMEMBERED_PROMPTS = 4  # counting a prompt and then reading it should prepare its pictures once
 _REMEMBERED_PICTURES = 64

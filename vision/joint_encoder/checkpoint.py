@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 TRAINED_FILE = "trained.safetensors"
-SHIPPED = Path(__file__).parent / "shipped" / "joint"
+SHIPPED = Path(__file__).parent / "shipped"
 
 # The fetched towers under the encoder's own names. Of several image towers this is open_clip's, and the first.
 IMAGE_TOWER, TEXT_TOWER = "efficientnet-lite2", "minilm-l6-v2"
@@ -146,7 +146,7 @@ class ShippedCheckpoint(Checkpoint):
         ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures; ``image_towers`` and
         ``query_tower`` are then those to train with. ``tuned`` are tensors that training has at hand and no file yet.
         """
-        from vision.weights import locate
+        from vision.downloads.store import locate
 
         self.folder = folder
         self._trained = not towers_only
@@ -161,7 +161,7 @@ class ShippedCheckpoint(Checkpoint):
 
     @property
     def sha256(self) -> str:
-        from vision.weights import manifest
+        from vision.downloads.store import manifest
 
         # The manifest's hashes were checked when the towers were fetched: no need to read 115 MB at every start.
         towers = [file.sha256 for name in towers_of(self.config) for file in manifest()[name].files]
@@ -175,7 +175,7 @@ class ShippedCheckpoint(Checkpoint):
             unused = ("pooler.", "embeddings.position_ids")
             merged |= {TEXT_PREFIX + key: value for key, value in base.items() if not key.startswith(unused)}
         if IMAGE_PREFIX.startswith(prefix):
-            from vision.efficientnet import read_trunk
+            from vision.joint_encoder.efficientnet import read_trunk
 
             trunk = read_trunk(IMAGE_TOWER)
             merged |= {IMAGE_PREFIX + key: value for key, value in trunk.items() if not key.startswith("classifier.")}

@@ -54,7 +54,7 @@ def read_trunk(name: str) -> dict[str, Array]:
     import timm
     import torch
 
-    from vision.weights import locate
+    from vision.downloads.store import locate
 
     file, timm_name = locate(name), TOWERS[name].timm_name
     stored = torch.load(file, map_location="cpu", weights_only=True)

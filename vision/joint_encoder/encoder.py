@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vision.protocol import EncoderIdentity
-from vision.unit import unit
+from vision.interfaces import EncoderIdentity
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from vision.joint_checkpoint import Checkpoint
+    from vision.joint_encoder.checkpoint import Checkpoint
 
     Array = NDArray[np.float32]
 
@@ -100,7 +100,7 @@ def load_embedded_encoder(*, device: str = "cpu") -> OpenClipEncoder:
 
     Raises WeightsError where its towers are not on this machine.
     """
-    from vision.joint_checkpoint import ShippedCheckpoint
+    from vision.joint_encoder.checkpoint import ShippedCheckpoint
 
     return _encoder_of(ShippedCheckpoint(), device)
 
@@ -116,8 +116,8 @@ def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, dev
 
     folder = Path(name_or_path.removeprefix(_LOCAL_DIR)).expanduser()
     if folder.is_dir():
-        from vision.joint_checkpoint import TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
-        from vision.text_tower import reads_natively
+        from vision.joint_encoder.checkpoint import TRAINED_FILE, FolderCheckpoint, ShippedCheckpoint
+        from vision.joint_encoder.text_tower import reads_natively
 
         if (folder / TRAINED_FILE).is_file():
             return _encoder_of(ShippedCheckpoint(folder, name=str(folder)), device)
@@ -128,8 +128,8 @@ def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, dev
     elif name_or_path.startswith(_LOCAL_DIR) or Path(name_or_path).is_absolute():
         raise ModelError(f"{folder} is not a folder; name the folder of an open_clip checkpoint")
 
-    from vision.joint_checkpoint import languages_of
-    from vision.open_clip_towers import whole_model
+    from vision.joint_encoder.checkpoint import languages_of
+    from vision.joint_encoder.open_clip import whole_model
 
     # Nothing tells the weights of such a model apart before they are loaded, so both sides come at once.
     images, texts, config, sha256 = whole_model(name_or_path, pretrained, device)
@@ -140,12 +140,12 @@ def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, dev
 
 def _encoder_of(checkpoint: Checkpoint, device: str) -> OpenClipEncoder:
     def load_images() -> ImageSide:
-        from vision.open_clip_towers import image_tower
+        from vision.joint_encoder.open_clip import image_tower
 
         return image_tower(checkpoint, device)
 
     def load_texts() -> TextSide:
-        from vision.text_tower import BertTextTower
+        from vision.joint_encoder.text_tower import BertTextTower
 
         return BertTextTower(checkpoint)
 
@@ -154,7 +154,7 @@ def _encoder_of(checkpoint: Checkpoint, device: str) -> OpenClipEncoder:
     identity = EncoderIdentity(checkpoint.name, checkpoint.sha256, checkpoint.embed_dim, textual_dim)
 
     def load_queries() -> QuerySide:
-        from vision.text_tower import QueryTower
+        from vision.joint_encoder.text_tower import QueryTower
 
         return QueryTower(checkpoint)
 

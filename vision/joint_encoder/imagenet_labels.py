@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.joint_checkpoint import IMAGE_TOWER
+from vision.joint_encoder.checkpoint import IMAGE_TOWER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from vision.open_clip_towers import ImageTower
+    from vision.joint_encoder.open_clip import ImageTower
 
     Array = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ class ImageLabeller:
 
     def __init__(self) -> None:
         """Raises WeightsError where the tower is not on this machine."""
-        from vision.weights import locate
+        from vision.downloads.store import locate
 
         locate(IMAGE_TOWER)
         self._loaded: tuple[ImageTower, Array, Array] | None = None
@@ -62,8 +62,8 @@ class ImageLabeller:
     def _parts(self) -> tuple[ImageTower, Array, Array]:
         with self._loading:
             if self._loaded is None:
-                from vision.efficientnet import read_trunk
-                from vision.open_clip_towers import pooled_tower
+                from vision.joint_encoder.efficientnet import read_trunk
+                from vision.joint_encoder.open_clip import pooled_tower
 
                 trunk = read_trunk(IMAGE_TOWER)
                 tower = pooled_tower(IMAGE_TOWER, "squash")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.unit import columns, unit
+from vision.vectors import columns, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

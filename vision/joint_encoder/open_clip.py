@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vision.efficientnet import TOWERS, build_trunk
 from vision.errors import ModelError
-from vision.kernel_head import KERNEL_PREFIX, KernelHead
+from vision.joint_encoder.efficientnet import TOWERS, build_trunk
+from vision.joint_encoder.kernel_regression import KERNEL_PREFIX, KernelHead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from vision.joint_checkpoint import Checkpoint
+    from vision.joint_encoder.checkpoint import Checkpoint
 
     Array = NDArray[np.float32]
 

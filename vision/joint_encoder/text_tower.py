@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision.bert import BertConfig, BertTower, gelu
 from vision.errors import ModelError
-from vision.joint_checkpoint import QUERY_PROJECTION, map_tensors, read_json
-from vision.unit import unit
+from vision.joint_encoder.bert_numpy import BertConfig, BertTower, gelu
+from vision.joint_encoder.checkpoint import QUERY_PROJECTION, map_tensors, read_json
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from vision.joint_checkpoint import Checkpoint
+    from vision.joint_encoder.checkpoint import Checkpoint
 
     Array = NDArray[np.float32]
 
@@ -103,7 +103,7 @@ class SentenceTower:
 
 def fetched_sentence_tower(name: str) -> SentenceTower:
     """A sentence encoder of the manifest. Raises WeightsError where it is not on this machine."""
-    from vision.weights import locate
+    from vision.downloads.store import locate
 
     folder = locate(name)
     return SentenceTower(folder, f"the model {name}", map_tensors(folder / "model.safetensors"), QUERY_TOKENS)

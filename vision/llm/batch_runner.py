@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from vision.kv_cache import CachedSequence, KVCache
-from vision.sampling import log_softmax_at
+from vision.llm.kv_cache import CachedSequence, KVCache
+from vision.llm.sampling import log_softmax_at
 
 
 class Engine(Protocol):

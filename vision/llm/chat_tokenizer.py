@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vision.errors import ModelError
 
 if TYPE_CHECKING:
-    from vision.protocol import Message
+    from vision.interfaces import Message
 
 # Private-use characters that stand for a message while the template is rendered, see ``_render_apart``.
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"

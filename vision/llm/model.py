@@ -1,4 +1,4 @@
-"""A language model from a GGUF file behind ``vision.protocol.VisionLanguageModel``.
+"""A language model from a GGUF file behind ``vision.interfaces.VisionLanguageModel``.
 
 Runs on the C kernels with the file's own tokenizer and chat template, and imports neither torch nor transformers
 unless it must (see ``kernel_reason``). Sees no pictures. Prompts share the key-value cache of whatever earlier prompt
@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from vision.converted import Converted, open_converted
-from vision.decoder import Decoder, Engine
 from vision.errors import ModelError, PromptTooLong
-from vision.generation import EncodedPrompt, Scheduler
-from vision.kv_cache import SPARE_BLOCKS, KVCache
-from vision.protocol import Chunk, ModelIdentity, Prompt, Sampling, Usage
-from vision.scoring import score_answers
-from vision.tokenizer import ChatTokenizer
+from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
+from vision.llm.batch_runner import Decoder, Engine
+from vision.llm.chat_tokenizer import ChatTokenizer
+from vision.llm.kv_cache import SPARE_BLOCKS, KVCache
+from vision.llm.model_cache import Converted, open_converted
+from vision.llm.scheduler import EncodedPrompt, Scheduler
+from vision.llm.scoring import score_answers
 
 Kernel: TypeAlias = Literal["c", "torch-cpu", "torch-cuda"]
 
@@ -47,7 +47,7 @@ def load_language_model(
     if threads is not None and threads < 1:
         raise ModelError(f"threads is {threads}; it must be at least 1")
     if cache_dir is None:
-        from vision.weights import home
+        from vision.downloads.store import home
 
         cache_dir = home() / "converted"
     model = open_converted(Path(path), cache_dir)
@@ -61,22 +61,22 @@ def load_language_model(
 def _open_engine(
     model: Converted, cache_dir: Path, device: str, threads: int, context_tokens: int, blocks: int
 ) -> tuple[Engine, Kernel, str]:
-    from vision.kernels.build import KernelsUnavailable, load_kernels
+    from vision.llm.kernels.build import KernelsUnavailable, load_kernels
 
     if device == "cpu":
         try:
             library = load_kernels(cache_dir)
         except KernelsUnavailable as error:
-            from vision.torch_engine import TorchEngine
+            from vision.llm.torch_engine import TorchEngine
 
             slow = TorchEngine(model, "cpu", threads=threads, context_tokens=context_tokens, blocks=blocks)
             return slow, "torch-cpu", f"PyTorch runs the model, several times slower: {error}"
-        from vision.kernels.binding import Kernels
+        from vision.llm.kernels.binding import Kernels
 
         fast = Kernels(library, model, threads=threads, context_tokens=context_tokens, blocks=blocks, max_rows=MAX_ROWS)
         return fast, "c", ""
     if device.startswith("cuda"):
-        from vision.torch_engine import TorchEngine
+        from vision.llm.torch_engine import TorchEngine
 
         gpu = TorchEngine(model, device, threads=threads, context_tokens=context_tokens, blocks=blocks)
         return gpu, "torch-cuda", ""

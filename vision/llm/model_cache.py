@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from vision.architecture import Architecture, read_architecture
 from vision.errors import ModelError, WeightsError
-from vision.gguf import GGUF, read_gguf
-from vision.packing import LAYOUT_VERSION, Layout, pack
+from vision.llm.config import Architecture, read_architecture
+from vision.llm.gguf import GGUF, read_gguf
+from vision.llm.repack import LAYOUT_VERSION, Layout, pack
 
 ALIGNMENT_BYTES = 64
 FORMAT_VERSION = 1  # of model.json and of what is stored beside the weights
@@ -99,7 +99,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
-    from vision.gguf_tokenizer import build_tokenizer, special_tokens
+    from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
 
     embedding = gguf.tensors.get("token_embd.weight")
     architecture = read_architecture(gguf.metadata, embedding.shape[0] if embedding is not None else 0)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vision.decoder import Decoder, Piece
-from vision.kv_cache import CachedSequence
-from vision.protocol import Usage
+from vision.interfaces import Usage
+from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.kv_cache import CachedSequence
 
 # A pass of its own costs about as much as reading this many tokens twice.
 LEAST_SHARED_TOKENS = 8

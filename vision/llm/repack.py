@@ -23,7 +23,7 @@ from enum import IntEnum
 import numpy as np
 
 from vision.errors import ModelError
-from vision.gguf import Tensor
+from vision.llm.gguf import Tensor
 
 LAYOUT_VERSION = 2
 COLUMNS = 8

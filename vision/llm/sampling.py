@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from vision.protocol import Sampling
+from vision.interfaces import Sampling
 
 # How far below the likeliest token, in scaled logits, to look. What is below the last of these is never drawn: a
 # vocabulary of 150,000 such tokens would not have a hundred thousandth of the likeliest one's probability.

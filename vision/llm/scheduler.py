@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.decoder import Decoder, Piece
-from vision.kv_cache import CachedSequence
-from vision.protocol import Chunk, FinishReason, Sampling, Usage
-from vision.reading import read_beside
-from vision.sampling import Sampler, TextStream
+from vision.interfaces import Chunk, FinishReason, Sampling, Usage
+from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.kv_cache import CachedSequence
+from vision.llm.prefill import read_beside
+from vision.llm.sampling import Sampler, TextStream
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vision.decoder import Decoder, Piece
-from vision.kv_cache import CachedSequence
-from vision.protocol import Usage
-from vision.reading import groups_that_fit, read_prompts
-from vision.sampling import log_softmax_at
+from vision.interfaces import Usage
+from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.kv_cache import CachedSequence
+from vision.llm.prefill import groups_that_fit, read_prompts
+from vision.llm.sampling import log_softmax_at
 
 
 def score_answers(

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vision.errors import ModelError
-from vision.generation import EncodedPrompt, Scheduler
-from vision.language import LanguageModel
-from vision.protocol import Chunk, Prompt, Sampling, Usage
+from vision.interfaces import Chunk, Prompt, Sampling, Usage
+from vision.llm.model import LanguageModel
+from vision.llm.scheduler import EncodedPrompt, Scheduler
 
 # Rows a step of the C kernels takes for little more than one: measured in docs/performance.md.
 CALLERS_AT_ONCE = 8

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision.architecture import Architecture, read_architecture
-from vision.gguf import GGUF, Tensor, read_gguf
+from vision.llm.config import Architecture, read_architecture
+from vision.llm.gguf import GGUF, Tensor, read_gguf
 
 if TYPE_CHECKING:
     import torch

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding, linear, rms_norm, scaled_dot_product_attention, silu
 
-from vision.architecture import rope_tables
-from vision.converted import Converted, MatrixView
 from vision.errors import ModelError
-from vision.packing import BLOCK, Layout
-from vision.unpacking import unpack_affine, unpack_floats
+from vision.llm.config import rope_tables
+from vision.llm.model_cache import Converted, MatrixView
+from vision.llm.repack import BLOCK, Layout
+from vision.llm.unpacking import unpack_affine, unpack_floats
 
 Product: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 BLOCK_TOKENS = 32
@@ -77,7 +77,7 @@ class TorchEngine:
     def decode(
         self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
     ) -> np.ndarray:
-        """See ``vision.decoder.Engine``."""
+        """See ``vision.llm.batch_runner.Engine``."""
         rows = [torch.from_numpy(part).long().to(self._device) for part in (token, position, sequence)]
         ids, places, owners = rows
         tables = torch.from_numpy(table).long().to(self._device)

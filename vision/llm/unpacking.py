@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision.packing import BLOCK, COLUMNS, Layout
+from vision.llm.repack import BLOCK, COLUMNS, Layout
 
 _HEADER_BYTES = 160  # of eight blocks of a K layout
 _BLOCK_BYTES = {Layout.P4: 160, Layout.P4K: 128, Layout.P5K: 160, Layout.P6K: 192, Layout.P8: 272}

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from vision.errors import DataError
-from vision.training.bridge_recipe import Precision
-from vision.training.curve import draw
-from vision.training.features import Progress
-from vision.training.samples import Batches
+from vision.training.bridge.loss_plot import draw
+from vision.training.bridge.recipe import Precision
+from vision.training.bridge.samples import Batches
+from vision.training.joint.features import Progress
 
 STATE_FILE, LOSSES_FILE, CURVE_FILE = "state.pt", "losses.csv", "curve.svg"
 

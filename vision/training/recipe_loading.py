@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -22,9 +23,14 @@ R = TypeVar("R", bound=Recipe)
 
 def recipe_names(prefix: str) -> list[str]:
     """The recipes that ship with Vignette for one command."""
-    folder = resources.files("vision.training") / "recipes"
-    names = (file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
-    return sorted(name for name in names if name.startswith(prefix))
+    return sorted(name for name in _shipped() if name.startswith(prefix))
+
+
+def _shipped() -> dict[str, Traversable]:
+    """The shipped recipes' files by name."""
+    folders = [resources.files("vision.training") / subject / "recipes" for subject in ("joint", "bridge")]
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): file for file in files}
 
 
 def load_recipe(name_or_file: str, kind: type[R], prefix: str) -> R:
@@ -39,7 +45,7 @@ def load_recipe(name_or_file: str, kind: type[R], prefix: str) -> R:
         text, name = path.read_text(encoding="utf-8"), path.stem
     elif name_or_file in (shipped := recipe_names(prefix)):
         name = name_or_file
-        text = (resources.files("vision.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+        text = _shipped()[name].read_text(encoding="utf-8")
     else:
         raise DataError(f"--recipe {name_or_file} is not known; use one of: {', '.join(shipped)}, or a .toml file")
     try:

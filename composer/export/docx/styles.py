@@ -15,7 +15,7 @@ from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls, qn
 from docx.shared import Mm, Pt, RGBColor
 
-from composer.export.document import Document
+from composer.export.document_tree import Document
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument

@@ -21,8 +21,7 @@ from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Length
 
-from composer.export.cleaning import is_right_to_left
-from composer.export.document import (
+from composer.export.document_tree import (
     Block,
     Code,
     Document,
@@ -35,11 +34,12 @@ from composer.export.document import (
     Run,
     Table,
 )
-from composer.export.docx_lists import Numbering
-from composer.export.docx_styles import AFTER_LIST, COLUMN_WIDTH, add_paragraph_property, apply_styles, set_properties
-from composer.export.layout import shown_share
-from composer.export.packing import repacked
-from composer.export.pictures import Pictures
+from composer.export.docx.numbering import Numbering
+from composer.export.docx.styles import AFTER_LIST, COLUMN_WIDTH, add_paragraph_property, apply_styles, set_properties
+from composer.export.figure_size import shown_share
+from composer.export.picture_export import Pictures
+from composer.export.sanitizing import is_right_to_left
+from composer.export.zipping import repacked
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument

@@ -1,6 +1,6 @@
 """What the models are asked, one TOML file a language. Strict: every file has every key and every field.
 
-Knows no model and no article; ``Prompts`` is a bag of templates that ``composer.dialogue`` fills.
+Knows no model and no article; ``Prompts`` is a bag of templates that ``composer.pipeline.conversation`` fills.
 """
 
 from __future__ import annotations
@@ -108,6 +108,6 @@ class Prompts:
 @cache
 def load_prompts(language: str) -> Prompts:
     """Templates of a language Vignette writes in."""
-    text = (resources.files("composer") / "prompts" / f"{language}.toml").read_text(encoding="utf-8")
+    text = (resources.files("composer.pipeline.prompts") / f"{language}.toml").read_text(encoding="utf-8")
     values = {key: value.strip("\n") for key, value in tomllib.loads(text).items()}
     return Prompts(**values)

@@ -13,16 +13,16 @@ from functools import lru_cache
 from html import escape
 from typing import Any, Literal
 
-from composer.article import Article, Section
+from composer.article.model import Article, Section
 from composer.editing import alternatives
-from composer.export.cleaning import encodable, printable_article
-from composer.export.document import whole_text
+from composer.export.document_tree import whole_text
 from composer.export.html import figure
-from composer.export.rendering import attribute, inline_html, sections_html
-from composer.export.urls import PictureUrl
-from composer.page_offer import offer_html
+from composer.export.markdown_html import attribute, inline_html, sections_html
+from composer.export.picture_urls import PictureUrl
+from composer.export.sanitizing import encodable, printable_article
 from composer.request import LANGUAGES, TONES
-from composer.studio_room import Offer
+from composer.studio.session import Offer
+from composer.web.html.page_offer import offer_html
 
 Words = Mapping[str, str]
 BlockKind = Literal["title", "section", "figure", "empty"]

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from composer.export.rendering import attribute
-from composer.export.urls import PictureUrl
-from composer.messages import told
-from composer.studio_shelves import FIELDS, Indexing, Leaf, OfferedLibrary
+from composer.export.markdown_html import attribute
+from composer.export.picture_urls import PictureUrl
+from composer.i18n.errors import told
+from composer.studio.libraries import FIELDS, Indexing, Leaf, OfferedLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from image_db.files import Failure
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
 Words = Mapping[str, str]
 _SHOWN_FAILURES = 100

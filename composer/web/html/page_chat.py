@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from composer.export.rendering import attribute, sections_html
-from composer.export.urls import PictureUrl
-from composer.messages import told
+from composer.export.markdown_html import attribute, sections_html
+from composer.export.picture_urls import PictureUrl
+from composer.i18n.errors import told
 
 if TYPE_CHECKING:
-    from composer.studio_room import Room
+    from composer.studio.session import Room
 
 
 def talk(room: Room, words: Mapping[str, str], thumbnail_url: PictureUrl) -> str:

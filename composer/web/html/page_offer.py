@@ -13,11 +13,11 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING
 
-from composer.export.rendering import attribute
-from composer.messages import told
+from composer.export.markdown_html import attribute
+from composer.i18n.errors import told
 
 if TYPE_CHECKING:
-    from composer.studio_room import Offer
+    from composer.studio.session import Offer
 
 # Below this share of kept words a word-by-word comparison is harder to read than both texts.
 _ALIKE = 0.35

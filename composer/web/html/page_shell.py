@@ -11,29 +11,29 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from composer.export.rendering import attribute
-from composer.export.urls import PictureUrl
+from composer.export.markdown_html import attribute
+from composer.export.picture_urls import PictureUrl
 
 if TYPE_CHECKING:
-    from composer.drafts import DraftInfo
+    from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
 Words = Mapping[str, str]
-_SCRIPTS = ("page_core.js", "page_write.js", "page_paper.js", "page_chat.js", "page_library.js")
-_STYLES = ("page.css", "page_paper.css", "page_library.css")
+_SCRIPTS = ("core.js", "text_editor.js", "article.js", "chat.js", "library.js")
+_STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
 MARKS = ("bold", "italic", "link", "heading", "list", "quote", "done", "formats")
 
 
 @lru_cache(maxsize=1)
 def page_style() -> str:
-    return "".join(files("composer").joinpath(name).read_text(encoding="utf-8") for name in _STYLES)
+    return "".join(files("composer.web").joinpath("static", name).read_text(encoding="utf-8") for name in _STYLES)
 
 
 @lru_cache(maxsize=1)
 def page_scripts() -> str:
     """Everything the page runs, as elements of its head."""
-    scripts = "".join(files("composer").joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    scripts = "".join(files("composer.web").joinpath("static", name).read_text(encoding="utf-8") for name in _SCRIPTS)
     assert "</script" not in scripts
     # A link in an article must not take the page away from under it, nor tell others where it stood.
     return f'<base target="_blank"><meta name="referrer" content="no-referrer"><script>{scripts}</script>'

@@ -10,19 +10,19 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-from composer.article import Article
-from composer.blocks import plain_text
+from composer.article.language import count_words
+from composer.article.markdown import plain_text
+from composer.article.model import Article
 from composer.editing import step_label
-from composer.events import STAGES
 from composer.export import FORMATS
-from composer.export.rendering import attribute
-from composer.export.urls import PictureUrl
-from composer.languages import count_words
-from composer.messages import told
-from composer.page import message
-from composer.page_chat import talk
-from composer.page_paper import Look, button, paper
-from composer.studio_room import Room, Work
+from composer.export.markdown_html import attribute
+from composer.export.picture_urls import PictureUrl
+from composer.i18n.errors import told
+from composer.pipeline.events import STAGES
+from composer.studio.session import Room, Work
+from composer.web.html.article_view import Look, button, paper
+from composer.web.html.page_chat import talk
+from composer.web.html.page_shell import message
 
 Words = Mapping[str, str]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from composer.languages import count_words, detect_language, resolve_language
+from composer.article.language import count_words, detect_language, resolve_language
 
 
 @pytest.mark.parametrize(

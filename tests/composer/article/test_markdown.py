@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composer.blocks import join_sections, make_sections, parse_markdown, plain_text
+from composer.article.markdown import join_sections, make_sections, parse_markdown, plain_text
 
 MARKS = [
     "# A\n",

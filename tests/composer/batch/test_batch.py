@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import composer.cli
-import composer.workshop
-from composer.batch import Order, make, request_hash, settled
-from composer.batch_requests import Job, read_jobs
+import composer.pipeline.model_pool
+from composer.batch.article_job import Order, make, request_hash, settled
+from composer.batch.requests import Job, read_jobs
 from composer.cli import main
 from composer.errors import UsageError
-from composer.output import load_article
+from composer.export.article_folder import load_article
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
 from image_db.library import Library
@@ -26,7 +26,7 @@ from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
 from tests.composer.fake_composer import FakeComposer
 from tests.fakes import ColourEncoder
-from vision.protocol import Usage
+from vision.interfaces import Usage
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,7 +67,7 @@ def batch(
         loads.append(FakeWorkshop(fake))
         return loads[-1]
 
-    monkeypatch.setattr(composer.workshop.Workshop, "load", load)
+    monkeypatch.setattr(composer.pipeline.model_pool.Workshop, "load", load)
     monkeypatch.setattr(composer.cli, "COMMANDS", ("batch",))
 
     def run(*lines: object, options: tuple[str, ...] = (), name: str = "requests.jsonl") -> tuple[int, str, str]:

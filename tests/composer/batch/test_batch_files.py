@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from composer.batch import Order
-from composer.batch_requests import KEYS, Job, read_jobs
-from composer.batch_summary import Ledger
+from composer.batch.article_job import Order
+from composer.batch.requests import KEYS, Job, read_jobs
+from composer.batch.summary import Ledger
 from composer.errors import SettingsError, UsageError
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings, WritingSettings
@@ -237,7 +237,7 @@ def test_nesting_without_end_is_a_wrong_line_not_a_crash(tmp_path: Path) -> None
 
 
 def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
-    docs = (Path(__file__).resolve().parents[2] / "docs/batch.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).resolve().parents[3] / "docs/batch.md").read_text(encoding="utf-8")
     (tmp_path / "trip.md").write_text("# Trip\n\nBy boat.")
     for name in ("boat.jpg", "harbour.jpg"):
         picture(tmp_path, name)
@@ -251,7 +251,7 @@ def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_the_documented_summary_has_the_keys_that_are_written(tmp_path: Path) -> None:
-    docs = (Path(__file__).resolve().parents[2] / "docs/batch.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).resolve().parents[3] / "docs/batch.md").read_text(encoding="utf-8")
     shown = json.loads(re.findall(r"```json\n(.*?)```", docs, re.DOTALL)[1])
     ledger = Ledger([Job(1, "001-x", None)], Order(tmp_path, tmp_path, Settings("embedded")))
     assert list(shown) == list(ledger.summary())

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from composer.article import Section
-from composer.batch import Order, Outcome, settled
-from composer.batch_requests import Job
-from composer.batch_summary import Ledger
-from composer.output import save_article
+from composer.article.model import Section
+from composer.batch.article_job import Order, Outcome, settled
+from composer.batch.requests import Job
+from composer.batch.summary import Ledger
+from composer.export.article_folder import save_article
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from tests.composer.article_samples import farm_article

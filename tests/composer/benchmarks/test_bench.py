@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from composer import bench
-from composer.bench import BenchFailed, Measure, Worker, bench_load, bench_writer, pick_reference
+from composer.benchmarks import runner as bench
+from composer.benchmarks.runner import BenchFailed, Measure, Worker, bench_load, bench_writer, pick_reference
 from composer.cli import main
 from composer.commands.bench import table
 from composer.errors import UsageError
@@ -119,7 +119,7 @@ def test_a_real_run_on_a_tiny_model_gives_positive_rates_as_json(
 ) -> None:
     for name, value in (("PREFILL_TOKENS", 60), ("DECODE_TOKENS", 8), ("ARTICLE_TOKENS", 20), ("CAPTION_TOKENS", 4)):
         monkeypatch.setattr(bench, name, value)
-    monkeypatch.setattr("composer.bench_memory.BYTES_A_THREAD", 8 << 20)
+    monkeypatch.setattr("composer.benchmarks.memory_bandwidth.BYTES_A_THREAD", 8 << 20)
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     code = main(["bench", "writer", "--model", str(path), "--rounds", "1", "--reference", "none", "--json"])
     assert code == 0
@@ -132,7 +132,7 @@ def test_a_real_run_on_a_tiny_model_gives_positive_rates_as_json(
 
 
 def test_four_words_in_a_row_that_stand_again_are_said_twice() -> None:
-    from composer.bench_batch import said_twice
+    from composer.benchmarks.batch import said_twice
 
     assert said_twice(["one two three four", "five six seven eight"]) == 0
     assert said_twice(["one two three four", "One two, three four."]) == 0.5
@@ -141,7 +141,7 @@ def test_four_words_in_a_row_that_stand_again_are_said_twice() -> None:
 
 
 def test_the_reference_is_charged_with_reading_and_with_every_token_drawn() -> None:
-    from composer.bench_batch import Work
+    from composer.benchmarks.batch import Work
 
     # 600 rows at 60 a second and 400 tokens at 20 a second take 30 s, for 300 tokens that are kept.
     assert Work(finished=300, read=600, drawn=400).finished_per_s(60, 20) == 10

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from composer.article import from_json, to_json
-from composer.bench import BenchFailed
-from composer.bench_studio import Load, find_browser, long_article, served
+from composer.article.model import from_json, to_json
+from composer.benchmarks.runner import BenchFailed
+from composer.benchmarks.studio import Load, find_browser, long_article, served
 from composer.cli import main
 from composer.errors import UsageError
 
@@ -55,7 +55,7 @@ def test_a_page_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.browser
 def test_it_measures_what_a_person_waits_for(chromium_path: str) -> None:
-    from composer.bench_studio import bench_studio
+    from composer.benchmarks.studio import bench_studio
 
     said: list[str] = []
     small = Load(sections=4, pictures=2, alternatives=2, sessions=2, rounds=1)

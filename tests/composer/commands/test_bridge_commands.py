@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from composer import cli, parts
+from composer import cli
+from composer.pipeline import loading as parts
 from composer.settings import parse_settings
 from image_db.library import Library
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 from tests.vision.tiny_bridge import tiny_language_file, tiny_tower, write_articles
-from vision.bridged import load_bridged_model
+from vision.bridge.bridged_model import load_bridged_model
 
 SMALL = (
     "batch = 8\nat_once = 4\nprecision = 'float32'\nmax_text_tokens = 12\nwarmup = 1\n"
@@ -25,7 +26,7 @@ LORA = "batch = 8\nat_once = 4\nprecision = 'float32'\nmax_text_tokens = 12\nmax
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data, recipes, and a tiny tower for the real one."""
-    for module in ("vision.tower", "vision.training.bridge"):
+    for module in ("vision.bridge.grid_tower", "vision.training.bridge.train"):
         monkeypatch.setattr(f"{module}.load_tower", lambda name, device="cpu": tiny_tower())
     monkeypatch.setattr(cli, "COMMANDS", ("train", "index", "library"))
     monkeypatch.setattr(parts, "load_encoder", lambda settings: ColourEncoder())
@@ -56,7 +57,9 @@ def test_from_data_to_a_library_described_by_the_trained_model(
     report = json.loads((folder / "two" / "training.json").read_text())
     assert (report["kind"], report["figures"], report["books"]) == ("lora", 48, 3)
 
-    monkeypatch.setattr("vision.looking.write_captions", lambda model, images: [f"seen by {model.identity.name}"])
+    monkeypatch.setattr(
+        "vision.huggingface.captioning.write_captions", lambda model, images: [f"seen by {model.identity.name}"]
+    )
     paint(folder / "pictures" / "IMG_1.png", "red")
     index = ("index", folder / "pictures", "--library", folder / "library")
     assert vignette(*index, "--describe", folder / "two") == 0
@@ -74,7 +77,7 @@ def test_labels_are_what_describe_means_without_a_model(
         def guess(self, images: list[object]) -> list[tuple[str, ...]]:
             return [("brick wall",) for _ in images]
 
-    monkeypatch.setattr("vision.labels.ImageLabeller", Labeller)
+    monkeypatch.setattr("vision.joint_encoder.imagenet_labels.ImageLabeller", Labeller)
     paint(folder / "pictures" / "IMG_1.png", "red")
     assert vignette("index", folder / "pictures", "--library", folder / "library", "--describe", "--json") == 0
     assert json.loads(capsys.readouterr().out) | {"seconds": 0} == {

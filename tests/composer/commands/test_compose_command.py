@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from composer import cli, parts
+from composer import cli
+from composer.pipeline import loading as parts
 from composer.settings import PictureSettings, Settings
-from tests.composer.studio import make_composer, make_library
-from tests.composer.test_pipeline import DRAFT, answer
+from tests.composer.pipeline.test_pipeline import DRAFT, answer
+from tests.composer.small_composer import make_composer, make_library
 from tests.fakes import ColourEncoder
 
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from composer import cli
-from composer.output import save_article
+from composer.export.article_folder import save_article
 from tests.composer.article_samples import farm_article
 from tests.composer.export_reading import ReadDocx, ReadPdf, check_docx, check_epub
 
@@ -174,7 +174,7 @@ def test_a_place_below_a_file_is_named(target: str, farm: Path, capsys: pytest.C
 
 
 def test_the_example_of_the_documentation_runs(farm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "exports.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(farm.parent)
     names: dict[str, object] = {}

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from composer import cli, parts
+from composer import cli
+from composer.pipeline import loading as parts
 from image_db.errors import SampleUnavailable
 from image_db.library import Library
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +107,7 @@ def test_a_library_of_another_encoder_is_refused_by_name(
 
 
 def record_of(pictures: Path):
-    from image_db.records import ImageRecord
+    from image_db.metadata.record import ImageRecord
 
     return ImageRecord("0" * 64, pictures / "red.png", 40, 30, caption="A wall")
 
@@ -192,7 +193,7 @@ def test_export_writes_records_or_a_folder(vignette: Vignette, pictures: Path, t
 def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
     vignette: Vignette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from image_db import sample
+    from image_db.sample import build as sample
 
     def fetch(pictures_dir: Path, cache_dir: Path, progress) -> sample.SampleReport:
         assert cache_dir.is_relative_to(tmp_path / "home")
@@ -213,7 +214,7 @@ def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
 def test_the_sample_is_indexed_anew_for_another_encoder_and_the_old_index_is_kept(
     vignette: Vignette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from image_db import sample
+    from image_db.sample import build as sample
 
     def fetch(pictures_dir: Path, *_: object) -> sample.SampleReport:
         paint(pictures_dir / "red.png")
@@ -223,7 +224,7 @@ def test_the_sample_is_indexed_anew_for_another_encoder_and_the_old_index_is_kep
     assert vignette("library", "sample") == 0
     newer = ColourEncoder()
     newer.identity = replace(newer.identity, sha256="f" * 64)
-    monkeypatch.setattr("composer.parts.load_encoder", lambda _: newer)
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda _: newer)
     assert vignette("library", "sample") == 0
     folder = tmp_path / "home" / "libraries" / "sample"
     (aside,) = folder.glob("earlier-*")
@@ -233,7 +234,7 @@ def test_the_sample_is_indexed_anew_for_another_encoder_and_the_old_index_is_kep
 
 
 def test_a_system_without_the_sample_says_so_in_one_line(vignette: Vignette, monkeypatch: pytest.MonkeyPatch) -> None:
-    from image_db import sample
+    from image_db.sample import build as sample
 
     def fail(*_: object) -> None:
         raise SampleUnavailable("there is no apt here; index a folder of your own")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from composer import editing
-from composer.article import Article
+from composer.article.model import Article
 from composer.editing import remove_picture, replace_picture
-from composer.editing.desk import Desk
+from composer.editing.picture_search import Desk
 from composer.errors import ComposerError
-from composer.output import load_article, save_article
+from composer.export.article_folder import load_article, save_article
 from tests.composer.article_samples import farm_article
 
 
@@ -110,7 +110,7 @@ def test_articles_hash_by_what_is_shown_so_that_a_page_knows_when_to_redraw(tmp_
 
 
 def test_the_example_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "editing.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     save_article(farm_article(tmp_path / "lib"), tmp_path / "farm")
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_the_example_in_the_documentation_runs(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_documentation_names_every_edit_and_no_other() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "editing.md").read_text(encoding="utf-8")
     edits = [name for name in editing.__all__ if callable(getattr(editing, name)) and name[0].islower()]
     helpers = {"library_words", "picture_index", "place_index"}
     assert [name for name in edits if name not in helpers and f"`{name}" not in text] == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composer.article import Article, dump, from_json, to_json
+from composer.article.model import Article, dump, from_json, to_json
 from composer.editing import (
     ACTIONS,
     EditError,
@@ -35,10 +35,10 @@ from composer.editing import (
 )
 from composer.editing.history import MAX_STEPS
 from composer.editing.wording import _REASONS, _STEPS
+from composer.export.article_folder import load_article, save_article
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
-from composer.output import load_article, save_article
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from tests.composer.article_samples import candidate, farm_article, picture
 
 Operation = Callable[[Article], Article]

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Article, Section
-from composer.captions import MAX_CAPTION_CHARS
+from composer.article.language import count_words
+from composer.article.model import Article, Section
 from composer.editing import EditError, accept, add_section, edit_text, lock_section
+from composer.editing.caption_suggestions import suggest_caption
 from composer.editing.proposals import Delta, Proposal, ProposalEvent, Restarted
 from composer.editing.rewriting import propose
-from composer.editing.suggestions import suggest_caption
 from composer.errors import UsageError, WritingFailed
-from composer.languages import count_words
+from composer.pipeline.captions import MAX_CAPTION_CHARS
 from composer.settings import WritingSettings
 from tests.composer.article_samples import farm_article, placed
 from tests.composer.scripted_model import Answer, ScriptedModel, question
-from vision.protocol import Chunk, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Chunk, Prompt, Sampling, VisionLanguageModel
 
 HENS = "Hens leave the barn at dawn. They scratch in the yard until the sun stands high."
 ARTICLE = Article(
@@ -324,7 +324,7 @@ def test_a_suggestion_in_another_language_is_not_taken(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(model_path: Callable[[str], Path]) -> VisionLanguageModel:
-    from vision.language import load_language_model
+    from vision.llm.model import load_language_model
 
     return load_language_model(model_path("smollm2-135m-instruct"), threads=1, context_tokens=1024)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from composer import events
 from composer.editing import (
     EditError,
     History,
@@ -19,14 +18,15 @@ from composer.editing import (
     set_caption,
     show_picture,
 )
-from composer.editing.desk import Desk
+from composer.editing.picture_search import Desk
 from composer.errors import UsageError
-from composer.pipeline import Composer
-from composer.progress import Progress
+from composer.pipeline import events
+from composer.pipeline.pipeline import Composer
+from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.studio import make_composer, paint
+from tests.composer.small_composer import make_composer, paint
 from tests.composer.walls import COLOURS, TEXT, WALLS, answer, finished, make, shown, unique
 
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from composer import events
-from composer.article import Article, Section
+from composer.article.model import Article, Section
 from composer.editing import (
     EditError,
     lock_placement,
     lock_section,
     set_caption,
 )
-from composer.editing.desk import Desk
-from composer.pipeline import Composer
+from composer.editing.picture_search import Desk
+from composer.pipeline import events
+from composer.pipeline.pipeline import Composer
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.studio import make_composer
+from tests.composer.small_composer import make_composer
 from tests.composer.walls import COLOURS, WALLS, answer, finished, make, unique
-from vision.protocol import Prompt, Sampling
+from vision.interfaces import Prompt, Sampling
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composer.article import Article, Placement, Section, Slot, dump, from_json, to_json
-from composer.blocks import join_sections, parse_markdown
+from composer.article.markdown import join_sections, parse_markdown
+from composer.article.model import Article, Placement, Section, Slot, dump, from_json, to_json
 from composer.editing import (
     EditError,
     add_section,
@@ -25,7 +25,7 @@ from composer.editing import (
     split_section,
 )
 from composer.export.markdown import to_markdown
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 WORDS = st.lists(st.sampled_from(["hens", "barn", "gate", "母鸡", "谷仓", "dawn"]), min_size=1, max_size=6).map(

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composer.evaluation.fusing import fit_fusion, fit_to_galleries
+from composer.evaluation.fit_fusion import fit_fusion, fit_to_galleries
 from retrieval.fusion import Background, FusionWeights, Scale
 from vision.errors import DataError
-from vision.training.data import Figure
-from vision.training.joint import UNSEEN_FOLDER, VECTORS_FILE
+from vision.training.dataset import Figure
+from vision.training.joint.train import UNSEEN_FOLDER, VECTORS_FILE
 
 BACKGROUND = Background(Scale(0.0, 0.2), Scale(0.0, 0.2), Scale(0.0, 0.2))
 

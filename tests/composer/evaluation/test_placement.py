@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from composer.boundaries import BoundaryScorer, Passage
 from composer.commands import eval as eval_command
 from composer.evaluation.abstention import Asked, ask_with_and_without, auc, fit_min_fused, measure_abstention
-from composer.evaluation.gallery import Gallery
-from composer.evaluation.illustration import measure_illustration
-from composer.evaluation.order import edit_similarity, f1_within, kendall_agreement
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.placement import Task, learned_placer, measure_placement, ruled_placer, tasks_of
-from composer.evaluation.rules import RULES, at_references, evenly_spaced, every_third, from_the_start
+from composer.evaluation.placement_baselines import RULES, at_references, evenly_spaced, every_third, from_the_start
+from composer.evaluation.sequence_metrics import edit_similarity, f1_within, kendall_agreement
+from composer.evaluation.whole_article import measure_illustration
+from composer.pipeline.placement_model import BoundaryScorer, Passage
 from composer.settings import PictureSettings
 from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
-from vision.training.data import Block, TrainingArticle, figures_of, read_articles
+from vision.training.dataset import Block, TrainingArticle, figures_of, read_articles
 
 TEN = tuple(Passage(f"Passage {i} says something.") for i in range(10))
 
@@ -193,7 +193,7 @@ def test_the_command_fits_weights_and_measures_with_them(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda settings: KnowingEncoder())
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
     shared = ["eval", "placement", "--data", str(data), "--split", "four", "--json"]

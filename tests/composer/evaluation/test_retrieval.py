@@ -9,14 +9,14 @@ import pytest
 from PIL.Image import Image
 
 from composer.commands import eval as eval_command
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
 from composer.evaluation.report import Measure, as_json, as_table
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
 from tests.composer.knowing import COUNT, KnowingEncoder, gallery
 from vision.errors import DataError
 from vision.images import load_image
-from vision.protocol import JointEncoder
-from vision.training.data import figures_of, read_articles
+from vision.interfaces import JointEncoder
+from vision.training.dataset import figures_of, read_articles
 
 
 def test_an_encoder_that_knows_everything_finds_everything(data: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_command_prints_the_result_alone_on_stdout(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda settings: KnowingEncoder())
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
     args = parser.parse_args(["eval", "retrieval", "--data", str(data), "--json"])
@@ -129,8 +129,10 @@ def test_the_command_says_whose_words_it_measured(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
-    monkeypatch.setattr("composer.parts.load_describer", lambda how, settings: (lambda p: [()] * len(p), None))
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr(
+        "composer.pipeline.loading.load_describer", lambda how, settings: (lambda p: [()] * len(p), None)
+    )
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
     args = parser.parse_args(["eval", "retrieval", "--data", str(data), "--describe", "labels"])

@@ -11,19 +11,19 @@ import pytest
 
 from composer.commands import eval as eval_command
 from composer.errors import UsageError
+from composer.evaluation.cached_model import RememberedScores
 from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
-from composer.evaluation.fitting import fit_judge_weight, fit_least_fused, share
-from composer.evaluation.gallery import Gallery
+from composer.evaluation.dataset import Gallery
+from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused, share
 from composer.evaluation.judges import Verdict
-from composer.evaluation.remembered import RememberedScores
 from composer.evaluation.selection import hits, judge_selection, measure_selection
-from composer.evaluation.slots import WantedPicture, gain, judge_wanted, measure_wanted, wanted_pictures
-from composer.prompts import load_prompts
+from composer.evaluation.slot_filling import WantedPicture, gain, judge_wanted, measure_wanted, wanted_pictures
+from composer.pipeline.prompts import load_prompts
 from composer.settings import PictureSettings
 from tests.composer.knowing import KnowingEncoder, gallery
 from tests.composer.scripted_model import ScriptedModel
-from vision.protocol import Prompt
-from vision.training.data import figures_of, read_articles
+from vision.interfaces import Prompt
+from vision.training.dataset import figures_of, read_articles
 
 SETTINGS = PictureSettings(judge_weight=0.5)
 
@@ -205,8 +205,10 @@ def test_the_command_fits_the_weight_and_needs_the_model_for_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
-    monkeypatch.setattr("composer.parts.load_language_model", lambda settings: ScriptedModel(lambda *_: "", reading))
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr(
+        "composer.pipeline.loading.load_language_model", lambda settings: ScriptedModel(lambda *_: "", reading)
+    )
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
     command = ["eval", "selection", "--data", str(data), "--limit", "0", "--json"]
@@ -225,7 +227,7 @@ def test_the_command_fits_the_weight_and_needs_the_model_for_it(
 
 
 def test_remembered_scores_ask_only_what_is_new_and_survive_a_kill(tmp_path: Path) -> None:
-    from vision.protocol import Message
+    from vision.interfaces import Message
 
     file = tmp_path / "scores.jsonl"
     model = ScriptedModel(lambda *_: "", lambda prompt, options: [float(len(o)) for o in options])
@@ -245,7 +247,7 @@ def test_the_command_measures_without_a_judge(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    monkeypatch.setattr("composer.parts.load_encoder", lambda settings: KnowingEncoder())
+    monkeypatch.setattr("composer.pipeline.loading.load_encoder", lambda settings: KnowingEncoder())
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
     args = parser.parse_args(["eval", "selection", "--data", str(data), "--no-judge", "--limit", "6", "--json"])

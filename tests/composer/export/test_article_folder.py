@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from composer.article import Article, Section, dump, from_json, to_json
+from composer.article.model import Article, Section, dump, from_json, to_json
 from composer.errors import ComposerError, OutputExists
-from composer.events import StageFinished
-from composer.output import check_free, load_article, save_article, trace_entry, zip_article
+from composer.export.article_folder import check_free, load_article, save_article, trace_entry, zip_article
+from composer.pipeline.events import StageFinished
 from tests.composer.article_samples import farm_article, picture, placed, record_of
 
 
@@ -153,7 +153,7 @@ def test_a_picture_lost_since_indexing_is_left_out_with_the_reason(harm: str, tm
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import composer.output as output
+import composer.export.article_folder as output
 sys.path.insert(0, sys.argv[3])
 from tests.composer.article_samples import farm_article
 article = farm_article(Path(sys.argv[1]) / "lib")
@@ -167,7 +167,7 @@ output.save_article(article, Path(sys.argv[1]) / "out")
 @pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
 @pytest.mark.parametrize("step", ["_copy_picture", "_write", "to_html"])
 def test_a_killed_run_leaves_no_folder_and_the_next_one_clears_up(step: str, tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step, root], cwd=root, check=False)
     assert run.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()

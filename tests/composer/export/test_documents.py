@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from docx.oxml.ns import qn
 
-from composer.article import Article, Section
+from composer.article.model import Article, Section
 from composer.errors import ExportError
-from composer.export.exporting import export
-from composer.export.pictures import in_library
+from composer.export.export import export
+from composer.export.picture_export import in_library
 from tests.composer.article_samples import farm_article
 from tests.composer.document_samples import DOCUMENTS, MADE, READERS, chinese_article, made, rich_article
 from tests.composer.export_reading import (

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from composer.article import Article, Section
+from composer.article.model import Article, Section
 from composer.errors import ExportError, UsageError
-from composer.export.document import Heading, Paragraph, to_document
-from composer.export.exporting import download, export, export_all
+from composer.export.document_tree import Heading, Paragraph, to_document
+from composer.export.export import download, export, export_all
 from composer.export.pdf import to_pdf
-from composer.export.pictures import Pictures, in_library
+from composer.export.picture_export import Pictures, in_library
 from tests.composer.article_samples import farm_article, picture, placed
 from tests.composer.document_samples import DOCUMENTS, MADE, READERS, made, rich_article
 from tests.composer.export_reading import (
@@ -85,7 +85,7 @@ def test_several_formats_come_as_one_zip_and_one_as_itself(tmp_path: Path) -> No
 
 
 def test_pictures_are_made_ready_once_for_all_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from composer.export import pictures
+    from composer.export import picture_export as pictures
 
     calls = []
     real = pictures.prepare
@@ -106,7 +106,7 @@ def test_a_missing_library_is_named(
     import sys
 
     for name in [
-        name for name in sys.modules if name == module or name.startswith((f"{module}.", "composer.export.docx"))
+        name for name in sys.modules if name == module or name.startswith((f"{module}.", "composer.export.docx.writer"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from composer.article import Article, Placement, Section, Slot
-from composer.blocks import parse_markdown
+from composer.article.markdown import parse_markdown
+from composer.article.model import Article, Placement, Section, Slot
 from composer.export.html import to_html
 from composer.export.markdown import escape, parts, picture_block, to_markdown
-from composer.export.rendering import open_fence
+from composer.export.markdown_html import open_fence
 from tests.composer.article_samples import farm_article, picture, placed
 from tests.composer.export_reading import Page, url
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from composer.article import Article, Section, from_json, to_json
+from composer.article.model import Article, Section, from_json, to_json
 from composer.errors import ComposerError
-from composer.export.exporting import export
-from composer.export.files import slug
-from composer.export.pictures import in_library
-from composer.output import load_article, save_article
+from composer.export.article_folder import load_article, save_article
+from composer.export.export import export
+from composer.export.picture_export import in_library
+from composer.export.picture_files import slug
 from tests.composer.export_reading import (
     XHTML,
     ReadDocx,

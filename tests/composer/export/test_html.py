@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Article, Section
-from composer.credit import credit_line
+from composer.article.credit import credit_line
+from composer.article.model import Article, Section
 from composer.errors import ComposerError
-from composer.export.addresses import safe_link
+from composer.export.figure_size import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px
 from composer.export.html import summary, to_html
-from composer.export.layout import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_PX, shown_width_px
+from composer.export.links import safe_link
 from composer.export.markdown import to_markdown
-from composer.export.pictures import Pictures, in_library
-from composer.export.rendering import shown_text
-from composer.export.urls import beside, embedded
+from composer.export.markdown_html import shown_text
+from composer.export.picture_export import Pictures, in_library
+from composer.export.picture_urls import beside, embedded
 from tests.composer.article_samples import farm_article, picture, placed
 from tests.composer.export_reading import Page, record, url
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from composer.article import Article, Section
+from composer.article.model import Article, Section
 from composer.errors import ComposerError, UsageError
-from composer.export.exporting import export, export_all
-from composer.export.files import JPEG, PNG
-from composer.export.layout import COLUMN_PX, MAX_ENLARGEMENT, shown_share
-from composer.export.pictures import Pictures, PictureSettings, in_folder, in_library, prepare, without_metadata
-from composer.output import load_article, save_article
+from composer.export.article_folder import load_article, save_article
+from composer.export.export import export, export_all
+from composer.export.figure_size import COLUMN_PX, MAX_ENLARGEMENT, shown_share
+from composer.export.picture_export import Pictures, PictureSettings, in_folder, in_library, prepare, without_metadata
+from composer.export.picture_files import JPEG, PNG
 from tests.composer.article_samples import farm_article, placed, record_of
 from vision.errors import ImageError
 

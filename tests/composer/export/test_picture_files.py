@@ -9,7 +9,7 @@ from PIL import Image
 
 from composer.errors import UsageError
 from composer.export import parse_formats
-from composer.export.files import is_plain_name, picture_bytes, picture_name, slug
+from composer.export.picture_files import is_plain_name, picture_bytes, picture_name, slug
 
 
 def test_formats_come_in_a_fixed_order_without_repeats() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 import composer
 from composer.errors import ComposerError, EditError, UsageError
-from composer.events import Notice
-from composer.messages import CLASSES_ZH, WORDS, told
-from composer.studio_trouble import EXPECTED
+from composer.i18n.errors import CLASSES_ZH, WORDS, told
+from composer.pipeline.events import Notice
+from composer.studio.studio_trouble import EXPECTED
 from image_db.errors import EncoderMismatch
 from vision.errors import ImageError
 

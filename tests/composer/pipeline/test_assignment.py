@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composer.assignment import assign
+from composer.pipeline.assignment import assign
 
 OPTIONS = st.dictionaries(st.sampled_from("abcd"), st.integers(-5, 5), max_size=4)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Section
-from composer.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
-from composer.dialogue import reading
-from composer.prompts import load_prompts
-from image_db.records import ImageRecord
+from composer.article.model import Section
+from composer.pipeline.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
+from composer.pipeline.conversation import reading
+from composer.pipeline.prompts import load_prompts
+from image_db.metadata.record import ImageRecord
 from tests.composer.scripted_model import ScriptedModel, question
-from vision.protocol import Prompt, Sampling
+from vision.interfaces import Prompt, Sampling
 
 EN = load_prompts("en")
 SECTIONS = [Section("## Hens\n\nHens scratch in the yard."), Section("Cows graze."), Section("More hens come.")]

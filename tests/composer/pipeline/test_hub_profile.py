@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from composer import parts
-from composer.article import dump
+from composer.article.model import dump
+from composer.pipeline import loading as parts
 from composer.request import ComposeRequest
 from composer.settings import load_settings, parse_settings
 from image_db.indexing import index_paths
 from image_db.library import Library
-from tests.composer.studio import paint
+from tests.composer.small_composer import paint
 from tests.tiny_models import build_tiny_open_clip, build_tiny_vlm
 
 TEXT = "\n\n".join(f"The {c} wall stands in the old town where it was painted many years ago." for c in ("red", "blue"))

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from composer import events
-from composer.article import dump, from_json, to_json
+from composer.article.model import dump, from_json, to_json
 from composer.errors import UsageError
-from composer.pipeline import Composer
+from composer.pipeline import events
+from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
 from retrieval.candidates import Filters
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.studio import make_composer, paint
-from vision.protocol import Prompt, Sampling
+from tests.composer.small_composer import make_composer, paint
+from vision.interfaces import Prompt, Sampling
 
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
 TEXT = "\n\n".join(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composer.article import Section
-from composer.dialogue import reading
-from composer.placement import LEAST_STEP, choose_places, eligible, model_scores, number_of_pictures
-from composer.prompts import load_prompts
+from composer.article.model import Section
+from composer.pipeline.conversation import reading
+from composer.pipeline.placement import LEAST_STEP, choose_places, eligible, model_scores, number_of_pictures
+from composer.pipeline.prompts import load_prompts
 from tests.composer.scripted_model import ScriptedModel, question
 
 LONG = "Twelve plain words stand here so that a picture may follow this paragraph."

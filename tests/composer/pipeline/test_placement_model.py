@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from composer.article import Section
-from composer.boundaries import (
+from composer.article.model import Section
+from composer.errors import ComposerError
+from composer.evaluation.fit_placement import Illustrated, fit_boundaries
+from composer.pipeline.placement_model import (
     FEATURES,
     REFERENCE,
     BoundaryScorer,
@@ -14,8 +16,6 @@ from composer.boundaries import (
     shipped_boundaries,
     without_references,
 )
-from composer.boundary_training import Illustrated, fit_boundaries
-from composer.errors import ComposerError
 
 PLAIN = "Some thirty plain words would stand here in a real text, and these few stand for them."
 

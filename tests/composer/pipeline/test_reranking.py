@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from composer.article import Section, Slot
-from composer.dialogue import Dialogue
-from composer.judging import judge_candidates
-from composer.prompts import load_prompts
-from composer.selection import Considered
+from composer.article.model import Section, Slot
+from composer.pipeline.conversation import Dialogue
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.reranking import judge_candidates
+from composer.pipeline.selection import Considered
 from composer.settings import PictureSettings
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from tests.composer.scripted_model import ScriptedModel
-from vision.protocol import Message, Prompt
+from vision.interfaces import Message, Prompt
 
 PROMPTS = load_prompts("en")
 SECTIONS = [Section("Apples are red and round."), Section("Pears hang from the old tree."), Section("Plums fall.")]
@@ -137,7 +137,7 @@ def test_a_real_checkpoint_sees_the_candidates_and_the_picture_that_stands(
     found: list[Considered], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.tiny_models import build_tiny_vlm
-    from vision.hub import load_hub_model
+    from vision.huggingface.loading import load_hub_model
 
     model = load_hub_model(str(build_tiny_vlm(tmp_path / "vlm")), device="cpu")
     pictures: list[int] = []

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Placement, Slot
-from composer.prompts import load_prompts
-from composer.selection import Considered, choose, worth
+from composer.article.model import Placement, Slot
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.selection import Considered, choose, worth
 from composer.settings import PictureSettings
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
 PROMPTS = load_prompts("en")

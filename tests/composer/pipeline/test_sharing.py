@@ -11,23 +11,23 @@ from types import ModuleType
 
 import pytest
 
-from composer import blocks
-from composer.batch import Order, make
-from composer.batch_requests import Job
-from composer.batch_run import BatchRun, Ended
-from composer.export import rendering
+from composer.article import markdown as blocks
+from composer.batch.article_job import Order, make
+from composer.batch.requests import Job
+from composer.batch.runner import BatchRun, Ended
+from composer.export import markdown_html as rendering
+from composer.pipeline.model_pool import Workshop
+from composer.pipeline.sharing import InTurns, Turns, callers_at_once
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings
-from composer.sharing import InTurns, Turns, callers_at_once
-from composer.workshop import Workshop
 from image_db.library import Library
 from retrieval.candidates import Filters, Query
 from retrieval.search import Searcher
+from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.studio import COLOURS, make_library, paint
-from tests.composer.test_pipeline import DRAFT, answer
+from tests.composer.small_composer import COLOURS, make_library, paint
 from tests.fakes import ColourEncoder
-from vision.protocol import Chunk, Message, Prompt, Sampling
+from vision.interfaces import Chunk, Message, Prompt, Sampling
 
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001))
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from composer.errors import WritingFailed
-from composer.prompts import load_prompts
+from composer.pipeline.prompts import load_prompts
+from composer.pipeline.writer import Plan, Writer, Written, derive_seed, parse_plan
 from composer.settings import WritingSettings
-from composer.writer import Plan, Writer, Written, derive_seed, parse_plan
 from tests.composer.scripted_model import ScriptedModel, question
-from vision.protocol import Chunk, Prompt, Sampling
+from vision.interfaces import Chunk, Prompt, Sampling
 
 PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
 TEXTS = {

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Article, Section, dump
-from composer.drafts import KEPT_DAYS, KEPT_DRAFTS, Draft, DraftStore, Shelf
-from composer.drafts_recording import INTERVAL_S, Recorder, record_progress
+from composer.article.model import Article, Section, dump
 from composer.editing import History, edit_text, remove_picture, replace_picture
 from composer.errors import DraftError
-from composer.events import Draft as DraftEvent
-from composer.events import StageFinished, StageStarted, TextDelta
-from composer.progress import Progress
+from composer.pipeline.events import Draft as DraftEvent
+from composer.pipeline.events import StageFinished, StageStarted, TextDelta
+from composer.pipeline.progress import Progress
+from composer.studio.autosave import INTERVAL_S, Recorder, record_progress
+from composer.studio.draft_store import KEPT_DAYS, KEPT_DRAFTS, Draft, DraftStore, Shelf
 from tests.composer.article_samples import farm_article, picture
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DAY_S = 86_400
 
 
@@ -179,8 +179,8 @@ def test_ten_sessions_saving_at_once_keep_every_last_edit(store: DraftStore) -> 
 CHILD = """
 import sys
 from pathlib import Path
-from composer.article import Article, Section
-from composer.drafts import Shelf
+from composer.article.model import Article, Section
+from composer.studio.draft_store import Shelf
 
 shelf = Shelf(Path(sys.argv[1]))
 draft = shelf.open(sys.argv[2])
@@ -363,9 +363,9 @@ def test_what_stands_when_a_job_fails_is_saved_for_editing(shelf: Shelf) -> None
 WRITER = """
 import sys, time
 from pathlib import Path
-from composer.drafts import Shelf
-from composer.drafts_recording import Recorder
-from composer.progress import Progress
+from composer.studio.draft_store import Shelf
+from composer.studio.autosave import Recorder
+from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
 from tests.composer.fake_composer import FakeComposer
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from composer import events
 from composer.errors import DraftError, EditError, UsageError
+from composer.pipeline import events
 from composer.request import ComposeRequest
-from composer.studio_actions import perform
-from composer.studio_chat import ask, stop_answers
-from composer.studio_heed import heeded
-from composer.studio_rooms import Rooms
+from composer.studio.actions import perform
+from composer.studio.chat import ask, stop_answers
+from composer.studio.session_registry import Rooms
+from composer.studio.studio_heed import heeded
 from tests.composer.quick_rooms import Models, adopted, fake_of, finished, heard
 
 
@@ -204,7 +204,7 @@ def test_stopped_answers_keep_what_was_said_and_free_the_line(rooms: Rooms, tmp_
 
     class Endless(Speaker):
         def stream(self, prompt: Any, sampling: Any) -> Any:
-            from vision.protocol import Chunk
+            from vision.interfaces import Chunk
 
             for _ in range(1_000):
                 yield Chunk("well, ")
@@ -292,7 +292,7 @@ class Speaker:
         return 10
 
     def stream(self, prompt: Any, sampling: Any) -> Any:
-        from vision.protocol import Chunk
+        from vision.interfaces import Chunk
 
         yield Chunk("Hens ")
         yield Chunk("mostly.", finish="stop")
@@ -322,7 +322,7 @@ def test_what_was_said_is_there_after_a_restart(rooms: Rooms, tmp_path: Path) ->
 
 
 def test_an_answer_that_a_restart_cut_off_says_so(rooms: Rooms, tmp_path: Path) -> None:
-    from composer.studio_talk import Said, talk_from_json, talk_to_json
+    from composer.studio.studio_talk import Said, talk_from_json, talk_to_json
 
     cut = talk_from_json(talk_to_json([Said("Why?", answer="Because")]))
     assert [(said.answer, said.note, said.over) for said in cut] == [("Because", "answer_cut", True)]

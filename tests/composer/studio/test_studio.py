@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from composer.article import Article
+from composer.article.model import Article
 from composer.errors import UsageError
-from composer.events import Done, Draft, Notice, StageFinished, StageStarted, TextDelta
-from composer.messages import told
-from composer.output import save_article
-from composer.progress import Progress
+from composer.export.article_folder import save_article
+from composer.i18n import UI_LANGUAGES, preferred, strings
+from composer.i18n.errors import told
+from composer.pipeline.events import Done, Draft, Notice, StageFinished, StageStarted, TextDelta
+from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
-from composer.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
-from composer.strings import UI_LANGUAGES, preferred, strings
-from composer.studio import make_request
-from composer.studio_jobs import Job, Line
-from composer.studio_pace import Pace
-from composer.studio_pictures import Gallery
-from composer.studio_shelves import edited_record
+from composer.studio.job_queue import Job, Line
+from composer.studio.libraries import edited_record
+from composer.studio.models import make_request
+from composer.studio.picture_links import Gallery
+from composer.studio.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
+from composer.studio.time_estimate import Pace
 from tests.composer.article_samples import farm_article, picture, record_of
 from tests.composer.quick_rooms import heard
 from vision.errors import ImageError

@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from composer import server_guard, server_log
 from composer.cli import main as vignette
 from composer.errors import UsageError
-from composer.server_guard import Access, Guard, check_access, is_loopback
+from composer.web import access_control as server_guard
+from composer.web import log_redaction as server_log
+from composer.web.access_control import Access, Guard, check_access, is_loopback
 
 LOCAL = check_access("127.0.0.1", public=False, login="")
 

@@ -17,13 +17,13 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.studio import paint
-from tests.composer.test_pipeline import DRAFT, answer
+from tests.composer.small_composer import paint
 from tests.live_server import LiveServer
-from vision.protocol import Prompt, Sampling
+from vision.interfaces import Prompt, Sampling
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 DOCS = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 # Gradio sums up its queue now and then by ways that pandas 3 has given up.
 pytestmark = [
@@ -448,7 +448,7 @@ def test_every_endpoint_is_documented_with_its_arguments(server: LiveServer) -> 
 
 
 def test_every_action_is_documented() -> None:
-    from composer.studio_actions import COMMANDS, EDITS
+    from composer.studio.actions import COMMANDS, EDITS
 
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", DOCS, re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}

@@ -13,17 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 CANARY = "zanzibarcanary"
 
 # A server as `vignette app` runs it, with a model that quotes what it was given when it fails.
 SERVER = """
 import sys, tempfile, threading
 from pathlib import Path
-from composer.server_log import withhold_text
+from composer.web.log_redaction import withhold_text
 withhold_text()
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.test_pipeline import answer
+from tests.composer.pipeline.test_pipeline import answer
 from tests.live_server import LiveServer
 
 def told(prompt, sampling):
@@ -161,4 +161,4 @@ def test_what_was_written_is_in_no_log_and_in_no_file_but_drafts_and_uploads(ser
     server.stop()
     assert CANARY not in server.log
     assert "builtins.ZeroDivisionError (message withheld, see --log-text)" in server.log
-    assert "composer/studio_room.py" in server.log, "where it went wrong is told"
+    assert "composer/studio/session.py" in server.log, "where it went wrong is told"

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from composer.article import Article, Section
-from composer.drafts import DraftInfo
+from composer.article.model import Article, Section
 from composer.errors import ComposerError
 from composer.export.html import blocks
-from composer.page import brand, chat_shell, draft_list, found_pictures, message, paper_shell
-from composer.page_library import leaf_parts, record_form, running
-from composer.page_offer import compared
-from composer.page_paper import Look, paper
-from composer.strings import UI_LANGUAGES, strings
-from composer.studio_room import Offer
-from composer.studio_shelves import Indexing, Leaf, OfferedLibrary
+from composer.i18n import UI_LANGUAGES, strings
+from composer.studio.draft_store import DraftInfo
+from composer.studio.libraries import Indexing, Leaf, OfferedLibrary
+from composer.studio.session import Offer
+from composer.web.html.article_view import Look, paper
+from composer.web.html.library_view import leaf_parts, record_form, running
+from composer.web.html.page_offer import compared
+from composer.web.html.page_shell import brand, chat_shell, draft_list, found_pictures, message, paper_shell
 from image_db.files import Failure
-from image_db.records import ImageRecord
+from image_db.metadata.record import ImageRecord
 from tests.composer.article_samples import farm_article, picture
 
 EN = strings("en")

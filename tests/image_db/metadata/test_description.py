@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from image_db.description import Description, laid_over, sentence
-from image_db.records import ImageRecord
+from image_db.metadata.description import Description, laid_over, sentence
+from image_db.metadata.record import ImageRecord
 
 BLANK = ImageRecord("0" * 64, Path("/x.jpg"), 10, 10)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from image_db.description import Description
-from image_db.embedded import embedded_description
+from image_db.metadata.description import Description
+from image_db.metadata.embedded import embedded_description
 from tests.image_db.conftest import paint
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from image_db.describing import describe_wordless
 from image_db.indexing import index_paths
 from image_db.library import Library
-from image_db.records import ImageRecord
-from retrieval.snapshot import GUESSED_WEIGHT, Snapshot, fields
+from image_db.metadata.generate import describe_wordless
+from image_db.metadata.record import ImageRecord
+from retrieval.library_index import GUESSED_WEIGHT, Snapshot, fields
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 

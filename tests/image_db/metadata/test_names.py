@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_db.names import words_of_name
+from image_db.metadata.names import words_of_name
 
 
 @pytest.mark.parametrize(

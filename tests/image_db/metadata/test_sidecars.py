@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from image_db.description import Description
+from image_db.metadata.description import Description
+from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import FoundFile, Walked, walk
-from image_db.sidecars import SidecarReader
 from tests.image_db.conftest import paint
 
 

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from image_db import sample_gcompris, sample_stamps
 from image_db.errors import SampleUnavailable
-from image_db.sample import RECEIPT_NAME, fetch_sample
-from image_db.sample_credits import Credit, license_name, matches, parse_copyright, parse_readme
-from image_db.sample_pictures import (
+from image_db.metadata.sidecars import SidecarReader
+from image_db.sample import gcompris as sample_gcompris
+from image_db.sample import stamps as sample_stamps
+from image_db.sample.build import RECEIPT_NAME, fetch_sample
+from image_db.sample.credits import Credit, license_name, matches, parse_copyright, parse_readme
+from image_db.sample.pictures import (
     MAX_FLAT_SHARE,
     Curation,
     SamplePicture,
@@ -30,8 +32,7 @@ from image_db.sample_pictures import (
     sentence_to_caption,
     tags_from,
 )
-from image_db.sidecars import SidecarReader
-from tests.image_db.test_sample_packages import deb_of, pool, rcc_of, tar_of
+from tests.image_db.sample.test_packages import deb_of, pool, rcc_of, tar_of
 
 __all__ = ["pool"]  # the fixture is used by name
 
@@ -363,7 +364,7 @@ def test_a_picture_named_outside_of_the_folder_is_refused(
     served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil = SamplePicture("../evil.png", photograph(), "Evil", (), Credit("a", "b"))
-    monkeypatch.setattr("image_db.sample_stamps.stamp_pictures", lambda *_: iter([evil]))
+    monkeypatch.setattr("image_db.sample.stamps.stamp_pictures", lambda *_: iter([evil]))
     with pytest.raises(SampleUnavailable, match=r"names a picture '\.\./evil\.png', outside of its own folder"):
         fetch_sample(tmp_path / "a" / "pictures", tmp_path / "cache")
     assert not list(tmp_path.rglob("evil*"))

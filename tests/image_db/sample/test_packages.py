@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from image_db.debian import fetch_packages, read_package
 from image_db.errors import SampleUnavailable
-from image_db.qt_resources import read_qt_resources
+from image_db.sample.debian import fetch_packages, read_package
+from image_db.sample.qt_resources import read_qt_resources
 
 
 def tar_of(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.vision.tiny_bridge import picture, tiny_bridge, tiny_language, tiny_tower
-from vision.bridged import PICTURE, BridgedCausalLM, bridged_model, load_bridged_model
-from vision.causal import CausalModel
+from vision.bridge.bridged_model import PICTURE, BridgedCausalLM, bridged_model, load_bridged_model
+from vision.bridge.grid_tower import VisionTower
+from vision.bridge.language_model import CausalModel
 from vision.errors import ModelError, PromptTooLong
-from vision.protocol import Message, Sampling, VisionLanguageModel
-from vision.tower import VisionTower
+from vision.interfaces import Message, Sampling, VisionLanguageModel
 
 RED, BLUE = picture("red"), picture("blue")
 
@@ -114,10 +114,10 @@ def test_a_folder_of_other_weights_is_refused(
 ) -> None:
     tower, language = parts
     tiny_bridge(tower, language).save_pretrained(tmp_path)
-    monkeypatch.setattr("vision.tower.load_tower", lambda name, device: tiny_tower(seed=1))
+    monkeypatch.setattr("vision.bridge.grid_tower.load_tower", lambda name, device: tiny_tower(seed=1))
     with pytest.raises(ModelError, match="trained for other weights of the tower tiny-tower"):
         load_bridged_model(tmp_path)
-    monkeypatch.setattr("vision.tower.load_tower", lambda name, device: tower)
+    monkeypatch.setattr("vision.bridge.grid_tower.load_tower", lambda name, device: tower)
     loaded, made = load_bridged_model(tmp_path), bridged_model(tower, tiny_bridge(tower, language), language)
     assert loaded.score(asked("It is ", RED), ["the"]) == pytest.approx(
         made.score(asked("It is ", RED), ["the"]), abs=0.05

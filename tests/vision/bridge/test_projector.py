@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from tests.vision.tiny_bridge import picture, tiny_bridge, tiny_config, tiny_language, tiny_tower
-from vision.bridge import CONFIG_FILE, Bridge, BridgeConfig, read_config
+from vision.bridge.grid_tower import _timm, load_tower
+from vision.bridge.projector import CONFIG_FILE, Bridge, BridgeConfig, read_config
 from vision.errors import ModelError
-from vision.tower import _timm, load_tower
 
 
 @pytest.mark.parametrize(("name", "channels_first"), [("test_efficientnet", True), ("test_vit", False)])

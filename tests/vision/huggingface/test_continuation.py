@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from vision.hub_continuation import Continuation
-from vision.protocol import Sampling
+from vision.huggingface.continuation import Continuation
+from vision.interfaces import Sampling
 
 LETTERS = "abcdefgh"
 END = 7

@@ -12,9 +12,9 @@ import pytest
 
 from tests.tiny_models import TEXT_TEMPLATE, build_tiny_lm, build_tiny_open_clip
 from vision.errors import ModelError
-from vision.hub import load_hub_model, weights_sha256
-from vision.hub_chat import ChatTemplate
-from vision.protocol import Message
+from vision.huggingface.chat_template import ChatTemplate
+from vision.huggingface.loading import load_hub_model, weights_sha256
+from vision.interfaces import Message
 
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEXT_TEMPLATE
 IGNORES_SYSTEM = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + TEXT_TEMPLATE

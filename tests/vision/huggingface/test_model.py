@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.tiny_models import CONTEXT_TOKENS, build_tiny_lm, build_tiny_qwen_vl, build_tiny_vlm
 from vision.errors import ModelError, PromptTooLong
-from vision.hub import load_hub_model
-from vision.hub_model import HubModel
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
+from vision.huggingface.loading import load_hub_model
+from vision.huggingface.model import HubModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 TOLERANCE = 2e-3  # nats, float32 over sums of about ten tokens
 OPTIONS = ["A", "B", " the red parrot", " the river\n\nand boats", "如何"]

@@ -15,13 +15,13 @@ from tests.tiny_joint import build_tiny_bert_clip, open_clip_vectors
 from tests.tiny_models import build_tiny_open_clip
 from vision.errors import DataError, ModelError
 from vision.images import load_image
-from vision.joint import load_embedded_encoder, load_open_clip_encoder
-from vision.joint_checkpoint import ShippedCheckpoint, languages_of, shipped_towers
-from vision.open_clip_towers import pooled_tower
-from vision.protocol import JointEncoder
-from vision.text_tower import BertTextTower, fetched_sentence_tower
-from vision.training.joint import export_open_clip, measure_learning, train_joint
-from vision.training.recipe import JointRecipe
+from vision.interfaces import JointEncoder
+from vision.joint_encoder.checkpoint import ShippedCheckpoint, languages_of, shipped_towers
+from vision.joint_encoder.encoder import load_embedded_encoder, load_open_clip_encoder
+from vision.joint_encoder.open_clip import pooled_tower
+from vision.joint_encoder.text_tower import BertTextTower, fetched_sentence_tower
+from vision.training.joint.recipe import JointRecipe
+from vision.training.joint.train import export_open_clip, measure_learning, train_joint
 
 TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
 
@@ -213,7 +213,7 @@ def test_the_exported_checkpoint_reads_alike_and_looks_through_the_network_for_u
 
 def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:
     code = (
-        "import sys; from vision.joint import load_embedded_encoder\n"
+        "import sys; from vision.joint_encoder.encoder import load_embedded_encoder\n"
         "load_embedded_encoder().encode_texts(['a red parrot'])\n"
         "print(sorted({'torch', 'transformers', 'open_clip', 'timm'} & set(sys.modules)))"
     )

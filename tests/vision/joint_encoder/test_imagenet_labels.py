@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision.labels import ImageLabeller, label_names
+from vision.joint_encoder.imagenet_labels import ImageLabeller, label_names
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_probabilities_are_those_of_timms_whole_network(labeller: ImageLabeller)
     import timm
     import torch
 
-    from vision.efficientnet import TOWERS, read_trunk
+    from vision.joint_encoder.efficientnet import TOWERS, read_trunk
 
     name = "efficientnet-lite2"
     network = timm.create_model(TOWERS[name].timm_name, pretrained=False).eval()

@@ -9,12 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.tiny_joint import WORDS
-from vision.bert import BertConfig
 from vision.errors import ModelError
-from vision.joint import OpenClipEncoder
-from vision.joint_checkpoint import map_tensors, read_tensors
-from vision.protocol import EncoderIdentity
-from vision.text_tower import SentenceTower
+from vision.interfaces import EncoderIdentity
+from vision.joint_encoder.bert_numpy import BertConfig
+from vision.joint_encoder.checkpoint import map_tensors, read_tensors
+from vision.joint_encoder.encoder import OpenClipEncoder
+from vision.joint_encoder.text_tower import SentenceTower
 
 TEXTS = ["a red parrot", "the boats go by .", "tea", "a parrot . red " * 30, "red & tea go by " * 60]
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.vision.tiny_gguf import CONTROL, write_tiny_gguf
-from vision.converted import open_converted
+from vision.downloads.store import home
 from vision.errors import ModelError
-from vision.gguf import read_gguf
-from vision.gguf_tokenizer import build_tokenizer
-from vision.protocol import Message
-from vision.tokenizer import ChatTokenizer
-from vision.weights import home
+from vision.interfaces import Message
+from vision.llm.chat_tokenizer import ChatTokenizer
+from vision.llm.gguf import read_gguf
+from vision.llm.gguf_tokenizer import build_tokenizer
+from vision.llm.model_cache import open_converted
 
 # Ids by llama.cpp (llama-cpp-python 0.3.36) for the same files; the decomposed é by Qwen's own tokenizer, which
 # composes it first, as llama.cpp does not.

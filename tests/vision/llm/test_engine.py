@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests.vision.tiny_gguf import write_tiny_gguf
-from vision.converted import Converted, open_converted
-from vision.decoder import Decoder, Engine, Piece
+from vision.downloads.store import home
 from vision.errors import PromptTooLong
-from vision.kernels.binding import Kernels
-from vision.kernels.build import load_kernels
-from vision.kv_cache import KVCache
-from vision.torch_engine import TorchEngine
-from vision.transformers_lm import as_transformers
-from vision.weights import home
+from vision.llm.batch_runner import Decoder, Engine, Piece
+from vision.llm.kernels.binding import Kernels
+from vision.llm.kernels.build import load_kernels
+from vision.llm.kv_cache import KVCache
+from vision.llm.model_cache import Converted, open_converted
+from vision.llm.to_transformers import as_transformers
+from vision.llm.torch_engine import TorchEngine
 
 BLOCKS = 40
 IDS = list(np.random.default_rng(5).integers(0, 250, 75))

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.language import MAX_ROWS, LanguageModel, load_language_model
-from vision.transformers_lm import as_transformers
+from vision.llm.model import MAX_ROWS, LanguageModel, load_language_model
+from vision.llm.to_transformers import as_transformers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEV = ROOT.parent / "shared" / "data" / "openstax" / "dev.jsonl"
 WINDOW = 512
 

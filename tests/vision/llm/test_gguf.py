@@ -12,7 +12,7 @@ from gguf.quants import dequantize
 
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.errors import WeightsError
-from vision.gguf import read_gguf
+from vision.llm.gguf import read_gguf
 
 
 def test_metadata_and_tensors_equal_those_of_the_gguf_package(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from vision.errors import PromptTooLong
-from vision.kv_cache import CachedSequence, KVCache
+from vision.llm.kv_cache import CachedSequence, KVCache
 
 
 class Memory:

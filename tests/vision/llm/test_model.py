@@ -14,12 +14,12 @@ import pytest
 from gguf import GGUFWriter
 
 from tests.vision.tiny_gguf import write_tiny_gguf
-from vision.converted import open_converted
+from vision.downloads.store import home
 from vision.errors import ModelError, PromptTooLong, WeightsError
-from vision.kernels.build import load_kernels
-from vision.language import LanguageModel, load_language_model
-from vision.protocol import Chunk, Message, Prompt, Sampling, Usage, VisionLanguageModel
-from vision.weights import home
+from vision.interfaces import Chunk, Message, Prompt, Sampling, Usage, VisionLanguageModel
+from vision.llm.kernels.build import load_kernels
+from vision.llm.model import LanguageModel, load_language_model
+from vision.llm.model_cache import open_converted
 
 FARM = "Write about a day on a farm."
 GREEDY = Sampling(max_tokens=24, temperature=0)
@@ -283,12 +283,12 @@ def test_conversion_happens_once_and_appears_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vision.converted._save_safetensors", full_disk)
+        patch.setattr("vision.llm.model_cache._save_safetensors", full_disk)
         with pytest.raises(WeightsError, match="No space left on device; free some space"):
             load_language_model(path, cache_dir=cache)
     assert not [p for p in cache.iterdir() if p.is_dir() and p.name != "hashes"]
     first = load_language_model(path, cache_dir=cache)
-    monkeypatch.setattr("vision.converted.read_gguf", lambda path: pytest.fail("converted a second time"))
+    monkeypatch.setattr("vision.llm.model_cache.read_gguf", lambda path: pytest.fail("converted a second time"))
     again = load_language_model(path, cache_dir=cache)
     assert written(first, ask("hi"), GREEDY) == written(again, ask("hi"), GREEDY)
 
@@ -333,8 +333,8 @@ def test_inference_imports_neither_torch_nor_transformers(tmp_path: Path, cache:
     code = f"""
 import json, sys
 from pathlib import Path
-from vision.language import load_language_model
-from vision.protocol import Message, Sampling
+from vision.llm.model import load_language_model
+from vision.interfaces import Message, Sampling
 model = load_language_model(Path({str(path)!r}), cache_dir=Path({str(cache)!r}), threads=1)
 list(model.stream([Message.of("user", "hi")], Sampling(max_tokens=3)))
 print(json.dumps([name for name in ("torch", "transformers", "gguf", "gradio") if name in sys.modules]))

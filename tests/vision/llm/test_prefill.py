@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.vision.tiny_gguf import write_tiny_gguf
-from vision.language import LanguageModel, load_language_model
-from vision.reading import groups_that_fit, read_prompts
+from vision.llm.model import LanguageModel, load_language_model
+from vision.llm.prefill import groups_that_fit, read_prompts
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.vision.tiny_gguf import random_bytes
+from vision.downloads.store import home
 from vision.errors import ModelError
-from vision.gguf import Tensor
-from vision.kernels.binding import QSpan, Rows, matrix_struct
-from vision.kernels.build import load_kernels
-from vision.packing import Layout, Packed, pack
-from vision.unpacking import unpack_floats
-from vision.weights import home
+from vision.llm.gguf import Tensor
+from vision.llm.kernels.binding import QSpan, Rows, matrix_struct
+from vision.llm.kernels.build import load_kernels
+from vision.llm.repack import Layout, Packed, pack
+from vision.llm.unpacking import unpack_floats
 
 EXACT = {
     "Q4_0": Layout.P4,
@@ -67,7 +67,7 @@ def test_kinds_without_a_layout_are_rounded_to_eight_bits_and_say_so(kind: str) 
 
 def test_a_matrix_packed_in_parts_equals_one_packed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pack(tensor("Q6_K"))
-    monkeypatch.setattr("vision.packing.OUTPUTS_AT_A_TIME", 16)
+    monkeypatch.setattr("vision.llm.repack.OUTPUTS_AT_A_TIME", 16)
     np.testing.assert_array_equal(pack(tensor("Q6_K")).data, whole.data)
 
 
@@ -147,7 +147,7 @@ def test_a_token_s_embedding_is_read_from_the_packed_matrix(kernels: ctypes.CDLL
 
 
 def test_kernels_that_cannot_be_compiled_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vision.kernels.build import KernelsUnavailable
+    from vision.llm.kernels.build import KernelsUnavailable
 
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr("shutil.which", lambda name: None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vision.protocol import Sampling
-from vision.sampling import Sampler, TextStream, log_softmax_at
+from vision.interfaces import Sampling
+from vision.llm.sampling import Sampler, TextStream, log_softmax_at
 
 
 def frequencies(sampling: Sampling, logits: list[float], draws: int = 4000) -> np.ndarray:

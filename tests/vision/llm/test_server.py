@@ -9,9 +9,9 @@ import pytest
 
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.errors import ModelError, PromptTooLong
-from vision.language import LanguageModel, load_language_model
-from vision.protocol import Message, Prompt, Sampling, VisionLanguageModel
-from vision.serving import Caller, ServedModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
+from vision.llm.model import LanguageModel, load_language_model
+from vision.llm.server import Caller, ServedModel
 
 WORDS = ("red", "green", "blue", "grey", "pink", "black")
 

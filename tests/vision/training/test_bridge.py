@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from tests.vision.tiny_bridge import COLOURS, picture, tiny_bridge, tiny_language_file, tiny_tower, write_articles
-from vision import questions
-from vision.bridge import Bridge
-from vision.bridged import bridged_model
-from vision.causal import CausalModel, load_causal
+from vision.bridge import prompts as questions
+from vision.bridge.bridged_model import bridged_model
+from vision.bridge.language_model import CausalModel, load_causal
+from vision.bridge.projector import Bridge
 from vision.errors import DataError
-from vision.protocol import Message, Sampling
-from vision.training import bridge as runs
-from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, load_steps_recipe
-from vision.training.curve import draw
-from vision.training.data import figures_of, read_articles
-from vision.training.held_back import held_back_books
+from vision.interfaces import Message, Sampling
+from vision.training.bridge import train as runs
+from vision.training.bridge.holdout import held_back_books
+from vision.training.bridge.loss_plot import draw
+from vision.training.bridge.losses import AnswerLoss, WordLoss
+from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe, load_steps_recipe
+from vision.training.bridge.samples import MARK, batches_of, descriptions, places
+from vision.training.dataset import figures_of, read_articles
 from vision.training.loop import Steps, accumulate, run_steps
-from vision.training.losses import AnswerLoss, WordLoss
-from vision.training.samples import MARK, batches_of, descriptions, places
 
 
 @pytest.fixture

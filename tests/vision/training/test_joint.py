@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from vision.errors import DataError
-from vision.joint_checkpoint import ShippedCheckpoint
-from vision.kernel_head import KernelHead
-from vision.training.data import Figure, figures_of, read_articles, strip_credit
-from vision.training.features import ClassFeatures, PairFeatures, read_pairs
-from vision.training.folds import book_folds, cross_validate
-from vision.training.joint import fit
-from vision.training.kernel import KeptKernel, MlpJoint, cluster, distil, fit_kernel
+from vision.joint_encoder.checkpoint import ShippedCheckpoint
+from vision.joint_encoder.kernel_regression import KernelHead
+from vision.training.dataset import Figure, figures_of, read_articles, strip_credit
+from vision.training.joint.cross_validation import book_folds, cross_validate
+from vision.training.joint.features import ClassFeatures, PairFeatures, read_pairs
+from vision.training.joint.kernel_fit import KeptKernel, MlpJoint, cluster, distil, fit_kernel
+from vision.training.joint.linear_fit import Projection, fit_ridge, recalls, without_direction
+from vision.training.joint.recipe import JointRecipe, load_joint_recipe
+from vision.training.joint.train import fit
 from vision.training.metrics import bootstrap, median_rank, mrr_at, ranks_of_targets, recall_at
-from vision.training.projection import Projection, fit_ridge, recalls, without_direction
-from vision.training.recipe import JointRecipe, load_joint_recipe
-from vision.training.recipe_file import recipe_names
+from vision.training.recipe_loading import recipe_names
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     import torch
 
-    from vision.training.contrastive import backward, info_nce
+    from vision.training.joint.contrastive import backward, info_nce
 
     torch.manual_seed(0)
     images, texts = torch.randn(24, 10), torch.randn(24, 6)
@@ -416,7 +416,7 @@ def test_mixtures_are_worked_off_in_blocks_without_changing_the_network(monkeypa
     recipe = replace(MLP, mixtures=0)
     kernel = fit_kernel(pairs, recipe, None)
     whole = distil(kernel, pairs, recipe, None)
-    monkeypatch.setattr("vision.training.kernel._BLOCK", 7)
+    monkeypatch.setattr("vision.training.joint.kernel_fit._BLOCK", 7)
     parts = distil(kernel, pairs, recipe, None)
     np.testing.assert_allclose(parts.look(pairs.images), whole.look(pairs.images), atol=1e-4)
 
@@ -461,7 +461,7 @@ def test_sections_are_measured_only_where_they_were_read(monkeypatch: pytest.Mon
         asked.append(list(texts))
         return pairs.alts[: len(texts)].copy()
 
-    monkeypatch.setattr("vision.training.features.sentence_features", sentences)
+    monkeypatch.setattr("vision.training.joint.features.sentence_features", sentences)
     checkpoint = cast(ShippedCheckpoint, SimpleNamespace(query_tower=""))
     unread = read_pairs((pairs.images, ()), figures, checkpoint, tmp_path)
     assert unread.sections is None

@@ -8,11 +8,11 @@ import pytest
 
 from tests.tiny_joint import build_tiny_bert_clip
 from vision.errors import DataError
-from vision.joint_checkpoint import TEXT_PREFIX, Checkpoint, FolderCheckpoint
-from vision.text_tower import BertTextTower
-from vision.training.data import Figure
-from vision.training.recipe import JointRecipe
-from vision.training.text import PairLoss, book_batches, tune_text_tower
+from vision.joint_encoder.checkpoint import TEXT_PREFIX, Checkpoint, FolderCheckpoint
+from vision.joint_encoder.text_tower import BertTextTower
+from vision.training.dataset import Figure
+from vision.training.joint.recipe import JointRecipe
+from vision.training.joint.text_tower import PairLoss, book_batches, tune_text_tower
 
 RECIPE = JointRecipe("test", tuned_layers=1, tuned_epochs=40, tuned_batch=8, tuned_learning_rate=5e-3)
 WORDS = ["red", "parrot", "boats", "go", "by", "tea", "cafe", "a"]  # what the tiny tower's tokenizer knows
@@ -107,7 +107,7 @@ def test_what_pixels_say_moves_descriptions_only_where_the_recipe_asks(checkpoin
 
 
 def test_the_tower_trains_on_the_vectors_that_search_reads(checkpoint: Checkpoint) -> None:
-    from vision.training.text import _tower
+    from vision.training.joint.text_tower import _tower
 
     loss = PairLoss(_tower(checkpoint), checkpoint, figures(), looks(), 0)
     found = loss._encode(loss._alts).detach().numpy()

@@ -5,8 +5,8 @@
  * batches and caches do not change a bit. */
 #include <math.h>
 
-#include "decoder.h"
-#include "lanes.h"
+#include "transformer.h"
+#include "simd.h"
 
 int attention_items(const Model *m, const Batch *b) { return b->rows * m->kv_heads; }
 

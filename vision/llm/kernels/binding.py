@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from vision.architecture import rope_tables
-from vision.converted import Converted, MatrixView
 from vision.errors import ModelError
-from vision.packing import Packed
+from vision.llm.config import rope_tables
+from vision.llm.model_cache import Converted, MatrixView
+from vision.llm.repack import Packed
 
 KV_BLOCK_TOKENS = 32  # KV_BLOCK of engine.h
 
@@ -146,7 +146,7 @@ class Kernels:
     def decode(
         self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
     ) -> np.ndarray:
-        """See ``vision.decoder.Engine``."""
+        """See ``vision.llm.batch_runner.Engine``."""
         # C reads where these point, so what the caller got wrong must not reach it.
         if len(token) > self._max_rows or position.max() >= self._context_tokens or token.max() >= self.vocabulary:
             raise ValueError(f"{len(token)} rows, position {position.max()} or token {token.max()} is out of range")

@@ -38,7 +38,7 @@ class KernelsUnavailable(Exception):
 def load_kernels(cache_dir: Path, *, native: bool = True) -> ctypes.CDLL:
     """The compiled library, built if ``cache_dir`` does not have it yet. Raises KernelsUnavailable.
 
-    Without ``native`` it uses what every CPU of the kind has: the plain C of ``lanes_plain.h``.
+    Without ``native`` it uses what every CPU of the kind has: the plain C of ``simd_portable.h``.
     """
     flags = (*FLAGS, "-march=native") if native else FLAGS
     compiler = _compiler()

@@ -9,8 +9,8 @@
  * fits int16, so wrapping on the way is harmless. */
 #include <string.h>
 
-#include "engine.h"
-#include "lanes.h"
+#include "matmul.h"
+#include "simd.h"
 
 /* The K layouts put the scales of eight blocks before them, so that quads start at multiples of 32 bytes. */
 #define IS_K(kind) ((kind) == P4K || (kind) == P5K || (kind) == P6K)

@@ -1,5 +1,5 @@
 /* The values that cross the files of the engine: packed matrices, quantised rows, the thread team.
- * Layouts are written by vision/packing.py; the two must change together (LAYOUT_VERSION there). */
+ * Layouts are written by vision/llm/repack.py; the two must change together (LAYOUT_VERSION there). */
 #ifndef VIGNETTE_ENGINE_H
 #define VIGNETTE_ENGINE_H
 
@@ -60,7 +60,7 @@ void matmul_groups(const Matrix *w, const Rows *x, float *out, int out_stride, i
 void dequantise_output(const Matrix *w, int output, float *out);
 size_t group_bytes(int kind, int inputs);
 
-/* team.c: every member runs the same function. */
+/* thread_pool.c: every member runs the same function. */
 Team *team_open(int threads);
 void team_close(Team *team);
 int team_size(const Team *team);

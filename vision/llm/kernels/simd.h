@@ -26,9 +26,9 @@ static inline float half_at(const uint8_t *p, int i) {
 }
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#include "lanes_avx2.h"
+#include "simd_avx2.h"
 #else
-#include "lanes_plain.h"
+#include "simd_portable.h"
 #endif
 
 #endif

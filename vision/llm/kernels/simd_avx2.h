@@ -1,4 +1,4 @@
-/* lanes.h for x86-64 with AVX2, FMA and F16C; VNNI shortens the dot products where the compiler may use it. */
+/* simd.h for x86-64 with AVX2, FMA and F16C; VNNI shortens the dot products where the compiler may use it. */
 #include <immintrin.h>
 
 #if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)

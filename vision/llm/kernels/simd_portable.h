@@ -1,4 +1,4 @@
-/* lanes.h in plain C: eight-element arrays that a vectorising compiler turns into whatever the CPU has. */
+/* simd.h in plain C: eight-element arrays that a vectorising compiler turns into whatever the CPU has. */
 typedef struct { float v[8]; } Float8;
 typedef struct { int32_t v[8]; } Lanes32;
 typedef Lanes32 Partial;

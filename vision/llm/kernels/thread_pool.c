@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "engine.h"
+#include "matmul.h"
 
 #define SPINS_BEFORE_YIELD 4000
 #define SPINS_BEFORE_SLEEP 20000

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decoder.h"
+#include "transformer.h"
 
 
 typedef struct {

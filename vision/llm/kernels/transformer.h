@@ -1,11 +1,11 @@
-/* A model, a batch and the work space of one pass; vision/kernels/binding.py mirrors Model, Layer and Batch. */
+/* A model, a batch and the work space of one pass; vision/llm/kernels/binding.py mirrors Model, Layer and Batch. */
 #ifndef VIGNETTE_DECODER_H
 #define VIGNETTE_DECODER_H
 
 #include <stdatomic.h>
 #include <string.h>
 
-#include "engine.h"
+#include "matmul.h"
 
 #define PHASES_PER_LAYER 10
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.images import load_image
-from vision.training.features import Progress
+from vision.training.joint.features import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vision.tower import VisionTower
+    from vision.bridge.grid_tower import VisionTower
 
     Grids = NDArray[np.float16]
 

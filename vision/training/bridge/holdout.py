@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vision.errors import DataError
-from vision.training.data import Figure
+from vision.training.dataset import Figure
 
 SHARE = 0.15
 

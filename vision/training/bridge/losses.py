@@ -15,13 +15,13 @@ import torch
 from torch.nn import functional
 
 from vision.errors import DataError
-from vision.training.samples import Sample
+from vision.training.bridge.samples import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vision.bridge import Bridge
-    from vision.bridged import BridgedCausalLM
+    from vision.bridge.bridged_model import BridgedCausalLM
+    from vision.bridge.projector import Bridge
 
 _MIN_COUNT, _MAX_SHARE, _SHARPNESS = 4, 0.3, 12.0
 _WORD = re.compile(r"[A-Za-z][a-z]{2,}")

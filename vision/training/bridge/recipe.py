@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
-from vision.bridge import BridgeKind
+from vision.bridge.projector import BridgeKind
 from vision.errors import DataError
-from vision.training.recipe_file import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
+from vision.training.recipe_loading import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

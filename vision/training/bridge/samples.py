@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision import questions
-from vision.training.data import Figure, TrainingArticle
+from vision.bridge import prompts as questions
+from vision.training.dataset import Figure, TrainingArticle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vision.protocol import Prompt
+    from vision.interfaces import Prompt
 
 _OPENING_TOKENS = 16
 _MAX_PLACES = 12

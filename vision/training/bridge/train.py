@@ -1,7 +1,8 @@
 """Training runs of the bridge (stage 1) and of a LoRA behind it (stage 2): data and recipe in, a folder out.
 
-``vision.bridged.load_bridged_model`` reads the folder. Whole books of the training split are held back to measure what
-the pictures are worth to the model; the development split is not touched. Import it lazily. Prints nothing.
+``vision.bridge.bridged_model.load_bridged_model`` reads the folder. Whole books of the training split are held back to
+measure what the pictures are worth to the model; the development split is not touched. Import it lazily. Prints
+nothing.
 """
 
 from __future__ import annotations
@@ -18,21 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vision.bridge import Bridge, BridgeConfig, read_config
-from vision.bridged import LORA_FOLDER, BridgedCausalLM, BridgedProcessor, PicturesOnly
-from vision.causal import CausalModel, load_causal
+from vision.bridge.bridged_model import LORA_FOLDER, BridgedCausalLM, BridgedProcessor, PicturesOnly
+from vision.bridge.grid_tower import EMBEDDED, VisionTower, load_tower
+from vision.bridge.language_model import CausalModel, load_causal
+from vision.bridge.projector import Bridge, BridgeConfig, read_config
 from vision.errors import DataError
-from vision.heap import memory_kept
-from vision.hub_chat import ChatTemplate
-from vision.tower import EMBEDDED, VisionTower, load_tower
-from vision.training.bridge_recipe import BridgeRecipe, LoraRecipe, StepsRecipe
-from vision.training.data import Figure, TrainingArticle, figures_of, read_articles
-from vision.training.features import Progress
-from vision.training.grids import cached_grids
-from vision.training.held_back import held_back_books
-from vision.training.loop import Steps, run_steps
-from vision.training.losses import AnswerLoss, WordLoss
-from vision.training.samples import (
+from vision.huggingface.chat_template import ChatTemplate
+from vision.malloc import memory_kept
+from vision.training.bridge.grid_cache import cached_grids
+from vision.training.bridge.holdout import held_back_books
+from vision.training.bridge.losses import AnswerLoss, WordLoss
+from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe, StepsRecipe
+from vision.training.bridge.samples import (
     Sample,
     SampleMaker,
     batches_of,
@@ -42,6 +40,9 @@ from vision.training.samples import (
     mixed,
     places,
 )
+from vision.training.dataset import Figure, TrainingArticle, figures_of, read_articles
+from vision.training.joint.features import Progress
+from vision.training.loop import Steps, run_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -250,7 +251,7 @@ def lookalikes(grids: NDArray[np.float16], tower: str, unseen: NDArray[np.bool_]
     """
     means = np.stack([grid.astype(np.float32).mean(0) for grid in grids])
     if tower == EMBEDDED:
-        from vision.joint_checkpoint import SHIPPED, TRAINED_FILE, read_tensors
+        from vision.joint_encoder.checkpoint import SHIPPED, TRAINED_FILE, read_tensors
 
         projection = read_tensors(SHIPPED / TRAINED_FILE, "visual.head.").get("proj.weight")
         means = means if projection is None else means @ projection.T

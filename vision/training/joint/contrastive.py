@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.training.features import PairFeatures, Progress
-from vision.training.projection import Projection, without_direction, without_text_mean
-from vision.training.recipe import JointRecipe
+from vision.training.joint.features import PairFeatures, Progress
+from vision.training.joint.linear_fit import Projection, without_direction, without_text_mean
+from vision.training.joint.recipe import JointRecipe
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision.errors import DataError
-from vision.training.features import PairFeatures
-from vision.training.projection import Joint, recalls_of
-from vision.unit import unit
+from vision.training.joint.features import PairFeatures
+from vision.training.joint.linear_fit import Joint, recalls_of
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 
 from vision.images import load_image
-from vision.joint_checkpoint import ShippedCheckpoint
-from vision.training.data import Figure
-from vision.unit import columns, unit
+from vision.joint_encoder.checkpoint import ShippedCheckpoint
+from vision.training.dataset import Figure
+from vision.vectors import columns, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progres
     """The classes of ImageNet-1k, each described by WordNet's names and gloss (as timm lists them)."""
     from timm.data import ImageNetInfo
 
-    from vision.efficientnet import read_trunk
+    from vision.joint_encoder.efficientnet import read_trunk
 
     directions = []
     for name in checkpoint.image_towers:
@@ -167,8 +167,8 @@ def _told(
 
 def image_features(images: Sequence[Path], tower: str, resize_mode: str, cache: Path, progress: Progress) -> Array:
     """Pooled features of a frozen image tower, before any projection. Not normalised."""
-    from vision.efficientnet import TOWERS
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
+    from vision.joint_encoder.efficientnet import TOWERS
 
     weights = [file.sha256 for file in manifest()[tower].files]
     pictures = [[path.name, path.stat().st_size] for path in images]
@@ -176,7 +176,7 @@ def image_features(images: Sequence[Path], tower: str, resize_mode: str, cache: 
     file = cache / f"images-{key}.npy"
 
     def tower_of_it() -> Callable[[Sequence[Path]], Array]:
-        from vision.open_clip_towers import pooled_tower
+        from vision.joint_encoder.open_clip import pooled_tower
 
         encode = pooled_tower(tower, resize_mode).encode
         return lambda paths: encode([load_image(path, target_px=_TARGET_PX) for path in paths])
@@ -186,7 +186,7 @@ def image_features(images: Sequence[Path], tower: str, resize_mode: str, cache: 
 
 def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache: Path, progress: Progress) -> Array:
     """Sentence vectors of the text tower, tuned where the checkpoint's is."""
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
 
     tower = [file.sha256 for file in manifest()["minilm-l6-v2"].files]
     for name, value in sorted(checkpoint.tuned.items()):
@@ -194,7 +194,7 @@ def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache
     file = cache / f"texts-{_key('texts', tower, checkpoint.text_cfg['context_length'], list(texts))}.npy"
 
     def tower_of_it() -> Callable[[Sequence[str]], Array]:
-        from vision.text_tower import BertTextTower
+        from vision.joint_encoder.text_tower import BertTextTower
 
         read = BertTextTower(checkpoint).pooled
         return lambda told: unit(read(told))
@@ -204,8 +204,8 @@ def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache
 
 def query_features(texts: Sequence[str], name: str, cache: Path, progress: Progress) -> Array:
     """Sentence vectors of a fetched sentence encoder, as it was fetched. Every text is read once, whoever asks."""
-    from vision.text_tower import QUERY_TOKENS
-    from vision.weights import manifest
+    from vision.downloads.store import manifest
+    from vision.joint_encoder.text_tower import QUERY_TOKENS
 
     tower = [file.sha256 for file in manifest()[name].files]
     file = cache / f"queries-{_key('queries', tower, QUERY_TOKENS)}.npz"
@@ -216,7 +216,7 @@ def query_features(texts: Sequence[str], name: str, cache: Path, progress: Progr
     keys = [_key(text) for text in texts]
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
     if missing:
-        from vision.text_tower import fetched_sentence_tower
+        from vision.joint_encoder.text_tower import fetched_sentence_tower
 
         read = fetched_sentence_tower(name).pooled
         unread = list(missing)

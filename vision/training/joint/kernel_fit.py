@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.bert import gelu
-from vision.joint_checkpoint import QUERY_PROJECTION
-from vision.kernel_head import KernelHead, directions, nearness
-from vision.training.features import ClassFeatures, PairFeatures, Progress
-from vision.training.projection import class_targets, targets, without_text_mean
-from vision.unit import unit
+from vision.joint_encoder.bert_numpy import gelu
+from vision.joint_encoder.checkpoint import QUERY_PROJECTION
+from vision.joint_encoder.kernel_regression import KernelHead, directions, nearness
+from vision.training.joint.features import ClassFeatures, PairFeatures, Progress
+from vision.training.joint.linear_fit import class_targets, targets, without_text_mean
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vision.training.recipe import JointRecipe
+    from vision.training.joint.recipe import JointRecipe
 
     Array = NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.training.features import PairFeatures, Progress
-from vision.training.folds import cross_validate
-from vision.training.projection import Joint
+from vision.training.joint.cross_validation import cross_validate
+from vision.training.joint.features import PairFeatures, Progress
+from vision.training.joint.linear_fit import Joint
 
 SHARES = (0.25, 0.5, 1.0)
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 640, 360, 56, 30, 150, 44

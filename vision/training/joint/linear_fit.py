@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from vision.training.features import ClassFeatures, PairFeatures
+from vision.training.joint.features import ClassFeatures, PairFeatures
 from vision.training.metrics import mrr_at, ranks_of_targets, recall_at
-from vision.unit import unit
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vision.training.joint import TrainingReport
-    from vision.training.recipe import JointRecipe
+    from vision.training.joint.recipe import JointRecipe
+    from vision.training.joint.train import TrainingReport
 
 _CARD = """\
 # vignette-joint

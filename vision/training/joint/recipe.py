@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vision.efficientnet import TOWERS
 from vision.errors import DataError
-from vision.joint_checkpoint import IMAGE_TOWER
-from vision.training.recipe_file import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
+from vision.joint_encoder.checkpoint import IMAGE_TOWER
+from vision.joint_encoder.efficientnet import TOWERS
+from vision.training.recipe_loading import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
 
 ResizeMode = Literal["squash", "shortest", "longest"]
 Head = Literal["linear", "mlp"]
@@ -36,9 +36,9 @@ class JointRecipe:
     ``feature_dropout`` and ``text_dropout`` are the parts of a feature vector that a step does not see; ``average``
     is the decay of the moving average of weights that is kept.
 
-    Before either head the last ``tuned_layers`` of the text tower are tuned (``vision.training.text``; 0 leaves it
-    frozen): for ``tuned_epochs``, in batches of ``tuned_batch``. ``tuned_to_pixels`` is what a description owes to what
-    pixels say of its picture, beside what it owes to the texts around it.
+    Before either head the last ``tuned_layers`` of the text tower are tuned (``vision.training.joint.text_tower``; 0
+    leaves it frozen): for ``tuned_epochs``, in batches of ``tuned_batch``. ``tuned_to_pixels`` is what a description
+    owes to what pixels say of its picture, beside what it owes to the texts around it.
     """
 
     name: str

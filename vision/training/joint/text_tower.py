@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from vision.joint_checkpoint import TEXT_PREFIX, Checkpoint
-from vision.training.data import Figure
-from vision.training.features import Progress
+from vision.joint_encoder.checkpoint import TEXT_PREFIX, Checkpoint
+from vision.training.bridge.samples import Batches
+from vision.training.dataset import Figure
+from vision.training.joint.features import Progress
 from vision.training.loop import Steps, run_steps
-from vision.training.samples import Batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vision.training.recipe import JointRecipe
+    from vision.training.joint.recipe import JointRecipe
 
     Array = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ class PairLoss:
     def __init__(
         self, tower: Any, checkpoint: Checkpoint, figures: Sequence[Figure], looks: Array, to_pixels: float
     ) -> None:
-        from vision.text_tower import token_ids
+        from vision.joint_encoder.text_tower import token_ids
 
         self._tower, self._to_pixels = tower, to_pixels
         self._alts = token_ids(checkpoint, [figure.alt for figure in figures], _DESCRIPTION_TOKENS)

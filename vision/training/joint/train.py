@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision.errors import DataError
-from vision.heap import memory_kept
-from vision.joint_checkpoint import (
+from vision.joint_encoder.checkpoint import (
     CONFIG_FILE,
     QUERY_PROJECTION,
     SHIPPED,
@@ -25,16 +24,24 @@ from vision.joint_checkpoint import (
     FolderCheckpoint,
     ShippedCheckpoint,
 )
-from vision.kernel_head import KERNEL_PREFIX
-from vision.training.data import Figure, figures_of, read_articles
-from vision.training.features import ClassFeatures, PairFeatures, Progress, class_features, pair_features, read_pairs
-from vision.training.folds import FOLDS, CrossValidated, cross_validate
-from vision.training.kernel import KeptKernel, distil, fit_kernel
-from vision.training.learning import Point, as_csv, as_svg, learning_curve
-from vision.training.model_card import card
-from vision.training.projection import Joint, fit_ridge, recalls
-from vision.training.recipe import JointRecipe
-from vision.unit import unit
+from vision.joint_encoder.kernel_regression import KERNEL_PREFIX
+from vision.malloc import memory_kept
+from vision.training.dataset import Figure, figures_of, read_articles
+from vision.training.joint.cross_validation import FOLDS, CrossValidated, cross_validate
+from vision.training.joint.features import (
+    ClassFeatures,
+    PairFeatures,
+    Progress,
+    class_features,
+    pair_features,
+    read_pairs,
+)
+from vision.training.joint.kernel_fit import KeptKernel, distil, fit_kernel
+from vision.training.joint.learning_curve import Point, as_csv, as_svg, learning_curve
+from vision.training.joint.linear_fit import Joint, fit_ridge, recalls
+from vision.training.joint.model_card import card
+from vision.training.joint.recipe import JointRecipe
+from vision.vectors import unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +128,7 @@ class _Run:
 
     def tuned_on(self, rows: NDArray[np.int64], name: str) -> ShippedCheckpoint:
         """A text tower tuned on these rows. What pixels say of them comes from fits that have not seen their books."""
-        from vision.training.text import tune_text_tower
+        from vision.training.joint.text_tower import tune_text_tower
 
         fetched = ShippedCheckpoint(towers_only=self.recipe.resize_mode)
         known = self.classes(fetched)
@@ -182,7 +189,7 @@ def fit(
     projection = fit_ridge(pairs, recipe.penalty, recipe.caption_share, classes, recipe.class_share)
     if not recipe.steps:
         return projection
-    from vision.training.contrastive import refine
+    from vision.training.joint.contrastive import refine
 
     return refine(projection, pairs, recipe, progress)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from composer.pipeline import Composer
+from composer.pipeline.pipeline import Composer
 from composer.settings import Settings
 from image_db.indexing import index_paths
 from image_db.library import Library

@@ -1,0 +1,1 @@
+"""The Word exporter: paragraphs, numbering and styles of a .docx file."""

@@ -1,0 +1,1 @@
+"""Drafts, sessions, actions and jobs of the studio, without any page."""

@@ -1,0 +1,1 @@
+"""HTML of the studio's page, one module a part of it."""

@@ -1,0 +1,1 @@
+"""The sample library: fetched from Debian packages and indexed."""

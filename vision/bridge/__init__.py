@@ -1,0 +1,1 @@
+"""A vision tower joined to a language model by a trained projector."""

@@ -1,0 +1,1 @@
+"""Model files: the manifest, where they come from, how they are verified and stored."""

@@ -1,0 +1,1 @@
+"""Vision-language models of the transformers library behind Vignette's protocol."""

@@ -1,0 +1,1 @@
+"""The encoder that puts pictures and texts into one vector space."""

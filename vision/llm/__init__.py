@@ -1,0 +1,1 @@
+"""The engine for GGUF language models: configuration, cache, scheduler, sampling and C kernels."""
