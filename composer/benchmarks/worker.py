@@ -113,7 +113,7 @@ class Transformers:
     def _run(self, ids: list[int], state: Any) -> None:
         with self._torch.inference_mode():
             self._state = self._model(
-                self._torch.tensor([ids]), past_key_values=state, use_cache=True, logits_to_keep=1
+                self._torch.tensor([ids]), cache=state, use_cache=True, logits_to_keep=1
             )
 
     def read(self, ids: list[int]) -> float:
@@ -128,7 +128,7 @@ class Transformers:
             start = time.perf_counter()
             for _ in range(tokens):
                 p = (self._state.logits[0, -1].float() / TEMPERATURE).softmax(-1)
-                self._run([int(self._torch.multinomial(p, 1))], self._state.past_key_values)
+                self._run([int(self._torch.multinomial(p, 1))], self._state.cache)
             seconds += time.perf_counter() - start
         return tokens * len(prompts), seconds
 

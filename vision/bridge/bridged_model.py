@@ -82,7 +82,7 @@ class BridgedCausalLM(nn.Module):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Any = None,
         position_ids: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
@@ -93,7 +93,7 @@ class BridgedCausalLM(nn.Module):
         return self.language_model(
             inputs_embeds=self.embed(input_ids, picture_grids),
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            cache=cache,
             position_ids=position_ids,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,

@@ -46,7 +46,6 @@ class Decoder:
         parameters = inspect.signature(model.forward).parameters
         open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         self._accepts = None if open_ended else frozenset(parameters)
-        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self._takes_positions = "position_ids" in parameters
         self._skips_logits = "logits_to_keep" in parameters
         kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
@@ -86,7 +85,7 @@ class Decoder:
             "input_ids": ids,
             # State-space layers apply the whole mask to one new token; without batches nothing is padding anyway.
             "attention_mask": full_mask if self.batches_rows else None,
-            self._cache_name: rows.cache,
+            "cache": rows.cache,
             "use_cache": True,
             **(extra or {}),
         }

@@ -66,7 +66,7 @@ class AnswerLoss:
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             position_ids=(torch.arange(width) + skip).expand(len(chosen), -1).to(device),
-            past_key_values=self._cache(len(chosen)),
+            cache=self._cache(len(chosen)),
             use_cache=self._prefix is not None,
             logits_to_keep=width - first,
             picture_grids=None if grids is None else grids.to(device),
@@ -79,7 +79,7 @@ class AnswerLoss:
     def _read_prefix(self, ids: tuple[int, ...]) -> list[torch.Tensor] | None:
         if not ids:
             return None
-        cache = self._model(input_ids=torch.tensor([ids], device=self._model.device), use_cache=True).past_key_values
+        cache = self._model(input_ids=torch.tensor([ids], device=self._model.device), use_cache=True).cache
         return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
 
     def _cache(self, count: int) -> Any:
