@@ -28,7 +28,7 @@ from composer.commands.app import access_of, add_options, offered_libraries
 from composer.studio.draft_store import DraftStore
 from composer.errors import UsageError
 from composer.export.html import stylesheet
-from composer.i18n.errors import told
+from composer.i18n import localize
 from composer.web.html.page_shell import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
 from composer.web.form import Form
 from composer.web.html.library_view import shell as library_shell
@@ -214,7 +214,7 @@ def build(site: Site) -> Any:
                     raise UsageError("choose a library first, or index one in the tab Library", "no_library_chosen")
                 room = rooms.begin(owner, request, shelves.known(folder))
             except EXPECTED as error:
-                return [gr.update(), message(told(error, ui))]
+                return [gr.update(), message(localize(error, ui))]
             return [(owner, room.draft.id, ui), ""]
 
         gr.on(

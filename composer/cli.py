@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = _exit_code(error)
         if known is None:
             raise
-        print(f"vignette: {error}", file=sys.stderr)
+        from composer.i18n import localize
+
+        print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
         return known
 
 

@@ -10,18 +10,21 @@ ComposerError
 └── WritingFailed        the model gave nothing usable
 """
 
+from typing import Any
 
-class ComposerError(Exception):
-    """Base of everything ``composer`` raises on purpose.
+from vision.errors import KeyedError
 
-    ``key`` names what happened and ``values`` what it happened to, for whoever says it in other words than the
-    message's: see ``composer.i18n.errors``.
-    """
 
-    def __init__(self, message: str = "", key: str = "", **values: object) -> None:
-        super().__init__(message)
-        self.key = key
-        self.values = values
+class ComposerError(KeyedError):
+    """Base of everything ``composer`` raises on purpose."""
+
+    def __init__(self, key: str = "", real_key: str = "", /, **values: Any) -> None:
+        # While messages become keys: some callers still give a sentence before the key.
+        super().__init__(real_key or key, **values)
+        self.sentence = key if real_key else ""
+
+    def __str__(self) -> str:
+        return self.sentence or super().__str__()
 
 
 class UsageError(ComposerError):

@@ -7,8 +7,10 @@ LibraryError
 └── SampleUnavailable    the sample library cannot be fetched on this system
 """
 
+from vision.errors import KeyedError
 
-class LibraryError(Exception):
+
+class LibraryError(KeyedError):
     """Base of everything ``image_db`` raises on purpose."""
 
 

@@ -4,8 +4,10 @@ RetrievalError
 └── IndexUnusable     the index on disk does not fit the library or this machine
 """
 
+from vision.errors import KeyedError
 
-class RetrievalError(Exception):
+
+class RetrievalError(KeyedError):
     """Base of everything ``retrieval`` raises on purpose."""
 
 

@@ -1,17 +1,46 @@
-"""The exception tree of ``vision``.
+"""The exception tree of ``vision``, and the base of every package's.
 
-VisionError
-├── WeightsError        a model file is missing, damaged or cannot be fetched
-├── ModelError          a checkpoint is of a kind this program cannot run
-├── ImageError          a picture cannot be decoded safely
-├── DataError           training data or a recipe is missing or malformed
-└── PromptTooLong       a prompt does not fit the model's context window
+KeyedError
+└── VisionError
+    ├── WeightsError        a model file is missing, damaged or cannot be fetched
+    ├── ModelError          a checkpoint is of a kind this program cannot run
+    ├── ImageError          a picture cannot be decoded safely
+    ├── DataError           training data or a recipe is missing or malformed
+    └── PromptTooLong       a prompt does not fit the model's context window
 
-Every message says what failed, the value, and what to do next.
+An error carries a key and values; ``composer.i18n`` has its words in every language. They say what failed, the value,
+and what to do next.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-class VisionError(Exception):
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Something a person may read, before it is put into a language: a key of ``composer/i18n`` and its values.
+
+    Values are JSON values, other phrases, errors, or lists of these.
+    """
+
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+class KeyedError(Exception):
+    """An error that this program raises on purpose. ``key`` names what happened, ``values`` what it happened to."""
+
+    def __init__(self, key: str = "", /, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{name}={value!s}" for name, value in self.values.items())
+        return f"{self.key}: {said}" if said else self.key
+
+
+class VisionError(KeyedError):
     """Base of everything ``vision`` raises on purpose."""
 
 

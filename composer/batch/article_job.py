@@ -27,6 +27,7 @@ from composer.errors import ComposerError, OutputExists, UsageError
 from composer.export import DEFAULT_FORMATS
 from composer.export.article_folder import check_free, load_article, save_article, trace_entry
 from composer.export.picture_export import PictureSettings as ExportedPictures
+from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
 from composer.settings import Settings
@@ -203,7 +204,7 @@ def _made(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear:
             if isinstance(event, StageFinished):
                 trace.append(trace_entry(event))
             elif isinstance(event, Notice):
-                notices.append(event.text)
+                notices.append(localize(event, "en", terminal=True))
             elif isinstance(event, Done):
                 article = event.article
     assert article is not None, "a job ends with Done or an exception"

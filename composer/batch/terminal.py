@@ -15,6 +15,7 @@ from composer.article.language import count_words
 from composer.batch.article_job import Outcome
 from composer.batch.runner import Began, Ended, Heard, Update
 from composer.batch.summary import counts
+from composer.i18n import localize
 from composer.pipeline.events import Notice, StageStarted, TextDelta
 
 _REDRAW_S = 0.2
@@ -44,7 +45,7 @@ class BatchTerminal:
                 elif isinstance(event, TextDelta):
                     text += event.text
                 elif isinstance(event, Notice):
-                    self._print(f"{folder}: {event.text}")
+                    self._print(f"{folder}: {localize(event, 'en', terminal=True)}")
                 self._working[job.line] = (folder, stage, text)
                 self._draw()
             case Ended(job, outcome):

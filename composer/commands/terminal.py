@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from composer.article.model import Article
 from composer.export.article_folder import trace_entry
+from composer.i18n import localize
 from composer.pipeline import events
 
 _LABELS = {
@@ -51,8 +52,8 @@ class Terminal:
             case events.TextDelta(text):
                 if self._stream_text:
                     self._print(text)
-            case events.Notice(text):
-                self._print(f"\nNote: {text}\n")
+            case events.Notice():
+                self._print(f"\nNote: {localize(event, 'en', terminal=True)}\n")
             case events.Draft() | events.Done():
                 pass
 

@@ -225,12 +225,7 @@ def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest 
         yield events.Draft(work.with_free(()))
     if missing:
         standing = sum(p.chosen is not None for p in work.stay)
-        yield events.Notice(
-            f"{standing} pictures stand, not {standing + missing}: nothing in the library fits the places that are "
-            "left",
-            "fewer_fit",
-            {"standing": standing, "asked": standing + missing},
-        )
+        yield events.Notice("fewer_fit", {"standing": standing, "asked": standing + missing})
     yield events.Done(work.with_free(()))
 
 

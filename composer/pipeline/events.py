@@ -5,11 +5,11 @@ Knows no listener. Every job ends with ``Done`` or an exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from composer.article.model import Article
+from vision.errors import Phrase
 
 Stage: TypeAlias = Literal["load", "write", "place", "caption", "find", "choose", "finish"]
 STAGES: tuple[Stage, ...] = ("load", "write", "place", "caption", "find", "choose", "finish")
@@ -45,15 +45,8 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the user should know: a degraded result and its reason. ``key`` and ``values`` as of an error."""
-
-    text: str
-    key: str = ""
-    values: Mapping[str, object] = field(default_factory=dict, hash=False)
-
-    def __str__(self) -> str:
-        return self.text
+class Notice(Phrase):
+    """Something the user should know: a degraded result and its reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,9 @@ class Composer(Stages):
         clock = Clock(self.model)
         yield events.StageStarted("write")
         if request.text:
-            article, dialogue, notice = self.read(job)
-            if notice:
-                yield events.Notice(notice, "read_beginnings", {"tokens": self.model.context_tokens})
+            article, dialogue, cut = self.read(job)
+            if cut:
+                yield events.Notice("read_beginnings", {"tokens": self.model.context_tokens})
         else:
             written: Written | None = None
             for piece in self.write(job):

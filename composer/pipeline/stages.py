@@ -73,7 +73,7 @@ class Stages:
         self.library = library
         self.searcher = searcher
 
-    def read(self, job: Job) -> tuple[Article, Dialogue, str]:
+    def read(self, job: Job) -> tuple[Article, Dialogue, bool]:
         parsed = parse_markdown(job.request.text)
         if not parsed.sections:
             raise UsageError("--illustrate: the text has no paragraph that a picture could follow", "no_paragraph")
@@ -86,13 +86,7 @@ class Stages:
             title_in_text=not parsed.title,
             preamble=parsed.preamble,
         )
-        notice = (
-            f"the text is longer than the model's {self.model.context_tokens} tokens: it read the start of each "
-            "paragraph to place and choose pictures; the article keeps every word"
-            if cut
-            else ""
-        )
-        return article, dialogue, notice
+        return article, dialogue, cut
 
     def write(self, job: Job) -> Iterator[str | Written]:
         request = job.request

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from composer.article.model import Article, to_json
 from composer.errors import UsageError
+from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.studio.libraries import OfferedLibrary
 from composer.studio.models import check_upload
@@ -109,7 +110,7 @@ class ApiDesk:
                 "state": "running" if room.busy else "stopped" if stopped else "done",
                 "article": None if article is None else self._article(article, root),
                 "proposals": list(_proposals(room)),
-                "notices": [notice.text for notice in room.notices],
+                "notices": [localize(notice, "en") for notice in room.notices],
                 "stages": {stage.stage: round(stage.seconds, 2) for stage in room.trace},
             }
 

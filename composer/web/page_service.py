@@ -14,8 +14,7 @@ from typing import Any
 
 from composer.errors import UsageError
 from composer.export.sanitizing import encodable
-from composer.i18n import UI_LANGUAGES, strings
-from composer.i18n.errors import told
+from composer.i18n import UI_LANGUAGES, localize, strings
 from composer.studio.actions import find_pictures, perform, take_upload
 from composer.studio.chat import ask, stop_answers
 from composer.studio.libraries import Shelves
@@ -52,7 +51,7 @@ class PageService:
         try:
             room = self._room(values)
         except EXPECTED as error:
-            return {"gone": told(error, language)}
+            return {"gone": localize(error, language)}
         trouble = ""
         try:
             action = _text(values, "do")
@@ -65,7 +64,7 @@ class PageService:
             elif action != "look":
                 perform(room, action, values)
         except EXPECTED as expected:
-            trouble = told(expected, language)
+            trouble = localize(expected, language)
         return self._sheet(room, values) | {"error": trouble}
 
     async def follow(self, values: Values) -> dict[str, Any]:
@@ -73,7 +72,7 @@ class PageService:
         try:
             room = self._room(values)
         except EXPECTED as error:
-            return {"gone": told(error, self._words(values)[1])}
+            return {"gone": localize(error, self._words(values)[1])}
         version = values.get("version")
         for _ in range(int(FOLLOW_S / _LOOK_AGAIN_S)):
             if room.version != version or not room.active:
@@ -89,7 +88,7 @@ class PageService:
                 values = {**values, "example": str(self.uploaded(example))}
             found = find_pictures(self._room(values), values)
         except EXPECTED as error:
-            return {"html": message(told(error, language))}
+            return {"html": message(localize(error, language))}
         return {"html": found_pictures(found, self.gallery.thumbnail, words, language)}
 
     def take(self, values: Values) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class PageService:
         try:
             candidate = take_upload(self._room(values), self.uploaded(_text(values, "path")))
         except EXPECTED as error:
-            return {"error": told(error, language), "html": message(told(error, language))}
+            return {"error": localize(error, language), "html": message(localize(error, language))}
         return {"id": candidate.record.id}
 
     def export(self, values: Values) -> dict[str, Any]:
@@ -109,7 +108,7 @@ class PageService:
             folder = self._exports_dir / secrets.token_hex(16)
             path, notes = export_article(room.present(), room.trace, folder, _text(values, "format"))
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
         return {"url": self.gallery.file(path, path.name), "name": path.name, "notes": list(notes)}
 
     def drop(self, values: Values) -> dict[str, Any]:
@@ -120,7 +119,7 @@ class PageService:
             self.rooms.delete(owner, _text(values, "draft"))
             return {"html": draft_list(self.rooms.drafts(owner), words)}
         except EXPECTED as error:
-            return {"html": message(told(error, language))}
+            return {"html": message(localize(error, language))}
 
     def uploaded(self, name: str) -> Path:
         """A file that the browser sent, and nothing else on this machine."""
@@ -159,7 +158,7 @@ class PageService:
             folder = _text(values, "folder") or str(offered[0].folder)
             leaf, failures = self.shelves.browse(folder, asked, page), self.shelves.failures(folder)
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
         return page_library.leaf_parts(offered, folder, asked, leaf, failures, self.gallery.thumbnail, words, language)
 
     def form(self, values: Values) -> dict[str, Any]:
@@ -167,7 +166,7 @@ class PageService:
         try:
             record = self.shelves.record(_text(values, "folder"), _text(values, "id"))
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
         return {"html": page_library.record_form(record, self.gallery.picture, words)}
 
     def save(self, values: Values) -> dict[str, Any]:
@@ -178,7 +177,7 @@ class PageService:
                 raise UsageError("nothing was given to save", "malformed")
             self.shelves.describe(_text(values, "folder"), _text(values, "id"), given)
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
         return {"html": message(words["lib_saved"], "note")}
 
     def index(self, values: Values) -> dict[str, Any]:
@@ -186,14 +185,14 @@ class PageService:
         try:
             return page_library.running(self.shelves.index(_text(values, "pictures"), _text(values, "name")), words)
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
 
     def sample(self, values: Values) -> dict[str, Any]:
         words, language = self._words(values)
         try:
             return page_library.running(self.shelves.index_sample(), words)
         except EXPECTED as error:
-            return {"error": told(error, language)}
+            return {"error": localize(error, language)}
 
     def indexing(self, values: Values) -> dict[str, Any]:
         words, _ = self._words(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from composer.export.markdown_html import attribute
 from composer.export.picture_urls import PictureUrl
-from composer.i18n.errors import told
+from composer.i18n import localize
 from composer.studio.libraries import FIELDS, Indexing, Leaf, OfferedLibrary
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def running(run: Indexing | None, words: Words) -> dict[str, Any]:
 
 def _over(run: Indexing, words: Words) -> str:
     if run.trouble is not None:
-        return f'<p class="message error">{escape(told(run.trouble, words["code"]))}</p>'
+        return f'<p class="message error">{escape(localize(run.trouble, words["code"]))}</p>'
     if run.report is None:
         return ""
     report = run.report

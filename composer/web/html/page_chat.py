@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute, sections_html
 from composer.export.picture_urls import PictureUrl
-from composer.i18n.errors import told
+from composer.i18n import localize
 
 if TYPE_CHECKING:
     from composer.studio.session import Room
@@ -24,7 +24,7 @@ def talk(room: Room, words: Mapping[str, str], thumbnail_url: PictureUrl) -> str
             picture = f'<img src="{attribute(thumbnail_url(said.picture))}" alt="{attribute(name)}">'
         note = f'<p class="notice">{escape(words[said.note])}</p>' if said.note else ""
         if said.trouble is not None:
-            note += f'<p class="notice">{escape(told(said.trouble, words["code"]))}</p>'
+            note += f'<p class="notice">{escape(localize(said.trouble, words["code"]))}</p>'
         if said.answer:
             body = sections_html([said.answer], said.answer)[0]
         else:

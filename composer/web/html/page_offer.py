@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute
-from composer.i18n.errors import told
+from composer.i18n import localize
 
 if TYPE_CHECKING:
     from composer.studio.session import Offer
@@ -28,7 +28,7 @@ def offer_html(offer: Offer, language: str, words: Mapping[str, str]) -> str:
     """``language`` is the article's."""
     title = words["offer_" + offer.action]
     if offer.trouble is not None:
-        body = f'<p class="trouble" role="alert">{escape(told(offer.trouble, words["code"]))}</p>'
+        body = f'<p class="trouble" role="alert">{escape(localize(offer.trouble, words["code"]))}</p>'
         buttons = _button(words["reject_all"], "reject") + _button(
             words["again"], "propose", action=offer.action, seed="1"
         )

@@ -17,7 +17,7 @@ from composer.editing import step_label
 from composer.export import FORMATS
 from composer.export.markdown_html import attribute
 from composer.export.picture_urls import PictureUrl
-from composer.i18n.errors import told
+from composer.i18n import localize
 from composer.pipeline.events import STAGES
 from composer.studio.session import Room, Work
 from composer.web.html.article_view import Look, button, paper
@@ -83,9 +83,9 @@ def status(room: Room, words: Words) -> str:
         else:
             parts.append(_stages(room, work, words))
     notices = work.progress.notices if work is not None else room.notices
-    parts += [f'<p class="notice">{escape(told(notice, words["code"]))}</p>' for notice in notices]
+    parts += [f'<p class="notice">{escape(localize(notice, words["code"]))}</p>' for notice in notices]
     if room.trouble is not None:
-        parts.append(message(told(room.trouble, words["code"])))
+        parts.append(message(localize(room.trouble, words["code"])))
     if room.note:
         line = message(words[room.note], "note")
         offer = room.article is not None and work is None and room.note in ("stopped", "interrupted")

@@ -14,8 +14,7 @@ from PIL import Image
 from composer.article.model import Article
 from composer.errors import UsageError
 from composer.export.article_folder import save_article
-from composer.i18n import UI_LANGUAGES, preferred, strings
-from composer.i18n.errors import told
+from composer.i18n import UI_LANGUAGES, localize, preferred, strings
 from composer.pipeline.events import Done, Draft, Notice, StageFinished, StageStarted, TextDelta
 from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
@@ -62,9 +61,9 @@ def test_progress_keeps_text_stages_drafts_and_notices(tmp_path: Path) -> None:
     article = farm_article(tmp_path)
     progress = folded(StageStarted("write"), TextDelta("# A\n\n"), TextDelta("Text."))
     assert (progress.stage, progress.text, progress.article) == ("write", "# A\n\nText.", None)
-    progress = folded(StageFinished("write", 2.0), Notice("careful"), Draft(article))
+    progress = folded(StageFinished("write", 2.0), Notice("fewer_fit"), Draft(article))
     assert (progress.stage, [t.stage for t in progress.trace]) == (None, ["write"])
-    assert (progress.notices, progress.article, progress.done) == ((Notice("careful"),), article, False)
+    assert (progress.notices, progress.article, progress.done) == ((Notice("fewer_fit"),), article, False)
     assert folded(Done(article)).done
 
 
@@ -183,7 +182,7 @@ def test_missing_fields_are_named_in_the_language_of_the_page(
 ) -> None:
     with pytest.raises(UsageError) as refused:
         make_request(fields(**wrong), language)
-    assert told(refused.value, language) == words
+    assert localize(refused.value, language) == words
 
 
 def test_an_upload_that_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:

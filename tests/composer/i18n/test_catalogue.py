@@ -1,0 +1,48 @@
+"""Every word a person may read exists in every language, with the same fields, and is found by its key."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from composer.errors import EditError, UsageError
+from composer.i18n import UI_LANGUAGES, localize, tables
+from composer.pipeline.events import Notice
+from vision.errors import ImageError, Phrase
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", UI_LANGUAGES)
+def test_the_languages_have_the_same_tables(language: str) -> None:
+    assert list(tables(language)) == list(tables("en"))
+
+
+def test_a_key_stands_in_one_table_only() -> None:
+    tables_of_keys = [tables("en")[name] for name in ("errors", "reasons", "steps")]
+    keys = [key for table in tables_of_keys for key in table]
+    assert len(keys) == len(set(keys))
+
+
+def test_words_are_said_in_the_readers_language() -> None:
+    error = EditError("cannot_move")
+    assert localize(error, "zh") == "已经在文章的尽头，不能再移了。"
+    assert localize(error, "en") == "it is at the end of the article already"
+    notice = Notice("fewer_fit", {"standing": 2, "asked": 4})
+    assert localize(notice, "zh").startswith("现有 2 张图片，而不是 4 张")
+
+
+def test_a_value_that_is_an_error_or_a_list_is_put_into_words_too() -> None:
+    inner = ImageError("cannot_move")
+    outer = UsageError("picture_unusable", name="a.png", reason=inner)
+    assert localize(outer, "en") == "a.png cannot be used: it is at the end of the article already"
+    assert localize(Phrase("words_shared", {"words": ["red", "hen"]}), "en") == "shared words: red, hen"
+    assert localize(Phrase("words_shared", {"words": ["red", "hen"]}), "zh") == "相同的词：red、hen"
+
+
+def test_reasons_are_joined_and_numbers_are_printed_as_the_words_say() -> None:
+    reasons = [Phrase("chosen_only"), Phrase("looks_match", {"wanted": "a hen", "score": 0.456})]
+    assert localize(reasons, "en") == "the only candidate that fits; its looks match “a hen” (0.46)"
