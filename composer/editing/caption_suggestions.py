@@ -1,6 +1,6 @@
 """Words under a picture that the language model proposes on request.
 
-The model is told what the library says of the picture, and looks at it where it can. Knows no page.
+The model is told what the library says of the picture, and looks at it where it can.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from composer.article.language import detect_language
 from composer.article.model import Article
-from composer.editing.lookup import free_placement
-from composer.errors import EditError, WritingFailed
+from composer.editing.lookup import shown_picture
+from composer.errors import WritingFailed
 from composer.pipeline.captions import CAPTION_TOKENS, clean_caption, settle_captions
 from composer.pipeline.conversation import opening
 from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.reranking import LOOK_PX
 from composer.pipeline.writer import derive_seed
 from vision.errors import ImageError
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 _QUOTED = re.compile(r"""\s*["“「](.+?)["”」]""")
-LOOK_PX = 448  # shorter side at which a model that sees looks at the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,9 @@ def suggest_caption(
 
     Raises EditError where no picture is shown and WritingFailed where the model has no other words.
     """
-    target = free_placement(article, placement)
+    target = shown_picture(article, placement)
     record = target.chosen
-    if record is None:
-        raise EditError("there is no picture in this place; choose one first", "no_picture")
+    assert record is not None
     prompts, language = load_prompts(article.language), article.language
     [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}
@@ -69,7 +68,7 @@ def suggest_caption(
         caption = caption[:1].upper() + caption[1:]
         if caption and _key(caption) not in known and detect_language(caption) == language:
             return Suggestion(caption, alt or caption)
-    raise WritingFailed("the model has no other caption for this picture; write one by hand", "no_other_caption")
+    raise WritingFailed("no_other_caption")
 
 
 def _prompt(

@@ -1,4 +1,4 @@
-"""What every edit asks first: is there such a section or placement, and may it change. Knows no edits."""
+"""What every edit begins with: is there such a section or placement, and may it change."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from composer.errors import EditError
 
 def section_at(article: Article, index: int) -> Section:
     if not 0 <= index < len(article.sections):
-        raise EditError(f"there is no section {index}; the article has {len(article.sections)}", "gone")
+        raise EditError("gone")
     return article.sections[index]
 
 
 def placement_at(article: Article, index: int) -> Placement:
     if not 0 <= index < len(article.placements):
-        raise EditError(f"there is no placement {index}; the article has {len(article.placements)}", "gone")
+        raise EditError("gone")
     return article.placements[index]
 
 
-def free_section(article: Article, index: int) -> Section:
-    """The section, which may be changed."""
+def unlocked_section(article: Article, index: int) -> Section:
     section = section_at(article, index)
     if section.locked:
-        raise EditError("this section is locked; unlock it first", "section_locked")
+        raise EditError("section_locked")
     return section
 
 
-def free_placement(article: Article, index: int) -> Placement:
-    """The placement, which may be changed."""
+def unlocked_placement(article: Article, index: int) -> Placement:
     placement = placement_at(article, index)
     if placement.locked:
-        raise EditError("this picture is locked; unlock it first", "picture_locked")
+        raise EditError("picture_locked")
+    return placement
+
+
+def shown_picture(article: Article, index: int) -> Placement:
+    """An unlocked placement that shows a picture."""
+    placement = unlocked_placement(article, index)
+    if placement.chosen is None:
+        raise EditError("no_picture")
     return placement

@@ -1,8 +1,7 @@
 """Edits of the pictures: functions from one ``Article`` to the next, nothing kept.
 
 No edit shows a picture twice: one that is shown elsewhere moves. Captions are the library's own words unless others
-are given, so that nothing here waits for a model. Knows no page, no model and no library. A reason it writes is in the
-article's language.
+are given, so that nothing here waits for a model.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from composer.article.credit import credit_line
 from composer.article.model import Article, Placement, Slot
-from composer.editing.lookup import free_placement, placement_at, section_at
-from composer.editing.wording import reasons
+from composer.editing.lookup import placement_at, section_at, shown_picture, unlocked_placement
 from composer.errors import EditError
+from composer.i18n import localize
 from composer.pipeline.captions import library_words
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.errors import Phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def replace_picture(article: Article, placement: int, record_id: str) -> Article
     target = placement_at(article, placement)
     found = next((c for c in target.candidates if c.record.id == record_id), None)
     if found is None:
-        raise EditError(f"picture {record_id[:12]} is not among the candidates of placement {placement}", "not_found")
+        raise EditError("not_found")
     return show_picture(article, placement, found)
 
 
@@ -61,7 +61,7 @@ def show_picture(
     alt: str | None = None,
 ) -> Article:
     """Show any picture in the place; it joins the candidates if it is none of them yet."""
-    target = free_placement(article, placement)
+    target = unlocked_placement(article, placement)
     candidate = _candidate(found)
     record = candidate.record
     if target.chosen is not None and target.chosen.id == record.id and caption is None and alt is None:
@@ -74,23 +74,23 @@ def show_picture(
 
 def remove_picture(article: Article, placement: int) -> Article:
     """Leave the place empty. Its candidates stay, so that any of them can be put back."""
-    target = free_placement(article, placement)
+    target = unlocked_placement(article, placement)
     if target.chosen is None:
         return article
     placements = list(article.placements)
-    placements[placement] = replace(_emptied(target, reasons(article.language).removed), edited=True)
+    placements[placement] = replace(_emptied(target, reason("you_removed", article.language)), edited=True)
     return article.with_placements(tuple(placements))
 
 
 def delete_picture(article: Article, placement: int) -> Article:
     """Remove the picture and its place."""
-    free_placement(article, placement)
+    unlocked_placement(article, placement)
     return replace(article, placements=(*article.placements[:placement], *article.placements[placement + 1 :]))
 
 
 def move_picture(article: Article, placement: int, to_section: int) -> Article:
     """Move the picture and its place after another section, below the pictures that stand there."""
-    target = free_placement(article, placement)
+    target = unlocked_placement(article, placement)
     section_at(article, to_section)
     if target.slot.after_section == to_section:
         return article
@@ -119,13 +119,13 @@ def add_place(article: Article, after_section: int, wish: str = "", candidates: 
     """An empty place after a section, to be filled from a search. ``wish`` says what it should show."""
     section_at(article, after_section)
     slot = Slot(after_section, " ".join(wish.split()))
-    new = Placement(slot, tuple(candidates), None, reasons(article.language).added, edited=True)
+    new = Placement(slot, tuple(candidates), None, reason("you_added", article.language), edited=True)
     return article.with_placements((*article.placements, new))
 
 
 def set_caption(article: Article, placement: int, caption: str) -> Article:
     """Print other words under the picture; none where they are empty."""
-    target = _shown(article, placement)
+    target = shown_picture(article, placement)
     clean = " ".join(caption.split())
     if clean == target.caption:
         return article
@@ -134,7 +134,7 @@ def set_caption(article: Article, placement: int, caption: str) -> Article:
 
 def set_alt(article: Article, placement: int, alt: str) -> Article:
     """Tell those who cannot see the picture something else; the caption where it is empty."""
-    target = _shown(article, placement)
+    target = shown_picture(article, placement)
     clean = " ".join(alt.split())
     if clean == target.alt:
         return article
@@ -158,15 +158,8 @@ def place_index(article: Article, after_section: int) -> int:
     """The last placement after a section, where a new one or one that moved there stands."""
     found = [i for i, p in enumerate(article.placements) if p.slot.after_section == after_section]
     if not found:
-        raise EditError(f"there is no placement after section {after_section}", "gone")
+        raise EditError("gone")
     return found[-1]
-
-
-def _shown(article: Article, index: int) -> Placement:
-    target = free_placement(article, index)
-    if target.chosen is None:
-        raise EditError("there is no picture in this place; choose one first", "no_picture")
-    return target
 
 
 def _with(article: Article, index: int, placement: Placement) -> Article:
@@ -189,27 +182,30 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
         if index == but or placement.chosen is None or placement.chosen.id != record_id:
             continue
         if placement.locked:
-            raise EditError(
-                "the picture stands in another place, where it is locked; unlock it there first", "locked_elsewhere"
-            )
-        placements[index] = _emptied(placement, reasons(article.language).moved)
+            raise EditError("locked_elsewhere")
+        placements[index] = _emptied(placement, reason("you_moved", article.language))
     return placements
 
 
 def _showing(
     placement: Placement, record: ImageRecord, language: str, caption: str | None, alt: str | None
 ) -> Placement:
-    proposed, told = library_words(record, language, placement.slot.caption)
+    proposed, described = library_words(record, language, placement.slot.caption)
     return replace(
         placement,
         chosen=record,
-        reason=reasons(language).chosen,
+        reason=reason("you_chose", language),
         caption=proposed if caption is None else " ".join(caption.split()),
-        alt=" ".join(alt.split()) if alt is not None else told,
+        alt=" ".join(alt.split()) if alt is not None else described,
         credit=credit_line(record, language),
         edited=True,
     )
 
 
-def _emptied(placement: Placement, reason: str) -> Placement:
-    return replace(placement, chosen=None, reason=reason, caption="", alt="", credit="")
+def _emptied(placement: Placement, why: str) -> Placement:
+    return replace(placement, chosen=None, reason=why, caption="", alt="", credit="")
+
+
+def reason(key: str, language: str) -> str:
+    """What a person did to a place, in the article's language."""
+    return localize(Phrase(key), language)

@@ -1,19 +1,19 @@
 """Runs stages again on an article that exists: another number of pictures, or one stage and those that follow it.
 
-What a person settled stays: locked and edited placements keep their place, picture and words, and no stage shows their
-pictures elsewhere. Nothing that stands is lost for want of something better. Knows no page.
+Locked and edited placements keep their place, picture and words, and no stage shows their pictures elsewhere. Nothing
+that stands is lost for want of something better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from composer.article.markdown import join_sections
 from composer.article.model import Article, Placement
-from composer.editing.rewrite_article import free_sections, write_anew
+from composer.editing.rewrite_article import open_sections, rewrite_article
 from composer.errors import EditError, UsageError
 from composer.pipeline import events
 from composer.pipeline.clock import Clock
@@ -25,15 +25,15 @@ from composer.pipeline.stages import Job, Stages
 from composer.pipeline.uploads import read_uploads
 from composer.request import MAX_IMAGES, ComposeRequest
 
-RetryStage: TypeAlias = Literal["write", "place", "caption", "find", "choose", "finish"]
-RETRY_STAGES: tuple[RetryStage, ...] = ("write", "place", "caption", "find", "choose", "finish")
+RerunStage: TypeAlias = Literal["write", "place", "caption", "find", "choose", "finish"]
+RERUN_STAGES: tuple[RerunStage, ...] = ("write", "place", "caption", "find", "choose", "finish")
 # Log-odds that a place loses for standing next to a picture that stays.
 CROWDED = 3.0
 
 
 @dataclass(slots=True)
-class _Again:
-    """An article whose free placements are made anew beside those that stay."""
+class Rerun:
+    """An article whose other placements are made again beside those that stay."""
 
     stages: Stages
     job: Job
@@ -83,89 +83,81 @@ class _Again:
         return self.article.with_placements((*self.stay, *free))
 
 
-def retry(
-    stages: Stages, article: Article, stage: RetryStage, request: ComposeRequest | None = None, *, fresh: bool = True
+def rerun_stage(
+    stages: Stages, article: Article, stage: RerunStage, request: ComposeRequest | None = None, *, fresh: bool = True
 ) -> Iterator[events.Event]:
-    """Run a stage and those that follow it again for what nobody settled; ends with ``Done``.
+    """Run a stage and those that follow it again for what is neither locked nor edited; ends with ``Done``.
 
-    "write" writes the free sections anew under their headings; places stay, their pictures are found anew. A person's
-    own text stays, and is read again for new places.
+    "write" writes the unlocked sections again under their headings; places stay, their pictures are found again. A
+    person's own text stays, and is read again for new places.
 
     With ``fresh`` something else is wanted than what stands: other places where there are enough, other descriptions,
     other pictures; a picture for which there is no other stays. ``request`` is the one the article was made for; it
-    brings uploads and filters. Raises at once: UsageError for a stage that there is not, EditError where every section
-    is settled.
+    brings uploads and filters. Raises at once: UsageError for a stage that there is not, EditError where no section may
+    be written again.
     """
-    if stage not in RETRY_STAGES:
-        raise UsageError(f"stage {stage!r} cannot be run again; use one of: {', '.join(RETRY_STAGES)}", "malformed")
+    if stage not in RERUN_STAGES:
+        raise UsageError("malformed", given=stage)
     if stage == "write" and _illustrated(article):
         stage = "place"  # a person's own text was only read
     if stage == "write":
-        if not free_sections(article):
-            raise EditError("every section is locked or edited; unlock one, or ask for a proposal", "all_settled")
-        return _write(stages, article, request)
-    return _retry(stages, article, stage, request, fresh)
+        if not open_sections(article):
+            raise EditError("all_settled")
+        return _rewrite(stages, article, request)
+    return _rerun(stages, article, stage, request, fresh)
 
 
-def _write(stages: Stages, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
+def _rewrite(stages: Stages, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
     yield events.StageStarted("write")
     clock = Clock(stages.model)
     tone, seed = (request.tone, request.seed) if request else ("", 0)
-    writing = write_anew(stages.model, stages.settings.writing, article, tone=tone, seed=seed)
+    writing = rewrite_article(stages.model, stages.settings.writing, article, tone=tone, seed=seed)
     with closing(writing) as drafts:  # type: ignore[type-var]
         for article in drafts:
             yield events.Draft(article)
     yield clock.finished("write")
-    yield from _retry(stages, article, "caption", request, fresh=False)
+    yield from _rerun(stages, article, "caption", request, fresh=False)
 
 
-def _retry(
-    stages: Stages, article: Article, stage: RetryStage, request: ComposeRequest | None, fresh: bool
+def _rerun(
+    stages: Stages, article: Article, first: RerunStage, request: ComposeRequest | None, fresh: bool
 ) -> Iterator[events.Event]:
     stay = tuple(p for p in article.placements if p.settled)
-    free = [p for p in article.placements if not p.settled]
-    if stage == "choose" and not all(p.candidates for p in free):
-        stage = "find"  # the article was stopped before it had anything to choose from
-    first = RETRY_STAGES.index(stage)
-    yield events.StageStarted(stage)
-    work = _begin(stages, article, stay, request, read=first < RETRY_STAGES.index("finish"))
+    free: Sequence[Placement] = [p for p in article.placements if not p.settled]
+    if first == "choose" and not all(p.candidates for p in free):
+        first = "find"  # the article was stopped before it had anything to choose from
+    yield events.StageStarted(first)
+    work = _begin(stages, article, stay, request, read=first != "finish")
     slots = [p.slot for p in free]
-    if stage == "place":
-        places = work.best_places(*_wanted_places(work, free, fresh))
-        yield work.clock.finished("place")
-        free = []
-    else:
-        places = [slot.after_section for slot in slots]
-    if first <= RETRY_STAGES.index("caption"):
-        if stage != "caption":
-            yield events.StageStarted("caption")
-        avoid = [slot.caption for slot in slots] if fresh and stage == "caption" else []
-        slots = stages.caption(work.job, article.sections, work.dialogue, places, avoid)
-        yield work.clock.finished("caption")
-    if first < RETRY_STAGES.index("finish"):
-        rejected = frozenset(p.chosen.id for p in free if p.chosen is not None) if fresh else frozenset()
-        if first <= RETRY_STAGES.index("find"):
-            if stage != "find":
-                yield events.StageStarted("find")
-            found = stages.find(work.job, article, slots, work.shown | rejected)
-            yield work.clock.finished("find")
-        else:
-            found = [Considered(p.slot, p.candidates) for p in free]
-        if stage != "choose":
-            yield events.StageStarted("choose")
-        _limit_required(work, len(slots))
-        left = work.considered(found, rejected - work.job.uploads.required)
-        chosen = stages.choose(work.job, article.sections, work.dialogue, left)
-        free = _kept_where_nothing_is_better(chosen, free)
-        yield work.clock.finished("choose")
-        yield events.Draft(work.with_free(free))
-        yield events.StageStarted("finish")
-    settled = stages.finish(work.job, replace(article, placements=tuple(free)))
-    yield work.clock.finished("finish")
-    yield events.Done(work.with_free(settled.placements))
+    places = [slot.after_section for slot in slots]
+    found = [Considered(p.slot, p.candidates) for p in free]
+    rejected = frozenset(p.chosen.id for p in free if p.chosen is not None) if fresh else frozenset()
+    for stage in RERUN_STAGES[RERUN_STAGES.index(first) :]:
+        if stage != first:
+            yield events.StageStarted(stage)
+        match stage:
+            case "place":
+                places = work.best_places(*_wanted_places(work, free, fresh))
+                free, rejected = (), frozenset()  # elsewhere, the same pictures are welcome
+            case "caption":
+                avoid = [slot.caption for slot in slots] if fresh and stage == first else []
+                slots = stages.caption(work.job, article.sections, work.dialogue, places, avoid)
+            case "find":
+                found = stages.find(work.job, article, slots, work.shown | rejected)
+            case "choose":
+                _limit_required(work, len(slots))
+                left = work.considered(found, rejected - work.job.uploads.required)
+                chosen = stages.choose(work.job, article.sections, work.dialogue, left)
+                free = _kept_where_nothing_is_better(chosen, free)
+            case "finish":
+                free = stages.finish(work.job, replace(article, placements=tuple(free))).placements
+        yield work.clock.finished(stage)
+        if stage == "choose":
+            yield events.Draft(work.with_free(free))
+    yield events.Done(work.with_free(free))
 
 
-def refit(
+def set_picture_count(
     stages: Stages, article: Article, count: int, request: ComposeRequest | None = None
 ) -> Iterator[events.Event]:
     """Let exactly ``count`` pictures stand; ends with ``Done``.
@@ -175,21 +167,16 @@ def refit(
     Raises EditError at once where more than ``count`` pictures are locked or edited.
     """
     if not 0 <= count <= MAX_IMAGES:
-        raise EditError(f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}", "count_wrong", most=MAX_IMAGES)
-    stay = [p for p in article.placements if p.settled]
-    fixed = sum(p.chosen is not None for p in stay)
+        raise EditError("count_wrong", most=MAX_IMAGES)
+    fixed = sum(p.settled and p.chosen is not None for p in article.placements)
     if fixed > count:
-        raise EditError(
-            f"{fixed} pictures are locked or edited, so {count} cannot be had; unlock some, or ask for at least "
-            f"{fixed}",
-            "too_many_fixed",
-            fixed=fixed,
-            count=count,
-        )
-    return _refit(stages, article, count - fixed, request)
+        raise EditError("too_many_fixed", fixed=fixed, count=count)
+    return _set_picture_count(stages, article, count - fixed, request)
 
 
-def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest | None) -> Iterator[events.Event]:
+def _set_picture_count(
+    stages: Stages, article: Article, need: int, request: ComposeRequest | None
+) -> Iterator[events.Event]:
     free = [p for p in article.placements if not p.settled and p.chosen is not None]
     best = sorted(free, key=_fit, reverse=True)[:need]
     stay = tuple(p for p in article.placements if p.settled or any(p is kept for kept in best))
@@ -211,13 +198,8 @@ def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest 
             places = [i for i in range(len(article.sections)) if i not in others]
         if not missing or not places:
             break
-        added: tuple[Placement, ...] = ()
         wanted = min(len(places), missing * widening)
-        for event in _illustrate(work, work.best_places(work.preferred(places, wanted), wanted)):
-            if isinstance(event, tuple):  # no event, but what became of the places
-                added = event
-            else:
-                yield event
+        added = yield from _illustrate(work, work.best_places(work.preferred(places, wanted), wanted))
         tried.update(p.slot.after_section for p in added)
         filled = sorted((p for p in added if p.chosen is not None), key=_fit, reverse=True)[:missing]
         missing -= len(filled)
@@ -229,8 +211,8 @@ def _refit(stages: Stages, article: Article, need: int, request: ComposeRequest 
     yield events.Done(work.with_free(()))
 
 
-def _illustrate(work: _Again, places: Sequence[int]) -> Iterator[events.Event | tuple[Placement, ...]]:
-    """Events of the stages that fill these places, then what became of them."""
+def _illustrate(work: Rerun, places: Sequence[int]) -> Generator[events.Event, None, tuple[Placement, ...]]:
+    """Yields the events of the stages that fill these places; returns what became of them."""
     stages, job, article = work.stages, work.job, work.article
     yield events.StageStarted("caption")
     slots = stages.caption(job, article.sections, work.dialogue, places, [p.slot.caption for p in work.stay])
@@ -245,12 +227,12 @@ def _illustrate(work: _Again, places: Sequence[int]) -> Iterator[events.Event | 
     yield events.StageStarted("finish")
     done = stages.finish(job, replace(article, placements=chosen)).placements
     yield work.clock.finished("finish")
-    yield done
+    return done
 
 
 def _begin(
     stages: Stages, article: Article, stay: tuple[Placement, ...], request: ComposeRequest | None, *, read: bool
-) -> _Again:
+) -> Rerun:
     """``read`` lets the model read the article; nothing is asked about it otherwise."""
     if request is None:
         request = ComposeRequest(text=join_sections(article.sections), language=article.language)
@@ -260,10 +242,10 @@ def _begin(
     uploads = read_uploads(request.use_images, stages.encoder, request.may_use)
     job = Job(request, article.language, prompts, uploads, languages is not None and article.language not in languages)
     dialogue = reading(prompts, stages.model, article.title, article.sections)[0] if read else Dialogue(())
-    return _Again(stages, job, article, stay, dialogue, clock)
+    return Rerun(stages, job, article, stay, dialogue, clock)
 
 
-def _wanted_places(work: _Again, free: Sequence[Placement], fresh: bool) -> tuple[list[int], int]:
+def _wanted_places(work: Rerun, free: Sequence[Placement], fresh: bool) -> tuple[list[int], int]:
     """Places to choose from, and how many: as many as the request says, or as there were, or as the text carries."""
     asked = work.job.request.images
     stand = sum(p.chosen is not None for p in work.stay)
@@ -277,7 +259,7 @@ def _wanted_places(work: _Again, free: Sequence[Placement], fresh: bool) -> tupl
     return (others if fresh and len(others) >= count else places), count
 
 
-def _limit_required(work: _Again, slots: int) -> None:
+def _limit_required(work: Rerun, slots: int) -> None:
     """Pictures that must appear and stand already need no slot; no more can be required than there are slots."""
     left = [i for i in work.job.uploads.ids if i in work.job.uploads.required and i not in work.shown]
     work.job.uploads.required = frozenset(left[:slots])

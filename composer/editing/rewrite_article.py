@@ -1,8 +1,8 @@
-"""Writes an article's text anew around what a person settled: locked and edited sections stay, word for word.
+"""Writes an article's text again around what a person wrote or locked, which stays word for word.
 
-The structure stands: each free section gets another paragraph under its own heading, written in the model's turn after
+The structure stands: each open section gets another paragraph under its own heading, written in the model's turn after
 everything before it, as ``composer.pipeline.writer`` does. A section for which the model has nothing usable keeps its
-text. Knows no page and no pictures.
+text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import replace
 from composer.article.language import HAN_PER_WORD, count_words
 from composer.article.markdown import is_paragraph
 from composer.article.model import Article, Section
-from composer.editing.paragraphs import Unfit, paragraph
+from composer.editing.proposals import stream_paragraph
+from composer.errors import WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.sentence_filter import ProseFilter
 from composer.pipeline.writer import TOKENS_PER_WORD, derive_seed
@@ -26,49 +27,49 @@ from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 LEAST_WORDS, MOST_WORDS = 60, 220  # of a section
 
 
-def free_sections(article: Article) -> list[int]:
-    """Those that may be written anew: running text that nobody settled."""
+def open_sections(article: Article) -> list[int]:
+    """Those that may be written again: running text that is neither locked nor edited."""
     return [i for i, s in enumerate(article.sections) if not s.settled and s.body and is_paragraph(s.body)]
 
 
-def write_anew(
+def rewrite_article(
     model: VisionLanguageModel, settings: WritingSettings, article: Article, *, tone: str = "", seed: int = 0
 ) -> Iterator[Article]:
-    """The article after each section that was written anew. Closing the iterator cancels between tokens.
+    """The article after each section that was written again. Closing the iterator cancels between tokens.
 
     The seed takes part with the text that stands: the same question twice gives two texts.
     """
     prompts = load_prompts(article.language)
     request = _request(prompts, article, tone)
-    free = set(free_sections(article))
+    open_ = set(open_sections(article))
     prose = ProseFilter()
     for number, section in enumerate(article.sections):
-        if number not in free:
+        if number not in open_:
             prose.note(section.body)
-    told = [f"# {article.title}\n\n"]
+    before = [f"# {article.title}\n\n"]
     headed = any(section.heading for section in article.sections)
     for number, section in enumerate(article.sections):
         lead = section.text[: len(section.text) - len(section.body)].rstrip() + "\n\n" if section.heading else ""
         # In the model's turn the introduction has a heading, or the model would add one.
         named = f"## {prompts.intro}\n\n" if headed and number == 0 and not lead else lead
-        if number in free:
+        if number in open_:
             words = min(max(count_words(section.body), LEAST_WORDS), MOST_WORDS)
             sampling = _sampling(settings, words, derive_seed(seed, f"anew {number} {_digest(section)}"))
-            prompt = _prompt(model, request, [*told, named], sampling.max_tokens)
+            prompt = _prompt(model, request, [*before, named], sampling.max_tokens)
             if body := _body(model, prompt, sampling, prose, article.language):
                 section = replace(section, text=lead + body)
                 sections = (*article.sections[:number], section, *article.sections[number + 1 :])
                 article = replace(article, sections=sections)
                 yield article
-        told.append(named + section.body + "\n\n")
+        before.append(named + section.body + "\n\n")
 
 
 def _body(model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str) -> str:
     """The paragraph, or nothing where the model gave none that may stand."""
     try:
-        with closing(paragraph(model, prompt, sampling, prose, language)) as pieces:  # type: ignore[type-var]
+        with closing(stream_paragraph(model, prompt, sampling, prose, language)) as pieces:  # type: ignore[type-var]
             return "".join(pieces)
-    except Unfit:
+    except WritingFailed:
         return ""
 
 
@@ -86,11 +87,11 @@ def _request(prompts: Prompts, article: Article, tone: str) -> tuple[Message, ..
     return (Message.of("system", prompts.system), Message.of("user", f"{asked}\n\n{wish}".strip()))
 
 
-def _prompt(model: VisionLanguageModel, request: tuple[Message, ...], told: list[str], answer_tokens: int) -> Prompt:
+def _prompt(model: VisionLanguageModel, request: tuple[Message, ...], before: list[str], answer_tokens: int) -> Prompt:
     """The request and the article so far; of a long one, as much of its end as the model can read."""
-    for start in range(1, len(told) + 1):
-        prompt = (*request, Message.of("assistant", told[0] + "".join(told[start:])))
-        if start == len(told) or model.count_tokens(prompt) + answer_tokens < model.context_tokens:
+    for start in range(1, len(before) + 1):
+        prompt = (*request, Message.of("assistant", before[0] + "".join(before[start:])))
+        if start == len(before) or model.count_tokens(prompt) + answer_tokens < model.context_tokens:
             break
     return prompt
 

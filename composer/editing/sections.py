@@ -1,8 +1,7 @@
 """Edits of the text: functions from one ``Article`` to the next, nothing kept.
 
 Whatever happens to the sections, every placement stays after the section whose text it stood after, or after the one
-that took that text in. Gaps see to it that the sections stay blocks of their own in Markdown. Knows no page, no model
-and no library.
+that took that text in. Gaps see to it that the sections stay blocks of their own in Markdown.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import replace
 
 from composer.article.markdown import FRONT_MATTER, FRONT_TITLE, is_paragraph
 from composer.article.model import Article, Section
-from composer.editing.lookup import free_section, section_at
+from composer.editing.lookup import section_at, unlocked_section
 from composer.errors import EditError
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
@@ -25,7 +24,7 @@ _HAN_END = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]$")
 
 def edit_text(article: Article, section: int, text: str) -> Article:
     """Replace a section's Markdown, its heading line included."""
-    target = free_section(article, section)
+    target = unlocked_section(article, section)
     clean = _block(text)
     if clean == target.text:
         return article
@@ -37,7 +36,7 @@ def set_title(article: Article, title: str) -> Article:
     that it changes; where it has none, it gets one."""
     title = " ".join(title.split())
     if not title:
-        raise EditError("the title is empty; give the article a name", "title_empty")
+        raise EditError("title_empty")
     if title == article.title and not article.title_in_text:
         return article
     preamble = article.preamble
@@ -58,9 +57,7 @@ def set_title(article: Article, title: str) -> Article:
 def add_section(article: Article, after: int, text: str) -> Article:
     """A new section with index ``after`` + 1; -1 puts it before all others. Pictures stay with the section before."""
     if not -1 <= after < len(article.sections):
-        raise EditError(
-            f"a section cannot be added after section {after}; the article has {len(article.sections)}", "gone"
-        )
+        raise EditError("gone")
     new = Section(_block(text), edited=True)
     sections = (*article.sections[: after + 1], new, *article.sections[after + 1 :])
     return _with_sections(article, sections, lambda i: i if i <= after else i + 1)
@@ -68,18 +65,18 @@ def add_section(article: Article, after: int, text: str) -> Article:
 
 def delete_section(article: Article, section: int) -> Article:
     """Delete a section. Its pictures move to the section before it, those of the first to the one after."""
-    free_section(article, section)
+    unlocked_section(article, section)
     if len(article.sections) == 1:
-        raise EditError("the only section cannot be deleted; edit its text instead", "only_section")
+        raise EditError("only_section")
     sections = (*article.sections[:section], *article.sections[section + 1 :])
     return _with_sections(article, sections, lambda i: i if i < section else max(0, i - 1))
 
 
 def move_section(article: Article, section: int, to: int) -> Article:
     """Move a section and the pictures after it, so that it has index ``to``."""
-    free_section(article, section)
+    unlocked_section(article, section)
     if not 0 <= to < len(article.sections):
-        raise EditError(f"a section cannot move to place {to}; the article has {len(article.sections)}", "cannot_move")
+        raise EditError("cannot_move")
     if to == section:
         return article
     order = [i for i in range(len(article.sections)) if i != section]
@@ -90,12 +87,12 @@ def move_section(article: Article, section: int, to: int) -> Article:
 
 def split_section(article: Article, section: int, at: int) -> Article:
     """Cut a section in two at a character offset of its text. Its pictures stay after the second half."""
-    target = free_section(article, section)
+    target = unlocked_section(article, section)
     if not 0 < at < len(target.text):
-        raise EditError(f"the section cannot be split at {at}; it has {len(target.text)} characters", "cannot_split")
+        raise EditError("cannot_split")
     first, second = target.text[:at].rstrip(), target.text[at:].lstrip("\r\n \t")
     if not first.strip() or not second:
-        raise EditError(f"the section cannot be split at {at}: one half would be empty", "cannot_split")
+        raise EditError("cannot_split")
     halves = (replace(target, text=first, gap="\n\n"), replace(target, text=second))
     sections = (*article.sections[:section], *halves, *article.sections[section + 1 :])
     return _with_sections(article, sections, lambda i: i if i < section else i + 1)
@@ -120,10 +117,10 @@ def merge_sections(article: Article, first: int) -> Article:
 
     The pictures of both stand after it.
     """
-    upper = free_section(article, first)
+    upper = unlocked_section(article, first)
     if first + 1 >= len(article.sections):
-        raise EditError("this is the last section; there is none to merge it with", "nothing_to_merge")
-    lower = free_section(article, first + 1)
+        raise EditError("nothing_to_merge")
+    lower = unlocked_section(article, first + 1)
     joint = upper.gap if _BLANK_LINE.search(upper.gap) else "\n\n"
     if not lower.heading and is_paragraph(lower.text) and (is_paragraph(upper.body) and upper.body):
         joint = "" if _HAN_END.search(upper.text) else " "
@@ -146,7 +143,7 @@ def _block(text: str) -> str:
     while lines and not lines[0].strip():
         lines.pop(0)
     if not lines:
-        raise EditError("a section cannot be empty; write something, or delete the section", "section_empty")
+        raise EditError("section_empty")
     return "".join(lines)
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from composer import editing
 from composer.article.model import Article
+from composer.editing import pictures, sections
 from composer.editing.proposals import accept
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import STAGES, Event
@@ -28,24 +28,24 @@ Edit = Callable[[Article, Asked], Article]
 
 # Each is also the name of the step in the history.
 EDITS: Mapping[str, Edit] = {
-    "edit_text": lambda article, asked: editing.edit_text(article, asked.at, asked.text("text")),
-    "set_title": lambda article, asked: editing.set_title(article, asked.text("text", 500)),
-    "add_section": lambda article, asked: editing.add_section(article, asked.at, asked.text("text")),
-    "delete_section": lambda article, asked: editing.delete_section(article, asked.at),
-    "move_section": lambda article, asked: editing.move_section(article, asked.at, asked.number("to")),
-    "split_section": lambda article, asked: editing.split_section(article, asked.at, _cut(article, asked)),
-    "merge_sections": lambda article, asked: editing.merge_sections(article, asked.at),
-    "lock_section": lambda article, asked: editing.lock_section(article, asked.at, asked.flag("locked")),
-    "replace_picture": lambda article, asked: editing.replace_picture(article, asked.at, asked.text("id", 100)),
-    "show_picture": lambda article, asked: editing.show_picture(article, asked.at, _found(asked)),
-    "remove_picture": lambda article, asked: editing.remove_picture(article, asked.at),
-    "delete_picture": lambda article, asked: editing.delete_picture(article, asked.at),
-    "move_picture": lambda article, asked: editing.move_picture(article, asked.at, asked.number("to")),
-    "insert_picture": lambda article, asked: editing.insert_picture(article, asked.at, _found(asked)),
-    "add_place": lambda article, asked: editing.add_place(article, asked.at, asked.text("text", 500)),
-    "set_caption": lambda article, asked: editing.set_caption(article, asked.at, asked.text("text", 2_000)),
-    "set_alt": lambda article, asked: editing.set_alt(article, asked.at, asked.text("text", 2_000)),
-    "lock_placement": lambda article, asked: editing.lock_placement(article, asked.at, asked.flag("locked")),
+    "edit_text": lambda article, asked: sections.edit_text(article, asked.at, asked.text("text")),
+    "set_title": lambda article, asked: sections.set_title(article, asked.text("text", 500)),
+    "add_section": lambda article, asked: sections.add_section(article, asked.at, asked.text("text")),
+    "delete_section": lambda article, asked: sections.delete_section(article, asked.at),
+    "move_section": lambda article, asked: sections.move_section(article, asked.at, asked.number("to")),
+    "split_section": lambda article, asked: sections.split_section(article, asked.at, _cut(article, asked)),
+    "merge_sections": lambda article, asked: sections.merge_sections(article, asked.at),
+    "lock_section": lambda article, asked: sections.lock_section(article, asked.at, asked.flag("locked")),
+    "replace_picture": lambda article, asked: pictures.replace_picture(article, asked.at, asked.text("id", 100)),
+    "show_picture": lambda article, asked: pictures.show_picture(article, asked.at, _found(asked)),
+    "remove_picture": lambda article, asked: pictures.remove_picture(article, asked.at),
+    "delete_picture": lambda article, asked: pictures.delete_picture(article, asked.at),
+    "move_picture": lambda article, asked: pictures.move_picture(article, asked.at, asked.number("to")),
+    "insert_picture": lambda article, asked: pictures.insert_picture(article, asked.at, _found(asked)),
+    "add_place": lambda article, asked: pictures.add_place(article, asked.at, asked.text("text", 500)),
+    "set_caption": lambda article, asked: pictures.set_caption(article, asked.at, asked.text("text", 2_000)),
+    "set_alt": lambda article, asked: pictures.set_alt(article, asked.at, asked.text("text", 2_000)),
+    "lock_placement": lambda article, asked: pictures.lock_placement(article, asked.at, asked.flag("locked")),
 }
 
 
@@ -70,7 +70,7 @@ def _keep_below(room: Room, asked: Asked) -> None:
     """What was typed into a paragraph that somebody else changed meanwhile: nothing of either is lost."""
     at = min(max(asked.at, 0), len(room.present().sections) - 1)
     text = asked.text("text")
-    room.change("add_section", lambda article: editing.add_section(article, at, text), asked.text("typing", 100))
+    room.change("add_section", lambda article: sections.add_section(article, at, text), asked.text("typing", 100))
     raise EditError("this paragraph was changed in another window; what you typed here stands below it", "kept_below")
 
 
@@ -78,7 +78,7 @@ def _cut(article: Article, asked: Asked) -> int:
     """The offset asked for, or the middle-most point at which the section can be split."""
     if asked.text("offset", 20):
         return asked.number("offset")
-    points = editing.split_points(article, asked.at)
+    points = sections.split_points(article, asked.at)
     if not points:
         raise EditError("this paragraph has no place to split it at; edit it instead", "cannot_split")
     middle = len(article.sections[asked.at].text) / 2
@@ -97,17 +97,17 @@ def _found(asked: Asked) -> Candidate:
 
 def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
     """Library pictures for words, or like an example file that was uploaded. They may then be shown by id."""
-    from composer.editing.picture_search import Desk
+    from composer.editing.picture_search import search, search_like
 
     asked = Asked(values)
     article = room.present()
-    desk = Desk(room.studio.models().composer(room.library))
+    composer = room.studio.models().composer(room.library)
     section = min(max(asked.number("section"), 0), len(article.sections) - 1)
     words, example = asked.text("words", 500).strip(), asked.text("example", 1_000)
     if example:
-        found = desk.search_like(article, section, check_upload(Path(example)))
+        found = search_like(composer, article, section, check_upload(Path(example)))
     elif words:
-        found = desk.search(article, section, words)
+        found = search(composer, article, section, words)
     else:
         raise UsageError("say in a few words what the picture should show", "search_empty")
     with room.lock:
@@ -117,11 +117,11 @@ def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
 
 def take_upload(room: Room, path: Path) -> Candidate:
     """A picture of the person's own, kept beside the draft. Raises UsageError for what is no picture or too large."""
-    from composer.editing.picture_search import Desk
+    from composer.editing.picture_search import read_own_picture
 
     check_upload(path)
     kept = room.shelf.keep_picture(path)
-    candidate = Desk(room.studio.models().composer(room.library)).upload(kept, room.present().language)
+    candidate = read_own_picture(room.studio.models().composer(room.library), kept, room.present().language)
     with room.lock:
         room.found[candidate.record.id] = candidate
     return candidate
@@ -131,16 +131,15 @@ def take_upload(room: Room, path: Path) -> Candidate:
 
 
 def _propose(room: Room, asked: Asked) -> None:
-    from composer.editing.lookup import free_section
-    from composer.editing.picture_search import Delta, Desk, Proposal, Restarted
-    from composer.editing.proposals import PROPOSAL_ACTIONS
+    from composer.editing.lookup import unlocked_section
+    from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, Restarted, propose
 
     action = asked.one_of("action", PROPOSAL_ACTIONS)
     tone = asked.one_of("tone", ("", *TONES))
     language = asked.one_of("language", ("", *LANGUAGES))
     with room.lock:
         article, section = room.present(), asked.at
-        before = free_section(article, section).text
+        before = unlocked_section(article, section).text
         earlier = next((o for o in room.offers if o.before == before), None)
         seed = asked.number("seed") if asked.text("seed", 20) else 0
         offer = Offer(before, action)
@@ -152,8 +151,9 @@ def _propose(room: Room, asked: Asked) -> None:
         room.touch()
 
     def work(job: Job) -> None:
-        desk = Desk(room.studio.models().composer(room.library))
-        proposing = desk.propose(article, section, action, tone=tone, language=language, seed=seed)
+        composer = room.studio.models().composer(room.library)
+        writing = composer.settings.writing
+        proposing = propose(composer.model, writing, article, section, action, tone=tone, language=language, seed=seed)
         with closing(heeded(proposing, lambda: job.stopping)) as events:
             for event in events:
                 with room.lock:
@@ -203,7 +203,7 @@ def _reject(room: Room, asked: Asked) -> None:
 
 def _suggest(room: Room, asked: Asked) -> None:
     """A caption and alt text of the model's for the picture shown there; they replace the present ones as a step."""
-    from composer.editing.picture_search import Desk
+    from composer.editing.caption_suggestions import suggest_caption
 
     with room.lock:
         article, at = room.present(), asked.at
@@ -216,17 +216,17 @@ def _suggest(room: Room, asked: Asked) -> None:
         room.touch()
 
     def work(job: Job) -> None:
-        desk = Desk(room.studio.models().composer(room.library))
+        model = room.studio.models().composer(room.library).model
         told = room.suggested.get(shown.id, ())
-        suggestion = desk.suggest_caption(article, at, earlier=(*told, article.placements[at].caption))
+        suggestion = suggest_caption(model, article, at, earlier=(*told, article.placements[at].caption))
         room.suggested[shown.id] = (*told, suggestion.caption)
 
         def settle(now: Article) -> Article:
-            place = editing.picture_index(now, shown.id)
+            place = pictures.picture_index(now, shown.id)
             if place is None:
                 raise EditError("the picture is not shown any more", "picture_gone")
-            return editing.set_alt(
-                editing.set_caption(now, place, suggestion.caption), place, suggestion.alt or suggestion.caption
+            return pictures.set_alt(
+                pictures.set_caption(now, place, suggestion.caption), place, suggestion.alt or suggestion.caption
             )
 
         if not job.stopping:
@@ -240,7 +240,7 @@ def _suggest(room: Room, asked: Asked) -> None:
 
 
 def _refit(room: Room, asked: Asked) -> None:
-    from composer.editing.picture_search import Desk
+    from composer.editing.rerun import set_picture_count
 
     count = asked.number("count")
     if not 0 <= count <= MAX_IMAGES:
@@ -249,23 +249,22 @@ def _refit(room: Room, asked: Asked) -> None:
         )
 
     def events(composer: Any, article: Article) -> Iterator[Event]:
-        return Desk(composer).refit(article, count, request_of(room.draft.info, article))
+        return set_picture_count(composer, article, count, request_of(room.draft.info, article))
 
     room.remake("refit", events, _words(room))
 
 
 def _retry(room: Room, asked: Asked) -> None:
-    from composer.editing.picture_search import Desk
-    from composer.editing.rerun import RETRY_STAGES
+    from composer.editing.rerun import RERUN_STAGES, rerun_stage
 
     stage = asked.one_of("stage", ("rest", *STAGES))
     request = request_of(room.draft.info, room.present())
 
     def events(composer: Any, article: Article) -> Iterator[Event]:
         wanted = room.stage_after_stop() if stage == "rest" else stage
-        for again in RETRY_STAGES:
+        for again in RERUN_STAGES:
             if again == wanted:
-                return Desk(composer).retry(article, again, request)
+                return rerun_stage(composer, article, again, request)
         return iter(composer.events(request))
 
     room.remake("retry", events, _words(room))

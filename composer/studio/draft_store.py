@@ -23,8 +23,7 @@ from typing import Any, Literal, TypeAlias
 from composer.article.language import count_words
 from composer.article.markdown import join_sections
 from composer.article.model import Article
-from composer.editing.history import History
-from composer.editing.history_json import history_from_json, history_to_json
+from composer.editing.history import EditHistory, history_from_json, history_to_json
 from composer.errors import ComposerError, DraftError
 
 State: TypeAlias = Literal["writing", "standing"]
@@ -68,7 +67,7 @@ class Draft:
     writer: str
     saved_s: float
     state: State
-    history: History | None
+    history: EditHistory | None
     info: Mapping[str, Any] = field(default_factory=dict, hash=False)
     talk: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
@@ -116,7 +115,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def new(self, article: Article | History | None = None, info: Mapping[str, Any] | None = None) -> Draft:
+    def new(self, article: Article | EditHistory | None = None, info: Mapping[str, Any] | None = None) -> Draft:
         """Begin a draft; it is on disk when this returns. Without an article it is one that is being written."""
         state: State = "writing" if article is None else "standing"
         empty = Draft(secrets.token_hex(16), 0, secrets.token_hex(8), 0.0, state, None, dict(info or {}))
@@ -125,7 +124,7 @@ class Shelf:
     def save(
         self,
         draft: Draft,
-        article: Article | History | None,
+        article: Article | EditHistory | None,
         *,
         state: State = "standing",
         info: Mapping[str, Any] | None = None,
@@ -136,7 +135,7 @@ class Shelf:
         Where another session has saved the draft since this one opened it, this one's state becomes a draft of its
         own, with another ``id``. Raises DraftError where the disk refuses; what was saved before is still there.
         """
-        history = History.begin(article) if isinstance(article, Article) else article
+        history = EditHistory(article) if isinstance(article, Article) else article
         kept = dict(draft.info if info is None else info)
         said = draft.talk if talk is None else tuple(talk)
         with self._locked(draft.id) as path:

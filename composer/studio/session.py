@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from composer.article.model import Article
-from composer.editing import History
+from composer.editing.history import EditHistory
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import Event, Notice, StageFinished, StageStarted
 from composer.pipeline.progress import Progress
@@ -30,7 +30,7 @@ from composer.studio.studio_trouble import settled
 from retrieval.candidates import Candidate
 
 if TYPE_CHECKING:
-    from composer.editing.picture_search import Proposal
+    from composer.editing.proposals import Proposal
 
 Making = Literal["compose", "refit", "retry"]
 
@@ -68,7 +68,7 @@ class Room:
         self.draft = draft
         self.lock = threading.RLock()
         self.version = 1
-        self.history: History | None = draft.history
+        self.history: EditHistory | None = draft.history
         self.work: Work | None = None
         self.trace: tuple[StageFinished, ...] = ()
         self.notices: tuple[Notice, ...] = ()
@@ -79,7 +79,7 @@ class Room:
         self.suggesting: set[str] = set()  # ids of pictures whose caption the model writes now
         self.suggested: dict[str, tuple[str, ...]] = {}
         self.found: dict[str, Candidate] = {}
-        self._typing: tuple[str, History] | None = None
+        self._typing: tuple[str, EditHistory] | None = None
 
     @property
     def article(self) -> Article | None:
@@ -126,7 +126,7 @@ class Room:
             self._typing = None
             self._keep(self.history.undo() if way == "undo" else self.history.redo())
 
-    def _keep(self, history: History) -> None:
+    def _keep(self, history: EditHistory) -> None:
         if history is self.history:
             return
         self.draft = self.shelf.save(self.draft, history)

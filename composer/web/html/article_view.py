@@ -14,7 +14,7 @@ from html import escape
 from typing import Any, Literal
 
 from composer.article.model import Article, Section
-from composer.editing import alternatives
+from composer.editing.pictures import alternatives
 from composer.export.document_tree import whole_text
 from composer.export.html import figure
 from composer.export.markdown_html import attribute, inline_html, sections_html

@@ -13,11 +13,10 @@ from typing import Any
 from composer.article.language import count_words
 from composer.article.markdown import plain_text
 from composer.article.model import Article
-from composer.editing import step_label
 from composer.export import FORMATS
 from composer.export.markdown_html import attribute
 from composer.export.picture_urls import PictureUrl
-from composer.i18n import localize
+from composer.i18n import localize, tables
 from composer.pipeline.events import STAGES
 from composer.studio.session import Room, Work
 from composer.web.html.article_view import Look, button, paper
@@ -138,7 +137,7 @@ def bar(room: Room, article: Article | None, words: Words, language: str) -> str
     history, busy = room.history, room.busy
 
     def step(word: str, action: str, sign: str) -> str:
-        label = words[word] + (words["colon"] + step_label(action, language) if action else "")
+        label = words[word] + (words["colon"] + tables(language)["steps"][action] if action else "")
         off = "" if action and not busy else " disabled"
         return (
             f'<button type="button" class="tool icon" data-do="{word}" aria-label="{attribute(label)}" '

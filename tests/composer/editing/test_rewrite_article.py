@@ -1,4 +1,4 @@
-"""A whole article written anew: what is settled stays, in its words and its place."""
+"""A whole article written again: what is locked or edited stays, in its words and its place."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Article, Section
-from composer.editing import (
-    EditError,
-    lock_placement,
-    lock_section,
-    set_caption,
-)
-from composer.editing.picture_search import Desk
+from composer.editing.pictures import lock_placement, set_caption
+from composer.editing.rerun import rerun_stage
+from composer.editing.sections import lock_section
+from composer.errors import EditError
 from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
 from tests.composer.scripted_model import ScriptedModel
@@ -57,7 +54,7 @@ def walls(*settled: int) -> Article:
 def test_writing_anew_keeps_the_structure_and_every_word_that_is_settled(composer: Composer) -> None:
     composer.model = ScriptedModel(told_anew)
     article = lock_section(walls(2), 3)
-    again, seen = finished(Desk(composer).retry(article, "write"))
+    again, seen = finished(rerun_stage(composer, article, "write"))
     assert [e.stage for e in seen if isinstance(e, events.StageStarted)][:2] == ["write", "caption"]
     assert again.sections[2:] == article.sections[2:], "edited, locked, and a list"
     assert again.sections[0].text.endswith("on the white wall, of course. And so it stays.")
@@ -70,7 +67,7 @@ def test_writing_anew_keeps_the_structure_and_every_word_that_is_settled(compose
 
 def test_what_is_written_anew_follows_what_stands_before_it(composer: Composer) -> None:
     composer.model = model = ScriptedModel(told_anew)
-    list(Desk(composer).retry(walls(1), "write"))
+    list(rerun_stage(composer, walls(1), "write"))
     told = [p[-1].text for p in model.asked if p[-1].text.startswith("# ")]
     assert len(told) == 3
     assert "The red wall was painted long ago by its people." in told[1]
@@ -80,16 +77,16 @@ def test_what_is_written_anew_follows_what_stands_before_it(composer: Composer) 
 
 def test_the_same_article_written_anew_twice_gives_two_texts(composer: Composer) -> None:
     composer.model = ScriptedModel(told_anew)
-    once, _ = finished(Desk(composer).retry(walls(), "write"))
-    twice, _ = finished(Desk(composer).retry(once, "write"))
-    same, _ = finished(Desk(composer).retry(walls(), "write"))
+    once, _ = finished(rerun_stage(composer, walls(), "write"))
+    twice, _ = finished(rerun_stage(composer, once, "write"))
+    same, _ = finished(rerun_stage(composer, walls(), "write"))
     assert once.sections == same.sections
     assert once.sections[1] != twice.sections[1]
 
 
 def test_a_section_the_model_has_no_words_for_keeps_its_own(composer: Composer) -> None:
     composer.model = ScriptedModel(lambda p, s: "墙是红色的，一直都是这样。" if "red" in p[-1].text else "")
-    again, _ = finished(Desk(composer).retry(walls(), "write"))
+    again, _ = finished(rerun_stage(composer, walls(), "write"))
     assert again.sections == walls().sections
 
 
@@ -98,7 +95,7 @@ def test_pictures_that_are_settled_outlast_a_new_text(composer: Composer) -> Non
     article = lock_placement(set_caption(article, 0, "Mine"), 1)
     article = replace(article, provenance=OURS)
     composer.model = ScriptedModel(told_anew)
-    again, _ = finished(Desk(composer).retry(article, "write"))
+    again, _ = finished(rerun_stage(composer, article, "write"))
     assert set(article.placements[:2]) <= set(again.placements)
     assert unique(again)
 
@@ -106,8 +103,7 @@ def test_pictures_that_are_settled_outlast_a_new_text(composer: Composer) -> Non
 def test_a_long_article_is_written_anew_within_what_the_model_reads(composer: Composer) -> None:
     composer.model = model = ScriptedModel(told_anew, context_tokens=1400)
     longer = replace(walls(), sections=walls().sections[:4] * 25)
-    desk = Desk(composer).retry(longer, "write")
-    for event in desk:
+    for event in rerun_stage(composer, longer, "write"):
         if isinstance(event, events.StageFinished):
             break
     assert max(model.count_tokens(p) + s.max_tokens for p, s in zip(model.asked, model.samplings, strict=True)) < 1400
@@ -116,12 +112,13 @@ def test_a_long_article_is_written_anew_within_what_the_model_reads(composer: Co
 
 def test_a_text_of_ones_own_is_read_again_and_stays(composer: Composer) -> None:
     article = make(composer, 2)
-    again, seen = finished(Desk(composer).retry(article, "write"))
+    again, seen = finished(rerun_stage(composer, article, "write"))
     assert next(e.stage for e in seen if isinstance(e, events.StageStarted)) == "place"
     assert again.sections == article.sections
     assert len(again.pictures) == 2
 
 
 def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(composer: Composer) -> None:
-    with pytest.raises(EditError, match=r"^every section is locked or edited; unlock one, or ask for a proposal$"):
-        Desk(composer).retry(walls(0, 1, 2, 3), "write")
+    with pytest.raises(EditError) as refused:
+        rerun_stage(composer, walls(0, 1, 2, 3), "write")
+    assert refused.value.key == "all_settled"

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Article, Section, dump
-from composer.editing import History, edit_text, remove_picture, replace_picture
+from composer.editing.history import EditHistory
+from composer.editing.pictures import remove_picture, replace_picture
+from composer.editing.sections import edit_text
 from composer.errors import DraftError
 from composer.pipeline.events import Draft as DraftEvent
 from composer.pipeline.events import StageFinished, StageStarted, TextDelta
@@ -50,7 +52,7 @@ def held(shelf: Shelf, draft: Draft) -> str:
 
 def test_a_draft_opens_as_it_was_saved_with_its_steps_back_and_forward(shelf: Shelf, tmp_path: Path) -> None:
     article = farm_article(tmp_path)
-    history = History.begin(article)
+    history = EditHistory(article)
     history = history.do("edit_text", edit_text(article, 0, "Dawn."))
     history = history.do("remove_picture", remove_picture(history.article, 1))
     history = history.do(
@@ -70,7 +72,7 @@ def test_steps_share_what_they_have_in_common_on_disk_too(shelf: Shelf, tmp_path
     article = farm_article(tmp_path)
     draft = shelf.new(article)
     alone = (shelf.folder / f"{draft.id}.draft").stat().st_size
-    history = History.begin(article)
+    history = EditHistory(article)
     for number in range(20):
         history = history.do("edit_text", edit_text(history.article, 0, f"Sentence {number}."))
     draft = shelf.save(draft, history)
