@@ -22,11 +22,11 @@ from typing import Any, Literal, Protocol
 
 from composer.article.language import count_words
 from composer.article.model import Article
-from composer.batch.requests import Job
+from composer.batch.requests import BatchJob
 from composer.errors import ComposerError, OutputExists, UsageError
 from composer.export import DEFAULT_FORMATS
 from composer.export.article_folder import check_free, load_article, save_article, trace_entry
-from composer.export.picture_export import PictureSettings as ExportedPictures
+from composer.export.picture_export import ExportedPictureSettings
 from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
@@ -79,7 +79,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BatchConfig:
     """What is the same for every line: where articles go, from which library and profile, and in which formats.
 
     ``again`` says which finished articles are made once more: none, those whose request has changed, or all.
@@ -90,35 +90,35 @@ class Order:
     profile: Settings
     formats: Sequence[str] = DEFAULT_FORMATS
     again: Again = "missing"
-    pictures: ExportedPictures | None = None
+    pictures: ExportedPictureSettings | None = None
 
-    def library_of(self, job: Job) -> Path:
+    def library_of(self, job: BatchJob) -> Path:
         return job.library or self.library
 
-    def digest(self, job: Job) -> str:
+    def digest(self, job: BatchJob) -> str:
         assert job.request is not None
         return request_hash(job.request, job.settings(self.profile), self.library_of(job))
 
 
-def settled(job: Job, order: Order) -> Outcome | None:
+def existing_outcome(job: BatchJob, config: BatchConfig) -> Outcome | None:
     """What is known of a line without any model: unreadable, or made before. None where there is work to do."""
     started = time.perf_counter()
     if job.request is None:
         return _failed(job, started, job.error)
-    folder = order.out_dir / job.folder
+    folder = config.out_dir / job.folder
     try:
         if not (folder / "article.json").is_file():
             check_free(folder)
             return None
         article = load_article(folder)
         made_for = article.provenance.get(REQUEST_HASH)
-        if order.again != "missing" and made_for is None:
+        if config.again != "missing" and made_for is None:
             raise OutputExists(f"{folder} holds an article that no batch made; move it away or name another --out")
-        if order.again == "all":
+        if config.again == "all":
             return None
-        if made_for == order.digest(job):
+        if made_for == config.digest(job):
             return _described(job, article, "kept", stages_of(folder))
-        if order.again == "changed":
+        if config.again == "changed":
             return None
         raise OutputExists(
             f"{folder} holds the article of another request, profile, library or picture; --update replaces it, "
@@ -128,14 +128,16 @@ def settled(job: Job, order: Order) -> Outcome | None:
         return _failed(job, started, str(error))
 
 
-def make(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear: Hear = lambda _: None) -> Outcome:
-    """Make the article of a job that is not ``settled``. Never raises for what its request or the model does.
+def run_job(
+    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], hear: Hear = lambda _: None
+) -> Outcome:
+    """Make the article of a job that is not already there. Never raises for what its request or the model does.
 
     ``composer_for`` is asked here, so that its failure is the line's; ``hear`` may raise Interrupted.
     """
     started = time.perf_counter()
     try:
-        return _made(job, order, composer_for, hear, started)
+        return _made(job, config, composer_for, hear, started)
     except Interrupted:
         return Outcome(job.line, job.folder, "pending", seconds=_since(started))
     except EXPECTED as error:
@@ -191,10 +193,12 @@ def stages_of(folder: Path) -> dict[str, float]:
         return {}  # timings of an earlier run are told where they are known, and decide nothing
 
 
-def _made(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear: Hear, started: float) -> Outcome:
+def _made(
+    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], hear: Hear, started: float
+) -> Outcome:
     assert job.request is not None
-    folder = order.out_dir / job.folder
-    digest = order.digest(job)
+    folder = config.out_dir / job.folder
+    digest = config.digest(job)
     trace: list[dict[str, Any]] = []
     notices: list[str] = []
     article: Article | None = None
@@ -211,7 +215,7 @@ def _made(job: Job, order: Order, composer_for: Callable[[Job], Composes], hear:
     article = replace(article, provenance={**article.provenance, REQUEST_HASH: digest})
     with _replacing(folder):
         saved = save_article(
-            article, folder, formats=order.formats, trace=trace, pictures=order.pictures, notes=notices
+            article, folder, formats=config.formats, trace=trace, pictures=config.pictures, notes=notices
         )
     return replace(
         _described(job, saved, "made", {entry["name"]: entry["seconds"] for entry in trace}),
@@ -240,7 +244,7 @@ def _replacing(folder: Path) -> Iterator[None]:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _failed(job: Job, started: float, error: str, details: str = "") -> Outcome:
+def _failed(job: BatchJob, started: float, error: str, details: str = "") -> Outcome:
     return Outcome(job.line, job.folder, "failed", seconds=_since(started), error=error, details=details)
 
 
@@ -248,7 +252,7 @@ def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
 
 
-def _described(job: Job, article: Article, status: Status, stages: Mapping[str, float]) -> Outcome:
+def _described(job: BatchJob, article: Article, status: Status, stages: Mapping[str, float]) -> Outcome:
     return Outcome(
         job.line,
         job.folder,

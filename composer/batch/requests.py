@@ -47,7 +47,7 @@ KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchJob:
     """One line of the file. ``request`` is None where the line cannot be read, and ``error`` says why.
 
     ``library`` None means that of the batch; ``overrides`` are sections of a profile that replace values of it.
@@ -76,18 +76,18 @@ class Job:
         )
 
 
-def read_jobs(path: Path) -> list[Job]:
+def read_jobs(path: Path) -> list[BatchJob]:
     """The requests of a JSONL or CSV file as jobs, blank lines left out. Paths are relative to the file's folder.
 
     Raises UsageError where the file cannot be read, has columns that are not known, or holds no request.
     """
-    jobs: list[Job] = []
+    jobs: list[BatchJob] = []
     taken: dict[str, int] = {}
     for row in read_rows(path, columns=_columns()):
         job = _job(row, path.parent)
         earlier = taken.setdefault(job.folder.casefold(), job.line)
         if earlier != job.line:
-            job = Job(job.line, _folder(job.line, ""), None, f"line {job.line}: name is that of line {earlier}")
+            job = BatchJob(job.line, _folder(job.line, ""), None, f"line {job.line}: name is that of line {earlier}")
         jobs.append(job)
     if not jobs:
         raise UsageError(f'{path} holds no request; write one a line, e.g. {{"instruction": "A day on the farm"}}')
@@ -108,7 +108,7 @@ def _defaults(kind: type) -> dict[str, Any]:
     return {name: f.default for name, f in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
 
 
-def _job(row: Row, base: Path) -> Job:
+def _job(row: Row, base: Path) -> BatchJob:
     words = ""
     try:
         instruction = row.values.get("instruction")
@@ -118,9 +118,9 @@ def _job(row: Row, base: Path) -> Job:
         request = _request(row.values, base)
         library, overrides, name = _library(row.values, base), _overrides(row.values), _name(row.values)
     except UsageError as error:
-        return Job(row.line, _folder(row.line, words), None, f"line {row.line}: {_in_file_terms(str(error))}")
+        return BatchJob(row.line, _folder(row.line, words), None, f"line {row.line}: {_in_file_terms(str(error))}")
     title = request.instruction or parse_markdown(request.text).title or request.text_name
-    return Job(row.line, name or _folder(row.line, title), request, library=library, overrides=overrides)
+    return BatchJob(row.line, name or _folder(row.line, title), request, library=library, overrides=overrides)
 
 
 def _in_file_terms(message: str) -> str:

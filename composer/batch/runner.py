@@ -12,27 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from composer.batch.article_job import Hear, Interrupted, Outcome
-from composer.batch.requests import Job
+from composer.batch.requests import BatchJob
 from composer.pipeline.events import Event
 
-Make = Callable[[Job, Hear], Outcome]
+Make = Callable[[BatchJob, Hear], Outcome]
 _TICK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    job: Job
+    job: BatchJob
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    job: Job
+    job: BatchJob
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    job: Job
+    job: BatchJob
     outcome: Outcome
 
 
@@ -42,7 +42,7 @@ Update = Began | Heard | Ended
 class BatchRun:
     """Makes jobs with ``workers`` threads. ``outcomes`` holds, by line, all that has ended so far."""
 
-    def __init__(self, jobs: Sequence[Job], make: Make, *, workers: int, fail_fast: bool = False) -> None:
+    def __init__(self, jobs: Sequence[BatchJob], make: Make, *, workers: int, fail_fast: bool = False) -> None:
         """``fail_fast`` starts nothing new after a failure; what is at work is finished."""
         self.outcomes: dict[int, Outcome] = {}
         self._make = make
@@ -56,7 +56,7 @@ class BatchRun:
         self._threads = [threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(count)]
 
     def updates(self) -> Iterator[Update]:
-        """What happens, in order, until every job has ended. Closing it interrupts the jobs at work and waits."""
+        """What happens, in config, until every job has ended. Closing it interrupts the jobs at work and waits."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -89,11 +89,11 @@ class BatchRun:
         finally:
             self._told.put(None)
 
-    def _next(self) -> Job | None:
+    def _next(self) -> BatchJob | None:
         with self._taking:
             return None if self._ending.is_set() else next(self._left, None)
 
-    def _hear(self, job: Job) -> Hear:
+    def _hear(self, job: BatchJob) -> Hear:
         def hear(event: Event) -> None:
             if self._cutting.is_set():
                 raise Interrupted

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from composer.batch.article_job import Order, Outcome
+from composer.batch.article_job import BatchConfig, Outcome
 from composer.batch.report import report_html
-from composer.batch.requests import Job
+from composer.batch.requests import BatchJob
 from composer.errors import ComposerError
 from vision.interfaces import Usage
 
@@ -27,11 +27,11 @@ STATUSES = ("made", "kept", "failed", "pending")
 T = TypeVar("T")
 
 
-class Ledger:
+class BatchSummary:
     """Outcomes by line, and what the run took. For one thread."""
 
-    def __init__(self, jobs: Sequence[Job], order: Order) -> None:
-        self.order = order
+    def __init__(self, jobs: Sequence[BatchJob], config: BatchConfig) -> None:
+        self.config = config
         self.workers = 0
         self.usage = Usage()
         self.load_seconds = 0.0
@@ -55,11 +55,11 @@ class Ledger:
         self.load_seconds = time.perf_counter() - started
         return loaded
 
-    def left(self) -> list[Job]:
+    def left(self) -> list[BatchJob]:
         return [job for job in self._jobs if job.line not in self._outcomes]
 
     def all(self) -> list[Outcome]:
-        """An outcome a line, in the order of the file; what was not reached is pending."""
+        """An outcome a line, in the config of the file; what was not reached is pending."""
         return [self._outcomes.get(job.line) or Outcome(job.line, job.folder, "pending") for job in self._jobs]
 
     @property
@@ -76,7 +76,7 @@ class Ledger:
         return {
             "format": FORMAT_VERSION,
             **counts(outcomes),
-            "profile": self.order.profile.name,
+            "profile": self.config.profile.name,
             "workers": self.workers,
             "seconds": round(time.perf_counter() - self._started, 3),
             "load_seconds": round(self.load_seconds, 3),
@@ -89,14 +89,14 @@ class Ledger:
     def close(self) -> Path:
         """Write the summary and the report; returns the report's path."""
         self._write_summary()
-        path = self.order.out_dir / REPORT
+        path = self.config.out_dir / REPORT
         requests = {job.line: job.request for job in self._jobs}
-        write_whole(path, report_html(self.summary(), requests, self.order.out_dir))
+        write_whole(path, report_html(self.summary(), requests, self.config.out_dir))
         return path
 
     def _write_summary(self) -> None:
         text = json.dumps(self.summary(), ensure_ascii=False, indent=2) + "\n"
-        write_whole(self.order.out_dir / SUMMARY, text)
+        write_whole(self.config.out_dir / SUMMARY, text)
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:

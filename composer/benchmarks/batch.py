@@ -41,7 +41,7 @@ REPEATED_WORDS = 4  # in a row, counted as said twice
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BatchWork:
     """What eight articles took: tokens of their finished text, rows of prompts that were not in the cache, and tokens
     drawn, those of plans and captions and of sentences that were dropped among them.
     """
@@ -73,7 +73,7 @@ def bench_batch(
     ids = sample_ids(model)[:400]
     counter = workshop.composer(library_dir).model
     rates: dict[str, list[float]] = {"text": [], "illustrated": [], "reference": [], "reading": []}
-    work: dict[str, list[Work]] = {"text": [], "illustrated": []}
+    work: dict[str, list[BatchWork]] = {"text": [], "illustrated": []}
     try:
         for number in range(rounds):
             for name, images in (("text", 0), ("illustrated", IMAGES)):
@@ -86,7 +86,7 @@ def bench_batch(
                 tokens = sum(text_tokens(counter, article) for article in articles)
                 rates[name].append(tokens / seconds)
                 used = workshop.usage.since(before)
-                work[name].append(Work(tokens, used.prompt_tokens - used.cached_tokens, used.generated_tokens))
+                work[name].append(BatchWork(tokens, used.prompt_tokens - used.cached_tokens, used.generated_tokens))
                 progress(f"round {number + 1} of {rounds}, {name}: {tokens} tokens, {rates[name][-1]:.1f} a second")
             if reference:
                 with workers([reference], model, threads) as (worker,):

@@ -112,9 +112,7 @@ class Transformers:
 
     def _run(self, ids: list[int], state: Any) -> None:
         with self._torch.inference_mode():
-            self._state = self._model(
-                self._torch.tensor([ids]), cache=state, use_cache=True, logits_to_keep=1
-            )
+            self._state = self._model(self._torch.tensor([ids]), cache=state, use_cache=True, logits_to_keep=1)
 
     def read(self, ids: list[int]) -> float:
         start = time.perf_counter()

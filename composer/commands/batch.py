@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from composer.commands.compose import add_format_arguments
 
 if TYPE_CHECKING:
-    from composer.batch.article_job import Again, Composes, Order
-    from composer.batch.requests import Job
-    from composer.batch.summary import Ledger
+    from composer.batch.article_job import Again, BatchConfig, Composes
+    from composer.batch.requests import BatchJob
+    from composer.batch.summary import BatchSummary
     from composer.batch.terminal import BatchTerminal
 
 EXAMPLES = """\
@@ -63,57 +63,57 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.batch.article_job import settled
+    from composer.batch.article_job import existing_outcome
     from composer.batch.requests import read_jobs
-    from composer.batch.summary import Ledger
+    from composer.batch.summary import BatchSummary
     from composer.batch.terminal import BatchTerminal, table
 
-    order = _order(args)
+    config = _config(args)
     jobs = read_jobs(args.requests)
     _check_usage(args, jobs)
-    ledger = Ledger(jobs, order)
+    summary = BatchSummary(jobs, config)
     terminal = BatchTerminal(sys.stderr, total=len(jobs))
     for job in jobs:
-        if (outcome := settled(job, order)) is not None:
-            ledger.add(outcome)
+        if (outcome := existing_outcome(job, config)) is not None:
+            summary.add(outcome)
             terminal.ended(outcome)
     try:
-        if not (args.fail_fast and ledger.failed):
-            _make_left(ledger, terminal, args)
+        if not (args.fail_fast and summary.failed):
+            _make_left(summary, terminal, args)
     finally:
         terminal.close()
-        report = ledger.close()
+        report = summary.close()
     if args.json:
         import json
 
-        print(json.dumps(ledger.summary(), ensure_ascii=False, indent=2))
+        print(json.dumps(summary.summary(), ensure_ascii=False, indent=2))
     else:
-        print(table(ledger.all()))
+        print(table(summary.all()))
         print(report)
-    return 0 if ledger.succeeded else 1
+    return 0 if summary.succeeded else 1
 
 
-def _order(args: argparse.Namespace) -> Order:
-    from composer.batch.article_job import Order
+def _config(args: argparse.Namespace) -> BatchConfig:
+    from composer.batch.article_job import BatchConfig
     from composer.errors import ComposerError
     from composer.export import parse_formats
     from composer.export.export import check_available
-    from composer.export.picture_export import PictureSettings
+    from composer.export.picture_export import ExportedPictureSettings
     from composer.settings import DEFAULT_PROFILE, load_settings
 
     settings = load_settings(args.profile or DEFAULT_PROFILE)
     formats = parse_formats(args.format)
     check_available(formats)
-    pictures = PictureSettings(args.max_image_px, args.originals)
+    pictures = ExportedPictureSettings(args.max_image_px, args.originals)
     again: Again = "all" if args.force else "changed" if args.update else "missing"
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ComposerError(f"--out {args.out} cannot be made: {error.strerror}; name another folder") from error
-    return Order(args.out, args.library or Path(), settings, formats, again, pictures)
+    return BatchConfig(args.out, args.library or Path(), settings, formats, again, pictures)
 
 
-def _check_usage(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
+def _check_usage(args: argparse.Namespace, jobs: Sequence[BatchJob]) -> None:
     from composer.errors import UsageError
 
     if args.workers is not None and args.workers < 1:
@@ -122,37 +122,37 @@ def _check_usage(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
         raise UsageError("--library is missing; name one, or give every request its own library")
 
 
-def _make_left(ledger: Ledger, terminal: BatchTerminal, args: argparse.Namespace) -> None:
+def _make_left(summary: BatchSummary, terminal: BatchTerminal, args: argparse.Namespace) -> None:
     """Load the models and make what is not settled, telling and noting each article as it ends."""
-    from composer.batch.article_job import make
+    from composer.batch.article_job import run_job
     from composer.batch.runner import BatchRun
     from composer.pipeline.model_pool import Workshop
     from image_db.library import Library
 
-    left, order = ledger.left(), ledger.order
+    left, config = summary.left(), summary.config
     if not left:
         return
     if any(job.library is None for job in left):
-        Library.open(order.library, None).close()  # what is wrong with it is known before models are loaded
-    workshop = ledger.load(lambda: Workshop.load(order.profile))
-    ledger.workers = min(args.workers or workshop.workers, len(left))
+        Library.open(config.library, None).close()  # what is wrong with it is known before models are loaded
+    workshop = summary.load(lambda: Workshop.load(config.profile))
+    summary.workers = min(args.workers or workshop.workers, len(left))
 
-    def composer_for(job: Job) -> Composes:
-        return workshop.composer(order.library_of(job), job.settings(order.profile))
+    def composer_for(job: BatchJob) -> Composes:
+        return workshop.composer(config.library_of(job), job.settings(config.profile))
 
     batch = BatchRun(
         left,
-        lambda job, hear: make(job, order, composer_for, hear),
-        workers=ledger.workers,
+        lambda job, hear: run_job(job, config, composer_for, hear),
+        workers=summary.workers,
         fail_fast=args.fail_fast,
     )
     try:
         with closing(batch.updates()) as updates:  # type: ignore[type-var]
             for update in updates:
                 terminal(update)
-                ledger.note(batch.outcomes)
+                summary.note(batch.outcomes)
     finally:
         # What ended while the others were being interrupted counts, too.
-        ledger.note(batch.outcomes)
-        ledger.usage = workshop.usage
+        summary.note(batch.outcomes)
+        summary.usage = workshop.usage
         workshop.close()

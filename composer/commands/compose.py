@@ -75,14 +75,14 @@ def run(args: argparse.Namespace) -> int:
     from composer.export import parse_formats
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
-    from composer.export.picture_export import PictureSettings
+    from composer.export.picture_export import ExportedPictureSettings
     from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
     request = read_request(args)
     settings = load_settings(args.profile)
     formats = parse_formats(args.format)
-    pictures = PictureSettings(args.max_image_px, args.originals)
+    pictures = ExportedPictureSettings(args.max_image_px, args.originals)
     check_available(formats)
     check_free(args.out)
 

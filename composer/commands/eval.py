@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
-    from composer.evaluation.dataset import Gallery
+    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
     from composer.pipeline.loading import load_describer
     from composer.settings import load_settings
@@ -120,7 +120,7 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
+    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
     about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
     if args.describe:
         labeller, captioner = load_describer(args.describe, load_settings(args.profile))
@@ -135,9 +135,9 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from dataclasses import replace
 
     from composer.errors import UsageError
-    from composer.evaluation.cached_model import RememberedScores
+    from composer.evaluation.cached_model import ScoreCache
     from composer.evaluation.choices import sample_rows
-    from composer.evaluation.dataset import Gallery
+    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused
     from composer.evaluation.selection import judge_selection, measure_selection
     from composer.evaluation.slot_filling import judge_wanted, measure_wanted, wanted_pictures
@@ -153,14 +153,14 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     if args.fit:
         figures = _some_articles(figures, FIT_PICTURES, args.seed)
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
+    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
     about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
     if args.no_judge:
         judged, measures = judge_selection(gallery, encoder, rows, settings.pictures, seed=args.seed)
         return measure_selection(judged, settings.pictures) | measures, f"{len(rows)} sections, {about}; chance 0.125"
     loaded = load_language_model(settings)
-    model = RememberedScores(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
+    model = ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
     seen = gallery if model.sees_images else None
     about += f", judge {loaded.identity.name}"
     wanted = wanted_pictures(gallery, encoder, rows)
@@ -188,7 +188,7 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
 def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
-    from composer.evaluation.dataset import Gallery
+    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.fit_placement import fit_boundaries
     from composer.evaluation.placement import learned_placer, measure_placement, tasks_of
     from composer.evaluation.report import Measure
@@ -217,7 +217,7 @@ def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
         figures = _some_articles(figures, FIT_PICTURES, 0)
         articles = [article for article in articles if article.id in {figure.article for figure in figures}]
     encoder = _encoder(args)
-    gallery = Gallery.encode(figures, encoder, _teller("pictures"), _kept())
+    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
     asked = ask_with_and_without(gallery, encoder)
     if args.fit:
         return {"min_fused": Measure(fit_min_fused(asked), "fused", pictures.min_fused)}, f"fitted on {about}"

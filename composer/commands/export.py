@@ -42,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
 
     from composer.export.article_folder import load_article
     from composer.export.export import check_available, download, export_all, write_file, write_folder
-    from composer.export.picture_export import PictureSettings, in_folder
+    from composer.export.picture_export import ExportedPictureSettings, in_folder
     from composer.export.picture_urls import IMAGES_DIR
 
     folder = args.article.parent if args.article.name == "article.json" else args.article
     formats, one_file = read_formats(args.format, args.out)
-    settings = PictureSettings(args.max_image_px, args.originals)
+    settings = ExportedPictureSettings(args.max_image_px, args.originals)
     check_available(formats)
     article = load_article(folder)
     made = datetime.fromtimestamp((folder / "article.json").stat().st_mtime, UTC)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.evaluation.choices import found_in
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
 from retrieval.candidates import Query
@@ -38,7 +38,7 @@ def query_of(figure: Figure) -> Query:
     return Query(caption=figure.caption or figure.section, context=figure.section if figure.caption else "")
 
 
-def ask_with_and_without(gallery: Gallery, encoder: JointEncoder) -> Asked:
+def ask_with_and_without(gallery: EvaluationGallery, encoder: JointEncoder) -> Asked:
     found = found_in(gallery, encoder, [query_of(figure) for figure in gallery.figures])
     every = range(len(gallery.figures))
     present, right, removed = [], [], []

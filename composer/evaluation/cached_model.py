@@ -13,7 +13,7 @@ from pathlib import Path
 from vision.interfaces import Chunk, Prompt, Sampling, VisionLanguageModel
 
 
-class RememberedScores:
+class ScoreCache:
     """The model behind it, except that ``score`` and ``score_batch`` ask it only what the file does not hold."""
 
     def __init__(self, model: VisionLanguageModel, file: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from retrieval.candidates import Candidate, Query
 from retrieval.search import Searcher
 from vision.interfaces import JointEncoder
@@ -45,18 +45,18 @@ class Found:
         return [self.candidates[query][row] for row in rows]
 
 
-def search_sections(gallery: Gallery, encoder: JointEncoder, figures: Sequence[Figure]) -> Found:
+def search_sections(gallery: EvaluationGallery, encoder: JointEncoder, figures: Sequence[Figure]) -> Found:
     """Every picture of the gallery, judged for every figure's section by the library's own search."""
     queries = [Query(caption=figure.section) for figure in figures]
     return found_in(gallery, encoder, queries)
 
 
-def found_in(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query]) -> Found:
+def found_in(gallery: EvaluationGallery, encoder: JointEncoder, queries: Sequence[Query]) -> Found:
     answers = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures), explained=False) if queries else []
     return Found(tuple({int(candidate.record.id): candidate for candidate in answer} for answer in answers))
 
 
-def sample_rows(gallery: Gallery, limit: int, seed: int) -> list[int]:
+def sample_rows(gallery: EvaluationGallery, limit: int, seed: int) -> list[int]:
     """``limit`` figures, all of them for 0, in an order drawn with the seed.
 
     A smaller limit gives the beginning of a larger one's list, so that its scores serve again.
@@ -65,7 +65,9 @@ def sample_rows(gallery: Gallery, limit: int, seed: int) -> list[int]:
     return drawn[:limit] if limit else drawn
 
 
-def make_choices(gallery: Gallery, rows: Sequence[int], found: Found, negatives: Negatives, seed: int) -> list[Choice]:
+def make_choices(
+    gallery: EvaluationGallery, rows: Sequence[int], found: Found, negatives: Negatives, seed: int
+) -> list[Choice]:
     """A choice for each of the figures ``rows``; ``found`` belongs to them. Raises ValueError for a small gallery."""
     if len(gallery.figures) < COUNT:
         raise ValueError(f"choosing among {COUNT} needs at least {COUNT} photographs, not {len(gallery.figures)}")

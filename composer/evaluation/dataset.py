@@ -28,7 +28,7 @@ _TARGET_PX = 300  # the embedded encoder looks at 260; larger pictures would onl
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
+class EvaluationGallery:
     """A ``SearchableLibrary`` whose record ids are the figures' numbers, zero-padded, in their order."""
 
     figures: tuple[Figure, ...]
@@ -44,7 +44,7 @@ class Gallery:
         encoder: JointEncoder,
         progress: Callable[[int, int], None] = lambda *_: None,
         cache: Path | None = None,
-    ) -> Gallery:
+    ) -> EvaluationGallery:
         """``progress`` is told pictures done and all. Raises ImageError as ``load_image``.
 
         ``cache`` is a folder where vectors are kept from one measurement to the next.
@@ -68,7 +68,7 @@ class Gallery:
             whole.replace(file)
         return cls(tuple(figures), encoder.identity, visual, textual, records)
 
-    def without_texts(self) -> Gallery:
+    def without_texts(self) -> EvaluationGallery:
         """The same pictures in a library where nobody wrote anything."""
         bare = tuple(replace(record, alt="") for record in self._records)
         return replace(self, textual=np.zeros_like(self.textual), _records=bare)
@@ -80,7 +80,7 @@ class Gallery:
         labeller: Labeller | None = None,
         captioner: Captioner | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
-    ) -> Gallery:
+    ) -> EvaluationGallery:
         """The same pictures in a library whose only words are what ``vignette index --describe`` finds in the pixels.
 
         Raises ImageError as ``load_image``, ModelError as the describing model.
@@ -115,7 +115,7 @@ class Gallery:
         """A place where nothing is kept: galleries are small, and their indexes stay in memory."""
         return Path(tempfile.gettempdir()) / "vignette-gallery-that-is-never-made"
 
-    def matrix(self) -> Gallery:
+    def matrix(self) -> EvaluationGallery:
         return self
 
     def records(self) -> Iterator[ImageRecord]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from composer.evaluation.choices import Choice
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
@@ -72,7 +72,7 @@ def judge(
     asked: Sequence[tuple[Question, Sequence[Candidate]]],
     settings: PictureSettings,
     *,
-    gallery: Gallery | None = None,
+    gallery: EvaluationGallery | None = None,
     progress: Progress = lambda *_: None,
 ) -> list[Verdict]:
     """The model's judgement of every question's candidates. It looks at the pictures of ``gallery`` where one is given.
@@ -95,6 +95,6 @@ def with_words(candidate: Candidate, words: Sequence[str]) -> Candidate:
     return replace(candidate, record=replace(candidate.record, caption="", alt="", tags=(), guessed_tags=tuple(words)))
 
 
-def _pictures(gallery: Gallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
+def _pictures(gallery: EvaluationGallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
     ids = [candidate.record.id for candidate in candidates]
     return {id_: load_image(gallery.figures[int(id_)].image, target_px=LOOK_PX) for id_ in ids}

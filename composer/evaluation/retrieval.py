@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.report import Measure
 from retrieval.candidates import Query
 from retrieval.search import Searcher
@@ -35,7 +35,7 @@ REFERENCES = {
 }
 
 
-def measure_retrieval(gallery: Gallery, encoder: JointEncoder, data_sha256: str) -> dict[str, Measure]:
+def measure_retrieval(gallery: EvaluationGallery, encoder: JointEncoder, data_sha256: str) -> dict[str, Measure]:
     """Alt and caption queries. Fused figures are judged against texts alone on the same data."""
     told = np.array([bool(f.caption) for f in gallery.figures])
     targets = np.flatnonzero(told)
@@ -54,7 +54,7 @@ def measure_retrieval(gallery: Gallery, encoder: JointEncoder, data_sha256: str)
     return _with_references(measures, data_sha256, "fused_caption", by="text_caption")
 
 
-def measure_sections(gallery: Gallery, encoder: JointEncoder, data_sha256: str) -> dict[str, Measure]:
+def measure_sections(gallery: EvaluationGallery, encoder: JointEncoder, data_sha256: str) -> dict[str, Measure]:
     """Title and preceding paragraph as the query: which picture belongs here?"""
     sections = [f.section for f in gallery.figures]
     everything = np.arange(len(sections))
@@ -69,7 +69,9 @@ def measure_sections(gallery: Gallery, encoder: JointEncoder, data_sha256: str) 
     return _with_references(measures, data_sha256, "section", by="section_texts")
 
 
-def search_ranks(gallery: Gallery, encoder: JointEncoder, queries: Sequence[Query], targets: np.ndarray) -> np.ndarray:
+def search_ranks(
+    gallery: EvaluationGallery, encoder: JointEncoder, queries: Sequence[Query], targets: np.ndarray
+) -> np.ndarray:
     """1-based ranks of the targets in what the library's own search answers; past the end where it leaves them out."""
     found = Searcher(gallery, encoder).search_batch(queries, len(gallery.figures), explained=False)
     out = np.full(len(queries), len(gallery.figures) + 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from composer.evaluation.choices import COUNT, NEGATIVES, Choice, Found, make_choices, search_sections
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.judges import Progress, Verdict, judge, question_about, with_words
 from composer.evaluation.report import Measure
 from composer.pipeline.selection import worth
@@ -39,7 +39,7 @@ class Judged:
 
 
 def judge_selection(
-    gallery: Gallery,
+    gallery: EvaluationGallery,
     encoder: JointEncoder,
     rows: Sequence[int],
     settings: PictureSettings,
@@ -71,7 +71,7 @@ def judge_selection(
         return judged, measures
     questions = [question_about(choice) for choice in judged.choices]
 
-    def asked(several: Sequence[Sequence[Candidate]], look_in: Gallery | None = None) -> list[Verdict]:
+    def asked(several: Sequence[Sequence[Candidate]], look_in: EvaluationGallery | None = None) -> list[Verdict]:
         return judge(model, list(zip(questions, several, strict=True)), settings, gallery=look_in, progress=progress)
 
     by_texts = asked(judged.texts)

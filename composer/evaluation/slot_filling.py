@@ -14,7 +14,7 @@ import numpy as np
 
 from composer.evaluation.abstention import auc, query_of
 from composer.evaluation.choices import COUNT, found_in
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.judges import Progress, Verdict, judge, read_section
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
@@ -42,7 +42,7 @@ class WantedPicture:
     truth: int | None
 
 
-def wanted_pictures(gallery: Gallery, encoder: JointEncoder, rows: Sequence[int]) -> list[WantedPicture]:
+def wanted_pictures(gallery: EvaluationGallery, encoder: JointEncoder, rows: Sequence[int]) -> list[WantedPicture]:
     """A slot for each figure of ``rows`` that has a caption and a paragraph before it."""
     rows = [row for row in rows if gallery.figures[row].caption and gallery.figures[row].before]
     found = found_in(gallery, encoder, [query_of(gallery.figures[row]) for row in rows])
@@ -60,7 +60,7 @@ def judge_wanted(
     wanted: Sequence[WantedPicture],
     settings: PictureSettings,
     *,
-    gallery: Gallery | None = None,
+    gallery: EvaluationGallery | None = None,
     progress: Progress = lambda *_: None,
 ) -> list[Verdict]:
     """The model's judgement of all candidates. It looks at the pictures of ``gallery`` where one is given."""

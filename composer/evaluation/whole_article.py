@@ -13,7 +13,7 @@ import numpy as np
 
 from composer.article.model import Slot
 from composer.evaluation.choices import Found, found_in
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.placement import Placer, ruled_placer, task_of
 from composer.evaluation.placement_baselines import evenly_spaced
 from composer.evaluation.report import Measure
@@ -29,7 +29,7 @@ from vision.training.dataset import TrainingArticle
 
 def measure_illustration(
     articles: Sequence[TrainingArticle],
-    gallery: Gallery,
+    gallery: EvaluationGallery,
     encoder: JointEncoder,
     placer: Placer,
     settings: PictureSettings,

@@ -23,7 +23,7 @@ from composer.export import DEFAULT_FORMATS
 from composer.export.export import export
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
-from composer.export.picture_export import Pictures, PictureSettings, in_folder, prepare
+from composer.export.picture_export import ExportedPictureSettings, Pictures, in_folder, prepare
 from composer.export.picture_files import is_plain_name, picture_name, shown_as
 from composer.export.picture_urls import IMAGES_DIR, beside
 from composer.export.sanitizing import encodable
@@ -32,7 +32,7 @@ from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError
 
 _PARTIAL = ".vignette-partial-"
-_AS_THEY_ARE = PictureSettings(originals=True)
+_AS_THEY_ARE = ExportedPictureSettings(originals=True)
 
 
 def check_free(out_dir: Path) -> None:
@@ -55,7 +55,7 @@ def save_article(
     *,
     formats: Sequence[str] = DEFAULT_FORMATS,
     trace: Sequence[Mapping[str, Any]] = (),
-    pictures: PictureSettings | None = None,
+    pictures: ExportedPictureSettings | None = None,
     notes: list[str] | None = None,
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
@@ -144,7 +144,7 @@ def zip_article(folder: Path) -> Path:
     return target
 
 
-def _copy_pictures(article: Article, images: Path, settings: PictureSettings) -> Article:
+def _copy_pictures(article: Article, images: Path, settings: ExportedPictureSettings) -> Article:
     """Copy every chosen picture into the folder; the article returned names the files."""
     images.mkdir()
     files: dict[str, str] = {}
@@ -164,7 +164,7 @@ def _copy_pictures(article: Article, images: Path, settings: PictureSettings) ->
 
 
 def _copy_picture(
-    record: ImageRecord, saved_as: str | None, caption: str, images: Path, settings: PictureSettings
+    record: ImageRecord, saved_as: str | None, caption: str, images: Path, settings: ExportedPictureSettings
 ) -> str:
     try:
         data = record.path.read_bytes()
@@ -188,7 +188,7 @@ def _write(
     article: Article,
     formats: Sequence[str],
     trace: Sequence[Mapping[str, Any]],
-    settings: PictureSettings | None,
+    settings: ExportedPictureSettings | None,
     notes: list[str],
 ) -> None:
     _write_text(folder / "article.json", dump(article))

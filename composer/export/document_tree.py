@@ -84,7 +84,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class FigureBlock:
     """A chosen picture. ``alt`` is never empty; ``source_url`` is a web address or empty."""
 
     record: ImageRecord
@@ -94,7 +94,7 @@ class Figure:
     source_url: str
 
 
-Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule | Figure
+Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule | FigureBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,13 @@ def whole_text(article: Article) -> str:
     return article.preamble + "".join(section.text + section.gap for section in article.sections)
 
 
-def to_figure(placement: Placement, language: str) -> Figure:
+def to_figure(placement: Placement, language: str) -> FigureBlock:
     """The picture of a placement with its words; the placement must have one."""
     record = placement.chosen
     assert record is not None
     words = (placement.alt, placement.caption, record.alt, record.caption)
     unknown = _ALT_WHERE_NOTHING_IS_KNOWN.get(language.partition("-")[0], "Picture")
-    return Figure(
+    return FigureBlock(
         record=record,
         alt=next((one_line(text) for text in words if one_line(text)), unknown),
         caption=one_line(placement.caption),

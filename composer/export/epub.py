@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from composer.article.model import Article
-from composer.export.document_tree import Figure, to_figure, whole_text
+from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.links import link_address
 from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
@@ -88,7 +88,7 @@ class _Book:
                 if placement.chosen is not None:
                     yield self._figure(to_figure(placement, article.language))
 
-    def _figure(self, figure: Figure) -> str:
+    def _figure(self, figure: FigureBlock) -> str:
         picture = self._pictures.ready(figure.record)
         name = f"picture-{hashlib.sha256(figure.record.id.encode()).hexdigest()[:10]}{picture.kind.suffix}"
         self.images[name] = (picture.kind.media_type, picture.data)

@@ -20,7 +20,7 @@ from pathlib import Path
 from composer.article.model import Article
 from composer.errors import ExportError, OutputExists
 from composer.export import FORMATS, unknown_format
-from composer.export.picture_export import PictureFile, Pictures, PictureSettings
+from composer.export.picture_export import ExportedPictureSettings, PictureFile, Pictures
 from composer.export.picture_files import slug
 from composer.export.picture_urls import IMAGES_DIR, carried, embedded
 from composer.export.sanitizing import printable_article
@@ -61,7 +61,7 @@ def export(
     format_: str,
     file_of: PictureFile,
     *,
-    settings: PictureSettings | None = None,
+    settings: ExportedPictureSettings | None = None,
     made: datetime | None = None,
     pictures: Pictures | None = None,
 ) -> Exported:
@@ -104,7 +104,7 @@ def export_all(
     formats: Sequence[str],
     file_of: PictureFile,
     *,
-    settings: PictureSettings | None = None,
+    settings: ExportedPictureSettings | None = None,
     made: datetime | None = None,
 ) -> list[Exported]:
     """Several formats; each picture is made ready once."""
@@ -118,7 +118,7 @@ def download(
     formats: Sequence[str],
     file_of: PictureFile,
     *,
-    settings: PictureSettings | None = None,
+    settings: ExportedPictureSettings | None = None,
     made: datetime | None = None,
 ) -> Download:
     """The article as one file named after its title: the format's own, or a zip for Markdown and several formats."""

@@ -30,7 +30,7 @@ _POLICY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class HtmlBlock:
     """One piece of the page in reading order; ``index`` is that of the section or placement, 0 for the title."""
 
     kind: Literal["title", "section", "figure"]
@@ -38,17 +38,17 @@ class Block:
     html: str
 
 
-def blocks(article: Article, picture_url: PictureUrl) -> Iterator[Block]:
+def blocks(article: Article, picture_url: PictureUrl) -> Iterator[HtmlBlock]:
     """The title, each section, and each picture that was chosen after its section."""
     article = printable_article(article)
     if not article.title_in_text:
-        yield Block("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
+        yield HtmlBlock("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
     rendered = sections_html([section.text for section in article.sections], whole_text(article))
     for section, html in enumerate(rendered):
-        yield Block("section", section, html)
+        yield HtmlBlock("section", section, html)
         for index, placement in enumerate(article.placements):
             if placement.slot.after_section == section and placement.chosen is not None:
-                yield Block("figure", index, figure(placement, picture_url, article.language))
+                yield HtmlBlock("figure", index, figure(placement, picture_url, article.language))
 
 
 def to_html(article: Article, picture_url: PictureUrl) -> str:

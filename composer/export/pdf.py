@@ -21,7 +21,7 @@ from composer.export.document_tree import (
     Block,
     Code,
     Document,
-    Figure,
+    FigureBlock,
     Heading,
     ItemList,
     Paragraph,
@@ -183,10 +183,10 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
                 return {"kind": "table", "rows": rows, "aligns": list(value.aligns)}
             case Rule():
                 return {"kind": "rule"}
-            case Figure():
+            case FigureBlock():
                 return figure(value)
 
-    def figure(value: Figure) -> dict[str, Any]:
+    def figure(value: FigureBlock) -> dict[str, Any]:
         if value.record.id not in written:
             picture = pictures.ready(value.record)
             name = f"/picture-{len(written)}{picture.kind.suffix}"

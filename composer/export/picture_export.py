@@ -35,7 +35,7 @@ _PNG_MAY_TAKE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSettings:
+class ExportedPictureSettings:
     """``max_px`` bounds the longer side. With ``originals`` no picture is made smaller, and formats that carry files
     as they are (Markdown, HTML) carry the original bytes with all their metadata."""
 
@@ -48,7 +48,7 @@ class PictureSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PreparedPicture:
     """A picture's bytes as they go into a document; width and height are those a reader sees."""
 
     name: str
@@ -61,17 +61,17 @@ class Picture:
 class Pictures:
     """The chosen pictures of one article, each made ready once, however many formats ask for it."""
 
-    def __init__(self, article: Article, file_of: PictureFile, settings: PictureSettings | None = None) -> None:
-        self.settings = settings or PictureSettings()
+    def __init__(self, article: Article, file_of: PictureFile, settings: ExportedPictureSettings | None = None) -> None:
+        self.settings = settings or ExportedPictureSettings()
         self._file_of = file_of
         self._captions = {p.chosen.id: p.caption for p in reversed(article.placements) if p.chosen is not None}
-        self._ready: dict[tuple[str, bool], Picture] = {}
+        self._ready: dict[tuple[str, bool], PreparedPicture] = {}
 
-    def ready(self, record: ImageRecord) -> Picture:
+    def ready(self, record: ImageRecord) -> PreparedPicture:
         """JPEG or PNG, for formats that show nothing else. Raises ImageError naming a file that is gone or damaged."""
         return self._get(record, as_it_is=False)
 
-    def carried(self, record: ImageRecord) -> Picture:
+    def carried(self, record: ImageRecord) -> PreparedPicture:
         """``ready``, or with ``originals`` the file's own bytes where a browser shows them."""
         return self._get(record, as_it_is=self.settings.originals)
 
@@ -81,13 +81,13 @@ class Pictures:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE)) as pool:
             list(pool.map(lambda record: self._get(record, as_they_are and self.settings.originals), different))
 
-    def _get(self, record: ImageRecord, as_it_is: bool) -> Picture:
+    def _get(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
         key = (record.id, as_it_is)
         if key not in self._ready:
             self._ready[key] = self._make(record, as_it_is)
         return self._ready[key]
 
-    def _make(self, record: ImageRecord, as_it_is: bool) -> Picture:
+    def _make(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
         from vision.images import image_size
 
         path = self._file_of(record)
@@ -102,7 +102,7 @@ class Pictures:
                 data, None if self.settings.originals else self.settings.max_px, shown
             )
         words = self._captions.get(record.id) or record.caption or record.path.stem
-        return Picture(picture_name(words, record.id, kind), kind, made, width_px, height_px)
+        return PreparedPicture(picture_name(words, record.id, kind), kind, made, width_px, height_px)
 
 
 def in_folder(article: Article, images: Path) -> PictureFile:

@@ -8,7 +8,7 @@ from pathlib import Path
 from composer.article.model import Article
 from composer.export.article_folder import save_article, trace_entry, zip_article
 from composer.export.export import download
-from composer.export.picture_export import PictureSettings, in_library
+from composer.export.picture_export import ExportedPictureSettings, in_library
 from composer.export.picture_files import slug
 from composer.pipeline.events import StageFinished
 
@@ -23,7 +23,9 @@ def export_article(
     """
     if kind == "zip":
         out = folder / (slug(article.title) or "article")
-        saved = save_article(article, out, trace=[trace_entry(event) for event in trace], pictures=PictureSettings())
+        saved = save_article(
+            article, out, trace=[trace_entry(event) for event in trace], pictures=ExportedPictureSettings()
+        )
         return zip_article(out), tuple(
             after.reason
             for before, after in zip(article.placements, saved.placements, strict=True)

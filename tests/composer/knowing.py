@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from vision.interfaces import EncoderIdentity, JointEncoder
 from vision.training.dataset import figures_of, read_articles
 
@@ -57,6 +57,6 @@ def write_articles(folder: Path) -> None:
     (folder / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
-def gallery(data: Path, encoder: JointEncoder) -> Gallery:
+def gallery(data: Path, encoder: JointEncoder) -> EvaluationGallery:
     """The pictures of the articles in ``data``."""
-    return Gallery.encode(figures_of(read_articles(data, "dev")), encoder)
+    return EvaluationGallery.encode(figures_of(read_articles(data, "dev")), encoder)

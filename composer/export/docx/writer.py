@@ -25,7 +25,7 @@ from composer.export.document_tree import (
     Block,
     Code,
     Document,
-    Figure,
+    FigureBlock,
     Heading,
     ItemList,
     Paragraph,
@@ -102,7 +102,7 @@ class _Writer:
                 self._table(block)
             case Rule():
                 self._new("Divider").add_run("⁂")
-            case Figure():
+            case FigureBlock():
                 self._figure(block)
 
     def _list(self, block: ItemList, quoted: bool, depth: int) -> None:
@@ -142,7 +142,7 @@ class _Writer:
         # Two tables without a paragraph between them would become one.
         self._new("Table Text")
 
-    def _figure(self, block: Figure) -> None:
+    def _figure(self, block: FigureBlock) -> None:
         picture = self._pictures.ready(block.record)
         share = shown_share(picture.width_px, picture.height_px, _TALLEST)
         lines = [text for text in (block.caption, block.credit) if text]

@@ -14,8 +14,8 @@ import pytest
 
 import composer.cli
 import composer.pipeline.model_pool
-from composer.batch.article_job import Order, make, request_hash, settled
-from composer.batch.requests import Job, read_jobs
+from composer.batch.article_job import BatchConfig, existing_outcome, request_hash, run_job
+from composer.batch.requests import BatchJob, read_jobs
 from composer.cli import main
 from composer.errors import UsageError
 from composer.export.article_folder import load_article
@@ -87,8 +87,8 @@ def told(tmp_path: Path) -> dict:
     return json.loads((tmp_path / "out/summary.json").read_text())
 
 
-def order(tmp_path: Path) -> Order:
-    return Order(tmp_path, tmp_path / "lib", Settings("embedded"))
+def config(tmp_path: Path) -> BatchConfig:
+    return BatchConfig(tmp_path, tmp_path / "lib", Settings("embedded"))
 
 
 def test_every_line_gets_a_whole_folder_named_by_line_and_instruction(batch: Run, tmp_path: Path) -> None:
@@ -363,21 +363,21 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
 
 
 def test_an_unreadable_job_is_settled_without_a_model(tmp_path: Path) -> None:
-    outcome = settled(Job(4, "004-x", None, "line 4: bad"), order(tmp_path))
+    outcome = existing_outcome(BatchJob(4, "004-x", None, "line 4: bad"), config(tmp_path))
     assert outcome is not None
     assert (outcome.status, outcome.error) == ("failed", "line 4: bad")
-    assert settled(Job(1, "001-x", ComposeRequest("x")), order(tmp_path)) is None
+    assert existing_outcome(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path)) is None
 
 
 def test_a_made_article_carries_its_pictures_lost_on_the_way_as_a_reason(tmp_path: Path, fake: FakeComposer) -> None:
     fake.pictures[0].path.unlink()
-    outcome = make(Job(1, "001-x", ComposeRequest("x")), order(tmp_path), lambda _: fake)
+    outcome = run_job(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path), lambda _: fake)
     assert (outcome.status, outcome.pictures, outcome.slots) == ("made", 1, 3)
 
 
 def test_a_composer_that_cannot_be_had_is_the_lines_failure(tmp_path: Path) -> None:
-    def refuse(job: Job) -> FakeComposer:
+    def refuse(job: BatchJob) -> FakeComposer:
         raise UsageError("no such library")
 
-    outcome = make(Job(1, "001-x", ComposeRequest("x")), order(tmp_path), refuse)
+    outcome = run_job(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path), refuse)
     assert (outcome.status, outcome.error) == ("failed", "no such library")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from composer.batch.article_job import Order
-from composer.batch.requests import KEYS, Job, read_jobs
-from composer.batch.summary import Ledger
+from composer.batch.article_job import BatchConfig
+from composer.batch.requests import KEYS, BatchJob, read_jobs
+from composer.batch.summary import BatchSummary
 from composer.errors import SettingsError, UsageError
 from composer.request import ComposeRequest
 from composer.settings import PictureSettings, Settings, WritingSettings
@@ -253,6 +253,6 @@ def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
 def test_the_documented_summary_has_the_keys_that_are_written(tmp_path: Path) -> None:
     docs = (Path(__file__).resolve().parents[3] / "docs/batch.md").read_text(encoding="utf-8")
     shown = json.loads(re.findall(r"```json\n(.*?)```", docs, re.DOTALL)[1])
-    ledger = Ledger([Job(1, "001-x", None)], Order(tmp_path, tmp_path, Settings("embedded")))
-    assert list(shown) == list(ledger.summary())
-    assert list(shown["items"][0]) == list(ledger.summary()["items"][0])
+    summary = BatchSummary([BatchJob(1, "001-x", None)], BatchConfig(tmp_path, tmp_path, Settings("embedded")))
+    assert list(shown) == list(summary.summary())
+    assert list(shown["items"][0]) == list(summary.summary()["items"][0])

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from composer.article.model import Section
-from composer.batch.article_job import Order, Outcome, settled
-from composer.batch.requests import Job
-from composer.batch.summary import Ledger
+from composer.batch.article_job import BatchConfig, Outcome, existing_outcome
+from composer.batch.requests import BatchJob
+from composer.batch.summary import BatchSummary
 from composer.export.article_folder import save_article
 from composer.request import ComposeRequest
 from composer.settings import Settings
@@ -37,17 +37,17 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def report(tmp_path: Path, *jobs: Job, outcomes: tuple[Outcome, ...] = (), **fields: Any) -> tuple[str, Reader]:
-    ledger = Ledger(jobs, Order(tmp_path, tmp_path / "lib", Settings("embedded")))
+def report(tmp_path: Path, *jobs: BatchJob, outcomes: tuple[Outcome, ...] = (), **fields: Any) -> tuple[str, Reader]:
+    summary = BatchSummary(jobs, BatchConfig(tmp_path, tmp_path / "lib", Settings("embedded")))
     for outcome in outcomes:
-        ledger.add(outcome)
-    path = ledger.close()
+        summary.add(outcome)
+    path = summary.close()
     assert json.loads((tmp_path / "summary.json").read_text())["items"][0]["line"] == 1
     html = path.read_text(encoding="utf-8")
     return html, Reader(html)
 
 
-def made(job: Job, tmp_path: Path, **fields: Any) -> Outcome:
+def made(job: BatchJob, tmp_path: Path, **fields: Any) -> Outcome:
     trace = [{"name": "write", "seconds": 61.0}, {"name": "place", "seconds": 9.5}]
     save_article(replace(farm_article(tmp_path / "lib"), **fields), tmp_path / job.folder, trace=trace)
     outcome = Outcome(1, job.folder, "made", "A day", "en", 1234, 2, 3, 75.0, 4567, {"write": 61.0, "place": 9.5})
@@ -55,7 +55,7 @@ def made(job: Job, tmp_path: Path, **fields: Any) -> Outcome:
 
 
 def test_an_article_stands_there_with_pictures_links_timings_and_why_a_place_is_empty(tmp_path: Path) -> None:
-    job = Job(1, "001 farm#1", ComposeRequest("Tell of hens", seed=7))
+    job = BatchJob(1, "001 farm#1", ComposeRequest("Tell of hens", seed=7))
     _, page = report(tmp_path, job, outcomes=(made(job, tmp_path),))
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 2
@@ -74,9 +74,9 @@ def test_an_article_stands_there_with_pictures_links_timings_and_why_a_place_is_
 
 def test_failures_and_what_was_not_reached_say_so(tmp_path: Path) -> None:
     jobs = [
-        Job(1, "001-a", ComposeRequest("Apples")),
-        Job(2, "002-b", ComposeRequest("Bread")),
-        Job(3, "003", None, "?"),
+        BatchJob(1, "001-a", ComposeRequest("Apples")),
+        BatchJob(2, "002-b", ComposeRequest("Bread")),
+        BatchJob(3, "003", None, "?"),
     ]
     failed = Outcome(1, "001-a", "failed", error="the model gave nothing", details="Traceback: <here>")
     _, page = report(tmp_path, *jobs, outcomes=(failed,))
@@ -88,7 +88,7 @@ def test_failures_and_what_was_not_reached_say_so(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_everything_it_shows_and_no_script(tmp_path: Path) -> None:
-    job = Job(1, "001-farm", ComposeRequest("x"))
+    job = BatchJob(1, "001-farm", ComposeRequest("x"))
     html, page = report(tmp_path, job, outcomes=(made(job, tmp_path),))
     assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "form"} == set()
     addresses = [v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "href")]
@@ -102,7 +102,7 @@ def test_hostile_text_is_shown_and_nothing_of_it_runs(tmp_path: Path) -> None:
     article = farm_article(tmp_path / "lib")
     chosen = replace(article.placements[0], caption=EVIL, alt=EVIL)
     empty = replace(article.placements[2], reason=EVIL, slot=replace(article.placements[2].slot, caption=EVIL))
-    job = Job(1, "001-farm", ComposeRequest(EVIL))
+    job = BatchJob(1, "001-farm", ComposeRequest(EVIL))
     hostile = made(
         job, tmp_path, title=EVIL, sections=(Section(EVIL), *article.sections[1:]), placements=(chosen, empty)
     )
@@ -118,7 +118,7 @@ def test_hostile_text_is_shown_and_nothing_of_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_gone_leaves_its_alt_text(tmp_path: Path) -> None:
-    job = Job(1, "001-farm", ComposeRequest("x"))
+    job = BatchJob(1, "001-farm", ComposeRequest("x"))
     outcome = made(job, tmp_path)
     for path in (tmp_path / "001-farm/images").iterdir():
         path.unlink()
@@ -130,12 +130,12 @@ def test_a_picture_that_is_gone_leaves_its_alt_text(tmp_path: Path) -> None:
 
 
 def test_a_damaged_article_does_not_cost_the_report(tmp_path: Path) -> None:
-    job = Job(1, "001-farm", ComposeRequest("x"))
+    job = BatchJob(1, "001-farm", ComposeRequest("x"))
     outcome = made(job, tmp_path)
     (tmp_path / "001-farm/article.json").write_text("{")
     _, page = report(tmp_path, job, outcomes=(outcome,))
     assert "line 1 · made" in page.text
-    again = settled(job, Order(tmp_path, tmp_path / "lib", Settings("embedded")))
+    again = existing_outcome(job, BatchConfig(tmp_path, tmp_path / "lib", Settings("embedded")))
     assert again is not None
     assert again.status == "failed"
     assert "article.json is damaged" in again.error

@@ -141,7 +141,7 @@ def test_four_words_in_a_row_that_stand_again_are_said_twice() -> None:
 
 
 def test_the_reference_is_charged_with_reading_and_with_every_token_drawn() -> None:
-    from composer.benchmarks.batch import Work
+    from composer.benchmarks.batch import BatchWork
 
     # 600 rows at 60 a second and 400 tokens at 20 a second take 30 s, for 300 tokens that are kept.
-    assert Work(finished=300, read=600, drawn=400).finished_per_s(60, 20) == 10
+    assert BatchWork(finished=300, read=600, drawn=400).finished_per_s(60, 20) == 10

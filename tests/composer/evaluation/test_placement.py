@@ -13,7 +13,7 @@ from PIL import Image
 
 from composer.commands import eval as eval_command
 from composer.evaluation.abstention import Asked, ask_with_and_without, auc, fit_min_fused, measure_abstention
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.placement import Task, learned_placer, measure_placement, ruled_placer, tasks_of
 from composer.evaluation.placement_baselines import RULES, at_references, evenly_spaced, every_third, from_the_start
 from composer.evaluation.sequence_metrics import edit_similarity, f1_within, kendall_agreement
@@ -155,7 +155,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_who_knows_every_picture_shows_all_in_the_author_s_order(data: Path) -> None:
     encoder = KnowingEncoder()
     articles = read_articles(data, "four")
-    images = Gallery.encode(figures_of(articles), encoder)
+    images = EvaluationGallery.encode(figures_of(articles), encoder)
     found = measure_illustration(
         articles, images, encoder, ruled_placer(evenly_spaced), PictureSettings(min_fused=0.01)
     )
@@ -169,7 +169,7 @@ def test_who_knows_every_picture_shows_all_in_the_author_s_order(data: Path) -> 
 
 def test_who_knows_every_picture_tells_present_from_removed(data: Path) -> None:
     encoder = KnowingEncoder()
-    images = Gallery.encode(figures_of(read_articles(data, "four")), encoder)
+    images = EvaluationGallery.encode(figures_of(read_articles(data, "four")), encoder)
     asked = ask_with_and_without(images, encoder)
     assert asked.right.all()
     assert asked.present.min() > asked.removed.max()

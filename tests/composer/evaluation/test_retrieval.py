@@ -9,7 +9,7 @@ import pytest
 from PIL.Image import Image
 
 from composer.commands import eval as eval_command
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.report import Measure, as_json, as_table
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
 from tests.composer.knowing import COUNT, KnowingEncoder, gallery
@@ -87,13 +87,13 @@ def test_the_command_prints_the_result_alone_on_stdout(
 
 def test_vectors_are_kept_for_the_next_measurement_of_the_same_pictures(data: Path, tmp_path: Path) -> None:
     figures = figures_of(read_articles(data, "dev"))
-    first = Gallery.encode(figures, KnowingEncoder(), cache=tmp_path)
+    first = EvaluationGallery.encode(figures, KnowingEncoder(), cache=tmp_path)
     told: list[int] = []
-    again = Gallery.encode(figures, KnowingEncoder(sees=False), lambda done, _: told.append(done), tmp_path)
+    again = EvaluationGallery.encode(figures, KnowingEncoder(sees=False), lambda done, _: told.append(done), tmp_path)
     assert not told
     assert (again.visual == first.visual).all()
     assert (again.textual == first.textual).all()
-    fewer = Gallery.encode(figures[1:], KnowingEncoder(), lambda done, _: told.append(done), tmp_path)
+    fewer = EvaluationGallery.encode(figures[1:], KnowingEncoder(), lambda done, _: told.append(done), tmp_path)
     assert told[-1] == COUNT - 1 == len(fewer.ids)
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from composer.commands import eval as eval_command
 from composer.errors import UsageError
-from composer.evaluation.cached_model import RememberedScores
+from composer.evaluation.cached_model import ScoreCache
 from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
-from composer.evaluation.dataset import Gallery
+from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused, share
 from composer.evaluation.judges import Verdict
 from composer.evaluation.selection import hits, judge_selection, measure_selection
@@ -88,7 +88,7 @@ def test_a_smaller_sample_begins_a_larger_one(data: Path) -> None:
 
 def test_too_few_photographs_are_an_error(data: Path) -> None:
     encoder = KnowingEncoder()
-    few = Gallery.encode(figures_of(read_articles(data, "dev"))[:5], encoder)
+    few = EvaluationGallery.encode(figures_of(read_articles(data, "dev"))[:5], encoder)
     with pytest.raises(ValueError, match="needs at least 8 photographs, not 5"):
         make_choices(few, [0], search_sections(few, encoder, few.figures[:1]), "random", 0)
 
@@ -232,14 +232,14 @@ def test_remembered_scores_ask_only_what_is_new_and_survive_a_kill(tmp_path: Pat
     file = tmp_path / "scores.jsonl"
     model = ScriptedModel(lambda *_: "", lambda prompt, options: [float(len(o)) for o in options])
     prompts = [(Message.of("user", "a"),), (Message.of("user", "b"),)]
-    first = RememberedScores(model, file).score_batch(prompts, [["x", "yy"]] * 2)
+    first = ScoreCache(model, file).score_batch(prompts, [["x", "yy"]] * 2)
     assert first == [[1.0, 2.0]] * 2
     assert len(model.asked) == 2
     file.write_text(file.read_text() + '\n{"key": "cut o')
-    again = RememberedScores(model, file)
+    again = ScoreCache(model, file)
     assert again.score_batch([*prompts, (Message.of("user", "c"),)], [["x", "yy"]] * 3) == [[1.0, 2.0]] * 3
     assert len(model.asked) == 3
-    assert RememberedScores(model, file).score(prompts[0], ["x", "z"]) == [1.0, 1.0]  # other options are asked
+    assert ScoreCache(model, file).score(prompts[0], ["x", "z"]) == [1.0, 1.0]  # other options are asked
     assert len(model.asked) == 4
 
 

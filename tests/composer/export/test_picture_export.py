@@ -21,7 +21,14 @@ from composer.errors import ComposerError, UsageError
 from composer.export.article_folder import load_article, save_article
 from composer.export.export import export, export_all
 from composer.export.figure_size import COLUMN_PX, MAX_ENLARGEMENT, shown_share
-from composer.export.picture_export import Pictures, PictureSettings, in_folder, in_library, prepare, without_metadata
+from composer.export.picture_export import (
+    ExportedPictureSettings,
+    Pictures,
+    in_folder,
+    in_library,
+    prepare,
+    without_metadata,
+)
 from composer.export.picture_files import JPEG, PNG
 from tests.composer.article_samples import farm_article, placed, record_of
 from vision.errors import ImageError
@@ -261,7 +268,7 @@ def test_originals_travel_as_they_are_only_where_a_file_is_carried(tmp_path: Pat
     path.write_bytes(encoded(photograph((2000, 1500)), "JPEG", exif=secret_exif(6)))
     image = record_of(path, 1500, 2000, caption="photo")
     article = Article("T", "en", (Section("Text."),), (placed(image, 0, "Shown."),))
-    settings = PictureSettings(originals=True)
+    settings = ExportedPictureSettings(originals=True)
     files = {one.format: one.files for one in export_all(article, FORMATS, in_library, settings=settings)}
     (carried,) = (data for name, data in files["md"].items() if name.startswith("images/"))
     assert carried == path.read_bytes()
@@ -274,7 +281,7 @@ def test_originals_travel_as_they_are_only_where_a_file_is_carried(tmp_path: Pat
 @pytest.mark.parametrize("bad", [0, 63, 16_385, -1])
 def test_a_size_out_of_range_names_the_flag(bad: int) -> None:
     with pytest.raises(UsageError, match=rf"^--max-image-px {bad} is out of range; use 64 to 16384$"):
-        PictureSettings(bad)
+        ExportedPictureSettings(bad)
 
 
 # --- the folder of a saved article
@@ -326,11 +333,11 @@ def test_a_saved_folder_with_small_pictures_can_be_saved_again(tmp_path: Path) -
     path.write_bytes(encoded(photograph((2000, 1500)), "JPEG", exif=secret_exif()))
     image = record_of(path, 2000, 1500, caption="photo")
     article = Article("T", "en", (Section("Text."),), (placed(image, 0, "Shown."),))
-    save_article(article, tmp_path / "one", pictures=PictureSettings(800))
+    save_article(article, tmp_path / "one", pictures=ExportedPictureSettings(800))
     (small,) = (tmp_path / "one" / "images").iterdir()
     assert opened(small.read_bytes()).size == (800, 600)
     assert b"SECRET" not in small.read_bytes()
-    save_article(load_article(tmp_path / "one"), tmp_path / "two", pictures=PictureSettings(800))
+    save_article(load_article(tmp_path / "one"), tmp_path / "two", pictures=ExportedPictureSettings(800))
     (again,) = (tmp_path / "two" / "images").iterdir()
     assert again.read_bytes() == small.read_bytes()
     # A library picture that changed since it was indexed is still left out.

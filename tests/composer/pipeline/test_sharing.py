@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from composer.article import markdown as blocks
-from composer.batch.article_job import Order, make
-from composer.batch.requests import Job
+from composer.batch.article_job import BatchConfig, run_job
+from composer.batch.requests import BatchJob
 from composer.batch.runner import BatchRun, Ended
 from composer.export import markdown_html as rendering
 from composer.pipeline.model_pool import Workshop
@@ -102,7 +102,7 @@ def libraries(folder: Path, encoder: ColourEncoder) -> tuple[Path, Path]:
     return folder / "one/library", folder / "two/library"
 
 
-def jobs(folder: Path, other: Path) -> list[Job]:
+def jobs(folder: Path, other: Path) -> list[BatchJob]:
     own = paint(folder / "own.png", "pink", "a pink wall")
     requests = [
         *(ComposeRequest("old walls", seed=seed, words=200) for seed in range(6)),
@@ -112,7 +112,7 @@ def jobs(folder: Path, other: Path) -> list[Job]:
         *(ComposeRequest(text=DRAFT, images=4, filters=Filters(min_side_px=px)) for px in range(1, 10)),
     ]
     return [
-        Job(line, f"{line:03d}", request, library=other if line % 3 == 0 else None)
+        BatchJob(line, f"{line:03d}", request, library=other if line % 3 == 0 else None)
         for line, request in enumerate(requests, 1)
     ]
 
@@ -125,11 +125,11 @@ def run(folder: Path, name: str, model: ScriptedModel, workers: int) -> dict[str
         libraries(folder, encoder)
     out = folder / name
     out.mkdir()
-    order = Order(out, one, EASY)
+    config = BatchConfig(out, one, EASY)
     workshop = Workshop(EASY, model, encoder)
     batch = BatchRun(
         jobs(folder, two),
-        lambda job, hear: make(job, order, lambda j: workshop.composer(order.library_of(j)), hear),
+        lambda job, hear: run_job(job, config, lambda j: workshop.composer(config.library_of(j)), hear),
         workers=workers,
     )
     ended = [update.outcome for update in batch.updates() if isinstance(update, Ended)]
