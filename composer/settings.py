@@ -84,8 +84,7 @@ class PictureSettings:
 
     ``words_per_picture`` sets the number of slots when it is left to Vignette. ``candidates`` are looked at for each
     slot. ``min_fused`` is the retrieval score in [0, 1] below which a picture is not shown; ``judge_weight`` in
-    [0, 1] is the share of the model's judgement against the retrieval score. ``judge`` says how it is asked:
-    "pointwise", yes or no for each candidate, or "listwise", all of them in one list, in ``orders`` orders.
+    [0, 1] is the share of the model's judgement against the retrieval score.
     ``placement`` says who scores the places: "learned", the weights fitted to illustrated books, or "model", the
     language model; ``library_weight`` is that of what the library has for a place beside them.
     """
@@ -94,8 +93,6 @@ class PictureSettings:
     candidates: int = 8
     min_fused: float = 0.3
     judge_weight: float = 0.3
-    judge: Literal["pointwise", "listwise"] = "pointwise"
-    orders: int = 2
     library_weight: float = 1.0
     placement: Literal["learned", "model"] = "learned"
 
@@ -104,8 +101,6 @@ class PictureSettings:
         _between("pictures.candidates", self.candidates, 1, 20)
         _between("pictures.min_fused", self.min_fused, 0.0, 1.0)
         _between("pictures.judge_weight", self.judge_weight, 0.0, 1.0)
-        _one_of("pictures.judge", self.judge, ("pointwise", "listwise"))
-        _between("pictures.orders", self.orders, 1, 8)
         _between("pictures.library_weight", self.library_weight, 0.0, 10.0)
         _one_of("pictures.placement", self.placement, ("learned", "model"))
 

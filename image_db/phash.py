@@ -24,6 +24,6 @@ def difference_hash(image: Image) -> int:
     return bits
 
 
-def distance(one: int, other: int) -> int:
-    """How many of the 64 bits differ. Up to about 8 the pictures are as good as the same."""
-    return (one ^ other).bit_count()
+def hash_distance(one: int, other: int) -> int:
+    """How many of the 64 bits differ; negative hashes are read as SQLite stores them, in two's complement."""
+    return ((one ^ other) & 0xFFFF_FFFF_FFFF_FFFF).bit_count()

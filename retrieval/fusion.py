@@ -1,7 +1,7 @@
 """From several kinds of evidence to one calibrated value.
 
 Cosines of different encoders live on different scales, so each is first standardised against the cosines that
-unrelated texts and pictures have (``Background``). A weighted sum of the evidence is the log-odds that the picture
+unrelated texts and pictures have (``CosineScales``). A weighted sum of the evidence is the log-odds that the picture
 is the one meant; pictures without any text have weights of their own, since they can only be judged by their looks.
 The value depends on nothing but the query and the picture, so a threshold means the same for every query. Knows no
 index, no library and no encoder.
@@ -15,7 +15,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class CosineScale:
     """Mean and standard deviation of cosines between things that have nothing to do with each other."""
 
     mean: float
@@ -26,12 +26,12 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
+class CosineScales:
     """The scales of one encoder on one library: text to picture, text to text, and picture to picture."""
 
-    visual: Scale
-    textual: Scale
-    example: Scale
+    visual: CosineScale
+    textual: CosineScale
+    example: CosineScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class QueryParts:
     """Which kinds of evidence a query has at all; an absent kind adds nothing, rather than a low score."""
 
     words: bool  # there is a caption
@@ -101,7 +101,7 @@ class FusionWeights:
 
 
 # Names of weights, in the order of the columns of ``features``.
-TOLD = (
+DESCRIBED = (
     "visual",
     "textual",
     "lexical",
@@ -111,56 +111,58 @@ TOLD = (
     "context_lexical",
     "context_covered",
 )
-ALONE = ("visual_alone", "lexical_guessed", "context_visual_alone")
+BY_LOOKS = ("visual_alone", "lexical_guessed", "context_visual_alone")
 
 
-def features(evidence: Evidence, spoken: Spoken, background: Background) -> tuple[np.ndarray, np.ndarray]:
+def features(evidence: Evidence, parts: QueryParts, scales: CosineScales) -> tuple[np.ndarray, np.ndarray]:
     """What the weights multiply: (m, 8) for pictures with words, (m, 3) for those judged by their looks.
 
-    Cosines are standardised. Evidence that a query lacks is 0, as if it were of the background.
+    Cosines are standardised. Evidence that a query lacks is 0, as if it were of the scales.
     """
     m = len(evidence.has_text)
     nothing = np.zeros(m)
 
-    def cosine(values: np.ndarray, scale: Scale, present: bool) -> np.ndarray:
+    def cosine(values: np.ndarray, scale: CosineScale, present: bool) -> np.ndarray:
         return scale.standardise(values) if present else nothing
 
-    read = spoken.words and spoken.vectors
-    visual = cosine(evidence.visual, background.visual, read)
-    context_visual = cosine(evidence.context_visual, background.visual, spoken.context_vectors)
-    told = [
+    read = parts.words and parts.vectors
+    visual = cosine(evidence.visual, scales.visual, read)
+    context_visual = cosine(evidence.context_visual, scales.visual, parts.context_vectors)
+    described = [
         visual,
-        cosine(evidence.textual, background.textual, read),
+        cosine(evidence.textual, scales.textual, read),
         evidence.lexical,
         evidence.covered,
         context_visual,
-        cosine(evidence.context_textual, background.textual, spoken.context_vectors),
+        cosine(evidence.context_textual, scales.textual, parts.context_vectors),
         evidence.context_lexical,
         evidence.context_covered,
     ]
-    return np.stack(told, axis=1), np.stack([visual, evidence.lexical, context_visual], axis=1)
+    return np.stack(described, axis=1), np.stack([visual, evidence.lexical, context_visual], axis=1)
 
 
-def log_odds(evidence: Evidence, spoken: Spoken, background: Background, weights: FusionWeights) -> np.ndarray:
+def evidence_log_odds(
+    evidence: Evidence, parts: QueryParts, scales: CosineScales, weights: FusionWeights
+) -> np.ndarray:
     """Log-odds (m,) that each picture is the one meant."""
     total = np.zeros(len(evidence.has_text))
-    if spoken.words:
-        told, alone = features(evidence, spoken, background)
-        read = spoken.vectors
-        values = np.array([getattr(weights, name) for name in TOLD])
+    if parts.words:
+        described, alone = features(evidence, parts, scales)
+        read = parts.vectors
+        values = np.array([getattr(weights, name) for name in DESCRIBED])
         if not read:
-            values[TOLD.index("lexical")] = weights.lexical_unread
-        told_odds = told @ values + (weights.offset if read else weights.offset_unread)
-        alone_odds = alone @ np.array([getattr(weights, name) for name in ALONE])
+            values[DESCRIBED.index("lexical")] = weights.lexical_unread
+        described_odds = described @ values + (weights.offset if read else weights.offset_unread)
+        alone_odds = alone @ np.array([getattr(weights, name) for name in BY_LOOKS])
         alone_odds = alone_odds + (weights.offset_alone if read else weights.offset_unread)
-        total = np.where(evidence.has_text, told_odds, alone_odds)
-    if spoken.example:
-        total = total + weights.example * background.example.standardise(evidence.example)
-        if not spoken.words:
+        total = np.where(evidence.has_text, described_odds, alone_odds)
+    if parts.example:
+        total = total + weights.example * scales.example.standardise(evidence.example)
+        if not parts.words:
             total = total + weights.offset_example
     return total
 
 
-def fuse(evidence: Evidence, spoken: Spoken, background: Background, weights: FusionWeights) -> np.ndarray:
-    """``log_odds`` as probabilities in [0, 1], (m,) float64."""
-    return 1 / (1 + np.exp(-np.clip(log_odds(evidence, spoken, background, weights), -60, 60)))
+def fuse(evidence: Evidence, parts: QueryParts, scales: CosineScales, weights: FusionWeights) -> np.ndarray:
+    """``evidence_log_odds`` as probabilities in [0, 1], (m,) float64."""
+    return 1 / (1 + np.exp(-np.clip(evidence_log_odds(evidence, parts, scales, weights), -60, 60)))

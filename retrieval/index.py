@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -54,13 +55,11 @@ class VectorIndex:
     """Nearest rows of a matrix of unit vectors.
 
     ``vectors`` (n, D) float32 may be a memory map; it is read when the index is built and for narrow searches.
-    ``note`` says why a stored index was not used, empty where nothing went amiss.
     """
 
-    def __init__(self, vectors: np.ndarray, index: Any, kind: Kind, note: str = "") -> None:
+    def __init__(self, vectors: np.ndarray, index: Any, kind: Kind) -> None:
         self.vectors = vectors
         self.kind = kind
-        self.note = note
         self._index = index
         self._gpu = _on_gpu(index) if kind == "flat" else None
 
@@ -72,7 +71,7 @@ class VectorIndex:
         chosen = kind or kind_for(n)
         sample = np.ascontiguousarray(vectors[:: max(1, n // TRAINING_VECTORS)], np.float32)
         if not np.isfinite(sample).all():
-            raise IndexUnusable("the library holds vectors that are not finite; run: vignette library verify")
+            raise IndexUnusable("vectors_not_finite")
         if chosen == "flat":
             index = faiss.IndexFlatIP(dim)
         elif chosen == "sq8":
@@ -96,37 +95,26 @@ class VectorIndex:
     ) -> VectorIndex:
         """The index of these vectors: the one kept in ``folder`` where it fits, else a new one.
 
-        ``folder`` None keeps nothing. A folder that cannot be written costs a rebuild next time and is noted.
+        ``folder`` None keeps nothing; a damaged file, or a folder that cannot be written, costs a rebuild.
         Raises IndexUnusable where the vectors' dimension is not the encoder's.
         """
         faiss = _faiss()
         n, dim = vectors.shape
         expected = encoder.visual_dim if space == "visual" else encoder.textual_dim
         if dim != expected:
-            raise IndexUnusable(
-                f"the library's {space} vectors have {dim} dimensions but the encoder {encoder.name} makes {expected}; "
-                "index the pictures again with this encoder"
-            )
+            raise IndexUnusable("vectors_other_dim", dim=dim, encoder=encoder.name, expected=expected)
         kind = kind_for(n)
         if kind == "flat" or folder is None:
             return cls.build(vectors, kind)
         key = IndexKey(space, revision, encoder.sha256, faiss.__version__, kind, n, dim)
         path = folder / key.file_name
-        note = ""
         if path.exists():
-            try:
+            with suppress(RuntimeError):  # a damaged file
                 stored = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
                 if stored.ntotal == n and stored.d == dim:
                     return cls(vectors, stored, kind)
-                note = f"{path} held {stored.ntotal} vectors instead of {n}; rebuilt"
-            except RuntimeError as error:
-                note = f"{path} could not be read ({str(error).splitlines()[0]}); rebuilt"
         built = cls.build(vectors, kind)
-        built.note = note or built.note
-        try:
-            built._store(path)
-        except OSError as error:
-            built.note = f"the index could not be kept in {folder} ({error}); the next start builds it again"
+        keep_file(path, lambda temporary: faiss.write_index(built._index, str(temporary)))
         return built
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -183,22 +171,23 @@ class VectorIndex:
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :width]
         return np.take_along_axis(cosines, order, axis=1), chosen[order]
 
-    def _store(self, path: Path) -> None:
-        faiss = _faiss()
+
+def keep_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write derived data whole or, where the folder cannot be written, not at all; older files of its kind go.
+
+    The kind is the name up to the first "-".
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(handle)
-        try:
-            faiss.write_index(self._index, temporary)
-            Path(temporary).replace(path)
-        except RuntimeError as error:
-            # FAISS reports a full disk as RuntimeError.
-            raise OSError(str(error).splitlines()[0]) from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        for stale in path.parent.glob(f"{path.name.split('-')[0]}-*.faiss"):
+        write(temporary)
+        temporary.replace(path)
+        for stale in path.parent.glob(f"{path.name.split('-')[0]}-*{path.suffix}"):
             if stale != path:
                 stale.unlink(missing_ok=True)
+    except (OSError, RuntimeError):  # FAISS reports a full disk as RuntimeError
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _faiss() -> Any:

@@ -13,13 +13,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from retrieval.errors import IndexUnusable
 from retrieval.tokens import is_character, terms
 
 K1 = 1.2  # saturation of repeated words (Robertson and Zaragoza, 2009)
 B = 0.5  # length normalisation; captions vary less in length than documents, hence below the usual .75
 CHARACTER_WEIGHT = 0.3  # of a lone CJK character in a query, beside the pairs it belongs to
-
+_ARRAYS = ("starts", "rows", "weights", "idf", "information", "surest")
 
 LEAST_TEXTS = 300  # a smaller library is taken for a sample of one of this size, or no word in it would be rare
 
@@ -117,42 +116,21 @@ class LexicalIndex:
     def save(self, path: Path) -> None:
         words = np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)
         with path.open("wb") as file:
-            np.savez(
-                file,
-                words=words,
-                starts=self.starts,
-                rows=self.rows,
-                weights=self.weights,
-                idf=self.idf,
-                information=self.information,
-                surest=self.surest,
-            )
+            np.savez(file, words=words, **{name: getattr(self, name) for name in _ARRAYS})
 
     @classmethod
-    def load(cls, path: Path) -> LexicalIndex:
-        """Read what ``save`` wrote. Raises IndexUnusable where the file is not that."""
+    def load(cls, path: Path) -> LexicalIndex | None:
+        """Read what ``save`` wrote; None where the file is not that or not whole."""
         try:
             # Opened here, since numpy leaves a damaged file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 words = stored["words"].tobytes().decode()
                 vocabulary = {word: key for key, word in enumerate(words.split("\n"))} if words else {}
-                index = cls(
-                    n=len(stored["surest"]),
-                    vocabulary=vocabulary,
-                    starts=stored["starts"],
-                    rows=stored["rows"],
-                    weights=stored["weights"],
-                    idf=stored["idf"],
-                    information=stored["information"],
-                    surest=stored["surest"],
-                )
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise IndexUnusable(
-                f"the word index {path} cannot be read ({error}); delete it to have it rebuilt"
-            ) from error
-        if len(index.starts) != len(vocabulary) + 1 or len(index.rows) != index.starts[-1]:
-            raise IndexUnusable(f"the word index {path} is incomplete; delete it to have it rebuilt")
-        return index
+                index = cls(len(stored["surest"]), vocabulary, **{name: stored[name] for name in _ARRAYS})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+        whole = len(index.starts) == len(vocabulary) + 1 and len(index.rows) == index.starts[-1]
+        return index if whole else None
 
 
 def _tally(fields: Sequence[tuple[str, float]]) -> dict[str, float]:

@@ -6,8 +6,6 @@ Knows no queries, no fusion and no encoder beyond its identity.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +15,7 @@ import numpy as np
 
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Filters
-from retrieval.errors import IndexUnusable
-from retrieval.index import VectorIndex
+from retrieval.index import VectorIndex, keep_file
 from retrieval.lexical import LexicalIndex
 from vision.interfaces import EncoderIdentity
 
@@ -29,7 +26,7 @@ GUESSED_WEIGHT = 0.4  # of a classifier's tag beside a person's word
 _MASKS_KEPT = 16
 
 
-class Vectors(Protocol):
+class CollectionVectors(Protocol):
     """Rows of a library; see ``image_db.library.VectorView``."""
 
     @property
@@ -44,7 +41,7 @@ class Vectors(Protocol):
     def revision(self) -> int: ...
 
 
-class SearchableLibrary(Protocol):
+class PictureCollection(Protocol):
     """What searching needs of a library; ``image_db.library.Library`` is one."""
 
     @property
@@ -53,7 +50,7 @@ class SearchableLibrary(Protocol):
     def encoder(self) -> EncoderIdentity: ...
     @property
     def revision(self) -> int: ...
-    def matrix(self) -> Vectors:
+    def matrix(self) -> CollectionVectors:
         """Vectors of all pictures that can be shown."""
         ...
 
@@ -64,14 +61,13 @@ class SearchableLibrary(Protocol):
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]: ...
 
 
-class Snapshot:
-    """What a search reads. ``told`` (n,) bool marks pictures that a person gave words to.
+class LibraryIndex:
+    """What a search reads. ``described`` (n,) bool marks pictures that a person gave words to.
 
-    ``notes`` say why something kept on disk was not used. Raises LibraryError as the library does, IndexUnusable
-    where vectors do not fit the encoder.
+    Raises LibraryError as the library does, IndexUnusable where vectors do not fit the encoder.
     """
 
-    def __init__(self, library: SearchableLibrary) -> None:
+    def __init__(self, library: PictureCollection) -> None:
         self.library = library
         self.vectors = library.matrix()
         self.revision = self.vectors.revision
@@ -83,9 +79,8 @@ class Snapshot:
         name = str(self.revision)
         self.visual = VectorIndex.open(self.vectors.visual, "visual", name, library.encoder, folder)
         self.textual = VectorIndex.open(self.vectors.textual, "textual", name, library.encoder, folder)
-        self.words, words_note = self._open_words(folder)
-        self.told = np.asarray(self.vectors.has_text, bool) & (self.words.surest >= 1)
-        self.notes = [note for note in (self.visual.note, self.textual.note, words_note) if note]
+        self.words = self._open_words(folder)
+        self.described = np.asarray(self.vectors.has_text, bool) & (self.words.surest >= 1)
 
     def rows_of(self, ids: Sequence[str] | frozenset[str]) -> list[int]:
         """Row numbers of those ids that are in the library."""
@@ -110,30 +105,16 @@ class Snapshot:
                 self._masks[filters] = found
             return found
 
-    def _open_words(self, folder: Path) -> tuple[LexicalIndex, str]:
-        if self.n < KEEP_WORDS_FROM:
-            return self._build_words(), ""
+    def _open_words(self, folder: Path) -> LexicalIndex:
         path = folder / f"words-{LEXICAL_VERSION}-{self.revision}.npz"
-        note = ""
-        if path.exists():
-            try:
-                stored = LexicalIndex.load(path)
-                if stored.n == self.n:
-                    return stored, ""
-                note = f"{path} held {stored.n} texts instead of {self.n}; rebuilt"
-            except IndexUnusable as error:
-                note = f"{error}; rebuilt"
-        built = self._build_words()
-        if self.library.revision != self.revision:
-            return built, note
-        try:
-            _store(built, path)
-        except OSError as error:
-            note = f"the word index could not be kept in {folder} ({error}); the next start builds it again"
-        return built, note
-
-    def _build_words(self) -> LexicalIndex:
-        return LexicalIndex.build(fields(record) if record else [] for record in self._aligned())
+        kept = LexicalIndex.load(path) if self.n >= KEEP_WORDS_FROM else None
+        if kept is not None and kept.n == self.n:
+            return kept
+        texts = (fields(record) if record else [] for record in self._aligned())
+        built = LexicalIndex.build(texts)
+        if self.n >= KEEP_WORDS_FROM and self.library.revision == self.revision:
+            keep_file(path, built.save)
+        return built
 
     def _aligned(self) -> Iterator[ImageRecord | None]:
         """One record a row. The library may have changed since: None for what left it, nothing for what is new."""
@@ -164,18 +145,3 @@ def passes(record: ImageRecord, filters: Filters) -> bool:
         return False
     held = {tag.casefold() for tag in record.tags}
     return all(tag.casefold() in held for tag in filters.tags)
-
-
-def _store(words: LexicalIndex, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        words.save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    for stale in path.parent.glob("words-*.npz"):
-        if stale != path:
-            stale.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from retrieval.fusion import Background, Scale
+from retrieval.fusion import CosineScale, CosineScales
 from vision.interfaces import JointEncoder
 
 PROBES = (
@@ -62,11 +62,11 @@ _LEAST_STD = 0.02
 _known: WeakKeyDictionary[JointEncoder, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
-def measure(encoder: JointEncoder, visual: np.ndarray) -> Background:
+def measure(encoder: JointEncoder, visual: np.ndarray) -> CosineScales:
     """The scales of this encoder on the pictures ``visual`` (n, D)."""
     sample = np.asarray(visual[:: max(1, -(-len(visual) // _SAMPLE))], np.float32)
     texts, sentences = _read(encoder)
-    return Background(
+    return CosineScales(
         visual=_scale(texts @ sample.T),
         textual=_scale(_pairs(sentences)),
         example=_scale(_pairs(sample)),
@@ -89,7 +89,7 @@ def _pairs(vectors: np.ndarray) -> np.ndarray:
     return cosines[np.triu_indices(len(vectors), 1)]
 
 
-def _scale(cosines: np.ndarray) -> Scale:
+def _scale(cosines: np.ndarray) -> CosineScale:
     if cosines.size < 2:
-        return Scale(0.0, 0.1)
-    return Scale(float(cosines.mean()), max(float(cosines.std()), _LEAST_STD))
+        return CosineScale(0.0, 0.1)
+    return CosineScale(float(cosines.mean()), max(float(cosines.std()), _LEAST_STD))

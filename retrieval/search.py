@@ -16,9 +16,9 @@ from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
-from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
+from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, fuse
 from retrieval.lexical import WordMatch
-from retrieval.library_index import SearchableLibrary, Snapshot
+from retrieval.library_index import LibraryIndex, PictureCollection
 from retrieval.score_scale import measure
 from retrieval.tokens import cjk_share
 from vision.interfaces import JointEncoder
@@ -41,21 +41,19 @@ class _Vectors:
 class Searcher:
     """Searches one library; follows it as it changes. Threads may share one if the encoder allows it."""
 
-    def __init__(self, library: SearchableLibrary, encoder: JointEncoder, weights: FusionWeights | None = None) -> None:
+    def __init__(self, library: PictureCollection, encoder: JointEncoder, weights: FusionWeights | None = None) -> None:
         """Raises RetrievalError where the library's vectors were made by another encoder."""
         if library.encoder.sha256 != encoder.identity.sha256:
-            raise RetrievalError(
-                f"the library was made with encoder {library.encoder.name} but {encoder.identity.name} is to search "
-                "it; use the --profile that has the library's encoder, or index the pictures again"
-            )
+            names = {"made_by": library.encoder.name, "given": encoder.identity.name}
+            raise RetrievalError("encoder_mismatch", library=str(library.folder), **names)
         self.library = library
         self.encoder = encoder
         self.weights = weights or FusionWeights()
-        self._state: tuple[Snapshot, Background] | None = None
+        self._state: tuple[LibraryIndex, CosineScales] | None = None
         self._lock = threading.Lock()
 
     @property
-    def snapshot(self) -> Snapshot:
+    def index(self) -> LibraryIndex:
         """What is searched, as of the library's present revision; its ``notes`` name anything amiss."""
         return self._current()[0]
 
@@ -74,20 +72,20 @@ class Searcher:
         for query in queries:
             if not query.caption.strip() and not query.english.strip() and query.example is None:
                 raise ValueError("a query needs a caption or an example picture")
-        snapshot, background = self._current()
-        if snapshot.n == 0 or not queries:
+        index, scales = self._current()
+        if index.n == 0 or not queries:
             return [[] for _ in queries]
         vectors = self._encode(queries)
-        allowed = [snapshot.allowed(query.filters, query.exclude) for query in queries]
-        matches = [(_better(q, snapshot.words.match), snapshot.words.match(q.context)) for q in queries]
-        pools = _propose(snapshot, queries, vectors, matches, allowed, max(POOL, 2 * k))
+        allowed = [index.allowed(query.filters, query.exclude) for query in queries]
+        matches = [(_better(q, index.words.match), index.words.match(q.context)) for q in queries]
+        pools = _propose(index, queries, vectors, matches, allowed, max(POOL, 2 * k))
         ranked = []
         for query, vector, words, pool in zip(queries, vectors, matches, pools, strict=True):
-            evidence = _gather(snapshot, vector, words, pool)
-            fused = fuse(evidence, _spoken(query, vector), background, self.weights)
+            evidence = _gather(index, vector, words, pool)
+            fused = fuse(evidence, _query_parts(query, vector), scales, self.weights)
             best = np.argsort(-fused, kind="stable")[:k]
             ranked.append((pool[best], fused[best], [_row_of(evidence, i) for i in best]))
-        ids = [snapshot.vectors.ids[row] for rows, _, _ in ranked for row in rows]
+        ids = [index.vectors.ids[row] for rows, _, _ in ranked for row in rows]
         records = iter(self.library.get(ids))
         return [
             [
@@ -99,14 +97,14 @@ class Searcher:
 
     def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Unit visual vectors of those pictures that are in the library, for telling them apart."""
-        snapshot = self.snapshot
-        return {snapshot.vectors.ids[row]: np.asarray(snapshot.vectors.visual[row]) for row in snapshot.rows_of(ids)}
+        index = self.index
+        return {index.vectors.ids[row]: np.asarray(index.vectors.visual[row]) for row in index.rows_of(ids)}
 
-    def _current(self) -> tuple[Snapshot, Background]:
+    def _current(self) -> tuple[LibraryIndex, CosineScales]:
         with self._lock:
             if self._state is None or self._state[0].revision != self.library.revision:
-                snapshot = Snapshot(self.library)
-                self._state = (snapshot, measure(self.encoder, snapshot.vectors.visual))
+                index = LibraryIndex(self.library)
+                self._state = (index, measure(self.encoder, index.vectors.visual))
             return self._state
 
     def _encode(self, queries: Sequence[Query]) -> list[_Vectors]:
@@ -139,8 +137,8 @@ class Searcher:
         return languages is None or bool(languages & _CJK_LANGUAGES) or cjk_share(text) < 0.3
 
 
-def _spoken(query: Query, vectors: _Vectors) -> Spoken:
-    return Spoken(
+def _query_parts(query: Query, vectors: _Vectors) -> QueryParts:
+    return QueryParts(
         words=bool(query.wording),
         vectors=vectors.visual is not None,
         context=bool(query.context.strip()),
@@ -150,7 +148,7 @@ def _spoken(query: Query, vectors: _Vectors) -> Spoken:
 
 
 def _propose(
-    snapshot: Snapshot,
+    index: LibraryIndex,
     queries: Sequence[Query],
     vectors: Sequence[_Vectors],
     matches: Sequence[tuple[WordMatch, WordMatch]],
@@ -162,17 +160,17 @@ def _propose(
     groups: dict[tuple, list[int]] = {}
     for i, query in enumerate(queries):
         groups.setdefault((query.filters, query.exclude), []).append(i)
-    has_text = np.asarray(snapshot.vectors.has_text, bool)
+    has_text = np.asarray(index.vectors.has_text, bool)
     for members in groups.values():
         mask = allowed[members[0]]
         with_text = None if mask is None and has_text.all() else has_text if mask is None else mask & has_text
-        for index, kinds, restriction in (
-            (snapshot.visual, ("visual", "context_visual", "example"), mask),
-            (snapshot.textual, ("textual", "context_textual"), with_text),
+        for space, kinds, restriction in (
+            (index.visual, ("visual", "context_visual", "example"), mask),
+            (index.textual, ("textual", "context_textual"), with_text),
         ):
             asked = [(i, v) for i in members for kind in kinds if (v := getattr(vectors[i], kind)) is not None]
             if asked:
-                _, rows = index.search(np.stack([vector for _, vector in asked]), width, restriction)
+                _, rows = space.search(np.stack([vector for _, vector in asked]), width, restriction)
                 for (i, _), found in zip(asked, rows, strict=True):
                     proposals[i].append(found[found >= 0])
         for i in members:
@@ -192,36 +190,22 @@ def _better(query: Query, match: Callable[[str], WordMatch]) -> WordMatch:
     return WordMatch(np.maximum(found.shared, twin.shared), np.maximum(found.covered, twin.covered))
 
 
-def _gather(snapshot: Snapshot, vectors: _Vectors, words: tuple[WordMatch, WordMatch], pool: np.ndarray) -> Evidence:
+def _gather(index: LibraryIndex, vectors: _Vectors, words: tuple[WordMatch, WordMatch], pool: np.ndarray) -> Evidence:
     """Exact scores of the pool, whatever the indexes approximated."""
-    has_vector = np.asarray(snapshot.vectors.has_text[pool], bool)
-    return _evidence(
-        vectors,
-        snapshot.told[pool],
-        np.asarray(snapshot.vectors.visual[pool], np.float32),
-        np.where(has_vector[:, None], np.asarray(snapshot.vectors.textual[pool], np.float32), 0),
-        *(WordMatch(match.shared[pool], match.covered[pool]) for match in words),
-    )
-
-
-def _evidence(
-    vectors: _Vectors,
-    told: np.ndarray,
-    visual: np.ndarray,
-    textual: np.ndarray,
-    words: WordMatch,
-    context_words: WordMatch,
-) -> Evidence:
+    has_vector = np.asarray(index.vectors.has_text[pool], bool)
+    visual = np.asarray(index.vectors.visual[pool], np.float32)
+    textual = np.where(has_vector[:, None], np.asarray(index.vectors.textual[pool], np.float32), 0)
+    caption_words, context_words = words
     return Evidence(
-        has_text=told,
+        has_text=index.described[pool],
         visual=_cosines(visual, vectors.visual),
         textual=_cosines(textual, vectors.textual),
-        lexical=words.shared,
-        covered=words.covered,
+        lexical=caption_words.shared[pool],
+        covered=caption_words.covered[pool],
         context_visual=_cosines(visual, vectors.context_visual),
         context_textual=_cosines(textual, vectors.context_textual),
-        context_lexical=context_words.shared,
-        context_covered=context_words.covered,
+        context_lexical=context_words.shared[pool],
+        context_covered=context_words.covered[pool],
         example=_cosines(visual, vectors.example),
     )
 

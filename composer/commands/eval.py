@@ -157,16 +157,14 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     rows = sample_rows(gallery, args.limit, args.seed)
     about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
     if args.no_judge:
-        judged, measures = judge_selection(gallery, encoder, rows, settings.pictures, seed=args.seed)
+        judged, measures = judge_selection(gallery, encoder, rows, seed=args.seed)
         return measure_selection(judged, settings.pictures) | measures, f"{len(rows)} sections, {about}; chance 0.125"
     loaded = load_language_model(settings)
     model = ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
     seen = gallery if model.sees_images else None
     about += f", judge {loaded.identity.name}"
     wanted = wanted_pictures(gallery, encoder, rows)
-    verdicts = judge_wanted(
-        model, load_prompts("en"), wanted, settings.pictures, gallery=seen, progress=_teller("slots")
-    )
+    verdicts = judge_wanted(model, load_prompts("en"), wanted, gallery=seen, progress=_teller("slots"))
     if args.fit:
         fitted = fit_judge_weight(wanted, verdicts)
         weighted = replace(settings.pictures, judge_weight=fitted["judge_weight"].value)
@@ -175,7 +173,6 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
         gallery,
         encoder,
         rows,
-        settings.pictures,
         model=model,
         labels=_labels(figures) if args.labels else (),
         seed=args.seed,

@@ -19,7 +19,7 @@ from composer.pipeline.reranking import LOOK_PX
 from composer.pipeline.stages import Stages
 from composer.pipeline.uploads import read_uploads
 from retrieval.candidates import Candidate, Query
-from retrieval.diversity import distinct
+from retrieval.diversity import without_duplicates
 
 SHOWN = 12  # pictures a search shows at once
 
@@ -57,4 +57,4 @@ def _found(stages: Stages, query: Query, k: int) -> list[Candidate]:
         return []
     near = stages.searcher.search(query, 3 * k)
     vectors = stages.searcher.visual_vectors([candidate.record.id for candidate in near])
-    return distinct(near, vectors=vectors, hashes=stages.library.phashes()).kept[:k]
+    return without_duplicates(near, vectors, stages.library.phashes())[:k]

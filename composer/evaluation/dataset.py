@@ -29,7 +29,7 @@ _TARGET_PX = 300  # the embedded encoder looks at 260; larger pictures would onl
 
 @dataclass(frozen=True, slots=True)
 class EvaluationGallery:
-    """A ``SearchableLibrary`` whose record ids are the figures' numbers, zero-padded, in their order."""
+    """A ``PictureCollection`` whose record ids are the figures' numbers, zero-padded, in their order."""
 
     figures: tuple[Figure, ...]
     encoder: EncoderIdentity

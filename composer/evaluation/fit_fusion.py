@@ -1,8 +1,11 @@
 """Fits the search's fusion weights to what a training run left of books its fits had not seen.
 
 A gallery is one book, its pictures' alt texts are the library's words, and captions, captions with their section, and
-sections are the queries; for pictures without words, alt texts and captions. The development split is not used. Prints
-nothing.
+sections are the queries; for pictures without words, alt texts and captions. The development split is not used.
+
+The direction of the weights is a conditional logit: the right picture against the others of its gallery, no weight
+below zero. Length and offset are Platt's curve through the best-ranked pictures, once with the right picture in the
+gallery and once with it taken out, so that ``fused`` of the best candidate is the probability that it is the one meant.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from composer.evaluation.abstention import Asked, fit_min_fused
-from retrieval.fit_fusion import Example, fit
-from retrieval.fusion import Background, Evidence, FusionWeights, Spoken, fuse
+from composer.evaluation.conditional_logit import conditional_logit, platt
+from retrieval.fusion import BY_LOOKS, DESCRIBED, CosineScales, Evidence, FusionWeights, QueryParts, features, fuse
 from retrieval.lexical import LexicalIndex, WordMatch
 from retrieval.score_scale import measure
 from vision.errors import DataError
@@ -24,7 +27,18 @@ from vision.interfaces import JointEncoder
 from vision.training.dataset import Figure
 
 _ALONE = ("visual_alone", "context_visual_alone", "offset_alone")
+_RIDGE = 1e-3
 Vectors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One query on one gallery of m pictures; ``truth`` is the row of the right one, of which there is one."""
+
+    evidence: Evidence
+    parts: QueryParts
+    scales: CosineScales
+    truth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +71,16 @@ def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, in
     def encoder(fold: int) -> JointEncoder:
         return load_open_clip_encoder(str(folder / str(fold)))
 
-    def background(rows: np.ndarray) -> Background:
+    def scales(rows: np.ndarray) -> CosineScales:
         return measure(encoder(int(vectors["fold"][rows[0]])), vectors["images"][rows])
 
-    return fit_to_galleries(figures, vectors, background, progress)
+    return fit_to_galleries(figures, vectors, scales, progress)
 
 
 def fit_to_galleries(
     figures: Sequence[Figure],
     vectors: Vectors,
-    background: Callable[[np.ndarray], Background],
+    scales: Callable[[np.ndarray], CosineScales],
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Fitted:
     """``vectors``: rows of ``images``, and of the figures' texts in the joint space and in that of sentences."""
@@ -76,7 +90,7 @@ def fit_to_galleries(
     names = sorted(set(books))
     for done, book in enumerate(names, 1):
         rows = np.flatnonzero(books == book)
-        told, alone = _examples([figures[int(i)] for i in rows], _take(vectors, rows), background(rows))
+        told, alone = _examples([figures[int(i)] for i in rows], _take(vectors, rows), scales(rows))
         with_words += told
         by_looks += alone
         progress(done, len(names))
@@ -85,12 +99,43 @@ def fit_to_galleries(
     return Fitted(weights, fit_min_fused(_asked(with_words, weights)))
 
 
+def fit(examples: Sequence[Example], start: FusionWeights | None = None) -> FusionWeights:
+    """Weights of pictures with words and of those judged by their looks; the others stay as in ``start``.
+
+    Every example serves both: the second fit forgets what is known of the pictures. Raises ValueError for no examples.
+    """
+    if not examples:
+        raise ValueError("there are no examples to fit the weights to")
+    both = [features(example.evidence, example.parts, example.scales) for example in examples]
+    truth = [example.truth for example in examples]
+    looks = [name for name in BY_LOOKS if name != "lexical_guessed"]
+    columns = [BY_LOOKS.index(name) for name in looks]
+    described, offset = _fit_path([rows for rows, _ in both], truth)
+    alone, offset_alone = _fit_path([rows[:, columns] for _, rows in both], truth)
+    values = dict(zip(DESCRIBED, described, strict=True)) | dict(zip(looks, alone, strict=True))
+    return replace(start or FusionWeights(), offset=offset, offset_alone=offset_alone, **values)
+
+
+def _fit_path(galleries: Sequence[np.ndarray], truth: Sequence[int]) -> tuple[list[float], float]:
+    direction = conditional_logit(galleries, truth, _RIDGE)
+    tops, right = [], []
+    for rows, row in zip(galleries, truth, strict=True):
+        scores = rows @ direction
+        tops.append(scores.max())
+        right.append(scores.argmax() == row)
+        if len(scores) > 1:
+            tops.append(np.delete(scores, row).max())
+            right.append(False)
+    slope, offset = platt(np.array(tops), np.array(right, float))
+    return [float(value) for value in slope * direction], offset
+
+
 def _asked(examples: Sequence[Example], weights: FusionWeights) -> Asked:
     """The best picture's value with the right one present and without, of captions with their sections."""
     present, right, removed = [], [], []
     for example in examples:
-        if example.spoken.context and len(example.evidence.visual) > 1:
-            values = fuse(example.evidence, example.spoken, example.background, weights)
+        if example.parts.context and len(example.evidence.visual) > 1:
+            values = fuse(example.evidence, example.parts, example.scales, weights)
             present.append(values.max())
             right.append(int(values.argmax()) == example.truth)
             removed.append(np.delete(values, example.truth).max())
@@ -101,15 +146,13 @@ def _take(vectors: Vectors, rows: np.ndarray) -> Vectors:
     return {name: values[rows] for name, values in vectors.items()}
 
 
-def _examples(
-    figures: Sequence[Figure], vectors: Vectors, background: Background
-) -> tuple[list[Example], list[Example]]:
+def _examples(figures: Sequence[Figure], vectors: Vectors, scales: CosineScales) -> tuple[list[Example], list[Example]]:
     """For pictures with words, and for those judged by their looks."""
     index = LexicalIndex.build([[(figure.alt, 1.0)] for figure in figures])
     nothing = np.zeros(len(figures), np.float32)
     no_words = WordMatch(nothing, nothing)
     no_context = (nothing, nothing, no_words)
-    plain, in_context = Spoken(True, True, False, False, False), Spoken(True, True, True, True, False)
+    plain, in_context = QueryParts(True, True, False, False, False), QueryParts(True, True, True, True, False)
 
     def scores(kind: str, row: int, text: str) -> tuple[np.ndarray, np.ndarray, WordMatch]:
         return (
@@ -122,14 +165,14 @@ def _examples(
         row: int,
         asked: tuple[np.ndarray, np.ndarray, WordMatch],
         around: tuple[np.ndarray, np.ndarray, WordMatch],
-        spoken: Spoken,
+        parts: QueryParts,
     ) -> Example:
         (visual, textual, words), (near_visual, near_textual, near_words) = asked, around
         evidence = Evidence(
             np.ones(len(figures), bool), visual, textual, words.shared, words.covered,
             near_visual, near_textual, near_words.shared, near_words.covered, nothing,
         )  # fmt: skip
-        return Example(evidence, spoken, background, row)
+        return Example(evidence, parts, scales, row)
 
     told: list[Example] = []
     alone: list[Example] = []

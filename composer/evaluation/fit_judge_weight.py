@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from composer.evaluation.abstention import THRESHOLDS
+from composer.evaluation.conditional_logit import conditional_logit
 from composer.evaluation.judges import Verdict
 from composer.evaluation.report import Measure
 from composer.evaluation.slot_filling import WantedPicture, gain
@@ -20,7 +21,6 @@ from composer.settings import PictureSettings
 from retrieval.candidates import log_odds
 from vision.training.metrics import bootstrap
 
-_STEPS = 100
 _RIDGE = 0.01  # a choice; both weights stay finite where one column decides everything
 
 
@@ -63,20 +63,5 @@ def fit_least_fused(
 
 def share(rows: np.ndarray, truth: np.ndarray) -> float:
     """The second column's part of the weights that make the right rows most likely; ``rows`` is (choices, n, 2)."""
-    from scipy.optimize import minimize
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        scores = rows @ weights
-        scores -= scores.max(1, keepdims=True)
-        odds = np.exp(scores)
-        total = odds.sum(1, keepdims=True)
-        own = np.take_along_axis(scores, truth[:, None], 1)
-        value = (np.log(total) - own).mean() + _RIDGE / 2 * weights @ weights
-        expected = (odds[..., None] * rows).sum(1) / total
-        true = rows[np.arange(len(truth)), truth]
-        return float(value), (expected - true).mean(0) + _RIDGE * weights
-
-    bounds = [(0, None), (0, None)]
-    found = minimize(loss, np.full(2, 0.1), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
-    first, second = found.x
+    first, second = conditional_logit(list(rows), truth, _RIDGE)
     return float(second / (first + second)) if first + second > 0 else 0.0

@@ -14,7 +14,6 @@ import numpy as np
 
 from composer.evaluation.choices import Choice
 from composer.evaluation.dataset import EvaluationGallery
-from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
 from vision.images import load_image
@@ -60,9 +59,7 @@ def read_section(figure: Figure, wish: str = "") -> tuple[Message, ...]:
 def question_about(choice: Choice) -> Question:
     return Question(
         before=BEFORE,
-        after="",
         answer_prefix="Answer:",
-        none_text="none of them belongs there",
         turns=read_section(choice.figure, "\n\nA photograph is to stand right after it."),
     )
 
@@ -70,7 +67,6 @@ def question_about(choice: Choice) -> Question:
 def judge(
     model: VisionLanguageModel,
     asked: Sequence[tuple[Question, Sequence[Candidate]]],
-    settings: PictureSettings,
     *,
     gallery: EvaluationGallery | None = None,
     progress: Progress = lambda *_: None,
@@ -82,9 +78,9 @@ def judge(
     verdicts = []
     for done, (question, several) in enumerate(asked, 1):
         images = _pictures(gallery, several) if gallery is not None else None
-        ranking = rerank(model, question, several, images=images, mode=settings.judge, orders=settings.orders)
+        (ranking,) = rerank(model, [(question, several)], images=images)
         judged = {candidate.record.id: candidate for candidate in ranking.candidates}
-        assert ranking.none_log_prob is not None  # the questions offer none
+        assert ranking.none_log_prob is not None  # a choice has candidates
         verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
         progress(done, len(asked))
     return verdicts

@@ -42,7 +42,6 @@ def judge_selection(
     gallery: EvaluationGallery,
     encoder: JointEncoder,
     rows: Sequence[int],
-    settings: PictureSettings,
     *,
     model: VisionLanguageModel | None = None,
     labels: Sequence[Sequence[str]] = (),
@@ -72,7 +71,7 @@ def judge_selection(
     questions = [question_about(choice) for choice in judged.choices]
 
     def asked(several: Sequence[Sequence[Candidate]], look_in: EvaluationGallery | None = None) -> list[Verdict]:
-        return judge(model, list(zip(questions, several, strict=True)), settings, gallery=look_in, progress=progress)
+        return judge(model, list(zip(questions, several, strict=True)), gallery=look_in, progress=progress)
 
     by_texts = asked(judged.texts)
     by_labels, by_looking, by_both = [], [], []

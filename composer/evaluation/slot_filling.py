@@ -58,7 +58,6 @@ def judge_wanted(
     model: VisionLanguageModel,
     prompts: Prompts,
     wanted: Sequence[WantedPicture],
-    settings: PictureSettings,
     *,
     gallery: EvaluationGallery | None = None,
     progress: Progress = lambda *_: None,
@@ -70,7 +69,7 @@ def judge_wanted(
         return slot_question(prompts, "en", place, figure.caption, read_section(figure))
 
     asked = [(question(slot.figure), slot.candidates) for slot in wanted]
-    return judge(model, asked, settings, gallery=gallery, progress=progress)
+    return judge(model, asked, gallery=gallery, progress=progress)
 
 
 def measure_wanted(

@@ -20,7 +20,7 @@ from composer.pipeline.prompts import Prompts
 from composer.pipeline.selection import Considered, worth
 from composer.settings import PictureSettings
 from retrieval.candidates import Candidate
-from retrieval.rerank import Question, rerank_batch
+from retrieval.rerank import Question, rerank
 from vision.errors import ImageError
 from vision.images import load_image
 from vision.interfaces import Message, VisionLanguageModel
@@ -58,7 +58,7 @@ def judge_candidates(
     asked = [[candidate for candidate in entry.candidates if may_be_judged(candidate)] for entry in found]
     if not model.sees_images:
         questions = [(question(entry, dialogue.turns), several) for entry, several in zip(found, asked, strict=True)]
-        rankings = rerank_batch(model, questions, mode=settings.judge, orders=settings.orders)
+        rankings = rerank(model, questions)
         return [entry.judged(r.candidates, r.none_log_prob) for entry, r in zip(found, rankings, strict=True)]
 
     turns = dialogue.turns
@@ -66,9 +66,7 @@ def judge_candidates(
     taken: set[str] = set()
     for entry, several in zip(found, asked, strict=True):
         images = look_at(candidate.record for candidate in several)
-        (ranking,) = rerank_batch(
-            model, [(question(entry, turns), several)], images=images, mode=settings.judge, orders=settings.orders
-        )
+        (ranking,) = rerank(model, [(question(entry, turns), several)], images=images)
         judged.append(entry.judged(ranking.candidates, ranking.none_log_prob))
         chosen = _provisional(ranking.candidates, ranking.none_log_prob, settings, taken)
         if chosen is not None:
@@ -82,9 +80,7 @@ def slot_question(prompts: Prompts, language: str, place: str, caption: str, tur
     """Does a picture fit where ``caption`` is wanted, after the paragraph that begins like ``place``?"""
     return Question(
         before=prompts.choose.format(opening=place, caption=caption),
-        after="",
         answer_prefix=prompts.choose_prefix,
-        none_text=prompts.nothing_found,
         caption_language=language,
         turns=turns,
         yes=prompts.choose_yes,

@@ -36,7 +36,7 @@ from composer.request import ComposeRequest
 from composer.settings import Settings
 from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query, log_odds
-from retrieval.diversity import Sameness, distinct, same_picture
+from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision.interfaces import JointEncoder, VisionLanguageModel
 
@@ -196,7 +196,7 @@ class Stages:
             hashes = self.library.phashes()
             for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
                 vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
-                found[number] = distinct(candidates, vectors=vectors, hashes=hashes).kept[:count]
+                found[number] = without_duplicates(candidates, vectors, hashes)[:count]
         if len(job.uploads):
             # A picture that must appear has to be a candidate of every slot, whatever the filters say.
             free = [replace(query, exclude=frozenset(), filters=Filters()) for query in queries]
@@ -220,7 +220,7 @@ class Stages:
         ids = sorted(ids)
         vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
         hashes = self.library.phashes()
-        return lambda one, other: same_picture(one, other, vectors, hashes, Sameness())
+        return lambda one, other: same_picture(one, other, vectors, hashes)
 
     def finish(self, job: Job, article: Article) -> Article:
         shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]

@@ -20,7 +20,7 @@ from vision.interfaces import EncoderIdentity, JointEncoder
 
 
 class Uploads:
-    """The pictures of one request, in memory, as a ``SearchableLibrary`` and its ``Vectors``."""
+    """The pictures of one request, in memory, as a ``PictureCollection`` and its ``CollectionVectors``."""
 
     folder = Path("uploads")  # never written to: so few pictures keep no index on disk
     revision = 0

@@ -25,7 +25,7 @@ def test_embedded_comes_first() -> None:
         ({"languages": {}}, "unknown key 'languages'; known: description, encoder, language, pictures, writing"),
         ({"writing": {"heat": 1.0}}, "unknown key writing.heat; known: temperature, top_p"),
         ({"writing": {"temperature": "hot"}}, "writing.temperature is 'hot'; it must be of type float"),
-        ({"pictures": {"orders": True}}, "pictures.orders is True; it must be of type int"),
+        ({"pictures": {"candidates": True}}, "pictures.candidates is True; it must be of type int"),
         ({"pictures": {"min_fused": 2}}, "pictures.min_fused is 2.0; it must be between 0.0 and 1.0"),
         ({"language": {"kind": "gpt"}}, "language.kind is 'gpt'; use one of: gguf, hub, bridge"),
         ({"encoder": {"kind": "open_clip"}}, "encoder.model is empty; name an open_clip model"),

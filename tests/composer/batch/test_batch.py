@@ -352,7 +352,7 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
     hashes = {request_hash(ComposeRequest(**{**base, **change}), embedded, here) for change in [{}, *variants]}
     same = ComposeRequest(**base)
     hashes |= {request_hash(same, Settings("tiny"), here), request_hash(same, embedded, Path("/a/birds"))}
-    hashes |= {request_hash(same, Settings("embedded", pictures=PictureSettings(orders=3)), here)}
+    hashes |= {request_hash(same, Settings("embedded", pictures=PictureSettings(candidates=3)), here)}
     assert len(hashes) == len(variants) + 4
     assert request_hash(same, Settings("embedded", "said otherwise"), Path("/b/lib")) in hashes
     boat.rename(tmp_path / "renamed.jpg")

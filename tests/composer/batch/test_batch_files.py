@@ -136,9 +136,9 @@ def test_a_spreadsheet_says_the_same_as_json_lines(tmp_path: Path) -> None:
     assert second.request == ComposeRequest(
         'Cats, dogs\nand "others" again', use_images=(a, b), words=400, filters=Filters(("CC BY", "CC0"))
     )
-    profile = Settings("embedded", pictures=PictureSettings(orders=4))
+    profile = Settings("embedded", pictures=PictureSettings(candidates=4))
     assert second.settings(profile).writing == WritingSettings(temperature=0.5)
-    assert second.settings(profile).pictures.orders == 4, "what a line does not name stays as the profile has it"
+    assert second.settings(profile).pictures.candidates == 4, "what a line does not name stays as the profile has it"
     assert first.settings(profile) is profile
 
 

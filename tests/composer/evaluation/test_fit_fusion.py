@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from composer.evaluation.fit_fusion import fit_fusion, fit_to_galleries
-from retrieval.fusion import Background, FusionWeights, Scale
+from retrieval.fusion import CosineScale, CosineScales, FusionWeights
 from vision.errors import DataError
 from vision.training.dataset import Figure
 from vision.training.joint.train import UNSEEN_FOLDER, VECTORS_FILE
 
-BACKGROUND = Background(Scale(0.0, 0.2), Scale(0.0, 0.2), Scale(0.0, 0.2))
+SCALES = CosineScales(CosineScale(0.0, 0.2), CosineScale(0.0, 0.2), CosineScale(0.0, 0.2))
 
 
 def figures(n: int = 40) -> list[Figure]:
@@ -40,7 +40,7 @@ def vectors(n: int = 40, *, looks: float, meaning: float) -> dict[str, np.ndarra
 
 
 def fitted(**shares: float) -> FusionWeights:
-    return fit_to_galleries(figures(), vectors(**shares), lambda _: BACKGROUND).weights
+    return fit_to_galleries(figures(), vectors(**shares), lambda _: SCALES).weights
 
 
 def test_what_finds_the_right_picture_gets_the_weight() -> None:
@@ -58,7 +58,7 @@ def test_weights_that_no_example_tells_of_stay_as_they_are() -> None:
 
 def test_the_threshold_lies_where_a_picture_is_as_likely_right_as_wrong() -> None:
     """``fused`` is a probability, and right and wrong weigh the same."""
-    found = fit_to_galleries(figures(160), vectors(160, looks=0.2, meaning=0.4), lambda _: BACKGROUND)
+    found = fit_to_galleries(figures(160), vectors(160, looks=0.2, meaning=0.4), lambda _: SCALES)
     assert 0.35 < found.min_fused < 0.65
 
 
@@ -66,11 +66,11 @@ def test_every_gallery_is_one_book_and_is_told_of() -> None:
     seen: list[list[int]] = []
     told: list[tuple[int, int]] = []
 
-    def background(rows: np.ndarray) -> Background:
+    def scales(rows: np.ndarray) -> CosineScales:
         seen.append(rows.tolist())
-        return BACKGROUND
+        return SCALES
 
-    fit_to_galleries(figures(), vectors(looks=0.5, meaning=0.5), background, lambda *step: told.append(step))
+    fit_to_galleries(figures(), vectors(looks=0.5, meaning=0.5), scales, lambda *step: told.append(step))
     assert seen == [list(range(0, 40, 2)), list(range(1, 40, 2))]
     assert told == [(1, 2), (2, 2)]
 

@@ -39,7 +39,7 @@ def slots(data: Path, *, sees: bool) -> tuple[list[WantedPicture], list[Verdict]
     wanted = wanted_pictures(library, encoder, sample_rows(images, 0, 0))
     model = ScriptedModel(lambda *_: "", looking if sees else reading)
     model.sees_images = sees
-    return wanted, judge_wanted(model, load_prompts("en"), wanted, SETTINGS, gallery=library if sees else None)
+    return wanted, judge_wanted(model, load_prompts("en"), wanted, gallery=library if sees else None)
 
 
 def number(text: str) -> str:
@@ -99,7 +99,7 @@ def test_a_judge_that_reads_lifts_blind_retrieval_and_is_the_reference(data: Pat
     rows = sample_rows(images, 0, seed=0)
     labels = [(f"thing n{i}", "stuff") for i in range(len(images.figures))]
     model = ScriptedModel(lambda *_: "", reading)
-    judged, retrieval = judge_selection(images, encoder, rows, SETTINGS, model=model, labels=labels)
+    judged, retrieval = judge_selection(images, encoder, rows, model=model, labels=labels)
     found = measure_selection(judged, SETTINGS)
     assert found["selection_texts_model"].value == found["selection_labels_model"].value == 1
     assert found["selection_texts"].value == 1
@@ -116,7 +116,7 @@ def test_a_judge_that_sees_is_shown_pictures_alone_and_pictures_with_words(data:
     rows = sample_rows(images, 12, seed=0)
     model = ScriptedModel(lambda *_: "", looking)
     model.sees_images = True
-    judged, _ = judge_selection(images, encoder, rows, SETTINGS, model=model)
+    judged, _ = judge_selection(images, encoder, rows, model=model)
     found = measure_selection(judged, SETTINGS)
     assert found["selection_looking_model"].value == found["selection_pixels"].value == 1
     assert found["selection_texts_model"].value == 0  # by words it cannot tell, and ties count against it
@@ -131,7 +131,7 @@ def test_a_judge_that_guesses_stays_near_chance(data: Path) -> None:
     images = gallery(data, encoder)
     generator = np.random.default_rng(0)
     model = ScriptedModel(lambda *_: "", lambda prompt, options: generator.normal(size=2).tolist())
-    judged, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), SETTINGS, model=model)
+    judged, _ = judge_selection(images, encoder, sample_rows(images, 0, 0), model=model)
     chance = measure_selection(judged, SETTINGS)["selection_texts_model"]
     assert chance.low <= 1 / COUNT <= chance.high
 

@@ -181,18 +181,14 @@ def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_
     assert (nobody, still_shown) == (0, shown)
 
 
-@pytest.mark.parametrize("judge", ["pointwise", "listwise"])
-def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path, judge: str) -> None:
+def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path: Path) -> None:
     def scores(prompt: Prompt, options) -> list[float]:
         asked = question(prompt)
         if "Does the following one fit there" not in asked:
             return [-1.0] * len(options)
-        lines = [line for line in asked.splitlines() if line[1:3] == ". "]
-        if lines:
-            return [0.0 if "purple" in line else -8.0 for line in lines]
         return [0.0, -8.0] if "purple wall" in asked.split("Does the following", 1)[1] else [-8.0, 0.0]
 
-    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0, judge=judge))
+    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0))
     composer = make_composer(tmp_path, answer, scores, settings=judging)
     _, article = compose(composer, text=DRAFT, images=1)
     assert article.pictures[0].path.stem == "purple"

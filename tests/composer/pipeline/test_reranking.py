@@ -156,15 +156,3 @@ def test_a_real_checkpoint_sees_the_candidates_and_the_picture_that_stands(
     for entry in entries:
         logs = [c.log_prob for c in entry.candidates if c.log_prob is not None]
         assert sum(np.exp([*logs, entry.none_log_prob])) == pytest.approx(1)
-
-
-def test_letters_are_averaged_over_orders_with_none_among_them(found: list[Considered]) -> None:
-    """A judge that always likes the first letter best says nothing about the pictures."""
-    model = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, *[-3.0] * (len(options) - 1)])
-    settings = PictureSettings(judge="listwise", orders=3)
-    (entry,) = judge_candidates(
-        model, PROMPTS, settings, "en", SECTIONS, DIALOGUE, found[:1], lambda candidate: candidate.fused > 0.3
-    )
-    logs = [c.log_prob for c in entry.candidates if c.log_prob is not None]
-    assert logs == pytest.approx([np.log(1 / 3)] * 2)
-    assert entry.none_log_prob == pytest.approx(np.log(1 / 3))

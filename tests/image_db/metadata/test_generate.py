@@ -10,7 +10,7 @@ from image_db.indexing import index_paths
 from image_db.library import Library
 from image_db.metadata.generate import describe_wordless
 from image_db.metadata.record import ImageRecord
-from retrieval.library_index import GUESSED_WEIGHT, Snapshot, fields
+from retrieval.library_index import GUESSED_WEIGHT, LibraryIndex, fields
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 
@@ -83,8 +83,8 @@ def test_generated_captions_are_found_but_weigh_as_guesses(filled: Library, enco
     record = by_name(filled)["IMG_1.png"]
     assert (record.caption, GUESSED_WEIGHT) in fields(record)
     assert all(weight == GUESSED_WEIGHT for text, weight in fields(record) if text)
-    snapshot = Snapshot(filled)
-    told = dict(zip(snapshot.vectors.ids, snapshot.told.tolist(), strict=True))
+    index = LibraryIndex(filled)
+    told = dict(zip(index.vectors.ids, index.described.tolist(), strict=True))
     records = {r.id: r for r in filled.records()}
     assert {records[id_].path.name: value for id_, value in told.items()} == {
         "IMG_1.png": False,  # ranked by its looks

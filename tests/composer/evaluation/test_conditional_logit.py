@@ -5,11 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from retrieval.fit_fusion import Example, fit
-from retrieval.fusion import ALONE, TOLD, Background, Evidence, FusionWeights, Scale, Spoken, fuse, log_odds
+from composer.evaluation.fit_fusion import Example, fit
+from retrieval.fusion import (
+    BY_LOOKS,
+    DESCRIBED,
+    CosineScale,
+    CosineScales,
+    Evidence,
+    FusionWeights,
+    QueryParts,
+    evidence_log_odds,
+    fuse,
+)
 
-BACKGROUND = Background(Scale(0.0, 0.1), Scale(0.0, 0.1), Scale(0.0, 0.1))
-SPOKEN = Spoken(words=True, vectors=True, context=True, context_vectors=True, example=False)
+SCALES = CosineScales(CosineScale(0.0, 0.1), CosineScale(0.0, 0.1), CosineScale(0.0, 0.1))
+PARTS = QueryParts(words=True, vectors=True, context=True, context_vectors=True, example=False)
 TRUE = replace(
     FusionWeights(), visual=0.5, textual=1.5, lexical=0.8, covered=2.0,
     context_visual=0.0, context_textual=0.3, context_lexical=0.2, context_covered=0.0,
@@ -31,16 +41,16 @@ def simulated(n: int, m: int = 40, seed: int = 0) -> list[Example]:
     examples = []
     for _ in range(n):
         evidence = gallery(chance, m)
-        scores = log_odds(evidence, SPOKEN, BACKGROUND, TRUE)
+        scores = evidence_log_odds(evidence, PARTS, SCALES, TRUE)
         odds = np.exp(scores - scores.max())
-        examples.append(Example(evidence, SPOKEN, BACKGROUND, int(chance.choice(m, p=odds / odds.sum()))))
+        examples.append(Example(evidence, PARTS, SCALES, int(chance.choice(m, p=odds / odds.sum()))))
     return examples
 
 
 def test_the_proportions_of_known_weights_are_found_again() -> None:
     fitted = fit(simulated(1500))
-    found = np.array([getattr(fitted, name) for name in TOLD])
-    meant = np.array([getattr(TRUE, name) for name in TOLD])
+    found = np.array([getattr(fitted, name) for name in DESCRIBED])
+    meant = np.array([getattr(TRUE, name) for name in DESCRIBED])
     assert found @ meant / np.linalg.norm(found) / np.linalg.norm(meant) > 0.99
     assert found == pytest.approx(meant * (found @ meant) / (meant @ meant), abs=0.2 * found.max())
 
@@ -61,7 +71,7 @@ def test_fused_values_of_the_best_say_how_often_they_are_right() -> None:
     weights = fit(simulated(1500))
     values, right = [], []
     for example in simulated(1500, seed=1):
-        fused = fuse(example.evidence, SPOKEN, BACKGROUND, weights)
+        fused = fuse(example.evidence, PARTS, SCALES, weights)
         values += [fused.max(), np.delete(fused, example.truth).max()]
         right += [fused.argmax() == example.truth, False]
     order = np.argsort(values)
@@ -74,7 +84,7 @@ def test_what_the_examples_do_not_tell_stays_as_it_was() -> None:
     fitted = fit(simulated(50), start)
     for name in ("example", "offset_example", "lexical_guessed", "lexical_unread", "offset_unread"):
         assert getattr(fitted, name) == getattr(start, name)
-    assert all(getattr(fitted, name) >= 0 for name in (*TOLD, *ALONE))
+    assert all(getattr(fitted, name) >= 0 for name in (*DESCRIBED, *BY_LOOKS))
 
 
 def test_the_same_examples_give_the_same_weights() -> None:
