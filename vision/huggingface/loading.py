@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from vision.errors import ModelError
+from vision.errors import ModelError, Phrase
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.model import HubModel
 from vision.huggingface.prompt_encoding import PromptEncoder
@@ -78,6 +78,57 @@ def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
         raise ModelError(f"{name_or_path} sees pictures itself; a bridge needs a causal language checkpoint")
     model, tokenizer, _ = _parts(folder, name_or_path, False, {"dtype": dtype})
     return weights_sha256(folder), model, tokenizer
+
+
+def load_gguf_model(path: Path, *, device: str, context_tokens: int, notice: Phrase | None = None) -> HubModel:
+    """A GGUF file through transformers, dequantised: float32 on the CPU, bfloat16 elsewhere.
+
+    For GPUs, and for machines that cannot compile the C kernels of ``vision.llm``, where it takes several times the
+    memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_language_model``.
+    """
+    place, name = _device(device), path.stem
+    sha256, model, tokenizer = open_gguf(path, name, torch.float32 if place.type == "cpu" else torch.bfloat16)
+    model.to(place)
+    chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name=name)
+    return HubModel(
+        identity=ModelIdentity(f"{name} (transformers)", sha256),
+        model=model,
+        tokenizer=tokenizer,
+        encoder=PromptEncoder(None, tokenizer, model, chat, name),
+        sees_images=False,
+        context_tokens=_context_tokens(model.config, tokenizer, context_tokens, name),
+        ends=_end_ids(model, tokenizer, chat),
+        never=(),
+        notice=notice,
+    )
+
+
+def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
+    """Hash, model and tokenizer of a GGUF file, on the CPU. Raises WeightsError and ModelError."""
+    from transformers import PreTrainedTokenizerFast
+
+    from vision.downloads.store import home
+    from vision.llm.gguf import read_gguf
+    from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
+    from vision.llm.model_cache import file_sha256
+    from vision.llm.to_transformers import as_transformers
+
+    metadata = read_gguf(path).metadata
+    special, tokens = special_tokens(metadata), build_tokenizer(metadata)
+    template = metadata.get("tokenizer.chat_template", "")
+    if not template:
+        raise ModelError(f"{name} has no chat template in its GGUF file; use an instruction-tuned model")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokens,
+        bos_token=special["bos"] or None,
+        eos_token=special["eos"] or None,
+        extra_special_tokens=[t.content for t in tokens.get_added_tokens_decoder().values() if t.special],
+        clean_up_tokenization_spaces=False,
+    )
+    # The file says whether texts start with BOS, where the template does not write it itself.
+    starts = special["add_bos"] and "bos_token" not in template
+    tokenizer.chat_template = "{{ bos_token }}" + template if starts else template
+    return file_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
 
 
 def weights_sha256(folder: Path) -> str:

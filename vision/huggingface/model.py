@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from vision.errors import ModelError, PromptTooLong
+from vision.errors import ModelError, Phrase, PromptTooLong
 from vision.huggingface.cache import Decoder, PrefixReader, Rows
 from vision.huggingface.continuation import Continuation
 from vision.huggingface.prompt_encoding import EncodedPrompt, PromptEncoder, shared_length
@@ -28,7 +28,8 @@ _ROWS_AT_ONCE = 8  # each row holds a cache of the whole prompt
 class HubModel:
     """Implements ``vision.interfaces.VisionLanguageModel``; built by ``vision.huggingface.loading.load_hub_model``.
 
-    ``ends`` are the tokens that end a turn, ``never`` those a text may not contain (picture placeholders).
+    ``ends`` are the tokens that end a turn, ``never`` those a text may not contain (picture placeholders). ``notice``
+    says what a user should know of how the model runs.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class HubModel:
         context_tokens: int,
         ends: frozenset[int],
         never: Sequence[int],
+        notice: Phrase | None = None,
     ) -> None:
+        self.notice = notice
         self.identity = identity
         self.sees_images = sees_images
         self.context_tokens = context_tokens

@@ -1,8 +1,7 @@
 """A language model from a GGUF file behind ``vision.interfaces.VisionLanguageModel``.
 
-Runs on the C kernels with the file's own tokenizer and chat template, and imports neither torch nor transformers
-unless it must (see ``kernel_reason``). Sees no pictures. Prompts share the key-value cache of whatever earlier prompt
-they begin like.
+Runs on the C kernels with the file's own tokenizer and chat template, and imports neither torch nor transformers.
+Sees no pictures. Prompts share the key-value cache of whatever earlier prompt they begin like.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from vision.errors import ModelError, PromptTooLong
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
-from vision.llm.batch_runner import Decoder, Engine
+from vision.llm.batch_runner import Decoder
 from vision.llm.chat_tokenizer import ChatTokenizer
+from vision.llm.kernels.binding import Kernels
+from vision.llm.kernels.build import load_kernels
 from vision.llm.kv_cache import SPARE_BLOCKS, KVCache
 from vision.llm.model_cache import Converted, open_converted
 from vision.llm.scheduler import EncodedPrompt, Scheduler
 from vision.llm.scoring import score_answers
-
-Kernel: TypeAlias = Literal["c", "torch-cpu", "torch-cuda"]
 
 CACHE_CONTEXTS = 3  # full contexts the key-value cache has room for
 BLOCK_TOKENS = 32
@@ -34,13 +32,12 @@ def load_language_model(
     threads: int | None = None,
     context_tokens: int = 8192,
     cache_dir: Path | None = None,
-    device: str = "cpu",
 ) -> LanguageModel:
     """Load a llama, qwen2 or qwen3 GGUF file; the first time it is converted into ``cache_dir``.
 
     ``threads`` is by default the number of cores this process may use; ``context_tokens`` is lowered to what the
-    model was trained for. ``device`` is cpu or cuda (bf16, through PyTorch). Raises WeightsError where the file is
-    missing or damaged, ModelError where the engine cannot run it.
+    model was trained for. Raises WeightsError where the file is missing or damaged, ModelError where the engine cannot
+    run it, KernelsUnavailable where the kernels cannot be compiled.
     """
     if context_tokens < 1:
         raise ModelError(f"context_tokens is {context_tokens}; it must be at least 1")
@@ -53,34 +50,16 @@ def load_language_model(
     model = open_converted(Path(path), cache_dir)
     context_tokens = min(context_tokens, model.architecture.trained_context_tokens)
     blocks = CACHE_CONTEXTS * -(-context_tokens // BLOCK_TOKENS) + SPARE_BLOCKS
-    engine, kernel, reason = _open_engine(model, cache_dir, device, threads or _cores(), context_tokens, blocks)
+    engine = Kernels(
+        load_kernels(cache_dir),
+        model,
+        threads=threads or _cores(),
+        context_tokens=context_tokens,
+        blocks=blocks,
+        max_rows=MAX_ROWS,
+    )
     decoder = Decoder(engine, KVCache(blocks, BLOCK_TOKENS, engine.copy_block), MAX_ROWS)
-    return LanguageModel(model, decoder, context_tokens, kernel, reason)
-
-
-def _open_engine(
-    model: Converted, cache_dir: Path, device: str, threads: int, context_tokens: int, blocks: int
-) -> tuple[Engine, Kernel, str]:
-    from vision.llm.kernels.build import KernelsUnavailable, load_kernels
-
-    if device == "cpu":
-        try:
-            library = load_kernels(cache_dir)
-        except KernelsUnavailable as error:
-            from vision.llm.torch_engine import TorchEngine
-
-            slow = TorchEngine(model, "cpu", threads=threads, context_tokens=context_tokens, blocks=blocks)
-            return slow, "torch-cpu", f"PyTorch runs the model, several times slower: {error}"
-        from vision.llm.kernels.binding import Kernels
-
-        fast = Kernels(library, model, threads=threads, context_tokens=context_tokens, blocks=blocks, max_rows=MAX_ROWS)
-        return fast, "c", ""
-    if device.startswith("cuda"):
-        from vision.llm.torch_engine import TorchEngine
-
-        gpu = TorchEngine(model, device, threads=threads, context_tokens=context_tokens, blocks=blocks)
-        return gpu, "torch-cuda", ""
-    raise ModelError(f"device {device!r} is not known for GGUF files; use cpu or cuda")
+    return LanguageModel(model, decoder, context_tokens)
 
 
 def _cores() -> int:
@@ -88,20 +67,14 @@ def _cores() -> int:
 
 
 class LanguageModel:
-    """See ``load_language_model``. One caller at a time; a stream may be left and closed at any token.
-
-    ``kernel`` says what runs the model; ``kernel_reason`` says why, where it is not the fast one.
-    """
+    """See ``load_language_model``. One caller at a time; a stream may be left and closed at any token."""
 
     sees_images = False
 
-    def __init__(
-        self, model: Converted, decoder: Decoder, context_tokens: int, kernel: Kernel, kernel_reason: str
-    ) -> None:
+    def __init__(self, model: Converted, decoder: Decoder, context_tokens: int) -> None:
         self.identity = ModelIdentity(model.name, model.sha256)
         self.context_tokens = context_tokens
         self.usage = Usage()
-        self.kernel, self.kernel_reason = kernel, kernel_reason
         self._decoder = decoder
         self._tokenizer = ChatTokenizer(model.folder / "tokenizer.json", model.chat_template, model.special, model.name)
 

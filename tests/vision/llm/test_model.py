@@ -65,7 +65,6 @@ def written(model: LanguageModel, prompt: Prompt, sampling: Sampling) -> str:
 def test_it_honours_the_protocol(tiny: LanguageModel) -> None:
     assert isinstance(tiny, VisionLanguageModel)
     assert (tiny.sees_images, tiny.identity.name, len(tiny.identity.sha256)) == (False, "tiny", 64)
-    assert (tiny.kernel, tiny.kernel_reason) == ("c", "")
 
 
 def test_it_knows_what_the_model_learnt(smollm2: LanguageModel) -> None:
@@ -251,7 +250,6 @@ def test_wrong_calls_are_refused(tiny: LanguageModel) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "tpu"}, "device 'tpu' is not known"),
         ({"threads": 0}, "threads is 0"),
         ({"context_tokens": 0}, "context_tokens is 0"),
     ],
@@ -309,22 +307,6 @@ def test_a_file_that_changed_is_converted_anew(tmp_path: Path, cache: Path) -> N
     path = tmp_path / "tiny.gguf"
     hashes = {load_language_model(write_tiny_gguf(path, seed=seed), cache_dir=cache).identity.sha256 for seed in (0, 1)}
     assert len(hashes) == 2
-
-
-def test_without_a_compiler_pytorch_serves_and_says_so(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", kind="Q4_0")
-    fast = load_language_model(path, cache_dir=cache, threads=1)
-    for library in cache.glob("kernels-*.so"):
-        library.unlink()
-    monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    slow = load_language_model(path, cache_dir=cache, threads=1)
-    assert slow.kernel == "torch-cpu"
-    assert "no C compiler" in slow.kernel_reason
-    for a, b in zip(fast.score(ask("hi"), ["a", "the"]), slow.score(ask("hi"), ["a", "the"]), strict=True):
-        assert a == pytest.approx(b, abs=0.3)
 
 
 def test_inference_imports_neither_torch_nor_transformers(tmp_path: Path, cache: Path) -> None:

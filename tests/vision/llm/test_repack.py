@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.vision.llm.unpack_reference import unpack_floats
 from tests.vision.tiny_gguf import random_bytes
 from vision.downloads.store import home
 from vision.errors import ModelError
@@ -15,7 +16,6 @@ from vision.llm.gguf import Tensor
 from vision.llm.kernels.binding import QSpan, Rows, matrix_struct
 from vision.llm.kernels.build import load_kernels
 from vision.llm.repack import Layout, Packed, pack
-from vision.llm.unpacking import unpack_floats
 
 EXACT = {
     "Q4_0": Layout.P4,

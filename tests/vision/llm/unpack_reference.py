@@ -1,4 +1,4 @@
-"""Packed matrices back to numbers: for PyTorch where the C kernels cannot run, and to test ``packing`` against."""
+"""Packed matrices back to numbers, written apart from ``vision.llm.repack`` to test it against."""
 
 from __future__ import annotations
 
