@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from image_db.metadata.record import ImageRecord
+from vision.errors import Phrase
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +28,7 @@ class Query:
 
     ``caption`` describes the picture, in the article's language. ``english`` says the same in English where the
     encoder reads English only and the caption is in another language. ``context`` is the title and the section
-    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like. ``language`` is the one in
-    which to say why a picture is proposed, where there are words for it.
+    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like.
     """
 
     caption: str = ""
@@ -37,7 +37,6 @@ class Query:
     example: Image | None = None
     exclude: frozenset[str] = frozenset()  # record ids
     filters: Filters = field(default_factory=Filters)
-    language: str = "en"
 
     @property
     def wording(self) -> str:
@@ -59,7 +58,7 @@ class Candidate:
     textual: float
     fused: float
     log_prob: float | None = None
-    why: str = ""
+    why: tuple[Phrase, ...] = ()
 
 
 def log_odds(p: float) -> float:

@@ -1,82 +1,41 @@
-"""One short sentence on why a picture is proposed. Knows the scores, not how they were made or weighed."""
+"""Why a picture is proposed, as keys and values of ``composer.i18n``."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Query
 from retrieval.tokens import CJK_RUN, STOP_CHARACTERS, terms
+from vision.errors import Phrase
 
 SHOWN_CHARACTERS = 60  # of the query
 SHOWN_WORDS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """The templates of one language; every part of a reason is one of them."""
-
-    told: str
-    guessed: str
-    shared: str
-    looks: str
-    looks_too: str
-    example: str
-    nothing: str
-    comma: str
-    semicolon: str
-
-
-WORDINGS = {
-    "en": Wording(
-        told="its caption matches “{wanted}” ({score:.2f})",
-        guessed="what a classifier saw in it matches “{wanted}” ({score:.2f})",
-        shared="shared words: {words}",
-        looks="its looks match “{wanted}” ({score:.2f})",
-        looks_too="the picture itself {score:.2f}",
-        example="looks like the example ({score:.2f})",
-        nothing="nothing definite matches",
-        comma=", ",
-        semicolon="; ",
-    ),
-    "zh": Wording(
-        told="图片说明与“{wanted}”相符（{score:.2f}）",
-        guessed="分类器辨认出的内容与“{wanted}”相符（{score:.2f}）",
-        shared="相同的词：{words}",
-        looks="画面与“{wanted}”相符（{score:.2f}）",
-        looks_too="画面本身{score:.2f}",
-        example="与示例图片相似（{score:.2f}）",
-        nothing="没有明确相符之处",
-        comma="、",
-        semicolon="；",
-    ),
-}
-
-
 def explain(
     query: Query, record: ImageRecord, *, visual: float | None, textual: float | None, example: float | None
-) -> str:
+) -> tuple[Phrase, ...]:
     """What matched, with its cosines; None where there was nothing of the kind to compare.
 
-    In the query's language, English where there are no words for that one. What was compared is quoted as the person
-    said it, not in the English that an encoder was given.
+    What was compared is quoted as the person said it, not in the English that an encoder was given.
     """
-    say = WORDINGS.get(query.language, WORDINGS["en"])
-    wanted = _clipped(query.wording if query.language == "en" else query.caption or query.english)
-    parts = []
+    wanted = _clipped(query.caption or query.english)
+    parts: list[Phrase] = []
     if textual is not None:
-        told = record.caption or record.alt or record.tags or record.captions
-        parts.append((say.told if told else say.guessed).format(wanted=wanted, score=textual))
+        described = record.caption or record.alt or record.tags or record.captions
+        key = "caption_matches" if described else "guess_matches"
+        parts.append(Phrase(key, {"wanted": wanted, "score": textual}))
     # The person's own words first; those of their translation only where none of these is shared.
     shared = (shared_words(query.caption, record.text) or shared_words(query.english, record.text))[:SHOWN_WORDS]
     if shared:
-        parts.append(say.shared.format(words=say.comma.join(shared)))
+        parts.append(Phrase("words_shared", {"words": shared}))
     if visual is not None:
-        parts.append((say.looks_too if parts else say.looks).format(wanted=wanted, score=visual))
+        too = Phrase("looks_too", {"score": visual})
+        parts.append(too if parts else Phrase("looks_match", {"wanted": wanted, "score": visual}))
     if example is not None:
-        parts.append(say.example.format(score=example))
-    return say.semicolon.join(parts) or say.nothing
+        parts.append(Phrase("looks_like_example", {"score": example}))
+    return tuple(parts) or (Phrase("nothing_matches"),)
 
 
 def shared_words(query: str, text: str) -> list[str]:

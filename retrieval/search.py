@@ -21,6 +21,7 @@ from retrieval.lexical import WordMatch
 from retrieval.library_index import LibraryIndex, PictureCollection
 from retrieval.score_scale import measure
 from retrieval.tokens import cjk_share
+from vision.errors import Phrase
 from vision.interfaces import JointEncoder
 
 POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
@@ -231,7 +232,7 @@ def _candidate(
 ) -> Candidate:
     visual, textual, example = scores
     seen = vectors.visual is not None
-    why = ""
+    why: tuple[Phrase, ...] = ()
     if explained:
         why = explain(
             query,

@@ -16,7 +16,7 @@ from composer.article.model import Article, Placement, Section, Slot
 from composer.export.markdown_html import shown_text
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
-from tests.composer.article_samples import picture
+from tests.composer.article_samples import picture, said
 
 RUN = "window.pwned=1"
 
@@ -330,9 +330,9 @@ def hostile_article(folder: Path, texts: tuple[str, ...] = HOSTILE) -> Article:
         placements.append(
             Placement(
                 slot=Slot(index, text, text),
-                candidates=(Candidate(record, 0.5, 0.5, 0.5, None, text),),
+                candidates=(Candidate(record, 0.5, 0.5, 0.5, None, said(text)),),
                 chosen=record,
-                reason=text,
+                reason=said(text),
                 caption=text,
                 alt=text,
                 credit=text,

@@ -19,6 +19,7 @@ from composer.article.model import Article, Placement
 from composer.errors import ComposerError
 from composer.export.article_folder import load_article
 from composer.export.markdown_html import attribute, shown_text
+from composer.i18n import localize
 from composer.pipeline.events import STAGES
 from composer.request import ComposeRequest
 
@@ -135,7 +136,7 @@ def _stages(stages: Mapping[str, float]) -> str:
 
 def _empty(article: Article) -> str:
     """The places without a picture, and why."""
-    reasons = [(p.slot.caption, p.reason) for p in article.placements if p.chosen is None]
+    reasons = [(p.slot.caption, localize(p.reason, "en")) for p in article.placements if p.chosen is None]
     if not reasons:
         return ""
     lines = "".join(f'<li dir="auto">“{escape(caption)}”: {escape(reason)}</li>' for caption, reason in reasons)

@@ -28,6 +28,7 @@ from composer.errors import UsageError
 from composer.studio.draft_store import DraftStore
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.errors import Phrase
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking")
@@ -242,7 +243,7 @@ def long_article(folder: Path, load: Load) -> Article:
     for number in range(load.pictures):
         near = records[number : number + load.alternatives]
         found = tuple(
-            Candidate(r, 0.5, 0.5, round(0.9 - i / 20, 2), -1.0, f"matches “{r.caption}”") for i, r in enumerate(near)
+            Candidate(r, 0.5, 0.5, round(0.9 - i / 20, 2), -1.0, (Phrase("chosen_only"),)) for i, r in enumerate(near)
         )
         caption = near[0].caption
         placements.append(
@@ -250,7 +251,7 @@ def long_article(folder: Path, load: Load) -> Article:
                 Slot(number * load.sections // load.pictures, caption),
                 found,
                 near[0],
-                "best of its place",
+                (Phrase("chosen_only"),),
                 caption,
                 caption,
                 "",

@@ -107,6 +107,7 @@ def run_info(args: argparse.Namespace) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     from composer.errors import UsageError
+    from composer.i18n import localize
     from composer.pipeline.loading import load_encoder
     from composer.settings import load_settings
     from image_db.errors import LibraryError
@@ -131,7 +132,7 @@ def run_search(args: argparse.Namespace) -> int:
     if args.json:
         for candidate in candidates:
             scores = {name: round(getattr(candidate, name), 4) for name in ("fused", "visual", "textual")}
-            print(json_line({**scores, "why": candidate.why, **record_json(candidate.record)}))
+            print(json_line({**scores, "why": localize(candidate.why, "en"), **record_json(candidate.record)}))
         return 0
     print(f"{'':>3}  fused  visual  textual  caption and path")
     for rank, candidate in enumerate(candidates, 1):

@@ -62,7 +62,7 @@ class Terminal:
         for placement in article.placements:
             place = f"after section {placement.slot.after_section + 1}"
             if placement.chosen is None:
-                self._print(f"  {place}: no picture ({placement.reason})\n")
+                self._print(f"  {place}: no picture ({localize(placement.reason, 'en')})\n")
             else:
                 self._print(f"  {place}: {placement.caption} [{placement.chosen.path.name}]\n")
         words = f"{len(article.sections)} sections, {len(article.pictures)} pictures"

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from composer.article.model import Article, Placement, Section, from_json, to_json
+from composer.article.model import Article, Placement, Section
+from composer.article.serialization import from_json, to_json
 from composer.errors import ComposerError, EditError
 
 MAX_STEPS = 200

@@ -12,7 +12,6 @@ from composer.article.language import detect_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.editing.lookup import section_at
-from composer.editing.pictures import reason
 from composer.pipeline.captions import translate
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.reranking import LOOK_PX
@@ -20,6 +19,7 @@ from composer.pipeline.stages import Stages
 from composer.pipeline.uploads import read_uploads
 from retrieval.candidates import Candidate, Query
 from retrieval.diversity import without_duplicates
+from vision.errors import Phrase
 
 SHOWN = 12  # pictures a search shows at once
 
@@ -35,7 +35,7 @@ def search(stages: Stages, article: Article, section: int, words: str, k: int = 
     english = ""
     if readable is not None and spoken not in readable:
         english = translate(stages.model, load_prompts(spoken), [words])[0]
-    return _found(stages, Query(words, english, context, language=article.language), k)
+    return _found(stages, Query(words, english, context), k)
 
 
 def search_like(stages: Stages, article: Article, section: int, example: Path, k: int = SHOWN) -> list[Candidate]:
@@ -43,13 +43,13 @@ def search_like(stages: Stages, article: Article, section: int, example: Path, k
     from vision.images import load_image
 
     section_at(article, section)
-    return _found(stages, Query(example=load_image(example, target_px=LOOK_PX), language=article.language), k)
+    return _found(stages, Query(example=load_image(example, target_px=LOOK_PX)), k)
 
 
-def read_own_picture(stages: Stages, path: Path, language: str) -> Candidate:
+def read_own_picture(stages: Stages, path: Path) -> Candidate:
     """A picture of the person's own, ready to be shown. Raises UsageError for a file that is no picture."""
     uploads = read_uploads([path], stages.encoder)
-    return Candidate(next(uploads.records()), 0.0, 0.0, 0.0, why=reason("you_brought", language))
+    return Candidate(next(uploads.records()), 0.0, 0.0, 0.0, why=(Phrase("you_brought"),))
 
 
 def _found(stages: Stages, query: Query, k: int) -> list[Candidate]:

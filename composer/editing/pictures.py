@@ -13,7 +13,6 @@ from composer.article.credit import credit_line
 from composer.article.model import Article, Placement, Slot
 from composer.editing.lookup import placement_at, section_at, shown_picture, unlocked_placement
 from composer.errors import EditError
-from composer.i18n import localize
 from composer.pipeline.captions import library_words
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
@@ -29,7 +28,7 @@ class Alternative:
 
     record: ImageRecord
     score: float
-    why: str
+    why: tuple[Phrase, ...]
     shown: bool
     shown_at: int | None
 
@@ -78,7 +77,7 @@ def remove_picture(article: Article, placement: int) -> Article:
     if target.chosen is None:
         return article
     placements = list(article.placements)
-    placements[placement] = replace(_emptied(target, reason("you_removed", article.language)), edited=True)
+    placements[placement] = replace(_emptied(target, (Phrase("you_removed"),)), edited=True)
     return article.with_placements(tuple(placements))
 
 
@@ -109,7 +108,7 @@ def insert_picture(
     """Show a picture in a new place after a section, below the pictures that stand there."""
     section_at(article, after_section)
     candidate = _candidate(found)
-    empty = Placement(Slot(after_section, caption or candidate.record.caption_in(article.language)), (), None, "")
+    empty = Placement(Slot(after_section, caption or candidate.record.caption_in(article.language)), (), None, ())
     shown = _showing(empty, candidate.record, article.language, caption, alt)
     others = _cleared(article, candidate.record.id, but=None)
     return article.with_placements((*others, replace(shown, candidates=(candidate,))))
@@ -119,7 +118,7 @@ def add_place(article: Article, after_section: int, wish: str = "", candidates: 
     """An empty place after a section, to be filled from a search. ``wish`` says what it should show."""
     section_at(article, after_section)
     slot = Slot(after_section, " ".join(wish.split()))
-    new = Placement(slot, tuple(candidates), None, reason("you_added", article.language), edited=True)
+    new = Placement(slot, tuple(candidates), None, (Phrase("you_added"),), edited=True)
     return article.with_placements((*article.placements, new))
 
 
@@ -183,7 +182,7 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
             continue
         if placement.locked:
             raise EditError("locked_elsewhere")
-        placements[index] = _emptied(placement, reason("you_moved", article.language))
+        placements[index] = _emptied(placement, (Phrase("you_moved"),))
     return placements
 
 
@@ -194,7 +193,7 @@ def _showing(
     return replace(
         placement,
         chosen=record,
-        reason=reason("you_chose", language),
+        reason=(Phrase("you_chose"),),
         caption=proposed if caption is None else " ".join(caption.split()),
         alt=" ".join(alt.split()) if alt is not None else described,
         credit=credit_line(record, language),
@@ -202,10 +201,5 @@ def _showing(
     )
 
 
-def _emptied(placement: Placement, why: str) -> Placement:
-    return replace(placement, chosen=None, reason=why, caption="", alt="", credit="")
-
-
-def reason(key: str, language: str) -> str:
-    """What a person did to a place, in the article's language."""
-    return localize(Phrase(key), language)
+def _emptied(placement: Placement, reason: tuple[Phrase, ...]) -> Placement:
+    return replace(placement, chosen=None, reason=reason, caption="", alt="", credit="")

@@ -19,7 +19,6 @@ from composer.evaluation.placement_baselines import evenly_spaced
 from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
 from composer.evaluation.sequence_metrics import edit_similarity, kendall_agreement
-from composer.pipeline.prompts import load_prompts
 from composer.pipeline.selection import Considered, choose
 from composer.settings import PictureSettings
 from retrieval.candidates import Query
@@ -74,5 +73,5 @@ def _shown(found: Found, queries: range, settings: PictureSettings, own: list[in
         rows = own or sorted(known, key=lambda row: -known[row].fused)[: settings.candidates]
         considered.append(Considered(Slot(position, ""), tuple(known[row] for row in rows)))
     ids = frozenset(c.record.id for entry in considered for c in entry.candidates) if own is not None else frozenset()
-    placements = choose(considered, settings, load_prompts("en"), required=ids)
+    placements = choose(considered, settings, required=ids)
     return [int(placement.chosen.id) for placement in placements if placement.chosen is not None]

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from composer.article.model import Article, Placement, dump, from_json
+from composer.article.model import Article, Placement
+from composer.article.serialization import dump, from_json
 from composer.errors import ComposerError, OutputExists
 from composer.export import DEFAULT_FORMATS
 from composer.export.export import export
@@ -29,7 +30,7 @@ from composer.export.picture_urls import IMAGES_DIR, beside
 from composer.export.sanitizing import encodable
 from composer.pipeline.events import StageFinished
 from image_db.metadata.record import ImageRecord
-from vision.errors import ImageError
+from vision.errors import ImageError, Phrase
 
 _PARTIAL = ".vignette-partial-"
 _AS_THEY_ARE = ExportedPictureSettings(originals=True)
@@ -157,7 +158,7 @@ def _copy_pictures(article: Article, images: Path, settings: ExportedPictureSett
         try:
             files[record.id] = _copy_picture(record, article.files.get(record.id), placement.caption, images, settings)
         except ImageError as error:
-            placements.append(replace(placement, chosen=None, reason=f"left out while saving: {error}"))
+            placements.append(replace(placement, chosen=None, reason=(Phrase("left_out", {"reason": error}),)))
         else:
             placements.append(placement)
     return replace(article, placements=tuple(placements), files=files)

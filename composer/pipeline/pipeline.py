@@ -73,7 +73,7 @@ class Composer(Stages):
 
         yield events.StageStarted("caption")
         slots = self.caption(job, article.sections, dialogue, places)
-        article = article.with_placements(tuple(Placement(slot, (), None, "") for slot in slots))
+        article = article.with_placements(tuple(Placement(slot, (), None, ()) for slot in slots))
         yield clock.finished("caption")
         yield events.Draft(article)
 

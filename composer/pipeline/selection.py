@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from composer.article.model import Placement, Slot
 from composer.pipeline.assignment import assign
-from composer.pipeline.prompts import Prompts
 from composer.settings import PictureSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, log_odds
+from vision.errors import Phrase
 
 # A judge's log-odds beyond this are over-confidence, not evidence.
 MAX_JUDGEMENT = 4.0
@@ -56,7 +56,6 @@ def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSe
 def choose(
     considered: Sequence[Considered],
     settings: PictureSettings,
-    prompts: Prompts,
     *,
     required: frozenset[str] = frozenset(),
     same: Callable[[str, str], bool] = lambda one, other: one == other,
@@ -78,7 +77,7 @@ def choose(
         del values[slot][id_]
         chosen = assign(values, required)
     return tuple(
-        _placement(entry, options, id_, set(filter(None, chosen)), settings, prompts, required)
+        _placement(entry, options, id_, set(filter(None, chosen)), settings, required)
         for entry, options, id_ in zip(considered, values, chosen, strict=True)
     )
 
@@ -109,36 +108,34 @@ def _placement(
     id_: str | None,
     shown: set[str],
     settings: PictureSettings,
-    prompts: Prompts,
     required: frozenset[str],
 ) -> Placement:
     order = sorted(
         entry.candidates, key=lambda c: (c.record.id != id_, -worth(c, entry.none_log_prob, settings), c.record.id)
     )
     record: ImageRecord | None = order[0].record if id_ is not None else None
+    reason: tuple[Phrase, ...]
     if record is not None:
         others = [value for other, value in options.items() if other != id_]
-        reason = _reason(options[record.id], others, record.id in required, prompts)
-        if order[0].why:
-            reason = f"{reason}{prompts.joint}{order[0].why}"
+        reason = (_reason(options[record.id], others, record.id in required), *order[0].why)
     elif not entry.candidates:
-        reason = prompts.nothing_found
+        reason = (Phrase("nothing_found"),)
     else:
         best = max(c.fused for c in entry.candidates)
         if best < settings.min_fused:
-            reason = prompts.nothing_fits.format(best=f"{best:.2f}", needed=f"{settings.min_fused:.2f}")
+            reason = (Phrase("nothing_fits", {"best": best, "needed": settings.min_fused}),)
         elif any(c.fused >= settings.min_fused and c.record.id in shown for c in entry.candidates):
-            reason = prompts.taken
+            reason = (Phrase("taken"),)
         else:
-            reason = prompts.model_prefers_none
+            reason = (Phrase("model_prefers_none"),)
     return Placement(slot=entry.slot, candidates=tuple(order), chosen=record, reason=reason)
 
 
-def _reason(value: float, others: Sequence[float], required: bool, prompts: Prompts) -> str:
+def _reason(value: float, others: Sequence[float], required: bool) -> Phrase:
     if required:
-        return prompts.required
+        return Phrase("required")
     if not others:
-        return prompts.chosen_only
+        return Phrase("chosen_only")
     times = math.exp(min(5.0, value - max(others)))
     # The best of a slot's candidates may serve another slot better; then the next one stands here.
-    return prompts.chosen_first.format(times=f"{times:.1f}") if times >= 1 else prompts.chosen_next
+    return Phrase("chosen_first", {"times": times}) if times >= 1 else Phrase("chosen_next")

@@ -186,7 +186,6 @@ class Stages:
                 context=f"{article.title}. {plain_text(article.sections[slot.after_section].text)}",
                 exclude=exclude | frozenset(job.uploads.ids),
                 filters=job.request.filters,
-                language=job.language,
             )
             for slot in slots
         ]
@@ -209,9 +208,7 @@ class Stages:
     ) -> tuple[Placement, ...]:
         judged = self._judge(job, sections, dialogue, found) if self.settings.pictures.judge_weight else found
         ids = {c.record.id for entry in judged for c in entry.candidates}
-        chosen = choose(
-            judged, self.settings.pictures, job.prompts, required=job.uploads.required, same=self.look_alike(ids)
-        )
+        chosen = choose(judged, self.settings.pictures, required=job.uploads.required, same=self.look_alike(ids))
         # Should the job end here, no picture stands without its credit and the library's words.
         return tuple(_worded(placement, job.language) for placement in chosen)
 

@@ -121,7 +121,7 @@ def take_upload(room: Room, path: Path) -> Candidate:
 
     check_upload(path)
     kept = room.shelf.keep_picture(path)
-    candidate = read_own_picture(room.studio.models().composer(room.library), kept, room.present().language)
+    candidate = read_own_picture(room.studio.models().composer(room.library), kept)
     with room.lock:
         room.found[candidate.record.id] = candidate
     return candidate

@@ -10,6 +10,7 @@ from composer.export.article_folder import save_article, trace_entry, zip_articl
 from composer.export.export import download
 from composer.export.picture_export import ExportedPictureSettings, in_library
 from composer.export.picture_files import slug
+from composer.i18n import localize
 from composer.pipeline.events import StageFinished
 
 
@@ -27,7 +28,7 @@ def export_article(
             article, out, trace=[trace_entry(event) for event in trace], pictures=ExportedPictureSettings()
         )
         return zip_article(out), tuple(
-            after.reason
+            localize(after.reason, "en")
             for before, after in zip(article.placements, saved.placements, strict=True)
             if before.chosen is not None and after.chosen is None
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from composer.article.model import record_from_json, record_to_json
+from composer.article.serialization import record_from_json, record_to_json
 from composer.studio.job_queue import Job
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from composer.article.model import Article, to_json
+from composer.article.model import Article
+from composer.article.serialization import to_json
 from composer.errors import UsageError
 from composer.i18n import localize
 from composer.request import ComposeRequest

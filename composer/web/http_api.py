@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from composer.errors import UsageError
+from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.studio.actions import perform, take_upload
 from composer.studio.models import MAX_TEXT_CHARS
@@ -220,7 +221,7 @@ class Api:
                 "width_px": found.record.width_px,
                 "height_px": found.record.height_px,
                 "score": round(found.fused, 4),
-                "why": found.why,
+                "why": localize(found.why, "en"),
                 "url": root + self._service.gallery.picture(found.record),
             }
             for found in candidates

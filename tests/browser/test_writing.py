@@ -33,7 +33,7 @@ def test_text_streams_and_pictures_come(open_page: Open, server: Server) -> None
     assert len(captions(page)) == 2
     assert page.locator(".sheet .credit").first.inner_text() == "Image: A. Author, CC BY 4.0"
     empty = page.locator(".sheet .empty")
-    assert empty.inner_text().startswith("No picture here “A thing unseen” nothing fits: best 0.12")
+    assert empty.inner_text().startswith("No picture here “A thing unseen” nothing in this library fits")
     page.wait_for_function("[...document.querySelectorAll('.sheet figure img')].every(i => i.naturalWidth > 0)")
 
 

@@ -11,6 +11,7 @@ from composer.article.credit import credit_line
 from composer.article.model import Article, Placement, Section, Slot
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.errors import Phrase
 
 COLOURS = ("seagreen", "goldenrod", "steelblue", "indianred", "slategray", "orchid")
 
@@ -30,7 +31,16 @@ def picture(
     return record_of(path, *size, **values)
 
 
-def candidate(record: ImageRecord, fused: float = 0.5, log_prob: float | None = -0.7, why: str = "") -> Candidate:
+NOTHING_FITS = (Phrase("nothing_fits", {"best": 0.12, "needed": 0.21}),)
+
+
+def said(text: str) -> tuple[Phrase, ...]:
+    return (Phrase("verbatim", {"text": text}),)
+
+
+def candidate(
+    record: ImageRecord, fused: float = 0.5, log_prob: float | None = -0.7, why: tuple[Phrase, ...] = ()
+) -> Candidate:
     return Candidate(record, visual=fused - 0.1, textual=fused + 0.1, fused=fused, log_prob=log_prob, why=why)
 
 
@@ -38,13 +48,13 @@ def placed(
     record: ImageRecord, after: int, caption: str, language: str = "en", others: tuple[ImageRecord, ...] = ()
 ) -> Placement:
     candidates = tuple(
-        candidate(r, 0.6 - 0.1 * i, why=f"matches “{r.caption}”") for i, r in enumerate((record, *others))
+        candidate(r, 0.6 - 0.1 * i, why=said(f"matches “{r.caption}”")) for i, r in enumerate((record, *others))
     )
     return Placement(
         slot=Slot(after, caption, caption, 1.2),
         candidates=candidates,
         chosen=record,
-        reason="chosen 2.3× over the next",
+        reason=said("chosen 2.3× over the next"),
         caption=caption,
         alt=record.alt or record.caption,
         credit=credit_line(record, language),
@@ -79,7 +89,7 @@ def farm_article(folder: Path) -> Article:
         placements=(
             placed(hens, 1, "Hens leave the barn at sunrise.", others=(cows, barn)),
             placed(cows, 2, "Two cows wait at the fence.", others=(hens,)),
-            Placement(Slot(3, "A closed gate"), (candidate(barn, 0.12),), None, "nothing fits: best 0.12, needs 0.21"),
+            Placement(Slot(3, "A closed gate"), (candidate(barn, 0.12),), None, NOTHING_FITS),
         ),
         provenance={"seed": 7, "models": {"writer": {"name": "fake", "sha256": "00"}}},
     )

@@ -16,7 +16,7 @@ from composer.pipeline import events
 from composer.request import ComposeRequest
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
-from tests.composer.article_samples import record_of
+from tests.composer.article_samples import NOTHING_FITS, record_of, said
 
 
 class FakeComposer:
@@ -87,17 +87,17 @@ class FakeComposer:
         for number in range(count):
             ranked = shown[number:] + shown[:number]
             candidates = tuple(
-                Candidate(r, 0.5 - i / 20, 0.6 - i / 20, 0.8 - i / 10, -0.2 - i, f"matches “{r.caption}”")
+                Candidate(r, 0.5 - i / 20, 0.6 - i / 20, 0.8 - i / 10, -0.2 - i, said(f"matches “{r.caption}”"))
                 for i, r in enumerate(ranked)
             )
             chosen = ranked[0]
             caption = chosen.caption_in(article.language)
             slot = Slot(number, caption, chosen.caption, 0.5)
             credit = credit_line(chosen, article.language)
-            placements.append(Placement(slot, candidates, chosen, "best of 3", caption, chosen.alt or caption, credit))
-        empty = Placement(
-            Slot(len(article.sections) - 1, "A thing unseen"), (), None, "nothing fits: best 0.12, needs 0.35"
-        )
+            placements.append(
+                Placement(slot, candidates, chosen, said("best of 3"), caption, chosen.alt or caption, credit)
+            )
+        empty = Placement(Slot(len(article.sections) - 1, "A thing unseen"), (), None, NOTHING_FITS)
         return (*placements, empty)
 
 

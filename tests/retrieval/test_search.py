@@ -17,6 +17,7 @@ from retrieval.score_scale import PROBES, measure
 from retrieval.search import Searcher
 from tests.fakes import PALETTE, ColourEncoder
 from tests.retrieval.shelves import Shown, make_record, picture, put
+from vision.errors import Phrase
 
 
 def mixed(library: Library, encoder: ColourEncoder, n: int = 60) -> list:
@@ -51,7 +52,7 @@ def test_a_picture_without_words_is_found_by_its_looks(library: Library, encoder
     best, *_ = Searcher(library, encoder).search(Query("something green"), 3)
     assert best.record == silent
     assert best.textual == 0
-    assert best.why == f"its looks match “something green” ({best.visual:.2f})"
+    assert best.why == (Phrase("looks_match", {"wanted": "something green", "score": best.visual}),)
 
 
 def test_a_chinese_caption_finds_a_chinese_captioned_picture_with_an_english_encoder(
@@ -70,7 +71,7 @@ def test_a_chinese_caption_finds_a_chinese_captioned_picture_with_an_english_enc
     seen = dict(encoder.seen)
     found = Searcher(library, encoder).search(Query("埃菲尔铁塔的灯光"), 4)
     assert found[0].record == tower
-    assert found[0].why == "shared words: 埃菲尔铁塔"
+    assert found[0].why == (Phrase("words_shared", {"words": ["埃菲尔铁塔"]}),)
     assert found[0].visual == found[0].textual == 0
     # Only the forty probes of the background were encoded: the encoder does not read Chinese.
     assert encoder.seen["texts"] == seen["texts"] + 40
@@ -96,7 +97,7 @@ def test_an_example_picture_finds_its_like(library: Library, encoder: ColourEnco
     vector = encoder.encode_images([picture("purple")])[0]
     cosines = library.matrix().visual @ vector
     assert [c.record.id for c in found] == [library.matrix().ids[i] for i in np.argsort(-cosines)[:5]]
-    assert "looks like the example" in found[0].why
+    assert found[0].why[0].key == "looks_like_example"
     assert found[0].visual == pytest.approx(cosines.max(), abs=1e-5)
 
 

@@ -33,13 +33,6 @@ _FIELDS: dict[str, frozenset[str]] = {
     "suggest": frozenset({"shown"}),
     "suggest_seen": frozenset({"shown", "opening"}),
     "suggest_other": frozenset({"earlier"}),
-    "nothing_fits": frozenset({"best", "needed"}),
-    "model_prefers_none": frozenset(),
-    "nothing_found": frozenset(),
-    "taken": frozenset(),
-    "required": frozenset(),
-    "chosen_first": frozenset({"times"}),
-    "chosen_only": frozenset(),
 }
 
 
@@ -86,15 +79,7 @@ class Prompts:
     suggest_seen: str
     suggest_other: str
     suggest_prefix: str
-    nothing_fits: str
-    model_prefers_none: str
     nothing_found: str
-    taken: str
-    required: str
-    chosen_first: str
-    chosen_only: str
-    chosen_next: str
-    joint: str
     untitled: str
 
     def __post_init__(self) -> None:

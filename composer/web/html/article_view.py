@@ -20,6 +20,7 @@ from composer.export.html import figure
 from composer.export.markdown_html import attribute, inline_html, sections_html
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import encodable, printable_article
+from composer.i18n import localize
 from composer.request import LANGUAGES, TONES
 from composer.studio.session import Offer
 from composer.web.html.page_offer import offer_html
@@ -180,7 +181,7 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
         if locked
         else "".join(
             (
-                f'<p class="why">{escape(words["why"].format(reason=placement.reason))}</p>',
+                f'<p class="why">{escape(words["why"].format(reason=localize(placement.reason, words["code"])))}</p>',
                 _strip(article, number, look),
                 _row(
                     button(words, "other_pictures", client="search"),
@@ -218,13 +219,14 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
 def _empty(article: Article, number: int, look: Look) -> str:
     placement, words = article.placements[number], look.words
     wish = f" “{placement.slot.caption}”" if placement.slot.caption else ""
+    reason = localize(placement.reason, words["code"])
     buttons = button(words, "search", client="search") + button(
         words, "delete_place", do="delete_picture", kind="danger"
     )
     return (
         f'<div class="piece empty" tabindex="0" role="group" aria-label="{attribute(words["empty_slot"])}" '
         f'data-wish="{attribute(placement.slot.caption)}">'
-        f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(placement.reason)}</p>'
+        f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(reason)}</p>'
         f'{_strip(article, number, look)}<div class="row">{buttons}</div></div>'
     )
 
@@ -244,7 +246,7 @@ def _alternative(entry: Any, language: str, look: Look) -> str:
     caption = record.caption_in(language) or record.alt or record.path.stem
     label = words["shown_now" if entry.shown else "use_this"].format(caption=caption)
     score = words["score"].format(score=f"{entry.score:.2f}")
-    why = f"{score}; {entry.why}" if entry.why else score
+    why = localize((score, *entry.why), words["code"])
     return (
         f'<button type="button" data-do="replace_picture" data-id="{attribute(record.id)}" '
         f'aria-pressed="{str(entry.shown).lower()}" aria-label="{attribute(f"{label} ({why})")}">'

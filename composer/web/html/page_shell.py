@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute
 from composer.export.picture_urls import PictureUrl
+from composer.i18n import localize
 
 if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
@@ -87,12 +88,13 @@ def found_pictures(candidates: Sequence[Candidate], thumbnail_url: PictureUrl, w
         record = candidate.record
         caption = record.caption_in(language) or record.alt or record.path.stem
         score = words["score"].format(score=f"{candidate.fused:.2f}")
+        why = localize(candidate.why, words["code"])
         cards.append(
             f'<button type="button" class="card" data-client="pick" data-id="{attribute(record.id)}" '
             f'aria-label="{attribute(words["take"].format(caption=caption))}">'
             f'<img src="{attribute(thumbnail_url(record))}" alt="" loading="lazy">'
             f'<span class="name">{escape(caption)}</span><span class="credit">{escape(score)} · '
-            f"{escape(candidate.why)}</span></button>"
+            f"{escape(why)}</span></button>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 

@@ -16,7 +16,7 @@ from composer.batch.summary import BatchSummary
 from composer.export.article_folder import save_article
 from composer.request import ComposeRequest
 from composer.settings import Settings
-from tests.composer.article_samples import farm_article
+from tests.composer.article_samples import farm_article, said
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)> ${7*7} </style> javascript:alert(1)'
 
@@ -101,7 +101,7 @@ def test_the_page_holds_everything_it_shows_and_no_script(tmp_path: Path) -> Non
 def test_hostile_text_is_shown_and_nothing_of_it_runs(tmp_path: Path) -> None:
     article = farm_article(tmp_path / "lib")
     chosen = replace(article.placements[0], caption=EVIL, alt=EVIL)
-    empty = replace(article.placements[2], reason=EVIL, slot=replace(article.placements[2].slot, caption=EVIL))
+    empty = replace(article.placements[2], reason=said(EVIL), slot=replace(article.placements[2].slot, caption=EVIL))
     job = BatchJob(1, "001-farm", ComposeRequest(EVIL))
     hostile = made(
         job, tmp_path, title=EVIL, sections=(Section(EVIL), *article.sections[1:]), placements=(chosen, empty)

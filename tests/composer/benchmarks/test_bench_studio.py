@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from composer.article.model import from_json, to_json
+from composer.article.serialization import from_json, to_json
 from composer.benchmarks.runner import BenchFailed
 from composer.benchmarks.studio import Load, find_browser, long_article, served
 from composer.cli import main

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composer.article.model import Article, dump, from_json, to_json
+from composer.article.model import Article
+from composer.article.serialization import dump, from_json, to_json
 from composer.editing.history import ACTIONS, MAX_STEPS, EditHistory
 from composer.editing.pictures import (
     add_place,
@@ -35,7 +36,8 @@ from composer.export.markdown import to_markdown
 from composer.i18n import UI_LANGUAGES, tables
 from composer.pipeline.captions import library_words
 from image_db.metadata.record import ImageRecord
-from tests.composer.article_samples import candidate, farm_article, picture
+from tests.composer.article_samples import candidate, farm_article, picture, said
+from vision.errors import Phrase
 
 Operation = Callable[[Article], Article]
 
@@ -62,7 +64,7 @@ def test_alternatives_tell_score_reason_and_where_they_stand_now(article: Articl
         ("cows", 0.6, True, 1),
         ("hens", 0.5, False, 0),
     ]
-    assert found[1].why == "matches “Hens leave the barn”"
+    assert found[1].why == said("matches “Hens leave the barn”")
 
 
 def test_a_picture_found_elsewhere_is_shown_and_joins_the_alternatives(article: Article, goat: ImageRecord) -> None:
@@ -70,7 +72,7 @@ def test_a_picture_found_elsewhere_is_shown_and_joins_the_alternatives(article: 
     placement = edited.placements[2]
     assert (placement.caption, placement.alt, placement.credit) == ("A goat on a rock", "A white goat", "Image: C. Cee")
     assert placement.edited
-    assert placement.reason == "you chose it"
+    assert placement.reason == (Phrase("you_chose"),)
     assert [c.record.path.stem for c in placement.candidates] == ["goat", "barn"]
     back = replace_picture(edited, 2, placement.candidates[1].record.id)
     assert shown(back) == {"hens": 1, "cows": 2, "barn": 3}
@@ -90,7 +92,7 @@ def test_an_inserted_picture_that_is_shown_already_moves(article: Article) -> No
     hens = article.pictures[0]
     edited = insert_picture(article, 4, hens)
     assert shown(edited) == {"cows": 2, "hens": 4}
-    assert edited.placements[0].reason == "you moved its picture to another place"
+    assert edited.placements[0].reason == (Phrase("you_moved"),)
 
 
 def test_a_moved_picture_takes_its_words_along_and_back(article: Article) -> None:
@@ -106,7 +108,7 @@ def test_a_moved_picture_takes_its_words_along_and_back(article: Article) -> Non
 def test_an_empty_place_waits_for_a_picture(article: Article, goat: ImageRecord) -> None:
     edited = add_place(article, 0, "a  goat\n", [candidate(goat)])
     place = edited.placements[0]
-    assert (place.slot.caption, place.chosen, place.reason) == ("a goat", None, "you added this place")
+    assert (place.slot.caption, place.chosen, place.reason) == ("a goat", None, (Phrase("you_added"),))
     assert shown(replace_picture(edited, 0, goat.id))["goat"] == 0
     assert to_markdown(edited, lambda r: r.path.name) == to_markdown(article, lambda r: r.path.name)
 

@@ -22,6 +22,7 @@ from composer.settings import PictureSettings, Settings
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_composer import make_composer, paint
 from tests.composer.walls import COLOURS, TEXT, WALLS, answer, finished, make, shown, unique
+from vision.errors import Phrase
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ def test_a_picture_is_found_by_words_and_the_model_is_not_asked(composer: Compos
     assert found[0].record.path.stem == "pink"
     assert len(found) == 3
     assert found[0].fused > found[1].fused
-    assert found[0].why.startswith("its caption matches “a pink wall”")
+    assert (found[0].why[0].key, found[0].why[0].values["wanted"]) == ("caption_matches", "a pink wall")
     assert len(composer.model.asked) == asked
     placed = show_picture(article, 0, found[0])
     assert shown(placed)[article.placements[0].slot.after_section] == "pink"
@@ -236,26 +237,26 @@ def test_words_the_encoder_cannot_read_are_translated(composer: Composer) -> Non
     composer.model = ScriptedModel(lambda p, s: " a pink wall" if "粉色的墙" in question(p) else "")
     found = search(composer, article, 0, "粉色的墙")
     assert found[0].record.path.stem == "pink"
-    assert found[0].why.startswith("图片说明与“粉色的墙”相符")
+    assert (found[0].why[0].key, found[0].why[0].values["wanted"]) == ("caption_matches", "粉色的墙")
 
 
 def test_a_picture_is_found_by_its_likeness(composer: Composer, tmp_path: Path) -> None:
     example = paint(tmp_path / "example.png", "orange")
     found = search_like(composer, make(composer, 1), 0, example, k=2)
     assert found[0].record.path.stem == "orange"
-    assert found[0].why.startswith("looks like the example (")
+    assert [part.key for part in found[0].why] == ["looks_like_example"]
 
 
 def test_an_upload_is_checked_and_can_be_shown(composer: Composer, tmp_path: Path) -> None:
     article = make(composer, 1)
     own = paint(tmp_path / "own" / "mine.png", "brown", "a brown wall")
-    candidate = read_own_picture(composer, own, "en")
-    assert (candidate.record.caption, candidate.why) == ("a brown wall", "your own picture")
+    candidate = read_own_picture(composer, own)
+    assert (candidate.record.caption, candidate.why) == ("a brown wall", (Phrase("you_brought"),))
     assert shown(show_picture(article, 0, candidate)) == {article.placements[0].slot.after_section: "mine"}
     text = tmp_path / "notes.png"
     text.write_text("no picture")
     with pytest.raises(UsageError, match=r"notes\.png"):
-        read_own_picture(composer, text, "en")
+        read_own_picture(composer, text)
 
 
 def test_a_section_that_is_not_there_cannot_be_searched_for(composer: Composer, tmp_path: Path) -> None:

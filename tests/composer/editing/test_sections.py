@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from composer.article.markdown import join_sections, parse_markdown
-from composer.article.model import Article, Placement, Section, Slot, dump, from_json, to_json
+from composer.article.model import Article, Placement, Section, Slot
+from composer.article.serialization import dump, from_json, to_json
 from composer.editing.sections import (
     add_section,
     delete_section,
@@ -27,6 +28,7 @@ from composer.errors import EditError
 from composer.export.markdown import to_markdown
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.errors import Phrase
 
 WORDS = st.lists(st.sampled_from(["hens", "barn", "gate", "母鸡", "谷仓", "dawn"]), min_size=1, max_size=6).map(
     " ".join
@@ -54,7 +56,9 @@ def articles(draw: st.DrawFn) -> Article:
     for name, after in zip("abcdef", sorted(places), strict=False):
         shown = record(name)
         chosen = draw(st.sampled_from([shown, None]))
-        placements.append(Placement(Slot(after, f"wish {name}"), (Candidate(shown, 0.1, 0.2, 0.3),), chosen, "why"))
+        placements.append(
+            Placement(Slot(after, f"wish {name}"), (Candidate(shown, 0.1, 0.2, 0.3),), chosen, (Phrase("you_chose"),))
+        )
     return Article("Title", "en", tuple(sections), tuple(placements))
 
 
@@ -170,8 +174,8 @@ def farm() -> Article:
             Section("Night falls.", gap="\n"),
         ),
         (
-            Placement(Slot(1, "hens"), (), hens, "why"),
-            Placement(Slot(3, "cows"), (), cows, "why"),
+            Placement(Slot(1, "hens"), (), hens, (Phrase("you_chose"),)),
+            Placement(Slot(3, "cows"), (), cows, (Phrase("you_chose"),)),
         ),
     )
 
@@ -196,7 +200,7 @@ def test_a_section_added_at_the_end_takes_over_the_documents_last_line_end() -> 
 def test_the_pictures_of_a_deleted_section_move_to_the_one_before() -> None:
     assert places(delete_section(farm(), 1)) == {"a": 0, "b": 2}
     assert places(delete_section(farm(), 3)) == {"a": 1, "b": 2}
-    first = replace(farm(), placements=(Placement(Slot(0, "x"), (), record("c"), ""), *farm().placements))
+    first = replace(farm(), placements=(Placement(Slot(0, "x"), (), record("c"), ()), *farm().placements))
     assert places(delete_section(first, 0)) == {"c": 0, "a": 0, "b": 2}
 
 

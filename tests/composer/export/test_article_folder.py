@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from composer.article.model import Article, Section, dump, from_json, to_json
+from composer.article.model import Article, Section
+from composer.article.serialization import dump, from_json, to_json
 from composer.errors import ComposerError, OutputExists
 from composer.export.article_folder import check_free, load_article, save_article, trace_entry, zip_article
+from composer.i18n import localize
 from composer.pipeline.events import StageFinished
 from tests.composer.article_samples import farm_article, picture, placed, record_of
 
@@ -46,7 +48,9 @@ def test_a_folder_holds_article_exports_pictures_and_trace(tmp_path: Path) -> No
         assert name.encode() in held["article.md"]
         assert name.encode() in held["article.html"]
     assert hashlib.sha256(held[f"images/{saved.files[hens.id]}"]).hexdigest() == hens.id
-    assert json.loads(held["article.json"])["placements"][2]["reason"] == "nothing fits: best 0.12, needs 0.21"
+    assert json.loads(held["article.json"])["placements"][2]["reason"] == [
+        {"key": "nothing_fits", "values": {"best": 0.12, "needed": 0.21}}
+    ]
 
 
 def test_only_the_formats_asked_for_are_written(tmp_path: Path) -> None:
@@ -145,7 +149,7 @@ def test_a_picture_lost_since_indexing_is_left_out_with_the_reason(harm: str, tm
         "not a picture": f"left out while saving: {hens.path} is not a picture of a known format",
     }
     assert saved.placements[0].chosen is None
-    assert saved.placements[0].reason.startswith(reasons[harm])
+    assert localize(saved.placements[0].reason, "en").startswith(reasons[harm])
     assert len(list((tmp_path / "out/images").iterdir())) == 1
     assert load_article(tmp_path / "out").placements[0].chosen is None
 

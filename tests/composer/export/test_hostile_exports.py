@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from composer.article.model import Article, Section, from_json, to_json
+from composer.article.model import Article, Section
+from composer.article.serialization import from_json, to_json
 from composer.errors import ComposerError
 from composer.export.article_folder import load_article, save_article
 from composer.export.export import export

@@ -30,6 +30,7 @@ from composer.export.picture_export import (
     without_metadata,
 )
 from composer.export.picture_files import JPEG, PNG
+from composer.i18n import localize
 from tests.composer.article_samples import farm_article, placed, record_of
 from vision.errors import ImageError
 
@@ -344,4 +345,4 @@ def test_a_saved_folder_with_small_pictures_can_be_saved_again(tmp_path: Path) -
     path.write_bytes(encoded(photograph((20, 15)), "JPEG"))
     left_out = save_article(article, tmp_path / "three")
     assert left_out.placements[0].chosen is None
-    assert "has changed since it was indexed" in left_out.placements[0].reason
+    assert "has changed since it was indexed" in localize(left_out.placements[0].reason, "en")

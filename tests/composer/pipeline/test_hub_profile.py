@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.article.model import dump
+from composer.article.serialization import dump
 from composer.pipeline import loading as parts
 from composer.request import ComposeRequest
 from composer.settings import load_settings, parse_settings
@@ -64,7 +64,7 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
 
 
 def test_the_shipped_profile_differs_only_in_names_that_need_a_hub() -> None:
-    text = (Path(parts.__file__).parent / "profiles" / "hub.toml").read_text(encoding="utf-8")
+    text = (Path(parts.__file__).parents[1] / "profiles" / "hub.toml").read_text(encoding="utf-8")
     settings = parse_settings("hub", tomllib.loads(text))
     assert (settings.language.kind, settings.encoder.kind) == ("hub", "open_clip")
     assert settings.pictures.judge_weight > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.article.model import dump, from_json, to_json
+from composer.article.serialization import dump, from_json, to_json
 from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
@@ -15,6 +15,7 @@ from composer.settings import PictureSettings, Settings
 from retrieval.candidates import Filters
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_composer import make_composer, paint
+from vision.errors import Phrase
 from vision.interfaces import Prompt, Sampling
 
 EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
@@ -112,7 +113,7 @@ def test_a_picture_that_must_appear_does_so_in_its_place(tmp_path: Path) -> None
     _, article = compose(composer, text=DRAFT, images=2, use_images=(own,))
     mine = [p for p in article.placements if p.chosen and p.chosen.path == own.resolve()]
     assert len(mine) == 1
-    assert mine[0].reason.startswith("you asked for this picture")
+    assert mine[0].reason[0].key == "required"
 
 
 def test_required_pictures_alone_serve_where_the_library_is_empty(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
     composer = make_composer(tmp_path, answer, settings=EASY)
     _, article = compose(composer, text=DRAFT, images=2, filters=Filters(licenses=("CC BY",)))
     assert [p.chosen for p in article.placements] == [None, None]
-    assert article.placements[0].reason == "the library has no further picture to propose"
+    assert article.placements[0].reason == (Phrase("nothing_found"),)
 
 
 def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_path: Path) -> None:
@@ -212,9 +213,7 @@ def test_a_text_longer_than_the_window_is_placed_by_its_openings_and_kept_whole(
     composer.model.context_tokens = 1600
     long = "\n\n".join([TEXT] * 6) + "\n"
     seen, article = compose(composer, text=long, images=2)
-    notices = [e.text for e in seen if isinstance(e, events.Notice)]
-    assert len(notices) == 1
-    assert "1600 tokens" in notices[0]
+    assert [e for e in seen if isinstance(e, events.Notice)] == [events.Notice("read_beginnings", {"tokens": 1600})]
     assert "".join(s.text + s.gap for s in article.sections) == long
 
 

@@ -6,24 +6,23 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Placement, Slot
-from composer.pipeline.prompts import load_prompts
 from composer.pipeline.selection import Considered, choose, worth
 from composer.settings import PictureSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.errors import Phrase
 
-PROMPTS = load_prompts("en")
 SETTINGS = PictureSettings(min_fused=0.3, judge_weight=0.5)
 
 
 def candidate(name: str, fused: float, log_prob: float | None = None) -> Candidate:
     record = ImageRecord(id=name, path=Path(f"/{name}.jpg"), width_px=640, height_px=480, caption=name)
-    return Candidate(record, 0.3, 0.4, fused, log_prob, why=f"matches {name}")
+    return Candidate(record, 0.3, 0.4, fused, log_prob, why=(Phrase("verbatim", {"text": f"matches {name}"}),))
 
 
 def pick(*slots: list[Candidate], none: float | None = None, **options) -> tuple[Placement, ...]:
     considered = [Considered(Slot(i, "x"), tuple(c), none) for i, c in enumerate(slots)]
-    return choose(considered, SETTINGS, PROMPTS, **options)
+    return choose(considered, SETTINGS, **options)
 
 
 def ids(placements: tuple[Placement, ...]) -> list[str | None]:
@@ -33,34 +32,36 @@ def ids(placements: tuple[Placement, ...]) -> list[str | None]:
 def test_two_slots_that_want_one_picture_share_out_by_the_total() -> None:
     placements = pick([candidate("a", 0.9), candidate("b", 0.8)], [candidate("a", 0.85), candidate("c", 0.4)])
     assert ids(placements) == ["b", "a"]
-    assert placements[0].reason == "the pictures ranked above it are shown elsewhere in the article; matches b"
+    assert placements[0].reason == (Phrase("chosen_next"), *candidate("b", 0.8).why)
 
 
 def test_the_reason_of_the_best_says_by_how_much() -> None:
     (placement,) = pick([candidate("a", 0.8), candidate("b", 0.5)])
-    assert placement.reason == "best of the candidates, 4.0 times as likely as the next; matches a"
+    best, why = placement.reason
+    assert (best.key, why) == ("chosen_first", *candidate("a", 0.8).why)
+    assert best.values["times"] == pytest.approx(4.0)
 
 
 def test_a_weak_picture_is_left_out_with_both_figures() -> None:
     (placement,) = pick([candidate("a", 0.12)])
     assert placement.chosen is None
-    assert placement.reason == "nothing in this library fits: the best scores 0.12, 0.30 is needed"
+    assert placement.reason == (Phrase("nothing_fits", {"best": 0.12, "needed": 0.3}),)
 
 
 def test_an_empty_list_of_candidates_says_so() -> None:
-    assert pick([])[0].reason == "the library has no further picture to propose"
+    assert pick([])[0].reason == (Phrase("nothing_found"),)
 
 
 def test_the_judge_can_refuse_what_retrieval_likes() -> None:
     (placement,) = pick([candidate("a", 0.4, log_prob=-5.0)], none=-0.1)
     assert placement.chosen is None
-    assert placement.reason == "the model judged that none of the candidates belongs here"
+    assert placement.reason == (Phrase("model_prefers_none"),)
 
 
 def test_a_slot_whose_picture_is_shown_elsewhere_says_so() -> None:
     placements = pick([candidate("a", 0.9)], [candidate("a", 0.8)])
     assert ids(placements) == ["a", None]
-    assert placements[1].reason == "the pictures that fit are shown elsewhere in the article"
+    assert placements[1].reason == (Phrase("taken"),)
 
 
 def test_the_judges_over_confidence_is_bounded() -> None:
@@ -81,9 +82,8 @@ def test_a_required_picture_is_shown_however_weak() -> None:
         required=frozenset("u"),
     )
     assert "u" in ids(placements)
-    assert next(p for p in placements if p.chosen and p.chosen.id == "u").reason.startswith(
-        "you asked for this picture"
-    )
+    required = next(p for p in placements if p.chosen and p.chosen.id == "u")
+    assert required.reason[0] == Phrase("required")
 
 
 def test_of_two_look_alikes_the_weaker_gives_way() -> None:

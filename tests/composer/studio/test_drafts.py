@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from composer.article.model import Article, Section, dump
+from composer.article.model import Article, Section
+from composer.article.serialization import dump
 from composer.editing.history import EditHistory
 from composer.editing.pictures import remove_picture, replace_picture
 from composer.editing.sections import edit_text

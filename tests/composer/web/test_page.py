@@ -21,7 +21,7 @@ from composer.web.html.page_offer import compared
 from composer.web.html.page_shell import brand, chat_shell, draft_list, found_pictures, message, paper_shell
 from image_db.files import Failure
 from image_db.metadata.record import ImageRecord
-from tests.composer.article_samples import farm_article, picture
+from tests.composer.article_samples import farm_article, picture, said
 
 EN = strings("en")
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -81,7 +81,12 @@ def test_alternatives_name_each_picture_its_score_and_its_reason(tmp_path: Path)
     assert 'aria-label="Use this picture instead: A red barn (fit 0.40; matches “A red barn”)"' in html
     assert "Why this one: chosen 2.3× over the next" in html
     assert "No picture here “A closed gate”" in html
-    assert "nothing fits: best 0.12, needs 0.21" in html
+    assert "nothing in this library fits: the best scores 0.12, 0.21 is needed" in html
+
+
+def test_a_page_gives_reasons_in_its_own_language_whatever_the_articles(tmp_path: Path) -> None:
+    html = "".join(block.html for block in paper(farm_article(tmp_path), replace(look(), words=strings("zh"))))
+    assert "图库中没有合适的图片：最高分为0.12，至少需要0.21" in html
 
 
 def test_something_locked_has_one_tool(tmp_path: Path) -> None:
@@ -109,8 +114,10 @@ def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> N
     hens = replace(picture(tmp_path, "hens.jpg"), caption=EVIL, alt=EVIL, author=EVIL, license=EVIL, id=EVIL)
     article = farm_article(tmp_path)
     placement = article.placements[0]
-    worst = replace(placement.candidates[0], record=hens, why=EVIL)
-    hostile = replace(placement, candidates=(worst,), reason=EVIL, chosen=hens, caption=EVIL, alt=EVIL, credit=EVIL)
+    worst = replace(placement.candidates[0], record=hens, why=said(EVIL))
+    hostile = replace(
+        placement, candidates=(worst,), reason=said(EVIL), chosen=hens, caption=EVIL, alt=EVIL, credit=EVIL
+    )
     leaf = Leaf((hens,), 0, 1, 1)
     offered = [OfferedLibrary(Path(EVIL), EVIL, 1)]
     pieces = [

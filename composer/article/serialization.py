@@ -1,0 +1,225 @@
+"""The article as JSON: ``article.json``, and what a draft keeps of each step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from composer.article.model import Article, Placement, Section, Slot
+from composer.errors import ComposerError
+from composer.i18n import localize
+from image_db.metadata.record import ImageRecord
+from retrieval.candidates import Candidate
+from vision.errors import KeyedError, Phrase
+
+# 2 has reasons as keys and values, 1 as texts.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+
+
+def to_json(article: Article) -> dict[str, Any]:
+    """The article as plain JSON values; see ``from_json`` for the way back."""
+    images: dict[str, Any] = {}
+    for placement in article.placements:
+        chosen = [placement.chosen] if placement.chosen else []
+        for record in [c.record for c in placement.candidates] + chosen:
+            images[record.id] = record_to_json(record, article.files.get(record.id))
+    return {
+        "format": FORMAT_VERSION,
+        "title": article.title,
+        "title_in_text": article.title_in_text,
+        "preamble": article.preamble,
+        "language": article.language,
+        "sections": [{"text": s.text, "gap": s.gap} | _flags(s) for s in article.sections],
+        "placements": [_placement_json(p) for p in article.placements],
+        "images": images,
+        "provenance": dict(article.provenance),
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Article:
+    """Read what ``to_json`` wrote. Raises ComposerError for another format or a missing field."""
+    version = data.get("format")
+    if version not in READ_VERSIONS:
+        raise ComposerError("article_format", found=version, read=list(READ_VERSIONS))
+    try:
+        _check_types(data)
+        records = {id_: record_from_json(id_, values) for id_, values in data["images"].items()}
+        return Article(
+            title=data["title"],
+            language=data["language"],
+            sections=tuple(
+                Section(s["text"], s["gap"], s.get("locked", False), s.get("edited", False)) for s in data["sections"]
+            ),
+            placements=tuple(_placement(p, records) for p in data["placements"]),
+            provenance=data["provenance"],
+            title_in_text=data["title_in_text"],
+            preamble=data["preamble"],
+            files={id_: v["file"] for id_, v in data["images"].items() if v["file"]},
+        )
+    except KeyError as missing:
+        raise ComposerError("article_lacks_field", field=str(missing.args[0])) from missing
+    except (AttributeError, TypeError) as error:
+        raise ComposerError("article_wrong_kind", reason=str(error)) from error
+
+
+_TEXTS = frozenset(
+    {
+        *("title", "language", "preamble", "text", "gap", "caption", "alt", "credit", "query", "path"),
+        *("author", "license", "source_url", "caption_origin", "id"),
+    }
+)
+_COUNTS = frozenset({"width_px", "height_px", "after_section"})
+
+
+def _check_types(value: Any) -> None:
+    """Raise TypeError where a value that is printed is not of its kind: the file may come from anyone."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in ("provenance", "reason", "why"):
+                continue
+            if key in _TEXTS and not isinstance(inner, str):
+                raise TypeError(f"{key} is {type(inner).__name__}, not text")
+            if key in _COUNTS and (not isinstance(inner, int) or isinstance(inner, bool)):
+                raise TypeError(f"{key} is {type(inner).__name__}, not a whole number")
+            if key == "file" and not isinstance(inner, str | None):
+                raise TypeError(f"file is {type(inner).__name__}, not a name")
+            _check_types(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_types(inner)
+
+
+def dump(article: Article) -> str:
+    return json.dumps(to_json(article), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
+
+
+def phrase_to_json(said: Phrase | KeyedError) -> dict[str, Any]:
+    """Key and values as JSON; numbers are rounded as scores are, and an error among the values becomes its own key."""
+    return {"key": said.key, "values": {name: _value_to_json(value) for name, value in said.values.items()}}
+
+
+def phrase_from_json(data: Any) -> Phrase:
+    """Read what ``phrase_to_json`` wrote. Raises TypeError where it cannot be put into words."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("key"), str) or not isinstance(data["values"], Mapping):
+        raise TypeError(f"{str(data)[:80]} is no reason")
+    said = Phrase(data["key"], {str(name): _value_from_json(value) for name, value in data["values"].items()})
+    try:
+        localize(said, "en")
+    except (LookupError, ValueError) as error:
+        raise TypeError(f"the values of {said.key[:80]} do not fit it") from error
+    return said
+
+
+def _value_to_json(value: object) -> Any:
+    if isinstance(value, (Phrase, KeyedError)):
+        return phrase_to_json(value)
+    if isinstance(value, (list, tuple)):
+        return [_value_to_json(item) for item in value]
+    if isinstance(value, float):
+        return round(float(value), 4)
+    return value if isinstance(value, (str, int, bool, NoneType)) else str(value)
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return phrase_from_json(value)
+    return [_value_from_json(item) for item in value] if isinstance(value, list) else value
+
+
+def _phrases(data: Any) -> tuple[Phrase, ...]:
+    """Reasons as they were written; format 1 has them as one text in the article's language."""
+    if isinstance(data, str):
+        return (Phrase("verbatim", {"text": data}),) if data else ()
+    if not isinstance(data, list):
+        raise TypeError(f"a reason is {type(data).__name__}, not a list")
+    return tuple(phrase_from_json(part) for part in data)
+
+
+def record_to_json(record: ImageRecord, file: str | None) -> dict[str, Any]:
+    return {
+        "file": file,
+        "path": str(record.path),
+        "width_px": record.width_px,
+        "height_px": record.height_px,
+        "caption": record.caption,
+        "captions": dict(record.captions),
+        "caption_origin": record.caption_origin,
+        "alt": record.alt,
+        "tags": list(record.tags),
+        "guessed_tags": list(record.guessed_tags),
+        "author": record.author,
+        "license": record.license,
+        "source_url": record.source_url,
+    }
+
+
+def record_from_json(id_: str, values: Mapping[str, Any]) -> ImageRecord:
+    return ImageRecord(
+        id=id_,
+        path=Path(values["path"]),
+        width_px=values["width_px"],
+        height_px=values["height_px"],
+        caption=values["caption"],
+        alt=values["alt"],
+        tags=tuple(values["tags"]),
+        author=values["author"],
+        license=values["license"],
+        source_url=values["source_url"],
+        captions=tuple(values["captions"].items()),
+        caption_origin=values["caption_origin"],
+        guessed_tags=tuple(values["guessed_tags"]),
+    )
+
+
+def _placement_json(placement: Placement) -> dict[str, Any]:
+    return {
+        "after_section": placement.slot.after_section,
+        "caption": placement.caption,
+        "alt": placement.alt,
+        "chosen": placement.chosen.id if placement.chosen else None,
+        "reason": [phrase_to_json(part) for part in placement.reason],
+        "credit": placement.credit,
+        "slot": {
+            "caption": placement.slot.caption,
+            "query": placement.slot.query,
+            "score": round(placement.slot.score, 4),
+        },
+        "candidates": [
+            {
+                "id": c.record.id,
+                "visual": round(c.visual, 4),
+                "textual": round(c.textual, 4),
+                "fused": round(c.fused, 4),
+                "log_prob": None if c.log_prob is None else round(c.log_prob, 4),
+                "why": [phrase_to_json(part) for part in c.why],
+            }
+            for c in placement.candidates
+        ],
+    } | _flags(placement)
+
+
+def _flags(item: Section | Placement) -> dict[str, bool]:
+    """Only those that are set: most articles have none."""
+    return {name: True for name in ("locked", "edited") if getattr(item, name)}
+
+
+def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) -> Placement:
+    slot = values["slot"]
+    return Placement(
+        slot=Slot(values["after_section"], slot["caption"], slot["query"], slot["score"]),
+        candidates=tuple(
+            Candidate(records[c["id"]], c["visual"], c["textual"], c["fused"], c["log_prob"], _phrases(c["why"]))
+            for c in values["candidates"]
+        ),
+        chosen=records[values["chosen"]] if values["chosen"] else None,
+        reason=_phrases(values["reason"]),
+        caption=values["caption"],
+        alt=values["alt"],
+        credit=values["credit"],
+        locked=values.get("locked", False),
+        edited=values.get("edited", False),
+    )
