@@ -67,7 +67,7 @@ def test_an_article_stands_there_with_pictures_links_timings_and_why_a_place_is_
     assert "write 61.0 s" in page.text
     assert "place 9.5 s" in page.text
     assert "1 place left empty" in page.text
-    assert "nothing fits: best 0.12, needs 0.21" in page.text
+    assert "nothing in this library fits: the best scores 0.12, 0.21 is needed" in page.text
     assert "Tell of hens" in page.text
     assert "1 of 1 article" in page.text
 
