@@ -29,9 +29,9 @@ def memory_gb_per_s(threads: int) -> float:
 def bytes_a_token(model: Path) -> int:
     """Packed weights read to write one token: all but a table of embeddings that is not the output matrix too."""
     from vision.downloads.store import home
-    from vision.llm.model_cache import open_converted
+    from vision.llm.model_cache import open_cached
 
-    matrices = open_converted(model, home() / "converted").matrices
+    matrices = open_cached(model, home() / "converted").matrices
     apart = "output.weight" in matrices
     return sum(m.data.nbytes for name, m in matrices.items() if not (apart and name == "token_embd.weight"))
 

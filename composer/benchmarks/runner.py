@@ -175,9 +175,9 @@ def sample_ids(model: Path) -> list[int]:
     """A few thousand ids of English prose in the model's own vocabulary."""
     from vision.downloads.store import home
     from vision.llm.chat_tokenizer import ChatTokenizer
-    from vision.llm.model_cache import open_converted
+    from vision.llm.model_cache import open_cached
 
-    opened = open_converted(model, home() / "converted")
+    opened = open_cached(model, home() / "converted")
     tokenizer = ChatTokenizer(opened.folder / "tokenizer.json", opened.chat_template, opened.special, opened.name)
     text = Path(__file__).with_name("sample_text.txt").read_text(encoding="utf-8")
     ids = tokenizer.encode(text)

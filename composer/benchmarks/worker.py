@@ -31,17 +31,17 @@ class Runner(Protocol):
 
 class Vignette:
     def __init__(self, path: Path, threads: int) -> None:
-        from vision.llm.model import load_language_model
+        from vision.llm.model import load_gguf_model
 
-        self._model = load_language_model(path, threads=threads, context_tokens=CONTEXT_TOKENS)
+        self._model = load_gguf_model(path, threads=threads, context_tokens=CONTEXT_TOKENS)
 
     def read(self, ids: list[int]) -> float:
         from vision.interfaces import Sampling
-        from vision.llm.scheduler import EncodedPrompt
+        from vision.llm.scheduler import PromptTokens
 
         self._model.forget()
         batch = self._model.open_batch()
-        batch.add(EncodedPrompt(ids, 0), Sampling(max_tokens=1, temperature=0))
+        batch.add(PromptTokens(ids, 0), Sampling(max_tokens=1, temperature=0))
         start = time.perf_counter()
         batch.step()
         seconds = time.perf_counter() - start
@@ -50,13 +50,13 @@ class Vignette:
 
     def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
         from vision.interfaces import Sampling
-        from vision.llm.scheduler import EncodedPrompt
+        from vision.llm.scheduler import PromptTokens
 
         self._model.forget()
         batch = self._model.open_batch()
         for seed, ids in enumerate(prompts):
             sampling = Sampling(max_tokens=tokens + 1, temperature=TEMPERATURE, top_p=TOP_P, seed=seed)
-            batch.add(EncodedPrompt(ids, 0), sampling)
+            batch.add(PromptTokens(ids, 0), sampling)
         batch.step()  # reads the prompts
         batch.step()  # the first tokens
         before, start = self._model.usage.generated_tokens, time.perf_counter()

@@ -52,18 +52,18 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
     from vision.downloads.store import locate
     from vision.llm.kernels.build import KernelsUnavailable
-    from vision.llm.model import load_language_model as load_gguf
+    from vision.llm.model import load_gguf_model
 
     path = Path(language.model).expanduser() if language.model.endswith(".gguf") else locate(language.model)
     device, slow = "cpu" if language.device == "auto" else language.device, None
     if device == "cpu":
         try:
-            return load_gguf(path, threads=language.threads or None, context_tokens=language.context_tokens)
+            return load_gguf_model(path, threads=language.threads or None, context_tokens=language.context_tokens)
         except KernelsUnavailable as error:
             slow = Phrase("slow_without_kernels", {"reason": error})
-    from vision.huggingface.loading import load_gguf_model
+    from vision.huggingface.loading import load_gguf_in_transformers
 
-    return load_gguf_model(path, device=device, context_tokens=language.context_tokens, notice=slow)
+    return load_gguf_in_transformers(path, device=device, context_tokens=language.context_tokens, notice=slow)
 
 
 def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Captioner | None]:

@@ -30,10 +30,10 @@ class ServesMany(Protocol):
 
 def shared(model: VisionLanguageModel) -> VisionLanguageModel | ServesMany:
     """The model ready for several callers: Vignette's own engine decodes them together, others are left as they are."""
-    from vision.llm.model import LanguageModel
-    from vision.llm.server import ServedModel
+    from vision.llm.model import GgufModel
+    from vision.llm.server import BatchingServer
 
-    return ServedModel(model) if isinstance(model, LanguageModel) else model
+    return BatchingServer(model) if isinstance(model, GgufModel) else model
 
 
 def callers_at_once(model: VisionLanguageModel | ServesMany) -> int:

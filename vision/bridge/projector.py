@@ -63,7 +63,7 @@ class BridgeConfig:
         return 2 + (self.queries if self.kind == "sampler" else self.grid_tokens)
 
 
-class _Layer(nn.Module):
+class SamplerLayer(nn.Module):
     """Queries attend to each other, then to the grid, then think: pre-norm throughout."""
 
     def __init__(self, config: BridgeConfig) -> None:
@@ -92,7 +92,7 @@ class PerceiveSampler(nn.Module):
         self.inward = nn.Linear(config.grid_width, config.width)
         self.places = nn.Parameter(torch.randn(config.grid_tokens, config.width) * 0.02)
         self.queries = nn.Parameter(torch.randn(config.queries, config.width) * 0.5)
-        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(SamplerLayer(config) for _ in range(config.layers))
         self.norm_out = nn.LayerNorm(config.width)
         self.outward = nn.Linear(config.width, config.language_width)
 

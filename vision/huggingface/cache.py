@@ -1,7 +1,7 @@
 """Forward passes of a transformers model over key-value caches that outlive one call.
 
 ``PrefixReader`` keeps one sequence read and goes back only as far as a new prompt differs from it;
-``Rows`` are several sequences that share such a prefix and go on side by side. Deliberately knows no text,
+``CachedRows`` are several sequences that share such a prefix and go on side by side. Deliberately knows no text,
 no sampling and no chat template.
 """
 
@@ -21,7 +21,7 @@ _TWO_WAY_PICTURES = ("gemma", "paligemma", "shieldgemma")
 
 
 @dataclass(slots=True)
-class Rows:
+class CachedRows:
     """B sequences in one cache of T slots. ``mask`` (B, T) is 0 at padding, ``next_position`` is (B,)."""
 
     cache: Any
@@ -29,7 +29,7 @@ class Rows:
     next_position: torch.Tensor
 
 
-class Decoder:
+class CachedForward:
     """Runs the model. ``reuses_prefix`` and ``batches_rows`` say what its cache allows.
 
     Both take a cache of plain key-value layers, which can be cut at any token: models with linear attention
@@ -59,13 +59,13 @@ class Decoder:
 
         return DynamicCache() if self.reuses_prefix else DynamicCache(config=self.model.config)
 
-    def empty_rows(self, count: int) -> Rows:
+    def empty_rows(self, count: int) -> CachedRows:
         no_tokens = torch.zeros((count, 0), dtype=torch.long, device=self.device)
-        return Rows(self.new_cache(), no_tokens, no_tokens.sum(dim=1))
+        return CachedRows(self.new_cache(), no_tokens, no_tokens.sum(dim=1))
 
     def run(
         self,
-        rows: Rows,
+        rows: CachedRows,
         ids: torch.Tensor,
         positions: torch.Tensor,
         *,
@@ -104,13 +104,13 @@ class Decoder:
             logits = logits[:, columns.to(logits.device)]
         return logits.float().cpu()
 
-    def step(self, rows: Rows, tokens: Sequence[int]) -> torch.Tensor:
+    def step(self, rows: CachedRows, tokens: Sequence[int]) -> torch.Tensor:
         """Append one token to each row; logits (B, V)."""
         ids = torch.tensor(tokens, device=self.device)[:, None]
         return self.run(rows, ids, rows.next_position[:, None])[:, 0]
 
     def extend(
-        self, rows: Rows, pieces: Sequence[Sequence[int]], *, every: bool = False
+        self, rows: CachedRows, pieces: Sequence[Sequence[int]], *, every: bool = False
     ) -> tuple[torch.Tensor, list[int]]:
         """Append a piece of one or more tokens to each row, padded on the right.
 
@@ -126,13 +126,13 @@ class Decoder:
         logits = self.run(rows, ids, positions, mask=mask, keep=keep)
         return logits, [keep.index(length - 1) for length in lengths]
 
-    def select(self, rows: Rows, indices: Sequence[int]) -> Rows:
+    def select(self, rows: CachedRows, indices: Sequence[int]) -> CachedRows:
         """New rows, copies of those at ``indices`` (repeats allowed); the old ones stay as they are."""
         chosen = torch.tensor(indices, device=self.device)
         cache = self.new_cache()
         for number, layer in enumerate(rows.cache.layers):
             cache.update(layer.keys.index_select(0, chosen), layer.values.index_select(0, chosen), number)
-        return Rows(cache, rows.mask[chosen], rows.next_position[chosen])
+        return CachedRows(cache, rows.mask[chosen], rows.next_position[chosen])
 
     def _is_input(self, name: str) -> bool:
         return self._accepts is None or name in self._accepts
@@ -146,14 +146,14 @@ class Decoder:
 class PrefixReader:
     """One sequence kept in a cache. Reading a prompt costs only what differs from the sequence before."""
 
-    def __init__(self, decoder: Decoder, encoder: PromptEncoder) -> None:
-        self._decoder = decoder
+    def __init__(self, forward: CachedForward, encoder: PromptEncoder) -> None:
+        self._forward = forward
         self._encoder = encoder
         self.turn = 0  # rises with every prompt read, so that a writer sees that it was interrupted
         self.forget()
 
     def forget(self) -> None:
-        self.rows = self._decoder.empty_rows(1)
+        self.rows = self._forward.empty_rows(1)
         self._ids: list[int] = []
         self._spans: tuple[PictureSpan, ...] = ()
 
@@ -171,8 +171,8 @@ class PrefixReader:
         if prompt.pictures_end > start:
             extra |= self._encoder.pixels_after(prompt, start)
         positions = prompt.positions[..., None, span]
-        ids = torch.tensor([prompt.ids[span]], device=self._decoder.device)
-        logits = self._decoder.run(self.rows, ids, positions, extra=extra)
+        ids = torch.tensor([prompt.ids[span]], device=self._forward.device)
+        logits = self._forward.run(self.rows, ids, positions, extra=extra)
         # Recorded after the pass: where it is interrupted, the next prompt cuts every layer to what is recorded.
         self._ids = list(prompt.ids[:end])
         self._spans = tuple(picture for picture in prompt.spans if picture.end <= end)
@@ -180,15 +180,15 @@ class PrefixReader:
 
     def append(self, token: int) -> torch.Tensor:
         """Go on by one generated token; logits (V,)."""
-        logits = self._decoder.step(self.rows, [token])
+        logits = self._forward.step(self.rows, [token])
         self._ids.append(token)
         return logits[0]
 
     def _reusable(self, prompt: EncodedPrompt, limit: int) -> int:
-        if not self._decoder.reuses_prefix:
+        if not self._forward.reuses_prefix:
             return 0
         start = shared_length(self._ids, self._spans, prompt, limit)
-        return 0 if self._decoder.two_way_pictures and prompt.pictures_end > start else start
+        return 0 if self._forward.two_way_pictures and prompt.pictures_end > start else start
 
     def _cut(self, length: int) -> None:
         if length == 0:

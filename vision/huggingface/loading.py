@@ -80,11 +80,13 @@ def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
     return weights_sha256(folder), model, tokenizer
 
 
-def load_gguf_model(path: Path, *, device: str, context_tokens: int, notice: Phrase | None = None) -> HubModel:
+def load_gguf_in_transformers(
+    path: Path, *, device: str, context_tokens: int, notice: Phrase | None = None
+) -> HubModel:
     """A GGUF file through transformers, dequantised: float32 on the CPU, bfloat16 elsewhere.
 
     For GPUs, and for machines that cannot compile the C kernels of ``vision.llm``, where it takes several times the
-    memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_language_model``.
+    memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_gguf_model``.
     """
     place, name = _device(device), path.stem
     sha256, model, tokenizer = open_gguf(path, name, torch.float32 if place.type == "cpu" else torch.bfloat16)

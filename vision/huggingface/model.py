@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from vision.errors import ModelError, Phrase, PromptTooLong
-from vision.huggingface.cache import Decoder, PrefixReader, Rows
+from vision.huggingface.cache import CachedForward, CachedRows, PrefixReader
 from vision.huggingface.continuation import Continuation
 from vision.huggingface.prompt_encoding import EncodedPrompt, PromptEncoder, shared_length
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
@@ -52,8 +52,8 @@ class HubModel:
         self.usage = Usage()
         self._tokenizer = tokenizer
         self._encoder = encoder
-        self._decoder = Decoder(model)
-        self._reader = PrefixReader(self._decoder, encoder)
+        self._forward = CachedForward(model)
+        self._reader = PrefixReader(self._forward, encoder)
         self._ends = ends
         self._never = tuple(never)
 
@@ -133,9 +133,9 @@ class HubModel:
             if not kept:
                 return
             if len(kept) < len(active):
-                rows = self._decoder.select(rows, kept)
+                rows = self._forward.select(rows, kept)
                 active = [active[row] for row in kept]
-            logits = self._decoder.step(rows, tokens)
+            logits = self._forward.step(rows, tokens)
 
     def _continuation(self, prompt: EncodedPrompt, sampling: Sampling) -> Continuation:
         return Continuation(
@@ -159,7 +159,7 @@ class HubModel:
             return self._score_rows(rows, logits, options)
         scores = []
         for prompt, several in zip(prompts, options, strict=True):
-            if not self._decoder.reuses_prefix:
+            if not self._forward.reuses_prefix:
                 scores.append([self._score_whole(prompt, option) for option in several])
                 continue
             last, cached = self._reader.read(prompt)
@@ -167,15 +167,17 @@ class HubModel:
             scores += self._score_rows(self._reader.rows, last[None], [several])
         return scores
 
-    def _score_rows(self, rows: Rows, logits: torch.Tensor, options: list[list[tuple[int, ...]]]) -> list[list[float]]:
+    def _score_rows(
+        self, rows: CachedRows, logits: torch.Tensor, options: list[list[tuple[int, ...]]]
+    ) -> list[list[float]]:
         """Scores after ``rows`` that have read their prompts and gave ``logits`` (B, V); the rows stay as they are."""
         first = torch.log_softmax(logits, dim=-1)
         scores = [[float(first[row, option[0]]) for option in several] for row, several in enumerate(options)]
         longer = [(row, i) for row, several in enumerate(options) for i, ids in enumerate(several) if len(ids) > 1]
         for group in _groups(len(longer)):
             members = [longer[i] for i in group]
-            copies = self._decoder.select(rows, [row for row, _ in members])
-            rest, _ = self._decoder.extend(copies, [options[row][i][:-1] for row, i in members], every=True)
+            copies = self._forward.select(rows, [row for row, _ in members])
+            rest, _ = self._forward.extend(copies, [options[row][i][:-1] for row, i in members], every=True)
             log_probs = torch.log_softmax(rest, dim=-1)
             for copy, (row, i) in enumerate(members):
                 targets = torch.tensor(options[row][i][1:])
@@ -185,13 +187,13 @@ class HubModel:
 
     def _score_whole(self, prompt: EncodedPrompt, option: tuple[int, ...]) -> float:
         """The naive way, for architectures whose state cannot be gone back to."""
-        ids = torch.tensor([[*prompt.ids, *option]], device=self._decoder.device)
+        ids = torch.tensor([[*prompt.ids, *option]], device=self._forward.device)
         after = prompt.positions.max() + 1 + torch.arange(len(option))
         positions = torch.cat([prompt.positions, after.expand(*prompt.positions.shape[:-1], -1)], dim=-1)
         aligned = {name: torch.nn.functional.pad(value, (0, len(option))) for name, value in prompt.aligned.items()}
         before = range(len(prompt.ids) - 1, len(prompt.ids) + len(option) - 1)
-        logits = self._decoder.run(
-            self._decoder.empty_rows(1), ids, positions[..., None, :], extra=aligned | prompt.pixels, keep=before
+        logits = self._forward.run(
+            self._forward.empty_rows(1), ids, positions[..., None, :], extra=aligned | prompt.pixels, keep=before
         )
         self._count_read(ids.shape[1], 0)
         return float(torch.log_softmax(logits[0], dim=-1)[torch.arange(len(option)), torch.tensor(option)].sum())
@@ -200,21 +202,21 @@ class HubModel:
 
     def _batchable_prefix(self, prompts: list[EncodedPrompt]) -> int | None:
         """Length of the prefix the prompts share; None where they have to take turns."""
-        if len(prompts) < 2 or not self._decoder.batches_rows:
+        if len(prompts) < 2 or not self._forward.batches_rows:
             return None
         first = prompts[0]
         shortest = min(len(prompt.ids) for prompt in prompts) - 1
         shared = min(shared_length(first.ids, first.spans, prompt, shortest) for prompt in prompts)
         return shared if all(prompt.pictures_end <= shared for prompt in prompts) else None
 
-    def _read_rows(self, prompts: list[EncodedPrompt], shared: int) -> tuple[Rows, torch.Tensor]:
+    def _read_rows(self, prompts: list[EncodedPrompt], shared: int) -> tuple[CachedRows, torch.Tensor]:
         """All prompts in one cache, their first ``shared`` tokens read once; logits (B, V) after each."""
-        base, cached = self._decoder.empty_rows(1), 0
+        base, cached = self._forward.empty_rows(1), 0
         if shared > 0:
             _, cached = self._reader.read(prompts[0], shared)
             base = self._reader.rows
-        rows = self._decoder.select(base, [0] * len(prompts))
-        logits, last = self._decoder.extend(rows, [prompt.ids[shared:] for prompt in prompts])
+        rows = self._forward.select(base, [0] * len(prompts))
+        logits, last = self._forward.extend(rows, [prompt.ids[shared:] for prompt in prompts])
         for i, prompt in enumerate(prompts):
             self._count_read(len(prompt.ids), shared if i else cached)
         return rows, logits[torch.arange(len(prompts)), last]

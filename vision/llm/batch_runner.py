@@ -34,7 +34,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SequenceInput:
     """Tokens to append to a sequence.
 
     With ``targets``, the log-probability of each after the token at its place is wanted (they belong to the last
@@ -46,13 +46,13 @@ class Piece:
     targets: Sequence[int] = ()
 
 
-class Decoder:
+class BatchRunner:
     """``run`` appends pieces to their sequences, at most ``max_rows`` tokens in one pass of the engine."""
 
     def __init__(self, engine: Engine, cache: KVCache, max_rows: int) -> None:
         self.engine, self.cache, self._max_rows = engine, cache, max_rows
 
-    def run(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
+    def run(self, pieces: Sequence[SequenceInput]) -> list[np.ndarray]:
         """For each piece its logits, (1, vocabulary) float32, or the log-probabilities of its targets, float64."""
         results: list[list[np.ndarray]] = [[] for _ in pieces]
         todo = [(number, 0) for number in range(len(pieces))]
@@ -72,7 +72,7 @@ class Decoder:
             todo = later
         return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in results]
 
-    def _pass(self, taken: Sequence[tuple[Piece, int, int]]) -> list[np.ndarray]:
+    def _pass(self, taken: Sequence[tuple[SequenceInput, int, int]]) -> list[np.ndarray]:
         tokens: list[int] = []
         positions: list[int] = []
         owners: list[int] = []

@@ -1,4 +1,4 @@
-"""The shape of a decoder: what GGUF metadata says of a llama, qwen2 or qwen3 model. Knows no tensor data."""
+"""The shape of a runner: what GGUF metadata says of a llama, qwen2 or qwen3 model. Knows no tensor data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class ModelConfig:
     """Sizes in elements. ``interleaved_rope`` pairs neighbours (llama GGUFs), otherwise the halves of a head."""
 
     name: str
@@ -38,7 +38,7 @@ class Architecture:
         return asdict(self)
 
 
-def read_architecture(metadata: Mapping[str, Any], vocabulary: int) -> Architecture:
+def model_config(metadata: Mapping[str, Any], vocabulary: int) -> ModelConfig:
     """Raises ModelError for what the engine cannot run, naming it."""
     name = metadata.get("general.architecture", "(none)")
     if name not in ARCHITECTURES:
@@ -64,7 +64,7 @@ def read_architecture(metadata: Mapping[str, Any], vocabulary: int) -> Architect
     head_size = get("attention.key_length", width // heads)
     if head_size % 8 or get("rope.dimension_count", head_size) != head_size:
         raise ModelError(f"heads of {head_size} with rotated part {get('rope.dimension_count')} are not supported")
-    return Architecture(
+    return ModelConfig(
         name=name,
         layers=get("block_count"),
         width=width,
@@ -80,7 +80,7 @@ def read_architecture(metadata: Mapping[str, Any], vocabulary: int) -> Architect
     )
 
 
-def rope_tables(arch: Architecture, tokens: int, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def rope_tables(arch: ModelConfig, tokens: int, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Cosines and sines, (tokens, head_size / 2) float32. Llama 3 divides the frequencies by ``factors``."""
     exponents = np.arange(0, arch.head_size, 2, dtype=np.float64) / arch.head_size
     frequencies = arch.rope_base**-exponents / arch.rope_scale

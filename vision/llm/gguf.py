@@ -1,7 +1,7 @@
 """Reads a GGUF file: metadata, and tensors as memory-mapped bytes.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Reads what the header says and nothing more; what
-the tensors mean is for ``packing`` and ``decoder``. The ``gguf`` package's own reader takes many seconds for the
+the tensors mean is for ``packing`` and ``runner``. The ``gguf`` package's own reader takes many seconds for the
 vocabulary of a modern model, so only its tables of types and its dequantisation are used.
 """
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from vision.errors import ModelError, PromptTooLong
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
-from vision.llm.batch_runner import Decoder
+from vision.llm.batch_runner import BatchRunner
 from vision.llm.chat_tokenizer import ChatTokenizer
-from vision.llm.kernels.binding import Kernels
+from vision.llm.kernels.binding import CEngine
 from vision.llm.kernels.build import load_kernels
 from vision.llm.kv_cache import SPARE_BLOCKS, KVCache
-from vision.llm.model_cache import Converted, open_converted
-from vision.llm.scheduler import EncodedPrompt, Scheduler
+from vision.llm.model_cache import CachedModel, open_cached
+from vision.llm.scheduler import PromptTokens, Scheduler
 from vision.llm.scoring import score_answers
 
 CACHE_CONTEXTS = 3  # full contexts the key-value cache has room for
@@ -26,13 +26,13 @@ BLOCK_TOKENS = 32
 MAX_ROWS = 256  # tokens in one pass: bounds the work space, and how long a cancellation waits
 
 
-def load_language_model(
+def load_gguf_model(
     path: Path,
     *,
     threads: int | None = None,
     context_tokens: int = 8192,
     cache_dir: Path | None = None,
-) -> LanguageModel:
+) -> GgufModel:
     """Load a llama, qwen2 or qwen3 GGUF file; the first time it is converted into ``cache_dir``.
 
     ``threads`` is by default the number of cores this process may use; ``context_tokens`` is lowered to what the
@@ -47,10 +47,10 @@ def load_language_model(
         from vision.downloads.store import home
 
         cache_dir = home() / "converted"
-    model = open_converted(Path(path), cache_dir)
+    model = open_cached(Path(path), cache_dir)
     context_tokens = min(context_tokens, model.architecture.trained_context_tokens)
     blocks = CACHE_CONTEXTS * -(-context_tokens // BLOCK_TOKENS) + SPARE_BLOCKS
-    engine = Kernels(
+    engine = CEngine(
         load_kernels(cache_dir),
         model,
         threads=threads or _cores(),
@@ -58,24 +58,24 @@ def load_language_model(
         blocks=blocks,
         max_rows=MAX_ROWS,
     )
-    decoder = Decoder(engine, KVCache(blocks, BLOCK_TOKENS, engine.copy_block), MAX_ROWS)
-    return LanguageModel(model, decoder, context_tokens)
+    runner = BatchRunner(engine, KVCache(blocks, BLOCK_TOKENS, engine.copy_block), MAX_ROWS)
+    return GgufModel(model, runner, context_tokens)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class LanguageModel:
-    """See ``load_language_model``. One caller at a time; a stream may be left and closed at any token."""
+class GgufModel:
+    """See ``load_gguf_model``. One caller at a time; a stream may be left and closed at any token."""
 
     sees_images = False
 
-    def __init__(self, model: Converted, decoder: Decoder, context_tokens: int) -> None:
+    def __init__(self, model: CachedModel, runner: BatchRunner, context_tokens: int) -> None:
         self.identity = ModelIdentity(model.name, model.sha256)
         self.context_tokens = context_tokens
         self.usage = Usage()
-        self._decoder = decoder
+        self._runner = runner
         self._tokenizer = ChatTokenizer(model.folder / "tokenizer.json", model.chat_template, model.special, model.name)
 
     def count_tokens(self, prompt: Prompt) -> int:
@@ -94,15 +94,13 @@ class LanguageModel:
 
     def open_batch(self) -> Scheduler:
         """A batch that prompts may join while others are being answered: ``add(model.encode(prompt), sampling)``."""
-        return Scheduler(
-            self._decoder, self._tokenizer.decode, self._tokenizer.end_ids, self.context_tokens, self.usage
-        )
+        return Scheduler(self._runner, self._tokenizer.decode, self._tokenizer.end_ids, self.context_tokens, self.usage)
 
     def forget(self) -> None:
         """Empty the key-value cache of what earlier prompts left there: for measuring."""
-        self._decoder.cache.clear()
+        self._runner.cache.clear()
 
-    def encode(self, prompt: Prompt, *, room_tokens: int = 1) -> EncodedPrompt:
+    def encode(self, prompt: Prompt, *, room_tokens: int = 1) -> PromptTokens:
         """Raises PromptTooLong where fewer than ``room_tokens`` are left for the answer."""
         ids, begun = self._tokenizer.prompt_ids(prompt)
         if len(ids) + room_tokens > self.context_tokens:
@@ -110,7 +108,7 @@ class LanguageModel:
                 f"the prompt takes {len(ids)} tokens and needs room for {room_tokens} more, "
                 f"but the context window has {self.context_tokens}; shorten the prompt or raise context_tokens"
             )
-        return EncodedPrompt(ids, begun)
+        return PromptTokens(ids, begun)
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return self.score_batch([prompt], [options])[0]
@@ -121,7 +119,7 @@ class LanguageModel:
         answers = [[self._option_ids(option) for option in several] for several in options]
         asked = [i for i, several in enumerate(answers) if several]
         ids = [self.encode(prompts[i], room_tokens=max(map(len, answers[i]))).ids for i in asked]
-        scores = score_answers(self._decoder, ids, [answers[i] for i in asked], self.context_tokens, self.usage)
+        scores = score_answers(self._runner, ids, [answers[i] for i in asked], self.context_tokens, self.usage)
         found = dict(zip(asked, scores, strict=True))
         return [found.get(i, []) for i in range(len(answers))]
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from vision.errors import ModelError, WeightsError
-from vision.llm.config import Architecture, read_architecture
+from vision.llm.config import ModelConfig, model_config
 from vision.llm.gguf import GGUF, read_gguf
 from vision.llm.repack import LAYOUT_VERSION, Layout, pack
 
@@ -40,13 +40,13 @@ class MatrixView:
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class CachedModel:
     """A model ready to run. ``matrices`` and ``vectors`` go by their GGUF names and are views of the mapped file."""
 
     folder: Path
     name: str
     sha256: str
-    architecture: Architecture
+    architecture: ModelConfig
     chat_template: str
     special: Mapping[str, Any]
     matrices: Mapping[str, MatrixView]
@@ -54,7 +54,7 @@ class Converted:
     rounded: tuple[str, ...]  # kinds of GGUF tensor that were rounded to 8 bits
 
 
-def open_converted(gguf_path: Path, cache_dir: Path) -> Converted:
+def open_cached(gguf_path: Path, cache_dir: Path) -> CachedModel:
     """The converted form of a GGUF file, made now if it is not in ``cache_dir``.
 
     Raises WeightsError where the file cannot be read or the folder not written, ModelError where it holds a kind of
@@ -102,7 +102,7 @@ def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
     from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
 
     embedding = gguf.tensors.get("token_embd.weight")
-    architecture = read_architecture(gguf.metadata, embedding.shape[0] if embedding is not None else 0)
+    architecture = model_config(gguf.metadata, embedding.shape[0] if embedding is not None else 0)
     tokenizer = build_tokenizer(gguf.metadata)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -179,18 +179,18 @@ def _save_safetensors(arrays: Mapping[str, np.ndarray], target: Path) -> None:
             file.write(bytes(-file.tell() % ALIGNMENT_BYTES))
 
 
-def _open(folder: Path) -> Converted:
+def _open(folder: Path) -> CachedModel:
     description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     arrays = _map_safetensors(folder / "weights.safetensors")
     matrices = {
         name: MatrixView(Layout[m["layout"]], m["outputs"], m["inputs"], arrays.pop(name))
         for name, m in description["matrices"].items()
     }
-    return Converted(
+    return CachedModel(
         folder=folder,
         name=description["name"],
         sha256=description["sha256"],
-        architecture=Architecture(**description["architecture"]),
+        architecture=ModelConfig(**description["architecture"]),
         chat_template=description["chat_template"],
         special=description["special"],
         matrices=matrices,

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from vision.interfaces import Usage
-from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.batch_runner import BatchRunner, SequenceInput
 from vision.llm.kv_cache import CachedSequence
 
 # A pass of its own costs about as much as reading this many tokens twice.
 LEAST_SHARED_TOKENS = 8
 
 
-def read_prompts(
-    decoder: Decoder, prompts: Sequence[list[int]], usages: Sequence[Usage]
+def prefill(
+    runner: BatchRunner, prompts: Sequence[list[int]], usages: Sequence[Usage]
 ) -> list[tuple[CachedSequence, np.ndarray]]:
     """For each prompt a running sequence that holds it, and the logits after its last token, (vocabulary,).
 
@@ -27,27 +27,27 @@ def read_prompts(
     for all of them at once; then nothing stays open. Each prompt is counted in the ``usages`` at its place; what it
     shares with others of the batch is read at the cost of one of them.
     """
-    return read_beside(decoder, prompts, usages, ())[0]
+    return read_beside(runner, prompts, usages, ())[0]
 
 
 def read_beside(
-    decoder: Decoder, prompts: Sequence[list[int]], usages: Sequence[Usage], others: Sequence[Piece]
+    runner: BatchRunner, prompts: Sequence[list[int]], usages: Sequence[Usage], others: Sequence[SequenceInput]
 ) -> tuple[list[tuple[CachedSequence, np.ndarray]], list[np.ndarray]]:
-    """``read_prompts``, and what the decoder has to say to pieces of other sequences, which share the last pass."""
-    cache = decoder.cache
+    """``prefill``, and what the runner has to say to pieces of other sequences, which share the last pass."""
+    cache = runner.cache
     heads: list[CachedSequence] = []
     opened: list[CachedSequence] = []
     read_tokens = [0] * len(prompts)
 
     def read(
-        owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence], first: Sequence[Piece] = ()
+        owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence], first: Sequence[SequenceInput] = ()
     ) -> list[np.ndarray]:
         pieces = list(first)
         for owner, ids in owned:
             into.append(cache.open(ids))
-            pieces.append(Piece(into[-1], ids[len(into[-1]) :]))
+            pieces.append(SequenceInput(into[-1], ids[len(into[-1]) :]))
             read_tokens[owner] += len(pieces[-1].tokens)
-        return decoder.run(pieces)
+        return runner.run(pieces)
 
     try:
         for wave in _shared_heads(prompts, [cache.known_tokens(ids) for ids in prompts]):
@@ -67,14 +67,14 @@ def read_beside(
     return [(sequence, row[0]) for sequence, row in zip(opened, read_logits, strict=True)], logits[: len(others)]
 
 
-def groups_that_fit(decoder: Decoder, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:
+def groups_that_fit(runner: BatchRunner, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:
     """Indices of prompts that may be read together without taking up more than ``most_tokens`` of new room."""
-    spare = 2 * decoder.cache.block_tokens  # of each prompt: a copy of a shared block, and a last one half full
+    spare = 2 * runner.cache.block_tokens  # of each prompt: a copy of a shared block, and a last one half full
     groups: list[list[int]] = []
     room = 0
     for index, ids in enumerate(prompts):
         shared = _common(prompts[index - 1], ids) if groups else 0
-        needed = len(ids) - max(shared, decoder.cache.known_tokens(ids)) + spare
+        needed = len(ids) - max(shared, runner.cache.known_tokens(ids)) + spare
         if needed > room:
             groups.append([])
             room = most_tokens

@@ -184,7 +184,7 @@ def _pack_8(rows: np.ndarray) -> np.ndarray:
 
 
 def _round_to_8_bits(weights: np.ndarray) -> np.ndarray:
-    """Rows of Q8_0 blocks: a half-precision scale and 32 bytes."""
+    """RowsStruct of Q8_0 blocks: a half-precision scale and 32 bytes."""
     blocks = weights.reshape(len(weights), -1, BLOCK)
     scale = (np.abs(blocks).max(-1, keepdims=True) / 127).astype(np.float16)
     wide = scale.astype(np.float32)

@@ -1,6 +1,6 @@
 """Several continuations at once: prompts join, are read, decode together and leave as they finish.
 
-Works on token ids; knows the decoder and the cache, but neither templates nor weights.
+Works on token ids; knows the runner and the cache, but neither templates nor weights.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vision.interfaces import Chunk, FinishReason, Sampling, Usage
-from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.batch_runner import BatchRunner, SequenceInput
 from vision.llm.kv_cache import CachedSequence
 from vision.llm.prefill import read_beside
 from vision.llm.sampling import Sampler, TextStream
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPrompt:
+class PromptTokens:
     """Ids of the whole prompt; the last ``begun`` of them are an answer to be continued."""
 
     ids: list[int]
@@ -31,7 +31,7 @@ class _Waiting:
     """A prompt that has not been read; ``left`` is how many tokens its answer may take."""
 
     index: int
-    prompt: EncodedPrompt
+    prompt: PromptTokens
     sampling: Sampling
     left: int
     usage: Usage
@@ -67,13 +67,13 @@ class Scheduler:
 
     def __init__(
         self,
-        decoder: Decoder,
+        runner: BatchRunner,
         decode: Callable[[Sequence[int]], str],
         end_ids: frozenset[int],
         context_tokens: int,
         usage: Usage,
     ) -> None:
-        self._decoder, self._cache = decoder, decoder.cache
+        self._runner, self._cache = runner, runner.cache
         self._decode, self._end_ids, self._context_tokens, self._usage = decode, end_ids, context_tokens, usage
         self._waiting: deque[_Waiting] = deque()
         self._running: list[_Generation] = []
@@ -83,7 +83,7 @@ class Scheduler:
         """Whether anything is left to do."""
         return bool(self._waiting or self._running)
 
-    def add(self, prompt: EncodedPrompt, sampling: Sampling, usage: Usage | None = None) -> int:
+    def add(self, prompt: PromptTokens, sampling: Sampling, usage: Usage | None = None) -> int:
         """Queue a prompt; returns the index its chunks will carry. ``usage`` is where it is counted, if not here."""
         left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
         self._waiting.append(_Waiting(self._next_index, prompt, sampling, left, usage or self._usage))
@@ -111,10 +111,10 @@ class Scheduler:
         for generation in list(self._running):
             token = generation.sampler.draw(generation.logits)
             if self._account(generation, token, chunks):
-                pieces.append(Piece(generation.sequence, [token]))
+                pieces.append(SequenceInput(generation.sequence, [token]))
         joining = self._joining()
         read, results = read_beside(
-            self._decoder, [one.prompt.ids for one in joining], [one.usage for one in joining], pieces
+            self._runner, [one.prompt.ids for one in joining], [one.usage for one in joining], pieces
         )
         for generation, result in zip(self._running, results, strict=True):
             generation.logits = result[0]

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from vision.interfaces import Usage
-from vision.llm.batch_runner import Decoder, Piece
+from vision.llm.batch_runner import BatchRunner, SequenceInput
 from vision.llm.kv_cache import CachedSequence
-from vision.llm.prefill import groups_that_fit, read_prompts
+from vision.llm.prefill import groups_that_fit, prefill
 from vision.llm.sampling import log_softmax_at
 
 
 def score_answers(
-    decoder: Decoder,
+    runner: BatchRunner,
     prompts: Sequence[list[int]],
     answers: Sequence[Sequence[Sequence[int]]],
     context_tokens: int,
@@ -28,19 +28,19 @@ def score_answers(
     Prompts are read together, as many as one context has room for. Equal answers are run once.
     """
     scores: list[list[float]] = []
-    for group in groups_that_fit(decoder, prompts, context_tokens):
-        read = read_prompts(decoder, [prompts[i] for i in group], [usage] * len(group))
+    for group in groups_that_fit(runner, prompts, context_tokens):
+        read = prefill(runner, [prompts[i] for i in group], [usage] * len(group))
         try:
             for i, (sequence, logits) in zip(group, read, strict=True):
-                scores.append(_score(decoder, sequence, logits, answers[i], context_tokens))
+                scores.append(_score(runner, sequence, logits, answers[i], context_tokens))
         finally:
             for sequence, _ in read:
-                decoder.cache.close(sequence)
+                runner.cache.close(sequence)
     return scores
 
 
 def _score(
-    decoder: Decoder,
+    runner: BatchRunner,
     sequence: CachedSequence,
     logits: np.ndarray,
     answers: Sequence[Sequence[int]],
@@ -49,8 +49,8 @@ def _score(
     firsts = log_softmax_at(logits[None], [[answer[0] for answer in answers]])[0]
     longer = list(dict.fromkeys(tuple(answer) for answer in answers if len(answer) > 1))
     rest: dict[tuple[int, ...], float] = {}
-    for group in _groups(longer, context_tokens, decoder.cache.block_tokens):
-        rest |= _score_group(decoder, sequence, group)
+    for group in _groups(longer, context_tokens, runner.cache.block_tokens):
+        rest |= _score_group(runner, sequence, group)
     return [float(first) + rest.get(tuple(answer), 0.0) for first, answer in zip(firsts, answers, strict=True)]
 
 
@@ -69,15 +69,17 @@ def _groups(answers: list[tuple[int, ...]], most_tokens: int, block_tokens: int)
 
 
 def _score_group(
-    decoder: Decoder, sequence: CachedSequence, answers: list[tuple[int, ...]]
+    runner: BatchRunner, sequence: CachedSequence, answers: list[tuple[int, ...]]
 ) -> dict[tuple[int, ...], float]:
     forks: list[CachedSequence] = []
     length = len(sequence)
     try:
         for _ in answers:
-            forks.append(decoder.cache.fork(sequence, length))
-        pieces = [Piece(fork, answer[:-1], targets=answer[1:]) for fork, answer in zip(forks, answers, strict=True)]
-        return {answer: float(np.sum(values)) for answer, values in zip(answers, decoder.run(pieces), strict=True)}
+            forks.append(runner.cache.fork(sequence, length))
+        pieces = [
+            SequenceInput(fork, answer[:-1], targets=answer[1:]) for fork, answer in zip(forks, answers, strict=True)
+        ]
+        return {answer: float(np.sum(values)) for answer, values in zip(answers, runner.run(pieces), strict=True)}
     finally:
         for fork in forks:
-            decoder.cache.close(fork, remember=False)
+            runner.cache.close(fork, remember=False)

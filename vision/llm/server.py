@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from vision.errors import ModelError
 from vision.interfaces import Chunk, Prompt, Sampling, Usage
-from vision.llm.model import LanguageModel
-from vision.llm.scheduler import EncodedPrompt, Scheduler
+from vision.llm.model import GgufModel
+from vision.llm.scheduler import PromptTokens, Scheduler
 
-# Rows a step of the C kernels takes for little more than one: measured in docs/performance.md.
+# RowsStruct a step of the C kernels takes for little more than one: measured in docs/performance.md.
 CALLERS_AT_ONCE = 8
 
 
@@ -27,7 +27,7 @@ class _Answering:
     What it used is its caller's when it has ended.
     """
 
-    prompts: list[tuple[EncodedPrompt, Sampling]]
+    prompts: list[tuple[PromptTokens, Sampling]]
     caller: Usage
     usage: Usage = field(default_factory=Usage)
     answers: queue.SimpleQueue[Chunk | BaseException | None] = field(default_factory=queue.SimpleQueue)
@@ -48,12 +48,12 @@ class _Cancelling:
     call: _Answering
 
 
-class ServedModel:
+class BatchingServer:
     """Hands out ``caller()`` views of a model. Owns the model from now on: use it through the views only."""
 
     callers_at_once = CALLERS_AT_ONCE
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: GgufModel) -> None:
         self.model = model
         self._inbox: queue.SimpleQueue[_Answering | _Scoring | _Cancelling | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -183,7 +183,7 @@ class _Running:
 class Caller:
     """One caller's view of a served model. See ``VisionLanguageModel``; a stream may be left at any token."""
 
-    def __init__(self, served: ServedModel) -> None:
+    def __init__(self, served: BatchingServer) -> None:
         self._served, self._model = served, served.model
         self.identity, self.sees_images = self._model.identity, self._model.sees_images
         self.context_tokens = self._model.context_tokens

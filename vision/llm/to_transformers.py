@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision.llm.config import Architecture, read_architecture
+from vision.llm.config import ModelConfig, model_config
 from vision.llm.gguf import GGUF, Tensor, read_gguf
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     gguf = read_gguf(path)
-    arch = read_architecture(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
+    arch = model_config(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
     tied = "output.weight" not in gguf.tensors
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(_config(arch, gguf, tied), dtype=dtype)
@@ -61,7 +61,7 @@ def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model.eval()
 
 
-def _config(arch: Architecture, gguf: GGUF, tied: bool) -> Any:
+def _config(arch: ModelConfig, gguf: GGUF, tied: bool) -> Any:
     from transformers import AutoConfig
 
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": arch.rope_base}
@@ -100,7 +100,7 @@ def _module_name(name: str) -> str | None:
     return f"model.layers.{layer}.{_MODULES[module]}.{kind}"
 
 
-def _values(tensor: Tensor, arch: Architecture) -> np.ndarray:
+def _values(tensor: Tensor, arch: ModelConfig) -> np.ndarray:
     values = tensor.floats()
     if not arch.interleaved_rope or not tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
         return values.copy()

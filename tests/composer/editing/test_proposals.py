@@ -328,9 +328,9 @@ def test_a_suggestion_in_another_language_is_not_taken(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(model_path: Callable[[str], Path]) -> VisionLanguageModel:
-    from vision.llm.model import load_language_model
+    from vision.llm.model import load_gguf_model
 
-    return load_language_model(model_path("smollm2-135m-instruct"), threads=1, context_tokens=1024)
+    return load_gguf_model(model_path("smollm2-135m-instruct"), threads=1, context_tokens=1024)
 
 
 @pytest.mark.parametrize("action", ["rewrite", "shorten", "expand"])

@@ -52,9 +52,9 @@ def test_a_sentence_cut_off_by_the_limit_is_left_out_where_another_stands() -> N
 
 
 def test_a_model_without_eyes_and_an_empty_text_are_refused(model: VisionLanguageModel, tmp_path: Path) -> None:
-    from vision.llm.model import load_language_model
+    from vision.llm.model import load_gguf_model
 
-    blind = load_language_model(tiny_language_file(tmp_path), cache_dir=tmp_path, threads=1)
+    blind = load_gguf_model(tiny_language_file(tmp_path), cache_dir=tmp_path, threads=1)
     with pytest.raises(ModelError, match="reads text only; name a vision-language model or a bridge"):
         write_captions(blind, PICTURES)
     with pytest.raises(ModelError, match="an empty text cannot be scored"):

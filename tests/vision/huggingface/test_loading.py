@@ -14,9 +14,9 @@ from tests.tiny_models import TEXT_TEMPLATE, build_tiny_lm, build_tiny_open_clip
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.errors import ModelError
 from vision.huggingface.chat_template import ChatTemplate
-from vision.huggingface.loading import load_gguf_model, load_hub_model, weights_sha256
+from vision.huggingface.loading import load_gguf_in_transformers, load_hub_model, weights_sha256
 from vision.interfaces import Message
-from vision.llm.model import load_language_model
+from vision.llm.model import load_gguf_model
 
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEXT_TEMPLATE
 IGNORES_SYSTEM = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + TEXT_TEMPLATE
@@ -185,8 +185,8 @@ def test_a_limit_above_what_the_model_reads_is_lowered_to_it(tmp_path: Path) -> 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 def test_a_gguf_file_runs_through_transformers_as_it_does_in_the_engine(tmp_path: Path, architecture: str) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", architecture)
-    engine = load_language_model(path, threads=1, context_tokens=256)
-    model = load_gguf_model(path, device="cpu", context_tokens=256)
+    engine = load_gguf_model(path, threads=1, context_tokens=256)
+    model = load_gguf_in_transformers(path, device="cpu", context_tokens=256)
     prompt = [Message.of("system", "Be brief."), Message.of("user", "hi <|im_end|>")]
     assert (model.identity.sha256, model.context_tokens) == (engine.identity.sha256, 256)
     assert model.score(prompt[:1], ["a", "the"]) == pytest.approx(engine.score(prompt[:1], ["a", "the"]), abs=0.3)

@@ -80,7 +80,7 @@ def naive_score(model: HubModel, prompt: Prompt, option: str) -> float:
     ids = torch.tensor([[*encoded.ids, *option_ids]])
     aligned = {name: torch.nn.functional.pad(value, (0, len(option_ids))) for name, value in encoded.aligned.items()}
     with torch.no_grad():
-        logits = model._decoder.model(input_ids=ids, use_cache=False, **aligned, **encoded.pixels).logits[0].float()
+        logits = model._forward.model(input_ids=ids, use_cache=False, **aligned, **encoded.pixels).logits[0].float()
     log_probs = torch.log_softmax(logits, dim=-1)
     start = len(encoded.ids) - 1
     return sum(float(log_probs[start + i, token]) for i, token in enumerate(option_ids))
@@ -216,7 +216,7 @@ def test_greedy_writing_follows_the_likeliest_token_of_a_plain_forward_pass(mode
         pad = (0, len(ids) - len(encoded.ids))
         aligned = {name: torch.nn.functional.pad(value, pad) for name, value in encoded.aligned.items()}
         with torch.no_grad():
-            logits = model._decoder.model(
+            logits = model._forward.model(
                 input_ids=torch.tensor([ids]), use_cache=False, **aligned, **encoded.pixels
             ).logits[0, -1]
         logits[list(model._never)] = float("-inf")
@@ -279,7 +279,7 @@ def test_an_interruption_in_the_middle_of_a_pass_spoils_no_later_score(
     def interrupt(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    layer = model._decoder.model.get_decoder().layers[-1]
+    layer = model._forward.model.get_decoder().layers[-1]
     with monkeypatch.context() as patch:
         patch.setattr(layer, "forward", interrupt)
         with pytest.raises(KeyboardInterrupt):

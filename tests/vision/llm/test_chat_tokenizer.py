@@ -17,7 +17,7 @@ from vision.interfaces import Message
 from vision.llm.chat_tokenizer import ChatTokenizer
 from vision.llm.gguf import read_gguf
 from vision.llm.gguf_tokenizer import build_tokenizer
-from vision.llm.model_cache import open_converted
+from vision.llm.model_cache import open_cached
 
 # Ids by llama.cpp (llama-cpp-python 0.3.36) for the same files; the decomposed é by Qwen's own tokenizer, which
 # composes it first, as llama.cpp does not.
@@ -62,7 +62,7 @@ QWEN = (
 
 
 def chat_tokenizer(path: Path, cache_dir: Path) -> ChatTokenizer:
-    model = open_converted(path, cache_dir)
+    model = open_cached(path, cache_dir)
     return ChatTokenizer(model.folder / "tokenizer.json", model.chat_template, model.special, model.name)
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads.store import home
 from vision.errors import PromptTooLong
-from vision.llm.batch_runner import Decoder, Piece
-from vision.llm.kernels.binding import Kernels
+from vision.llm.batch_runner import BatchRunner, SequenceInput
+from vision.llm.kernels.binding import CEngine
 from vision.llm.kernels.build import load_kernels
 from vision.llm.kv_cache import KVCache
-from vision.llm.model_cache import Converted, open_converted
+from vision.llm.model_cache import CachedModel, open_cached
 from vision.llm.to_transformers import as_transformers
 
 BLOCKS = 40
@@ -27,20 +27,20 @@ def library() -> ctypes.CDLL:
     return load_kernels(home() / "converted")
 
 
-def converted(folder: Path, architecture: str = "llama", kind: str = "Q8_0", **options: int) -> Converted:
-    return open_converted(write_tiny_gguf(folder / "tiny.gguf", architecture, kind, **options), folder / "cache")
+def converted(folder: Path, architecture: str = "llama", kind: str = "Q8_0", **options: int) -> CachedModel:
+    return open_cached(write_tiny_gguf(folder / "tiny.gguf", architecture, kind, **options), folder / "cache")
 
 
-def c_decoder(library: ctypes.CDLL, model: Converted, *, threads: int = 2, max_rows: int = 64) -> Decoder:
-    engine = Kernels(library, model, threads=threads, context_tokens=512, blocks=BLOCKS, max_rows=max_rows)
-    return Decoder(engine, KVCache(BLOCKS, 32, engine.copy_block), max_rows)
+def c_runner(library: ctypes.CDLL, model: CachedModel, *, threads: int = 2, max_rows: int = 64) -> BatchRunner:
+    engine = CEngine(library, model, threads=threads, context_tokens=512, blocks=BLOCKS, max_rows=max_rows)
+    return BatchRunner(engine, KVCache(BLOCKS, 32, engine.copy_block), max_rows)
 
 
-def all_logits(decoder: Decoder, ids: list[int]) -> np.ndarray:
+def all_logits(runner: BatchRunner, ids: list[int]) -> np.ndarray:
     """After every token, one token a pass."""
-    sequence = decoder.cache.open(ids[:1])
-    rows = [decoder.run([Piece(sequence, [token])])[0][0].copy() for token in ids]
-    decoder.cache.close(sequence, remember=False)
+    sequence = runner.cache.open(ids[:1])
+    rows = [runner.run([SequenceInput(sequence, [token])])[0][0].copy() for token in ids]
+    runner.cache.close(sequence, remember=False)
     return np.stack(rows)
 
 
@@ -65,7 +65,7 @@ def mean_kl(reference: np.ndarray, logits: np.ndarray) -> float:
 def test_every_architecture_agrees_with_transformers(library: ctypes.CDLL, tmp_path: Path, architecture: str) -> None:
     model = converted(tmp_path, architecture)
     reference = transformers_logits(tmp_path / "tiny.gguf", IDS)
-    ours = all_logits(c_decoder(library, model), IDS)
+    ours = all_logits(c_runner(library, model), IDS)
     assert np.corrcoef(reference.ravel(), ours.ravel())[0, 1] > 0.9995
     assert mean_kl(reference, ours) < 1e-3 * max(1.0, float(reference.var()))
 
@@ -76,22 +76,22 @@ def test_every_kind_of_tensor_runs_like_its_dequantised_weights(
 ) -> None:
     model = converted(tmp_path, "qwen2", kind, width=256)
     reference = transformers_logits(tmp_path / "tiny.gguf", IDS[:40])
-    ours = all_logits(c_decoder(library, model), IDS[:40])
+    ours = all_logits(c_runner(library, model), IDS[:40])
     assert np.corrcoef(reference.ravel(), ours.ravel())[0, 1] > 0.999
 
 
 def test_reading_in_one_pass_or_in_pieces_gives_the_same_bits(library: ctypes.CDLL, tmp_path: Path) -> None:
     model = converted(tmp_path)
-    one_by_one = all_logits(c_decoder(library, model), IDS)
+    one_by_one = all_logits(c_runner(library, model), IDS)
     for max_rows in (7, 64, 256):
-        decoder = c_decoder(library, model, max_rows=max_rows)
-        (logits,) = decoder.run([Piece(decoder.cache.open(IDS), IDS)])
+        runner = c_runner(library, model, max_rows=max_rows)
+        (logits,) = runner.run([SequenceInput(runner.cache.open(IDS), IDS)])
         np.testing.assert_array_equal(logits[0], one_by_one[-1])
 
 
 def test_the_number_of_threads_does_not_change_a_bit(library: ctypes.CDLL, tmp_path: Path) -> None:
     model = converted(tmp_path)
-    results = [all_logits(c_decoder(library, model, threads=threads), IDS[:20]) for threads in (1, 2, 5)]
+    results = [all_logits(c_runner(library, model, threads=threads), IDS[:20]) for threads in (1, 2, 5)]
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
@@ -99,22 +99,22 @@ def test_the_number_of_threads_does_not_change_a_bit(library: ctypes.CDLL, tmp_p
 def test_the_portable_kernels_agree_with_the_native_ones(library: ctypes.CDLL, tmp_path: Path) -> None:
     model = converted(tmp_path, "qwen2", "Q6_K", width=256)
     portable = load_kernels(home() / "converted", native=False)
-    native, plain = (all_logits(c_decoder(which, model), IDS[:40]) for which in (library, portable))
+    native, plain = (all_logits(c_runner(which, model), IDS[:40]) for which in (library, portable))
     np.testing.assert_allclose(native, plain, atol=0.02 * np.abs(native).max())
     assert np.corrcoef(native.ravel(), plain.ravel())[0, 1] > 0.9999
 
 
 def test_sequences_of_a_batch_do_not_disturb_each_other(library: ctypes.CDLL, tmp_path: Path) -> None:
-    decoder = c_decoder(library, converted(tmp_path))
+    runner = c_runner(library, converted(tmp_path))
     prompts = [IDS[:3], IDS[10:60], IDS[20:41], [*IDS[10:40], *IDS[:30]]]
     alone = []
     for ids in prompts:
-        decoder.cache.clear()
-        sequence = decoder.cache.open(ids)
-        alone.append(decoder.run([Piece(sequence, ids)])[0].copy())
-        decoder.cache.close(sequence, remember=False)
-    sequences = [decoder.cache.open(ids) for ids in prompts]
-    together = decoder.run([Piece(s, ids) for s, ids in zip(sequences, prompts, strict=True)])
+        runner.cache.clear()
+        sequence = runner.cache.open(ids)
+        alone.append(runner.run([SequenceInput(sequence, ids)])[0].copy())
+        runner.cache.close(sequence, remember=False)
+    sequences = [runner.cache.open(ids) for ids in prompts]
+    together = runner.run([SequenceInput(s, ids) for s, ids in zip(sequences, prompts, strict=True)])
     for single, batched in zip(alone, together, strict=True):
         np.testing.assert_array_equal(single, batched)
 
@@ -124,53 +124,53 @@ def test_a_prefix_from_the_cache_gives_the_same_bits_as_reading_it(
     library: ctypes.CDLL, tmp_path: Path, shared: int
 ) -> None:
     model = converted(tmp_path)
-    fresh = all_logits(c_decoder(library, model), IDS)[-1]
-    decoder = c_decoder(library, model)
+    fresh = all_logits(c_runner(library, model), IDS)[-1]
+    runner = c_runner(library, model)
     other = [*IDS[:shared], *[3, 1, 4, 1, 5][: 80 - shared]]
-    first = decoder.cache.open(other)
-    decoder.run([Piece(first, other)])
-    decoder.cache.close(first)
-    again = decoder.cache.open(IDS)
+    first = runner.cache.open(other)
+    runner.run([SequenceInput(first, other)])
+    runner.cache.close(first)
+    again = runner.cache.open(IDS)
     assert len(again) == shared
-    (logits,) = decoder.run([Piece(again, IDS[shared:])])
+    (logits,) = runner.run([SequenceInput(again, IDS[shared:])])
     np.testing.assert_array_equal(logits[0], fresh)
-    decoder.run([Piece(again, IDS[:9])])
-    unharmed = decoder.cache.open([*other, 0])
+    runner.run([SequenceInput(again, IDS[:9])])
+    unharmed = runner.cache.open([*other, 0])
     assert unharmed.tokens == other, "what branched off must not have overwritten what it branched from"
-    (logits,) = decoder.run([Piece(unharmed, [9])])
-    np.testing.assert_array_equal(logits[0], all_logits(c_decoder(library, model), [*other, 9])[-1])
+    (logits,) = runner.run([SequenceInput(unharmed, [9])])
+    np.testing.assert_array_equal(logits[0], all_logits(c_runner(library, model), [*other, 9])[-1])
 
 
 def test_log_probabilities_of_targets_are_those_of_the_logits(library: ctypes.CDLL, tmp_path: Path) -> None:
-    decoder = c_decoder(library, converted(tmp_path), max_rows=16)
-    rows = all_logits(decoder, IDS).astype(np.float64)
+    runner = c_runner(library, converted(tmp_path), max_rows=16)
+    rows = all_logits(runner, IDS).astype(np.float64)
     expected = [row[t] - np.log(np.exp(row).sum()) for row, t in zip(rows[-40:-1], IDS[-39:], strict=True)]
-    sequence = decoder.cache.open(IDS[:1])
-    (values,) = decoder.run([Piece(sequence, IDS[:-1], targets=IDS[-39:])])
+    sequence = runner.cache.open(IDS[:1])
+    (values,) = runner.run([SequenceInput(sequence, IDS[:-1], targets=IDS[-39:])])
     np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 def test_a_full_cache_is_an_error_that_leaves_the_sequences_as_they_were(library: ctypes.CDLL, tmp_path: Path) -> None:
-    engine = Kernels(library, converted(tmp_path), threads=2, context_tokens=512, blocks=6, max_rows=64)
-    decoder = Decoder(engine, KVCache(6, 32, engine.copy_block), 64)
-    sequence = decoder.cache.open(IDS)
-    (before,) = decoder.run([Piece(sequence, IDS)])
-    hog = decoder.cache.open([1])
+    engine = CEngine(library, converted(tmp_path), threads=2, context_tokens=512, blocks=6, max_rows=64)
+    runner = BatchRunner(engine, KVCache(6, 32, engine.copy_block), 64)
+    sequence = runner.cache.open(IDS)
+    (before,) = runner.run([SequenceInput(sequence, IDS)])
+    hog = runner.cache.open([1])
     with pytest.raises(PromptTooLong, match="key-value cache of 192 tokens is full"):
-        decoder.run([Piece(sequence, [1]), Piece(hog, [2] * 60), Piece(hog, [3] * 60)])
+        runner.run([SequenceInput(sequence, [1]), SequenceInput(hog, [2] * 60), SequenceInput(hog, [3] * 60)])
     assert sequence.tokens[: len(IDS)] == IDS
-    decoder.cache.close(hog, remember=False)
-    decoder.cache.truncate(sequence, len(IDS) - 1)
-    (after,) = decoder.run([Piece(sequence, IDS[-1:])])
+    runner.cache.close(hog, remember=False)
+    runner.cache.truncate(sequence, len(IDS) - 1)
+    (after,) = runner.run([SequenceInput(sequence, IDS[-1:])])
     np.testing.assert_array_equal(before, after)
 
 
 def test_rows_out_of_range_never_reach_the_kernel(library: ctypes.CDLL, tmp_path: Path) -> None:
-    decoder = c_decoder(library, converted(tmp_path))
+    runner = c_runner(library, converted(tmp_path))
     one, zero = np.ones(1, np.int32), np.zeros(1, np.int32)
     for token, position, block in ((10**6, 0, 0), (-1, 0, 0), (0, 512, 0), (0, 0, BLOCKS), (0, 0, -1)):
         with pytest.raises(ValueError, match="out of range"):
-            decoder.engine.decode(one * token, one * position, zero, np.array([[block]], np.int32), zero)
+            runner.engine.decode(one * token, one * position, zero, np.array([[block]], np.int32), zero)
 
 
 def test_gradients_reach_embeddings_given_to_the_transformers_model(tmp_path: Path) -> None:

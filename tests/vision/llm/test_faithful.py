@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision.llm.model import MAX_ROWS, LanguageModel, load_language_model
+from vision.llm.model import MAX_ROWS, GgufModel, load_gguf_model
 from vision.llm.to_transformers import as_transformers
 
 ROOT = Path(__file__).parents[3]
@@ -28,9 +28,9 @@ def running_text() -> str:
     return "\n\n".join(b["text"] for a in articles for b in a["blocks"] if b["type"] == "paragraph")
 
 
-def engine_logits(model: LanguageModel, ids: list[int]) -> np.ndarray:
+def engine_logits(model: GgufModel, ids: list[int]) -> np.ndarray:
     """After every token, by the engine's own passes."""
-    cache, engine = model._decoder.cache, model._decoder.engine
+    cache, engine = model._runner.cache, model._runner.engine
     sequence = cache.open(ids[:1])
     cache.extend(sequence, ids)
     table = np.array([sequence.blocks], np.int32)
@@ -50,7 +50,7 @@ class Drift:
     mean_kl_nats: float
 
 
-def windows(model: LanguageModel, tokens: int) -> Iterator[list[int]]:
+def windows(model: GgufModel, tokens: int) -> Iterator[list[int]]:
     ids = model._tokenizer.encode(running_text())[:tokens]
     for start in range(0, len(ids) - 1, WINDOW):
         yield ids[start : start + WINDOW + 1]
@@ -59,7 +59,7 @@ def windows(model: LanguageModel, tokens: int) -> Iterator[list[int]]:
 def drift(path: Path, tokens: int, dtype: str) -> Drift:
     import torch
 
-    model = load_language_model(path, context_tokens=WINDOW)
+    model = load_gguf_model(path, context_tokens=WINDOW)
     reference = as_transformers(path, getattr(torch, dtype))
     count, kl, ours, theirs = 0, 0.0, 0.0, 0.0
     for ids in windows(model, tokens):

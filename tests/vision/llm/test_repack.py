@@ -13,7 +13,7 @@ from tests.vision.tiny_gguf import random_bytes
 from vision.downloads.store import home
 from vision.errors import ModelError
 from vision.llm.gguf import Tensor
-from vision.llm.kernels.binding import QSpan, Rows, matrix_struct
+from vision.llm.kernels.binding import RowsStruct, SpanStruct, matrix_struct
 from vision.llm.kernels.build import load_kernels
 from vision.llm.repack import Layout, Packed, pack
 
@@ -77,12 +77,12 @@ def test_widths_the_kernel_cannot_read_are_refused_by_name() -> None:
         pack(odd)
 
 
-def quantised(kernels: ctypes.CDLL, x: np.ndarray) -> tuple[Rows, np.ndarray, np.ndarray]:
-    """Rows for the kernel, their memory, and the values they stand for."""
+def quantised(kernels: ctypes.CDLL, x: np.ndarray) -> tuple[RowsStruct, np.ndarray, np.ndarray]:
+    """RowsStruct for the kernel, their memory, and the values they stand for."""
     n, inputs = x.shape
     spans = -(-inputs // 256)
-    memory = np.zeros(n * spans, np.dtype(QSpan))
-    rows = Rows(memory.ctypes.data, n, inputs)
+    memory = np.zeros(n * spans, np.dtype(SpanStruct))
+    rows = RowsStruct(memory.ctypes.data, n, inputs)
     for row in range(n):
         kernels.quantise_row(ctypes.c_void_p(x[row].ctypes.data), ctypes.byref(rows), row)
     values = np.empty((n, spans, 8, 32))

@@ -10,23 +10,23 @@ import pytest
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.errors import ModelError, PromptTooLong
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
-from vision.llm.model import LanguageModel, load_language_model
-from vision.llm.server import Caller, ServedModel
+from vision.llm.model import GgufModel, load_gguf_model
+from vision.llm.server import BatchingServer, Caller
 
 WORDS = ("red", "green", "blue", "grey", "pink", "black")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> GgufModel:
     folder = tmp_path_factory.mktemp("serving")
     path = write_tiny_gguf(folder / "tiny.gguf", "qwen2", "Q8_0")
-    return load_language_model(path, cache_dir=folder / "cache", threads=1, context_tokens=512)
+    return load_gguf_model(path, cache_dir=folder / "cache", threads=1, context_tokens=512)
 
 
 @pytest.fixture
-def served(model: LanguageModel) -> Iterator[ServedModel]:
+def served(model: GgufModel) -> Iterator[BatchingServer]:
     model.forget()
-    served = ServedModel(model)
+    served = BatchingServer(model)
     yield served
     served.close()
 
@@ -48,7 +48,7 @@ def work(model: VisionLanguageModel, word: str, seed: int) -> tuple[str, list[st
     return text, batch, model.score(ask(text[:9]), ["yes", "no", "perhaps so"])
 
 
-def test_callers_get_together_what_each_gets_alone(model: LanguageModel, served: ServedModel) -> None:
+def test_callers_get_together_what_each_gets_alone(model: GgufModel, served: BatchingServer) -> None:
     alone = {word: work(model, word, seed) for seed, word in enumerate(WORDS)}
     model.forget()
     met: dict[str, object] = {}
@@ -67,7 +67,7 @@ def test_callers_get_together_what_each_gets_alone(model: LanguageModel, served:
     assert met == alone
 
 
-def test_answers_of_two_callers_grow_side_by_side(served: ServedModel) -> None:
+def test_answers_of_two_callers_grow_side_by_side(served: BatchingServer) -> None:
     one, two = (served.caller().stream(ask(word), Sampling(max_tokens=400, temperature=0.9)) for word in WORDS[:2])
     first = [next(one), next(two), next(one), next(two)]
     assert all(chunk.finish is None for chunk in first), "one was complete before the other began"
@@ -75,7 +75,7 @@ def test_answers_of_two_callers_grow_side_by_side(served: ServedModel) -> None:
     two.close()
 
 
-def test_each_caller_counts_its_own_tokens_and_the_model_all(model: LanguageModel, served: ServedModel) -> None:
+def test_each_caller_counts_its_own_tokens_and_the_model_all(model: GgufModel, served: BatchingServer) -> None:
     before = model.usage.copy()
     one, two = served.caller(), served.caller()
     generated = sum(1 for _ in one.stream(ask("red"), Sampling(max_tokens=7, temperature=0)))
@@ -90,7 +90,7 @@ def test_each_caller_counts_its_own_tokens_and_the_model_all(model: LanguageMode
     assert model.usage.since(before) == total
 
 
-def test_a_stream_that_is_left_makes_room_and_disturbs_nobody(model: LanguageModel, served: ServedModel) -> None:
+def test_a_stream_that_is_left_makes_room_and_disturbs_nobody(model: GgufModel, served: BatchingServer) -> None:
     left, kept = served.caller(), served.caller()
     expected = "".join(c.text for c in model.stream(ask("blue"), drawn(5)))
     leaving = left.stream(ask("red"), Sampling(max_tokens=300, temperature=0.9))
@@ -103,7 +103,7 @@ def test_a_stream_that_is_left_makes_room_and_disturbs_nobody(model: LanguageMod
     assert left.usage.generated_tokens < 300
 
 
-def test_an_error_reaches_the_caller_it_belongs_to_and_the_others_go_on(served: ServedModel) -> None:
+def test_an_error_reaches_the_caller_it_belongs_to_and_the_others_go_on(served: BatchingServer) -> None:
     fine, wrong = served.caller(), served.caller()
     stream = fine.stream(ask("red"), drawn(1))
     next(stream)
@@ -117,7 +117,7 @@ def test_an_error_reaches_the_caller_it_belongs_to_and_the_others_go_on(served: 
 
 
 def test_a_failing_engine_is_told_to_everybody_and_the_next_call_works(
-    model: LanguageModel, served: ServedModel, monkeypatch: pytest.MonkeyPatch
+    model: GgufModel, served: BatchingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = served.caller().stream(ask("red"), Sampling(max_tokens=200, temperature=0.9))
     next(stream)
@@ -126,13 +126,13 @@ def test_a_failing_engine_is_told_to_everybody_and_the_next_call_works(
         raise MemoryError("no memory for 3 rows")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model._decoder.engine, "decode", broken)
+        patch.setattr(model._runner.engine, "decode", broken)
         with pytest.raises(MemoryError, match="no memory for 3 rows"):
             list(stream)
     assert work(served.caller(), "red", 3) == work(served.caller(), "red", 3)
 
 
-def test_closing_ends_streams_with_an_error_and_refuses_new_ones(served: ServedModel) -> None:
+def test_closing_ends_streams_with_an_error_and_refuses_new_ones(served: BatchingServer) -> None:
     stream = served.caller().stream(ask("red"), Sampling(max_tokens=400, temperature=0.9))
     next(stream)
     served.close()
@@ -143,6 +143,6 @@ def test_closing_ends_streams_with_an_error_and_refuses_new_ones(served: ServedM
         served.caller().score(ask("red"), ["yes"])
 
 
-def test_a_caller_is_a_vision_language_model(served: ServedModel) -> None:
+def test_a_caller_is_a_vision_language_model(served: BatchingServer) -> None:
     assert isinstance(served.caller(), VisionLanguageModel)
     assert list(Caller(served).stream_batch([], [])) == []

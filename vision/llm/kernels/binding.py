@@ -1,6 +1,6 @@
 """The C engine as one Python object: a converted model, its key-value blocks, and ``decode``.
 
-Mirrors the structures of ``decoder.h``. Calls release the interpreter lock. Knows nothing of text, of sampling, or of
+Mirrors the structures of ``runner.h``. Calls release the interpreter lock. Knows nothing of text, of sampling, or of
 which blocks belong to whom.
 """
 
@@ -14,17 +14,17 @@ import numpy as np
 
 from vision.errors import ModelError
 from vision.llm.config import rope_tables
-from vision.llm.model_cache import Converted, MatrixView
+from vision.llm.model_cache import CachedModel, MatrixView
 from vision.llm.repack import Packed
 
 KV_BLOCK_TOKENS = 32  # KV_BLOCK of engine.h
 
 
-class Matrix(Structure):
+class MatrixStruct(Structure):
     _fields_ = [("kind", c_int32), ("outputs", c_int32), ("inputs", c_int32), ("reserved", c_int32), ("data", c_void_p)]
 
 
-class QSpan(Structure):
+class SpanStruct(Structure):
     """256 activations of a row."""
 
     _fields_ = [
@@ -37,45 +37,45 @@ class QSpan(Structure):
     ]
 
 
-class Rows(Structure):
+class RowsStruct(Structure):
     _fields_ = [("span", c_void_p), ("count", c_int32), ("inputs", c_int32)]
 
 
-class _Layer(Structure):
-    _fields_ = [(name, Matrix) for name in ("q", "k", "v", "output", "gate", "up", "down")] + [
+class LayerStruct(Structure):
+    _fields_ = [(name, MatrixStruct) for name in ("q", "k", "v", "output", "gate", "up", "down")] + [
         (name, c_void_p) for name in ("attention_norm", "feed_norm", "q_bias", "k_bias", "v_bias", "q_norm", "k_norm")
     ]
 
 
-class _Model(Structure):
+class ModelStruct(Structure):
     _fields_ = [
         *((n, c_int32) for n in ("layers", "width", "heads", "kv_heads", "head_size", "hidden", "interleaved")),
         ("epsilon", c_float),
-        ("embedding", Matrix),
-        ("logits", Matrix),
+        ("embedding", MatrixStruct),
+        ("logits", MatrixStruct),
         ("last_norm", c_void_p),
-        ("layer", POINTER(_Layer)),
+        ("layer", POINTER(LayerStruct)),
         *((n, c_void_p) for n in ("cosine", "sine", "keys", "values")),
     ]
 
 
-class _Batch(Structure):
+class BatchStruct(Structure):
     _fields_ = [
         *((n, c_int32) for n in ("rows", "outputs", "table_stride", "logits_stride")),
         *((n, c_void_p) for n in ("token", "position", "sequence", "table", "output_row", "logits")),
     ]
 
 
-def matrix_struct(view: MatrixView | Packed) -> Matrix:
+def matrix_struct(view: MatrixView | Packed) -> MatrixStruct:
     """The kernel's view of a packed matrix, whose memory must outlive it."""
-    return Matrix(int(view.layout), view.outputs, view.inputs, 0, view.data.ctypes.data)
+    return MatrixStruct(int(view.layout), view.outputs, view.inputs, 0, view.data.ctypes.data)
 
 
-class Kernels:
+class CEngine:
     """A model in the C engine, with room for ``blocks`` blocks of 32 tokens in its key-value cache."""
 
     def __init__(
-        self, library: ctypes.CDLL, model: Converted, *, threads: int, context_tokens: int, blocks: int, max_rows: int
+        self, library: ctypes.CDLL, model: CachedModel, *, threads: int, context_tokens: int, blocks: int, max_rows: int
     ) -> None:
         self._library = library
         library.team_open.restype = c_void_p
@@ -89,9 +89,9 @@ class Kernels:
         shape = (blocks, arch.layers, arch.kv_heads, KV_BLOCK_TOKENS, arch.head_size)
         self.keys, self.values = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
         cosine, sine = rope_tables(arch, context_tokens, model.vectors.get("rope_freqs.weight"))
-        layers = (_Layer * arch.layers)(*(self._layer(f"blk.{i}") for i in range(arch.layers)))
+        layers = (LayerStruct * arch.layers)(*(self._layer(f"blk.{i}") for i in range(arch.layers)))
         embedding = self._matrix("token_embd.weight")
-        self._model = _Model(
+        self._model = ModelStruct(
             layers=arch.layers,
             width=arch.width,
             heads=arch.heads,
@@ -116,7 +116,7 @@ class Kernels:
         if not self._work:
             raise ModelError(f"not enough memory for the work space of {max_rows} rows")
 
-    def _matrix(self, name: str) -> Matrix:
+    def _matrix(self, name: str) -> MatrixStruct:
         if name not in self._matrices:
             raise ModelError(f"the GGUF file lacks the matrix {name}; it is not a complete model")
         return matrix_struct(self._matrices[name])
@@ -128,11 +128,11 @@ class Kernels:
             raise ModelError(f"the GGUF file lacks the vector {name}; it is not a complete model")
         return int(self._vectors[name].ctypes.data)
 
-    def _layer(self, prefix: str) -> _Layer:
+    def _layer(self, prefix: str) -> LayerStruct:
         names = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "output": "attn_output"}
         names |= {"gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down"}
         matrices = {field: self._matrix(f"{prefix}.{name}.weight") for field, name in names.items()}
-        return _Layer(
+        return LayerStruct(
             **matrices,
             attention_norm=self._vector(f"{prefix}.attn_norm.weight"),
             feed_norm=self._vector(f"{prefix}.ffn_norm.weight"),
@@ -154,7 +154,7 @@ class Kernels:
             raise ValueError(f"block {table.max()} or a negative index is out of range")
         logits = np.empty((len(output_row), self._model.logits.outputs), np.float32)
         arrays = [np.ascontiguousarray(a, np.int32) for a in (token, position, sequence, table, output_row)]
-        batch = _Batch(
+        batch = BatchStruct(
             len(token),
             len(output_row),
             arrays[3].shape[1],
