@@ -115,7 +115,7 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
     from composer.pipeline.loading import load_describer
     from composer.settings import load_settings
-    from vision.joint_encoder.checkpoint import file_sha256
+    from vision.downloads.files import file_sha256
     from vision.training.dataset import figures_of
 
     figures = figures_of(_articles(args))

@@ -1,50 +1,27 @@
-"""What both kinds of source share: progress, cancelling, hashing, and moving finished files into place.
-
-A fetch fills a staging folder that survives a kill, so that the next one goes on from there; nothing is looked at
-elsewhere before ``install`` has renamed it into place. Knows neither the manifest's sources nor where models live.
-"""
+"""Files as the whole program hashes, reads and writes them."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import mmap
 import os
-import shutil
-import threading
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vision.downloads.manifest import WeightEntry
+from vision.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHUNK_BYTES = 1 << 20
+# Of safetensors; NumPy has no bfloat16.
+_KINDS = {"F32": "<f4", "F16": "<f2", "U8": "u1", "I8": "i1", "I32": "<i4", "I64": "<i8"}
 
 
-class SourceFailed(Exception):
-    """A source did not give what the manifest says it has; another source may. The text has no full stop."""
-
-
-class Cancelled(Exception):
-    """A fetch was told to stop by another thread of it that failed."""
-
-
-class Transfer:
-    """Bytes that have arrived, by part, and the wish to stop: shared by the threads of one fetch."""
-
-    def __init__(self, report: Callable[[int], None]) -> None:
-        self._report = report
-        self._done_bytes: dict[str, int] = {}
-        self._lock = threading.Lock()
-        self.cancelled = threading.Event()
-
-    def set(self, part: str, done_bytes: int) -> None:
-        """Say how much of ``part`` is there. Raises Cancelled where the fetch is to stop."""
-        if self.cancelled.is_set():
-            raise Cancelled
-        with self._lock:
-            self._done_bytes[part] = done_bytes
-            self._report(sum(self._done_bytes.values()))
-
-
-def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
     """Hexadecimal SHA-256 of a file, read once; ``on_bytes`` hears the size of every chunk."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_BYTES))
@@ -56,30 +33,22 @@ def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> str | None:
-    """What is wrong with the model in ``folder``, or None: every file is there, of the right size and hash."""
-    for file in entry.files:
-        path = folder / file.path
-        if not path.is_file():
-            return f"{file.path} is missing"
-        if (size := path.stat().st_size) != file.size_bytes:
-            return f"{file.path} has {size} bytes, not {file.size_bytes}"
-        if (sha256 := sha256_of(path, on_bytes)) != file.sha256:
-            return f"{file.path} has SHA-256 {sha256[:12]}…, not {file.sha256[:12]}…"
-    return None
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file as a whole or not at all, power cuts included; text as UTF-8, its line ends as they are.
 
-
-def install(staged: Path, target: Path) -> None:
-    """Move a complete folder into place, replacing what stands there; a reader sees the old one, none, or the new."""
-    sync(path for path in staged.rglob("*") if path.is_file())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    discarded = staged.with_name(staged.name + ".replaced")
-    shutil.rmtree(discarded, ignore_errors=True)
-    if target.exists():
-        target.replace(discarded)
-    staged.replace(target)
-    sync([target.parent])
-    shutil.rmtree(discarded, ignore_errors=True)
+    A reader sees the old content or the new one. Raises OSError, and then leaves nothing behind.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def sync(paths: Iterable[Path]) -> None:
@@ -92,3 +61,40 @@ def sync(paths: Iterable[Path]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ModelError where it cannot be read or is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError("file_unreadable", file=str(path), reason=str(error)) from error
+    if not isinstance(value, dict):
+        raise ModelError("json_not_object", file=str(path))
+    return value
+
+
+def map_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file as read-only views of its pages: nothing is copied, and the system may drop
+    and read again what is not in use.
+
+    Raises ModelError where the file is not one, or holds numbers of a kind that NumPy has not.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        start = 8 + int.from_bytes(mapped[:8], "little")
+        header = json.loads(mapped[8:start])
+        header.pop("__metadata__", None)
+        if others := sorted({tensor["dtype"] for tensor in header.values()} - _KINDS.keys()):
+            raise ModelError("tensors_of_other_kind", file=str(path), kinds=others, wanted=list(_KINDS))
+        content = np.frombuffer(mapped, np.uint8, offset=start)
+        found = {}
+        for name, tensor in header.items():
+            first, end = tensor["data_offsets"]
+            found[name] = content[first:end].view(_KINDS[tensor["dtype"]]).reshape(tensor["shape"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError("weights_unreadable", file=str(path), reason=str(error)) from error
+    return found

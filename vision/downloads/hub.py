@@ -12,8 +12,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from vision.downloads.files import CHUNK_BYTES, SourceFailed, Transfer
+from vision.downloads.files import CHUNK_BYTES
 from vision.downloads.manifest import HubSource, WeightEntry, WeightFile
+from vision.downloads.transfer import SourceFailed, Transfer
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 # Also the limit of one read: a hub that cannot be reached must not hold up the next source for long.

