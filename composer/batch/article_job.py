@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,7 +30,7 @@ from composer.request import ComposeRequest
 from composer.settings import Settings
 from image_db.errors import LibraryError
 from retrieval.errors import RetrievalError
-from vision.errors import VisionError
+from vision.errors import Phrase, VisionError
 
 REQUEST_HASH = "request_sha256"
 
@@ -125,7 +122,7 @@ def existing_outcome(job: BatchJob, config: BatchConfig) -> Outcome | None:
             "or name another --out"
         )
     except EXPECTED as error:
-        return _failed(job, started, str(error))
+        return _failed(job, started, localize(error, "en", terminal=True))
 
 
 def run_job(
@@ -141,7 +138,7 @@ def run_job(
     except Interrupted:
         return Outcome(job.line, job.folder, "pending", seconds=_since(started))
     except EXPECTED as error:
-        return _failed(job, started, str(error))
+        return _failed(job, started, localize(error, "en", terminal=True))
     except Exception as error:  # noqa: BLE001 - a bug met on one line must not cost the others; it keeps its traceback
         return _failed(job, started, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
@@ -200,7 +197,7 @@ def _made(
     folder = config.out_dir / job.folder
     digest = config.digest(job)
     trace: list[dict[str, Any]] = []
-    notices: list[str] = []
+    notes: list[Phrase] = []
     article: Article | None = None
     with closing(composer_for(job).events(job.request)) as events:  # type: ignore[type-var]
         for event in events:
@@ -208,40 +205,27 @@ def _made(
             if isinstance(event, StageFinished):
                 trace.append(trace_entry(event))
             elif isinstance(event, Notice):
-                notices.append(localize(event, "en", terminal=True))
+                notes.append(event)
             elif isinstance(event, Done):
                 article = event.article
     assert article is not None, "a job ends with Done or an exception"
     article = replace(article, provenance={**article.provenance, REQUEST_HASH: digest})
-    with _replacing(folder):
-        saved = save_article(
-            article, folder, formats=config.formats, trace=trace, pictures=config.pictures, notes=notices
-        )
+    replaces = (folder / "article.json").is_file()
+    saved = save_article(
+        article,
+        folder,
+        formats=config.formats,
+        trace=trace,
+        pictures=config.pictures,
+        notes=notes,
+        over=replaces,
+    )
     return replace(
         _described(job, saved, "made", {entry["name"]: entry["seconds"] for entry in trace}),
         seconds=_since(started),
         tokens=sum(entry["tokens"] for entry in trace),
-        notices=tuple(notices),
+        notices=tuple(localize(note, "en", terminal=True) for note in notes),
     )
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[None]:
-    """Put an earlier article aside while a new one is saved, and back where saving fails.
-
-    Killed in between, the old article is lost, which was to be replaced; the next save clears it away by its name.
-    """
-    if not (folder / "article.json").is_file():
-        yield
-        return
-    aside = folder.with_name(f".{folder.name}.vignette-partial-{os.getpid()}-{secrets.token_hex(4)}")
-    folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _failed(job: BatchJob, started: float, error: str, details: str = "") -> Outcome:

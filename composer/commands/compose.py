@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from composer.request import ComposeRequest
+    from vision.errors import Phrase
 
 EXAMPLES = """\
 examples:
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
+    from composer.i18n import localize
     from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
@@ -94,11 +96,11 @@ def run(args: argparse.Namespace) -> int:
     with terminal.loading():
         composer = load_composer(settings, args.library)
     article = composer.compose(request, terminal)
-    notes: list[str] = []
+    notes: list[Phrase] = []
     save_article(article, args.out, formats=formats, trace=terminal.trace, pictures=pictures, notes=notes)
     terminal.summary(article)
     for note in notes:
-        print(f"vignette: {note}", file=sys.stderr)
+        print(f"vignette: {localize(note, 'en', terminal=True)}", file=sys.stderr)
     print(args.out / f"article.{'html' if 'html' in formats else formats[0]}")
     return 0
 

@@ -40,10 +40,11 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from composer.export.article_folder import load_article
-    from composer.export.export import check_available, download, export_all, write_file, write_folder
-    from composer.export.picture_export import ExportedPictureSettings, in_folder
-    from composer.export.picture_urls import IMAGES_DIR
+    from composer.export.article_folder import load_article, new_folder, write_exports, write_new_file
+    from composer.export.export import check_available, download, export
+    from composer.export.picture_export import ExportedPictureSettings, Pictures, in_folder
+    from composer.export.picture_files import IMAGES_DIR
+    from composer.i18n import localize
 
     folder = args.article.parent if args.article.name == "article.json" else args.article
     formats, one_file = read_formats(args.format, args.out)
@@ -51,17 +52,19 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     article = load_article(folder)
     made = datetime.fromtimestamp((folder / "article.json").stat().st_mtime, UTC)
-    file_of = in_folder(article, folder / IMAGES_DIR)
+    pictures = Pictures(article, in_folder(article, folder / IMAGES_DIR), settings)
     if one_file:
-        packed = download(article, formats, file_of, settings=settings, made=made)
-        write_file(packed.data, args.out)
+        packed = download(article, formats, pictures, made=made)
+        write_new_file(args.out, packed.data)
         notes, written = packed.notes, [args.out]
     else:
-        exports = export_all(article, formats, file_of, settings=settings, made=made)
-        notes = tuple(note for export in exports for note in export.notes)
-        written = write_folder(exports, args.out)
+        exports = [export(article, format_, pictures, made=made) for format_ in formats]
+        with new_folder(args.out) as out:
+            write_exports(exports, out)
+        notes = tuple(note for exported in exports for note in exported.notes)
+        written = [args.out.resolve() / f"article.{format_}" for format_ in formats]
     for note in notes:
-        print(f"vignette: {note}", file=sys.stderr)
+        print(f"vignette: {localize(note, 'en', terminal=True)}", file=sys.stderr)
     for path in written:
         print(path)
     return 0

@@ -22,9 +22,9 @@ def parse_formats(text: str) -> tuple[str, ...]:
     if unknown:
         raise unknown_format(unknown)
     if not wanted:
-        raise UsageError(f"--format is empty; use one or more of: {', '.join(FORMATS)}")
+        raise UsageError("no_format", known=FORMATS)
     return tuple(name for name in FORMATS if name in wanted)
 
 
 def unknown_format(names: Sequence[str]) -> UsageError:
-    return UsageError(f"--format {', '.join(names)} is not known; use one or more of: {', '.join(FORMATS)}")
+    return UsageError("format_unknown", formats=list(names), known=FORMATS)

@@ -1,18 +1,17 @@
 """The output folder of an article: written as a whole or not at all, read back, and packed.
 
 A folder is built beside its place under a hidden name and renamed when it is complete; a killed run leaves at most
-the hidden folder, which the next run to the same place clears away. Knows no model and no command.
+the hidden folder, which the next run to the same place clears away.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,18 @@ from composer.article.model import Article, Placement
 from composer.article.serialization import dump, from_json
 from composer.errors import ComposerError, OutputExists
 from composer.export import DEFAULT_FORMATS
-from composer.export.export import export
-from composer.export.html import to_html
-from composer.export.markdown import to_markdown
-from composer.export.picture_export import ExportedPictureSettings, Pictures, in_folder, prepare
-from composer.export.picture_files import is_plain_name, picture_name, shown_as
-from composer.export.picture_urls import IMAGES_DIR, beside
+from composer.export.export import Exported, download, export
+from composer.export.picture_export import ExportedPictureSettings, Pictures, in_folder, in_library, indexed_file
+from composer.export.picture_files import IMAGES_DIR, is_plain_name, slug
+from composer.export.picture_urls import beside
 from composer.export.sanitizing import encodable
+from composer.export.zipping import packed
 from composer.pipeline.events import StageFinished
 from image_db.metadata.record import ImageRecord
+from vision.downloads.files import write_atomic
 from vision.errors import ImageError, Phrase
 
 _PARTIAL = ".vignette-partial-"
-_AS_THEY_ARE = ExportedPictureSettings(originals=True)
 
 
 def check_free(out_dir: Path) -> None:
@@ -41,13 +39,41 @@ def check_free(out_dir: Path) -> None:
     if not out_dir.exists():
         return
     if not out_dir.is_dir():
-        raise OutputExists(f"--out {out_dir} is a file; name a folder that does not exist yet")
+        raise OutputExists("out_is_file", path=str(out_dir))
     held = sorted(entry.name for entry in out_dir.iterdir())
     if held:
-        raise OutputExists(
-            f"--out {out_dir} is not empty (it holds {held[0]!r}{' and more' if len(held) > 1 else ''}); "
-            "name another folder or empty this one"
-        )
+        raise OutputExists("out_not_empty", path=str(out_dir), entry=held[0], count=len(held))
+
+
+@contextmanager
+def new_folder(out_dir: Path, *, over: bool = False) -> Iterator[Path]:
+    """A hidden folder to fill, which becomes ``out_dir`` when the block ends and vanishes where it fails.
+
+    With ``over`` it takes the place of a folder that is there; killed at the moment of change, the old one is lost.
+    Raises OutputExists for a folder in use, ComposerError where the disk refuses.
+    """
+    out_dir = out_dir.resolve()
+    hidden = [out_dir.parent / f".{out_dir.name}{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}" for _ in range(2)]
+    partial, replaced = hidden
+    if not over:
+        check_free(out_dir)
+    try:
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(out_dir)
+        partial.mkdir()
+        yield partial
+        if over and out_dir.is_dir():
+            out_dir.rename(replaced)
+        elif out_dir.is_dir():
+            out_dir.rmdir()  # not every system renames onto a folder
+        partial.rename(out_dir)
+    except OSError as error:
+        raise ComposerError("not_written", path=str(out_dir), reason=error.strerror) from error
+    finally:
+        if replaced.is_dir() and not out_dir.is_dir():
+            replaced.rename(out_dir)
+        for folder in hidden:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def save_article(
@@ -57,38 +83,45 @@ def save_article(
     formats: Sequence[str] = DEFAULT_FORMATS,
     trace: Sequence[Mapping[str, Any]] = (),
     pictures: ExportedPictureSettings | None = None,
-    notes: list[str] | None = None,
+    notes: list[Phrase] | None = None,
+    over: bool = False,
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
 
     ``pictures`` says how large its pictures are and takes their metadata away; without it they keep their bytes.
     ``notes`` receives what an export could not keep, such as characters no font has. A chosen picture whose file is
     gone or has changed since it was indexed is left out, and its placement's ``reason`` says so: hours of writing are
-    not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises OutputExists for a folder in use, ComposerError
-    where the disk refuses.
+    not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises as ``new_folder`` and ``export``.
     """
-    out_dir = out_dir.resolve()
-    check_free(out_dir)
-    try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(out_dir)
-        partial = out_dir.parent / f".{out_dir.name}{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
-        partial.mkdir()
-    except OSError as error:
-        raise ComposerError(f"--out {out_dir} cannot be made: {error.strerror}; name another folder") from error
-    try:
-        saved = _copy_pictures(article, partial / IMAGES_DIR, pictures or _AS_THEY_ARE)
-        _write(partial, saved, formats, trace, pictures, notes if notes is not None else [])
-        if out_dir.is_dir():
-            out_dir.rmdir()  # empty; where the system cannot rename onto a folder
-        partial.rename(out_dir)
-    except OSError as error:
-        raise ComposerError(
-            f"--out {out_dir} cannot be written: {error.strerror}; free space or name another"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(out_dir, over=over) as folder:
+        saved = _copy_pictures(article, folder / IMAGES_DIR, pictures or ExportedPictureSettings(originals=True))
+        _write_text(folder / "article.json", dump(saved))
+        ready = Pictures(saved, in_folder(saved, folder / IMAGES_DIR), pictures)
+        exports = [export(saved, format_, ready, picture_url=beside(saved)) for format_ in formats]
+        write_exports(exports, folder)
+        _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
+    if notes is not None:
+        notes += [note for exported in exports for note in exported.notes]
     return saved
+
+
+def write_exports(exports: Iterable[Exported], folder: Path) -> None:
+    """Write the files of exports into a folder. Raises OSError."""
+    for exported in exports:
+        for name, data in exported.files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(data)
+
+
+def write_new_file(path: Path, data: bytes) -> None:
+    """Write a file that does not exist yet. Raises OutputExists, ComposerError where the disk refuses."""
+    if path.exists():
+        raise OutputExists("out_exists", path=str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+    except OSError as error:
+        raise ComposerError("not_written", path=str(path), reason=error.strerror) from error
 
 
 def trace_entry(event: StageFinished) -> dict[str, Any]:
@@ -110,13 +143,37 @@ def load_article(folder: Path) -> Article:
     try:
         article = from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ComposerError(f"{folder} holds no article: {path.name}: {error.strerror}") from error
+        raise ComposerError("folder_without_article", folder=str(folder), reason=error.strerror) from error
     except ValueError as error:
-        raise ComposerError(f"{path} is damaged: {error}") from error
+        raise ComposerError("article_damaged", path=str(path), reason=error) from error
     for name in article.files.values():
         if not is_plain_name(name):
-            raise ComposerError(f"{path} names the file {name!r} outside its {IMAGES_DIR} folder; it is not trusted")
+            raise ComposerError("article_names_outside", path=str(path), name=name)
     return _with_local_pictures(article, folder.resolve() / IMAGES_DIR)
+
+
+def save_download(
+    article: Article, trace: Sequence[StageFinished], folder: Path, kind: str
+) -> tuple[Path, tuple[Phrase, ...]]:
+    """The article as one file in ``folder``, which is this call's own, and notes on what could not be kept.
+
+    ``kind`` is a format or "zip", the folder that ``save_article`` writes. Raises UsageError for an unknown format,
+    and what saving and exporting raise.
+    """
+    if kind != "zip":
+        made = download(article, (kind,), Pictures(article, in_library))
+        folder.mkdir(parents=True)
+        (folder / made.name).write_bytes(made.data)
+        return folder / made.name, made.notes
+    out = folder / (slug(article.title) or "article")
+    entries = [trace_entry(event) for event in trace]
+    saved = save_article(article, out, trace=entries, pictures=ExportedPictureSettings())
+    return zip_article(out), tuple(
+        phrase
+        for before, after in zip(article.placements, saved.placements, strict=True)
+        if before.chosen is not None and after.chosen is None
+        for phrase in after.reason
+    )
 
 
 def zip_article(folder: Path) -> Path:
@@ -124,24 +181,10 @@ def zip_article(folder: Path) -> Path:
 
     The same folder gives the same bytes. Links are not followed: nothing outside the folder gets in.
     """
-    if not (folder / "article.json").is_file():
-        raise ComposerError(f"{folder} holds no article: article.json is missing")
     folder = folder.resolve()
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     target = folder.with_name(folder.name + ".zip")
-    partial = folder.with_name(f".{target.name}{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with zipfile.ZipFile(partial, "w") as archive:
-            for path in sorted(folder.rglob("*")):
-                if not path.is_file() or path.is_symlink():
-                    continue
-                entry = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")
-                entry.external_attr = 0o644 << 16
-                packed = path.parent.name == IMAGES_DIR  # pictures do not shrink further
-                entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-                archive.writestr(entry, path.read_bytes())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(target, packed((path.relative_to(folder.parent).as_posix(), path.read_bytes()) for path in paths))
     return target
 
 
@@ -150,62 +193,19 @@ def _copy_pictures(article: Article, images: Path, settings: ExportedPictureSett
     images.mkdir()
     files: dict[str, str] = {}
     placements: list[Placement] = []
+    pictures = Pictures(article, indexed_file(article), settings)
     for placement in article.placements:
         record = placement.chosen
-        if record is None or record.id in files:
-            placements.append(placement)
-            continue
-        try:
-            files[record.id] = _copy_picture(record, article.files.get(record.id), placement.caption, images, settings)
-        except ImageError as error:
-            placements.append(replace(placement, chosen=None, reason=(Phrase("left_out", {"reason": error}),)))
-        else:
-            placements.append(placement)
+        if record is not None and record.id not in files:
+            try:
+                picture = pictures.make(record, as_it_is=settings.originals)
+            except ImageError as error:
+                placement = replace(placement, chosen=None, reason=(Phrase("left_out", {"reason": error}),))
+            else:
+                (images / picture.name).write_bytes(picture.data)
+                files[record.id] = picture.name
+        placements.append(placement)
     return replace(article, placements=tuple(placements), files=files)
-
-
-def _copy_picture(
-    record: ImageRecord, saved_as: str | None, caption: str, images: Path, settings: ExportedPictureSettings
-) -> str:
-    try:
-        data = record.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{record.path} cannot be read: {error.strerror}; restore it and index again") from error
-    # A picture of a folder this program wrote may be smaller than the library's, which its id is the hash of.
-    from_saved_folder = saved_as == record.path.name and record.path.parent.name == IMAGES_DIR
-    if not from_saved_folder and hashlib.sha256(data).hexdigest() != record.id:
-        raise ImageError(f"{record.path} has changed since it was indexed; index its folder again")
-    if settings.originals:
-        kind, shown = shown_as(data, str(record.path))
-    else:
-        kind, shown, _ = prepare(data, settings.max_px, str(record.path))
-    name = picture_name(caption or record.caption or record.path.stem, record.id, kind)
-    (images / name).write_bytes(shown)
-    return name
-
-
-def _write(
-    folder: Path,
-    article: Article,
-    formats: Sequence[str],
-    trace: Sequence[Mapping[str, Any]],
-    settings: ExportedPictureSettings | None,
-    notes: list[str],
-) -> None:
-    _write_text(folder / "article.json", dump(article))
-    if "md" in formats:
-        _write_text(folder / "article.md", to_markdown(article, beside(article)))
-    if "html" in formats:
-        _write_text(folder / "article.html", to_html(article, beside(article)))
-    file_of = in_folder(article, folder / IMAGES_DIR)
-    ready = Pictures(article, file_of, settings)
-    for format_ in formats:
-        if format_ not in DEFAULT_FORMATS:
-            exported = export(article, format_, file_of, pictures=ready)
-            notes += exported.notes
-            for name, data in exported.files.items():
-                (folder / name).write_bytes(data)
-    _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
 
 
 def _write_text(path: Path, text: str) -> None:

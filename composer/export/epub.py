@@ -18,6 +18,7 @@ from uuid import UUID
 from composer.article.model import Article
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
+from composer.export.html import figcaption
 from composer.export.links import link_address
 from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
 from composer.export.picture_export import Pictures
@@ -93,23 +94,10 @@ class _Book:
         name = f"picture-{hashlib.sha256(figure.record.id.encode()).hexdigest()[:10]}{picture.kind.suffix}"
         self.images[name] = (picture.kind.media_type, picture.data)
         share = 100 * shown_width_px(picture.width_px, picture.height_px) / COLUMN_PX
-        words = ""
-        if figure.caption:
-            words += f'<span class="caption"{_direction(figure.caption)}>{escape(figure.caption)}</span> '
-        if figure.credit:
-            credit = escape(figure.credit)
-            if figure.source_url:
-                credit = f'<a href="{attribute(figure.source_url)}">{credit}</a>'
-            words += f'<span class="credit"{_direction(figure.credit)}>{credit}</span>'
-        caption = f"<figcaption>{words.strip()}</figcaption>" if words else ""
         return (
             f'<figure><img src="images/{name}" alt="{attribute(figure.alt)}" style="width: {share:.0f}%"/>'
-            f"{caption}</figure>\n"
+            f"{figcaption(figure)}</figure>\n"
         )
-
-
-def _direction(text: str) -> str:
-    return ' dir="rtl"' if is_right_to_left(text) else ""
 
 
 def _page(title: str, language: str, body: str, *, stylesheet: bool = False) -> str:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from composer.article.model import Article, Placement
-from composer.export.document_tree import to_figure, whole_text
+from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
 from composer.export.picture_urls import PictureUrl
@@ -79,12 +79,22 @@ def to_html(article: Article, picture_url: PictureUrl) -> str:
 
 
 def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
-    """A picture with its caption and credit. The credit links to where the picture came from."""
+    """A picture with its caption and credit."""
     shown = to_figure(placement, language)
     record = shown.record
     width_px = shown_width_px(record.width_px, record.height_px)
     size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
     image = f'<img src="{attribute(picture_url(record))}" alt="{attribute(shown.alt)}"{size} decoding="async">'
+    caption = figcaption(shown)
+    narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
+    return f"<figure{narrow}>\n{image}\n{caption + chr(10) if caption else ''}</figure>\n"
+
+
+def figcaption(shown: FigureBlock) -> str:
+    """Caption and credit of a picture; the credit links to where the picture came from. Empty where there is neither.
+
+    Well-formed XML too.
+    """
     lines = []
     if shown.caption:
         lines.append(f'<span class="caption"{_direction(shown.caption)}>{escape(shown.caption)}</span>')
@@ -93,9 +103,7 @@ def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") 
         if shown.source_url:
             credit = f'<a href="{attribute(shown.source_url)}">{credit}</a>'
         lines.append(f'<span class="credit"{_direction(shown.credit)}>{credit}</span>')
-    caption = f"<figcaption>{' '.join(lines)}</figcaption>\n" if lines else ""
-    narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
-    return f"<figure{narrow}>\n{image}\n{caption}</figure>\n"
+    return f"<figcaption>{' '.join(lines)}</figcaption>" if lines else ""
 
 
 def summary(article: Article) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -34,15 +35,19 @@ from composer.export.figure_size import shown_share
 from composer.export.pdf_fonts import CHINESE, SCRIPTS, fonts
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left
+from vision.errors import Phrase
 
 # Columns high: a figure with its caption then fits under a paragraph on most pages.
 _TALLEST = 0.85
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
 _MISSING_SHARE = 0.05
 _SHOWN_MISSING = 8
+_FONTS = f"{CHINESE} {SCRIPTS}"
 
 
-def to_pdf(document: Document, pictures: Pictures, made: datetime, summary: str = "") -> tuple[bytes, tuple[str, ...]]:
+def to_pdf(
+    document: Document, pictures: Pictures, made: datetime, summary: str = ""
+) -> tuple[bytes, tuple[Phrase, ...]]:
     """The file, and notes on what it could not print. Raises ExportError, ImageError for a missing picture."""
     with tempfile.TemporaryDirectory(prefix="vignette-pdf-") as name:
         root = Path(name)
@@ -50,7 +55,7 @@ def to_pdf(document: Document, pictures: Pictures, made: datetime, summary: str 
         return _typeset(content, root, made)
 
 
-def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes, tuple[str, ...]]:
+def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes, tuple[Phrase, ...]]:
     data, missing = _compile(content, root, made, system_fonts=False)
     if data is not None:
         return data, ()
@@ -64,12 +69,11 @@ def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes
         _refuse_unreadable(content, unprintable)
         data, missing = _compile(_spelled_out(content, unprintable), root, made, system_fonts=True)
         if data is not None:
-            return data, (_note(unprintable),)
-    raise ExportError(
-        f"PDF: Typst cannot print {_listed(missing)} and gives no reason; take it out of the text",
-        "pdf_characters",
-        characters=_listed(missing),
-    )
+            note = Phrase(
+                "pdf_codes", {"characters": _listed(unprintable), "code": _code(min(unprintable)), "fonts": _FONTS}
+            )
+            return data, (note,)
+    raise ExportError("pdf_characters", characters=_listed(missing))
 
 
 def _compile(
@@ -89,9 +93,7 @@ def _compile(
     except typst.TypstError as error:
         missing = {char for found in _MISSING.findall(error.diagnostic) for char in _unescaped(found)}
         if not missing:
-            raise ExportError(
-                f"PDF: Typst cannot set this article: {error.message}; please report this", "pdf_refused"
-            ) from error
+            raise ExportError("pdf_refused", reason=error.message) from error
         return None, missing
     assert isinstance(data, bytes)
     return data, set()
@@ -111,24 +113,12 @@ def _refuse_unreadable(content: dict[str, Any], unprintable: set[str]) -> None:
     letters = [char for text in _texts(content) for char in text if not char.isspace()]
     share = sum(char in unprintable for char in letters) / max(len(letters), 1)
     if share > _MISSING_SHARE and len(letters) > 40:
-        raise ExportError(
-            f"PDF: no font here has {_listed(unprintable)}, {share:.0%} of this text; "
-            f"run: vignette models pull {CHINESE} {SCRIPTS}",
-            "pdf_fonts",
-            characters=_listed(unprintable),
-        )
-
-
-def _note(unprintable: set[str]) -> str:
-    return (
-        f"PDF: no font here has {_listed(unprintable)}; printed as codes such as {_code(min(unprintable))}. "
-        f"More fonts: vignette models pull {CHINESE} {SCRIPTS}"
-    )
+        raise ExportError("pdf_fonts", characters=_listed(unprintable), share=share, fonts=_FONTS)
 
 
 def _listed(chars: set[str]) -> str:
     shown = " ".join(char if char.isprintable() else _code(char) for char in sorted(chars)[:_SHOWN_MISSING])
-    return shown + (f" and {len(chars) - _SHOWN_MISSING} more" if len(chars) > _SHOWN_MISSING else "")
+    return shown + (" …" if len(chars) > _SHOWN_MISSING else "")
 
 
 def _code(char: str) -> str:
@@ -215,14 +205,4 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
 
 
 def _runs(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": run.text,
-            "strong": run.strong,
-            "emphasis": run.emphasis,
-            "strike": run.strike,
-            "code": run.code,
-            "link": run.link,
-        }
-        for run in runs
-    ]
+    return [asdict(run) for run in runs]

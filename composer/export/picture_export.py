@@ -7,6 +7,7 @@ pixels and its colour profile. Knows no format's layout and no library: the call
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -17,7 +18,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from composer.article.model import Article
 from composer.errors import ComposerError, UsageError
-from composer.export.picture_files import JPEG, PNG, MediaKind, is_plain_name, kind_of, picture_name
+from composer.export.picture_files import (
+    IMAGES_DIR,
+    JPEG,
+    PNG,
+    MediaKind,
+    is_plain_name,
+    kind_of,
+    picture_name,
+    read_picture,
+    shown_as,
+)
 from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError
 
@@ -44,7 +55,7 @@ class ExportedPictureSettings:
 
     def __post_init__(self) -> None:
         if not SMALLEST_MAX_PX <= self.max_px <= LARGEST_MAX_PX:
-            raise UsageError(f"--max-image-px {self.max_px} is out of range; use {SMALLEST_MAX_PX} to {LARGEST_MAX_PX}")
+            raise UsageError("image_px_range", px=self.max_px, least=SMALLEST_MAX_PX, most=LARGEST_MAX_PX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +92,25 @@ class Pictures:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE)) as pool:
             list(pool.map(lambda record: self._get(record, as_they_are and self.settings.originals), different))
 
-    def _get(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
-        key = (record.id, as_it_is)
-        if key not in self._ready:
-            self._ready[key] = self._make(record, as_it_is)
-        return self._ready[key]
-
-    def _make(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
+    def make(self, record: ImageRecord, *, as_it_is: bool) -> PreparedPicture:
+        """``carried`` or ``ready``, made anew and not kept in memory."""
         from vision.images import image_size
 
         path = self._file_of(record)
-        shown = str(path)
-        data = _read(path)
-        kind = kind_of(data)
-        if as_it_is and kind is not None:
-            made = data
-            width_px, height_px = image_size(data, name=shown)
+        data = read_picture(path)
+        if as_it_is:
+            kind, made = shown_as(data, str(path))
+            size_px = image_size(made, name=str(path))
         else:
-            kind, made, (width_px, height_px) = prepare(
-                data, None if self.settings.originals else self.settings.max_px, shown
-            )
+            kind, made, size_px = prepare(data, None if self.settings.originals else self.settings.max_px, str(path))
         words = self._captions.get(record.id) or record.caption or record.path.stem
-        return PreparedPicture(picture_name(words, record.id, kind), kind, made, width_px, height_px)
+        return PreparedPicture(picture_name(words, record.id, kind), kind, made, *size_px)
+
+    def _get(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
+        key = (record.id, as_it_is)
+        if key not in self._ready:
+            self._ready[key] = self.make(record, as_it_is=as_it_is)
+        return self._ready[key]
 
 
 def in_folder(article: Article, images: Path) -> PictureFile:
@@ -113,12 +121,26 @@ def in_folder(article: Article, images: Path) -> PictureFile:
     def file_of(record: ImageRecord) -> Path:
         name = article.files.get(record.id)
         if name is None or not is_plain_name(name):
-            raise ComposerError(f"article.json names no file for picture {record.id[:12]}; compose the article again")
+            raise ComposerError("picture_without_file", picture=record.id[:12])
         path = images / name
         if not path.is_file():
-            raise ImageError(f"picture {path} is missing; put it back, or take it out of the article")
+            raise ImageError("picture_missing", path=str(path))
         if not path.resolve().is_relative_to(inside):
-            raise ImageError(f"picture {path} is a link out of its folder; replace it by the picture itself")
+            raise ImageError("picture_links_out", path=str(path))
+        return path
+
+    return file_of
+
+
+def indexed_file(article: Article) -> PictureFile:
+    """Where the library has the picture, checked to be the one that was indexed. Raises ImageError."""
+
+    def file_of(record: ImageRecord) -> Path:
+        path = record.path
+        # A picture of a folder this program wrote may be smaller than the library's, which its id is the hash of.
+        from_saved_folder = article.files.get(record.id) == path.name and path.parent.name == IMAGES_DIR
+        if not from_saved_folder and hashlib.sha256(read_picture(path)).hexdigest() != record.id:
+            raise ImageError("picture_changed", path=str(path))
         return path
 
     return file_of
@@ -209,10 +231,3 @@ def without_metadata(jpeg: bytes) -> bytes | None:
             kept.append(jpeg[at:end])
         at = end
     return None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"picture {path} cannot be read: {error.strerror}; restore it or index again") from error

@@ -12,6 +12,9 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision.errors import ImageError
+
+IMAGES_DIR = "images"
 _HASH_CHARS = 8
 
 
@@ -29,23 +32,24 @@ _AVIF = MediaKind("image/avif", ".avif")
 _BMP = MediaKind("image/bmp", ".bmp")
 
 
-def picture_bytes(path: Path) -> tuple[MediaKind, bytes]:
-    """The file's own bytes where a browser shows them, a PNG of it otherwise.
-
-    The kind is read from the bytes: a name like ``photo.jpg`` proves nothing. Raises ImageError where the file is
-    missing or no picture.
-    """
-    from vision.errors import ImageError
-
+def read_picture(path: Path) -> bytes:
+    """The file's own bytes. Raises ImageError."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"picture {path} cannot be read: {error.strerror}; restore it or index again") from error
-    return shown_as(data, str(path))
+        raise ImageError("picture_unreadable", path=str(path), reason=error.strerror) from error
+
+
+def picture_bytes(path: Path) -> tuple[MediaKind, bytes]:
+    """``shown_as`` of a file. Raises ImageError where it is missing or no picture."""
+    return shown_as(read_picture(path), str(path))
 
 
 def shown_as(data: bytes, name: str) -> tuple[MediaKind, bytes]:
-    """``picture_bytes`` for bytes at hand; ``name`` stands for them in messages."""
+    """A file's own bytes where a browser shows them, a PNG of it otherwise; ``name`` stands for it in messages.
+
+    The kind is read from the bytes: a name like ``photo.jpg`` proves nothing. Raises ImageError for what is no picture.
+    """
     kind = kind_of(data)
     if kind is not None:
         return kind, data

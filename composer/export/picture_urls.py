@@ -14,11 +14,10 @@ from urllib.parse import quote
 from composer.article.model import Article
 from composer.errors import ComposerError
 from composer.export.picture_export import Pictures
+from composer.export.picture_files import IMAGES_DIR
 from image_db.metadata.record import ImageRecord
 
 PictureUrl: TypeAlias = Callable[[ImageRecord], str]
-
-IMAGES_DIR = "images"
 
 
 def beside(article: Article) -> PictureUrl:
@@ -27,7 +26,7 @@ def beside(article: Article) -> PictureUrl:
     def url(record: ImageRecord) -> str:
         name = article.files.get(record.id)
         if name is None:
-            raise ComposerError(f"picture {record.id[:12]} has no file name yet; save the article before exporting it")
+            raise ComposerError("picture_without_file", picture=record.id[:12])
         return _beside(name)
 
     return url

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.errors import UsageError
+from composer.export.article_folder import save_download
 from composer.export.sanitizing import encodable
 from composer.i18n import UI_LANGUAGES, localize, strings
 from composer.studio.actions import find_pictures, perform, take_upload
@@ -21,7 +22,6 @@ from composer.studio.libraries import Shelves
 from composer.studio.picture_links import Gallery
 from composer.studio.session import Room
 from composer.studio.session_registry import Rooms
-from composer.studio.studio_export import export_article
 from composer.studio.studio_trouble import EXPECTED
 from composer.web.html import library_view as page_library
 from composer.web.html.page_shell import draft_list, found_pictures, message
@@ -106,10 +106,14 @@ class PageService:
         try:
             room = self._room(values)
             folder = self._exports_dir / secrets.token_hex(16)
-            path, notes = export_article(room.present(), room.trace, folder, _text(values, "format"))
+            path, notes = save_download(room.present(), room.trace, folder, _text(values, "format"))
         except EXPECTED as error:
             return {"error": localize(error, language)}
-        return {"url": self.gallery.file(path, path.name), "name": path.name, "notes": list(notes)}
+        return {
+            "url": self.gallery.file(path, path.name),
+            "name": path.name,
+            "notes": [localize(note, language) for note in notes],
+        }
 
     def drop(self, values: Values) -> dict[str, Any]:
         """Delete a draft; returns what is left."""

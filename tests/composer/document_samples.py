@@ -9,7 +9,7 @@ from typing import Any
 
 from composer.article.model import Article, Section
 from composer.export.export import export
-from composer.export.picture_export import in_library
+from composer.export.picture_export import Pictures, in_library
 from tests.composer.article_samples import farm_article, picture, placed
 from tests.composer.export_reading import (
     ReadDocx,
@@ -23,7 +23,7 @@ READERS: dict[str, Any] = {"docx": ReadDocx, "pdf": ReadPdf, "epub": ReadEpub}
 
 
 def made(article: Article, format_: str) -> bytes:
-    return export(article, format_, in_library, made=MADE).files[f"article.{format_}"]
+    return export(article, format_, Pictures(article, in_library), made=MADE).files[f"article.{format_}"]
 
 
 def chinese_article(folder: Path) -> Article:

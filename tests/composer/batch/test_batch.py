@@ -225,7 +225,7 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
     (tmp_path / "out/001-one/mine.txt").write_text("keep")
     code, out, _ = batch({"instruction": "One"})
     assert code == 1
-    assert "is not empty (it holds 'mine.txt')" in out
+    assert "001-one is not empty (it holds 'mine.txt'" in out
     assert fake.requests == []
 
 

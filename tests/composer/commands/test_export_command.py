@@ -95,7 +95,7 @@ def test_the_same_folder_gives_the_same_files(farm: Path) -> None:
         (["--out", "x.md", "--format", "md"], 2, "Markdown comes with a folder of pictures; name a folder or a .zip"),
         (["--out", "x.md"], 2, "--format is missing"),
         (["--out", "x.pdf", "--max-image-px", "9"], 2, "--max-image-px 9 is out of range; use 64 to 16384"),
-        (["--out", "{farm}", "--format", "pdf"], 1, "is not an empty folder; name another"),
+        (["--out", "{farm}", "--format", "pdf"], 1, "is not empty (it holds"),
         (["--out", "{farm}/article.html"], 1, "exists; name another file or remove it"),
     ],
 )
@@ -138,12 +138,16 @@ def test_a_full_disk_leaves_nothing_half_written(
     target: str, farm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(path: Path, data: bytes) -> int:
-        if ".vignette-export-" not in str(path):
+        if ".vignette-partial-" not in str(path):
             return REAL_WRITE(path, data)
         REAL_WRITE(path, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def full_at_once(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full_at_once)
     assert run(farm, "--format", "pdf", "--out", farm.parent / target) == 1
     error = capsys.readouterr().err
     assert f"--out {farm.parent / target} cannot be written: No space left on device; free space there" in error
@@ -154,13 +158,13 @@ def test_a_full_disk_leaves_nothing_half_written(
 def test_a_folder_that_may_not_be_written_is_named(
     target: str, farm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(path: Path, *_args: object, **_options: object) -> int:
+    def refused(path: object, *_args: object, **_options: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(Path, "mkdir" if target == "out" else "write_bytes", refused)
+    monkeypatch.setattr(*((Path, "mkdir") if target == "out" else (os, "fsync")), refused)
     assert run(farm, "--format", "docx", "--out", farm.parent / target) == 1
     error = capsys.readouterr().err
-    assert "cannot be written: Permission denied; name another place or change its permissions\n" in error
+    assert "cannot be written: Permission denied; free space there, change its permissions" in error
     assert left_in(farm.parent) == {"farm", "pictures"}
 
 

@@ -111,14 +111,15 @@ def test_a_used_folder_is_refused_by_name_and_left_alone(tmp_path: Path) -> None
     (out / "mine.txt").write_text("keep")
     with pytest.raises(OutputExists) as error:
         save_article(farm_article(tmp_path / "lib"), out)
-    assert str(error.value) == f"--out {out} is not empty (it holds 'mine.txt'); name another folder or empty this one"
+    assert error.value.key == "out_not_empty"
+    assert error.value.values == {"path": str(out), "entry": "mine.txt", "count": 1}
     assert contents(out) == {"mine.txt": b"keep"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lib", "out"]
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
-    with pytest.raises(OutputExists, match="is a file; name a folder that does not exist yet"):
+    with pytest.raises(OutputExists, match=r"^out_is_file: "):
         check_free(tmp_path / "out")
 
 
@@ -161,7 +162,7 @@ import composer.export.article_folder as output
 sys.path.insert(0, sys.argv[3])
 from tests.composer.article_samples import farm_article
 article = farm_article(Path(sys.argv[1]) / "lib")
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(output, sys.argv[2], die)
 output.save_article(article, Path(sys.argv[1]) / "out")
@@ -169,7 +170,7 @@ output.save_article(article, Path(sys.argv[1]) / "out")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
-@pytest.mark.parametrize("step", ["_copy_picture", "_write", "to_html"])
+@pytest.mark.parametrize("step", ["_copy_pictures", "export", "_write_text"])
 def test_a_killed_run_leaves_no_folder_and_the_next_one_clears_up(step: str, tmp_path: Path) -> None:
     root = str(Path(__file__).parents[3])
     run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step, root], cwd=root, check=False)
@@ -182,7 +183,7 @@ def test_a_killed_run_leaves_no_folder_and_the_next_one_clears_up(step: str, tmp
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ComposerError, match=r"^--out .*file/out cannot be made: .*; name another folder$"):
+    with pytest.raises(ComposerError, match=r"^not_written: path=.*file/out, reason="):
         save_article(farm_article(tmp_path / "lib"), tmp_path / "file/out")
 
 
@@ -190,19 +191,15 @@ def test_no_picture_name_of_a_foreign_article_leaves_its_folder(tmp_path: Path) 
     saved = save_article(farm_article(tmp_path / "lib"), tmp_path / "out")
     data = to_json(replace(saved, files={saved.pictures[0].id: "../../secret"}))
     (tmp_path / "out/article.json").write_text(json.dumps(data))
-    with pytest.raises(
-        ComposerError, match=r"names the file '\.\./\.\./secret' outside its images folder; it is not trusted"
-    ):
+    with pytest.raises(ComposerError, match=r"^article_names_outside: .*name=\.\./\.\./secret$"):
         load_article(tmp_path / "out")
 
 
 def test_a_folder_without_an_article_and_a_damaged_one_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ComposerError, match=r"holds no article: article.json: No such file"):
+    with pytest.raises(ComposerError, match=r"^folder_without_article: "):
         load_article(tmp_path)
-    with pytest.raises(ComposerError, match=r"holds no article: article.json is missing"):
-        zip_article(tmp_path)
     (tmp_path / "article.json").write_text("{")
-    with pytest.raises(ComposerError, match=r"article.json is damaged"):
+    with pytest.raises(ComposerError, match=r"^article_damaged: "):
         load_article(tmp_path)
 
 

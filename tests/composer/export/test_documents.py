@@ -13,7 +13,7 @@ from docx.oxml.ns import qn
 from composer.article.model import Article, Section
 from composer.errors import ExportError
 from composer.export.export import export
-from composer.export.picture_export import in_library
+from composer.export.picture_export import Pictures, in_library
 from tests.composer.article_samples import farm_article
 from tests.composer.document_samples import DOCUMENTS, MADE, READERS, chinese_article, made, rich_article
 from tests.composer.export_reading import (
@@ -181,10 +181,7 @@ def test_chinese_stays_chinese(format_: str, tmp_path: Path, with_fonts: None) -
 
 
 def test_chinese_without_any_font_for_it_is_refused_with_what_to_do(tmp_path: Path, without_fonts: None) -> None:
-    with pytest.raises(
-        ExportError,
-        match=r"^PDF: no font here has .* of this text; run: vignette models pull noto-chinese-fonts noto-script",
-    ):
+    with pytest.raises(ExportError, match=r"^pdf_fonts: characters=.*, fonts=noto-chinese-fonts noto-script-fonts$"):
         made(chinese_article(tmp_path), "pdf")
 
 
@@ -192,21 +189,16 @@ def test_a_few_characters_without_a_font_are_printed_as_codes_and_named(tmp_path
     article = Article(
         "Dodos", "en", (Section("The dodo 🦤 lived on Mauritius, and nowhere else on Earth, until 1662."),)
     )
-    exported = export(article, "pdf", in_library, made=MADE)
-    assert exported.notes == (
-        "PDF: no font here has 🦤; printed as codes such as [U+1F9A4]. "
-        "More fonts: vignette models pull noto-chinese-fonts noto-script-fonts",
-    )
+    exported = export(article, "pdf", Pictures(article, in_library), made=MADE)
+    assert [(note.key, note.values) for note in exported.notes] == [
+        ("pdf_codes", {"characters": "🦤", "code": "[U+1F9A4]", "fonts": "noto-chinese-fonts noto-script-fonts"})
+    ]
     assert "dodo [U+1F9A4] lived" in " ".join(ReadPdf(exported.files["article.pdf"]).text.split())
 
 
 def test_the_same_characters_are_printed_as_they_are_with_the_fonts(tmp_path: Path, with_fonts: None) -> None:
-    exported = export(
-        Article("T", "en", (Section("A dodo 🦤 and ☃"), Section("שלום"), Section("ქართული"))),
-        "pdf",
-        in_library,
-        made=MADE,
-    )
+    article = Article("T", "en", (Section("A dodo 🦤 and ☃"), Section("שלום"), Section("ქართული")))
+    exported = export(article, "pdf", Pictures(article, in_library), made=MADE)
     assert exported.notes == ()
     text = ReadPdf(exported.files["article.pdf"]).text
     assert all(words in text for words in ("A dodo 🦤 and ☃", "שלום", "ქართული"))
