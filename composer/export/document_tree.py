@@ -16,6 +16,7 @@ from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
 from composer.export.markdown_html import document_tokens, shown_text
 from composer.export.sanitizing import one_line, printable_article
+from composer.i18n import tables
 from image_db.metadata.record import ImageRecord
 
 if TYPE_CHECKING:
@@ -108,7 +109,6 @@ class Document:
 
 
 _DEEPEST = 8
-_ALT_WHERE_NOTHING_IS_KNOWN = {"zh": "图片"}
 
 
 def to_document(article: Article) -> Document:
@@ -139,7 +139,7 @@ def to_figure(placement: Placement, language: str) -> FigureBlock:
     record = placement.chosen
     assert record is not None
     words = (placement.alt, placement.caption, record.alt, record.caption)
-    unknown = _ALT_WHERE_NOTHING_IS_KNOWN.get(language.partition("-")[0], "Picture")
+    unknown = tables(language.partition("-")[0])["document"]["picture"]
     return FigureBlock(
         record=record,
         alt=next((one_line(text) for text in words if one_line(text)), unknown),

@@ -24,12 +24,9 @@ from composer.export.markdown_html import attribute, inline_html, sections_html,
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
+from composer.i18n import tables
 
 _XHTML = "http://www.w3.org/1999/xhtml"
-_WORDS = {
-    "en": ("Contents", "Pictures have alternative texts; headings are marked and listed in the contents."),
-    "zh": ("目录", "图片均有替代文字；标题已标记并列入目录。"),
-}
 _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
 <container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
 <rootfiles><rootfile full-path="EPUB/package.opf" media-type="application/oebps-package+xml"/></rootfiles>
@@ -42,18 +39,18 @@ def to_epub(article: Article, pictures: Pictures, made: datetime, summary: str =
     clean = printable_article(article)
     title = shown_text(clean.title) or "Vignette"
     language = clean.language
-    contents_word, accessibility = _WORDS.get(language.partition("-")[0], _WORDS["en"])
+    words = tables(language.partition("-")[0])["document"]
     book = _Book(clean, pictures)
     body = "".join(book.body())
     root, headings = _checked(_page(title, language, body, stylesheet=True), title, book.images)
     chapter = _xml(root)
-    navigation = _page(contents_word, language, _navigation(contents_word, headings))
+    navigation = _page(words["contents"], language, _navigation(words["contents"], headings))
     identifier = UUID(hashlib.sha256(chapter + title.encode()).hexdigest()[:32], version=5)
     package = _package(
         title=title,
         language=language,
         summary=summary,
-        accessibility=accessibility,
+        accessibility=words["accessibility"],
         identifier=f"urn:uuid:{identifier}",
         made=made,
         book=book,

@@ -125,7 +125,7 @@ def _export(
 
     document = to_document(article)
     if format_ == "docx":
-        from composer.export.docx.writer import to_docx
+        from composer.export.docx import to_docx
 
         return Exported(format_, {name: to_docx(document, pictures, made, described)})
     from composer.export.pdf import to_pdf

@@ -27,8 +27,7 @@ def packed(entries: Iterable[tuple[str, bytes]], *, stored: Iterable[str] = ()) 
     return buffer.getvalue()
 
 
-def repacked(data: bytes, *, drop: Iterable[str] = ()) -> bytes:
-    """A zip made by another program, without its times and without the entries to drop."""
-    left_out = set(drop)
+def repacked(data: bytes) -> bytes:
+    """A zip made by another program, without its times."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return packed((name, archive.read(name)) for name in archive.namelist() if name not in left_out)
+        return packed((name, archive.read(name)) for name in archive.namelist())

@@ -1,8 +1,9 @@
 """The article as a Word document: named styles, real lists, pictures with alternative text, working links.
 
-Made with python-docx (https://python-docx.readthedocs.io). A reader can restyle it in Word by changing a style, the
-navigation pane shows the headings, and nothing in it leads anywhere but to web, mail and telephone links. Knows no
-article.json and no command.
+Made with python-docx (https://python-docx.readthedocs.io). Page, styles and the two kinds of lists stand in
+``styles/template.docx``, which Word or LibreOffice edits: every paragraph takes its look from a named style. Fonts are
+those that Word for Windows and for the Mac bring. Nothing in a document leads anywhere but to web, mail and telephone
+links.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from docx import Document as new_document
+from docx import Document as open_document
 from docx.enum.table import WD_TABLE_ALIGNMENT
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.opc.constants import RELATIONSHIP_TYPE
-from docx.oxml import OxmlElement
-from docx.oxml.ns import qn
-from docx.shared import Length
+from docx.oxml import OxmlElement, parse_xml
+from docx.oxml.ns import nsdecls, qn
+from docx.shared import Length, Mm, Pt
 
 from composer.export.document_tree import (
     Block,
@@ -34,8 +36,6 @@ from composer.export.document_tree import (
     Run,
     Table,
 )
-from composer.export.docx.numbering import Numbering
-from composer.export.docx.styles import AFTER_LIST, COLUMN_WIDTH, add_paragraph_property, apply_styles, set_properties
 from composer.export.figure_size import shown_share
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left
@@ -45,27 +45,92 @@ if TYPE_CHECKING:
     from docx.document import Document as WordDocument
     from docx.text.paragraph import Paragraph as WordParagraph
 
+_COLUMN_WIDTH = Mm(150)  # a page of 210 mm less two margins of 30
+_AFTER_LIST = Pt(9)
 _TALLEST = 1.0
 _DEEPEST_LIST = 8
+_INDENT = Mm(7)
+_BULLET_DEFINITION, _NUMBER_DEFINITION = 900, 901  # the template's
+# Word reads the properties of a paragraph in this order only (ECMA-376 part 1, 17.3.1.26); what it may meet here.
+_AFTER_BIDI = ("w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr")
 _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.RIGHT}
 
 
 def to_docx(document: Document, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
     """The file; the same article and time give the same bytes. Raises ImageError for a missing picture."""
-    word = new_document()
-    apply_styles(word, document.language)
-    set_properties(word, document, made, summary)
+    word = _new_document(document, made, summary)
     _Writer(word, pictures, document.language).write(document)
     buffer = io.BytesIO()
     word.save(buffer)
-    return repacked(buffer.getvalue(), drop=("docProps/thumbnail.jpeg",))
+    return repacked(buffer.getvalue())
+
+
+def _new_document(document: Document, made: datetime, summary: str) -> WordDocument:
+    """An empty document with the template's styles, in the article's language, with its title and dates."""
+    word = open_document(io.BytesIO(files("composer.export").joinpath("styles/template.docx").read_bytes()))
+    _set_language(word, document.language)
+    properties = word.core_properties
+    properties.title, properties.language = document.title[:255], document.language
+    properties.author = properties.last_modified_by = ""
+    properties.comments, properties.keywords, properties.revision = summary[:255], "", 1
+    properties.created = properties.modified = made.astimezone(UTC).replace(microsecond=0)
+    return word
+
+
+def _set_language(word: WordDocument, language: str) -> None:
+    """The languages of spelling, and what Chinese text needs: smaller letters with more space between the lines."""
+    tag: Any = word.styles.element.find(f"{qn('w:docDefaults')}/{qn('w:rPrDefault')}/{qn('w:rPr')}/{qn('w:lang')}")
+    chinese = language.partition("-")[0].lower() == "zh"
+    known = {"en": "en-US", "und": "x-none"}
+    # The western language is for Latin words within Chinese text.
+    tag.set(qn("w:val"), "en-US" if chinese else known.get(language, language))
+    tag.set(qn("w:eastAsia"), "zh-CN" if chinese or language in known else language)
+    if chinese:
+        word.styles["Normal"].font.size = Pt(10.5)
+        word.styles["Body Text"].paragraph_format.line_spacing = 1.5
+
+
+class _Numbering:
+    """Numbered and bulleted lists, each counting for itself.
+
+    Word counts by numbering definitions, not by paragraphs: lists that share one go on counting where the last ended.
+    Each list gets a number of its own over one of the template's two definitions (ECMA-376 part 1, 17.9).
+    """
+
+    def __init__(self, word: WordDocument) -> None:
+        self._root: Any = word.part.numbering_part.element
+        self._last = max((int(num.get(qn("w:numId"))) for num in self._root.findall(qn("w:num"))), default=0)
+
+    def start(self, ordered: bool, first: int, depth: int) -> int:
+        """A new list's number; ``first`` is what an ordered one begins with at that depth."""
+        self._last += 1
+        override = f'<w:lvlOverride w:ilvl="{depth}"><w:startOverride w:val="{first}"/></w:lvlOverride>'
+        definition = _NUMBER_DEFINITION if ordered else _BULLET_DEFINITION
+        self._root.append(
+            parse_xml(
+                f'<w:num {nsdecls("w")} w:numId="{self._last}"><w:abstractNumId w:val="{definition}"/>'
+                f"{override if ordered else ''}</w:num>"
+            )
+        )
+        return self._last
+
+    def number(self, paragraph: WordParagraph, list_number: int, depth: int) -> None:
+        """Make the paragraph an item of that list."""
+        properties = paragraph._p.get_or_add_pPr()
+        numbers = properties.get_or_add_numPr()
+        numbers.get_or_add_ilvl().val = depth
+        numbers.get_or_add_numId().val = list_number
+
+    def indent(self, paragraph: WordParagraph, depth: int) -> None:
+        """Set a further paragraph of an item under its first."""
+        paragraph.paragraph_format.left_indent = Length(int(_INDENT) * (depth + 1))
 
 
 class _Writer:
     def __init__(self, word: WordDocument, pictures: Pictures, language: str) -> None:
         self._word = word
         self._pictures = pictures
-        self._numbering = Numbering(word)
+        self._numbering = _Numbering(word)
         self._figures = 0
         self._chinese = language.partition("-")[0].lower() == "zh"
         # Naming a style by its id: python-docx's way by name searches all styles for every paragraph.
@@ -123,7 +188,7 @@ class _Writer:
                 else:
                     self._block(inner, quoted, depth + 1)
         if depth == 0:
-            self._last.paragraph_format.space_after = AFTER_LIST
+            self._last.paragraph_format.space_after = _AFTER_LIST
 
     def _table(self, block: Table) -> None:
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
@@ -148,7 +213,7 @@ class _Writer:
         lines = [text for text in (block.caption, block.credit) if text]
         paragraph = self._new("Figure")
         paragraph.paragraph_format.keep_with_next = bool(lines)
-        shape = paragraph.add_run().add_picture(io.BytesIO(picture.data), width=Length(int(COLUMN_WIDTH * share)))
+        shape = paragraph.add_run().add_picture(io.BytesIO(picture.data), width=Length(int(_COLUMN_WIDTH * share)))
         self._figures += 1
         inline: Any = shape._inline
         for side in ("distT", "distB", "distL", "distR"):
@@ -169,7 +234,7 @@ class _Writer:
 
     def _fill(self, paragraph: WordParagraph, runs: tuple[Run, ...], *, quiet_link: bool = False) -> None:
         if is_right_to_left("".join(run.text for run in runs)):
-            add_paragraph_property(paragraph._p.get_or_add_pPr(), "w:bidi")
+            paragraph._p.get_or_add_pPr().insert_element_before(OxmlElement("w:bidi"), *_AFTER_BIDI)
         for run in runs:
             self._add_run(paragraph, run, quiet_link)
 

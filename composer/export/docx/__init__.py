@@ -1,1 +1,0 @@
-"""The Word exporter: paragraphs, numbering and styles of a .docx file."""
