@@ -1,6 +1,6 @@
 """The command line: parses, dispatches, and turns exceptions into one line and an exit code.
 
-Knows no command's work; that lives in ``composer.commands``. Exit codes: 0 done, 1 failed, 2 wrong usage,
+Each command is a module of ``composer.commands``. Exit codes: 0 done, 1 failed, 2 wrong usage,
 130 interrupted. Results go to stdout, progress and errors to stderr.
 """
 
@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("\nvignette: interrupted", file=sys.stderr)
+        from composer.i18n import tables
+
+        print(f"\nvignette: {tables('en')['terminal']['interrupted']}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output went away, as with `| head`: nothing is left to say to it.
@@ -64,27 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        known = _exit_code(error)
-        if known is None:
-            raise
+        from composer.errors import UsageError
         from composer.i18n import localize
+        from vision.errors import KeyedError
 
+        if not isinstance(error, KeyedError):
+            raise  # a bug keeps its traceback
         print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
-        return known
-
-
-def _exit_code(error: Exception) -> int | None:
-    """2 for wrong usage, 1 for an expected failure, None for a bug, which keeps its traceback."""
-    from composer.errors import ComposerError, UsageError
-    from image_db.errors import LibraryError
-    from retrieval.errors import RetrievalError
-    from vision.errors import VisionError
-
-    if isinstance(error, UsageError):
-        return 2
-    if isinstance(error, (ComposerError, LibraryError, RetrievalError, VisionError)):
-        return 1
-    return None
+        return 2 if isinstance(error, UsageError) else 1
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.commands.compose import add_format_arguments
+from composer.commands.options import add_command, add_formats, add_json, at_least
 
 if TYPE_CHECKING:
     from composer.batch.article_job import Again, BatchConfig, Composes
     from composer.batch.requests import BatchJob
     from composer.batch.summary import BatchSummary
     from composer.batch.terminal import BatchTerminal
+    from composer.commands.options import Subparsers
 
 EXAMPLES = """\
 examples:
@@ -37,20 +38,20 @@ of every line. Exit code 0: all there; 1: some failed; 2: wrong usage; 130: inte
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
+def register(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers,
         "batch",
-        help="make many articles from a file of requests",
+        "make many articles from a file of requests",
+        run,
         description="Make many articles from a JSONL or CSV file, one request a line.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=EXAMPLES,
     )
     parser.add_argument("requests", type=Path, metavar="REQUESTS", help="a .jsonl file, or .csv with a header line")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the articles' folders go")
     parser.add_argument("--library", type=Path, metavar="DIR", help="the library of requests that name none")
     parser.add_argument("--profile", metavar="NAME", help="which models to use (default: embedded)")
-    add_format_arguments(parser, default="md,html")
+    add_formats(parser, default="md,html")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="articles at once (default: as many as the model decodes together)"
     )
@@ -58,8 +59,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--update", action="store_true", help="make articles whose request has changed again")
     again.add_argument("--force", action="store_true", help="make all articles again")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
-    parser.set_defaults(run=run)
+    add_json(parser, "print the summary as JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,21 +109,20 @@ def _config(args: argparse.Namespace) -> BatchConfig:
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ComposerError(f"--out {args.out} cannot be made: {error.strerror}; name another folder") from error
+        raise ComposerError("not_written", path=str(args.out), reason=error.strerror) from error
     return BatchConfig(args.out, args.library or Path(), settings, formats, again, pictures)
 
 
 def _check_usage(args: argparse.Namespace, jobs: Sequence[BatchJob]) -> None:
     from composer.errors import UsageError
 
-    if args.workers is not None and args.workers < 1:
-        raise UsageError(f"--workers {args.workers} is out of range; use 1 or more")
+    at_least(1, workers=args.workers)
     if args.library is None and any(job.request and job.library is None for job in jobs):
-        raise UsageError("--library is missing; name one, or give every request its own library")
+        raise UsageError("batch_library_missing")
 
 
 def _make_left(summary: BatchSummary, terminal: BatchTerminal, args: argparse.Namespace) -> None:
-    """Load the models and make what is not settled, telling and noting each article as it ends."""
+    """Load the models and make what is missing, showing and noting each article as it ends."""
     from composer.batch.article_job import run_job
     from composer.batch.runner import BatchRun
     from composer.pipeline.model_pool import Workshop

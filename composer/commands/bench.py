@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from composer.commands.options import add_command, add_json, at_least
+
 if TYPE_CHECKING:
     from composer.benchmarks.runner import Measure
+    from composer.commands.options import Subparsers
     from composer.settings import Settings
 
 EXAMPLES = """\
@@ -28,14 +31,8 @@ Stop other work on the machine first.
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "bench",
-        help="measure this machine against a reference",
-        description="Measure this machine against a reference.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def register(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "bench", "measure this machine against a reference", run, examples=EXAMPLES)
     parser.add_argument(
         "what", choices=("writer", "article", "load", "batch", "fast", "studio"), help="what to measure"
     )
@@ -51,18 +48,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="engine to compare with (default: llama.cpp where installed)",
     )
     parser.add_argument("--chromium", metavar="PATH", default="", help="browser (studio; default: from the PATH)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from composer.benchmarks.memory_bandwidth import bench_limit
     from composer.benchmarks.runner import bench_load, bench_writer, pick_reference
-    from composer.errors import UsageError
+    from composer.commands.terminal import say
 
-    for flag in ("threads", "rounds"):
-        if getattr(args, flag) < 1:
-            raise UsageError(f"--{flag} is {getattr(args, flag)}; it must be at least 1")
+    at_least(1, threads=args.threads, rounds=args.rounds)
     reference = None
     if args.what == "studio":
         measures, reference = _studio(args), "goal"
@@ -71,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         reference = pick_reference(args.reference)
         if reference is None and args.reference == "auto":
-            _tell('no reference: llama-cpp-python is not installed (pip install "vignette[bench]")')
+            _tell(say("no_reference"))
         model = _model(args)
         if args.what == "batch":
             measures = _batch(args, model, reference)
@@ -117,7 +111,7 @@ def _library(args: argparse.Namespace) -> tuple[Path, Settings]:
     from composer.settings import load_settings
 
     if not args.library:
-        raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
+        raise UsageError("library_not_named")
     return Path(args.library), load_settings(args.profile)
 
 
@@ -130,20 +124,27 @@ def _model(args: argparse.Namespace) -> Path:
     if not name:
         language = load_settings(args.profile).language
         if language.kind != "gguf":
-            raise UsageError(f"--profile {args.profile} has no GGUF writer; name one with --model FILE.gguf")
+            raise UsageError("no_gguf_writer", profile=args.profile)
         name = language.model
     return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
 
 
 def table(measures: dict[str, Measure], reference: str | None) -> str:
     """One line a measure, the reference's figures beside ours."""
-    rows = [("measure", "vignette", reference or "", "ratio" if reference else "")]
+    from composer.commands import terminal
+
+    rows = []
     for name, measure in measures.items():
         other = f"{measure.reference:.2f}" if measure.reference is not None else ""
         ratio = f"{measure.ratio:.2f}" if measure.ratio is not None else ""
         rows.append((name, f"{measure.value:.2f} {measure.unit}", other, ratio))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    header = (
+        terminal.say("bench_measure"),
+        "vignette",
+        reference or "",
+        terminal.say("bench_ratio") if reference else "",
+    )
+    return terminal.table(rows, header)
 
 
 def _tell(text: str) -> None:

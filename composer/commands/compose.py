@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from composer.commands.options import add_command, add_formats, add_library, add_profile
 
 if TYPE_CHECKING:
+    from composer.commands.options import Subparsers
     from composer.request import ComposeRequest
     from vision.errors import Phrase
 
@@ -20,17 +23,11 @@ examples:
 """
 
 
-def register(subparsers: Any) -> None:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "compose",
-        help="write an article, or take your own text, and illustrate it from a library",
-        description="Write an article, or take your own text, and illustrate it from a library.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def register(subparsers: Subparsers) -> None:
+    about = "write an article, or take your own text, and illustrate it from a library"
+    parser = add_command(subparsers, "compose", about, run, examples=EXAMPLES)
     parser.add_argument("instruction", nargs="?", default="", help="what to write about")
-    parser.add_argument("--library", metavar="DIR", type=Path, required=True, help="the picture library's folder")
+    add_library(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new or empty folder for the article")
     parser.add_argument("--images", metavar="N|auto", default="auto", help="number of pictures (default: auto)")
     parser.add_argument("--illustrate", metavar="FILE.md", type=Path, help="keep this text and only add pictures")
@@ -50,34 +47,17 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
     parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
-    parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
-    add_format_arguments(parser, default="md,html")
+    add_profile(parser)
+    add_formats(parser, default="md,html")
     parser.add_argument("--quiet", action="store_true", help="do not stream the text")
-    parser.set_defaults(run=run)
-
-
-def add_format_arguments(parser: argparse.ArgumentParser, *, default: str | None) -> None:
-    """The options of every command that writes articles."""
-    parser.add_argument(
-        "--format",
-        metavar="LIST",
-        default=default,
-        help="md, html, docx, pdf and epub, by commas" + (f" (default: {default})" if default else ""),
-    )
-    parser.add_argument(
-        "--max-image-px", metavar="N", type=int, default=1600, help="longer side of a picture at most (default: 1600)"
-    )
-    parser.add_argument(
-        "--originals", action="store_true", help="keep pictures at full size; in md and html with their metadata"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import Terminal, note, printable
     from composer.export import parse_formats
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
-    from composer.i18n import localize
     from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
@@ -88,19 +68,17 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     check_free(args.out)
 
-    from composer.commands.terminal import Terminal
-
-    terminal = Terminal(sys.stderr, stream_text=not args.quiet)
     from composer.pipeline.loading import load_composer
 
+    terminal = Terminal(sys.stderr, stream_text=not args.quiet)
     with terminal.loading():
         composer = load_composer(settings, args.library)
     article = composer.compose(request, terminal)
     notes: list[Phrase] = []
     save_article(article, args.out, formats=formats, trace=terminal.trace, pictures=pictures, notes=notes)
     terminal.summary(article)
-    for note in notes:
-        print(f"vignette: {localize(note, 'en', terminal=True)}", file=sys.stderr)
+    for degraded in notes:
+        note(printable(degraded))
     print(args.out / f"article.{'html' if 'html' in formats else formats[0]}")
     return 0
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from composer.commands.options import add_command, add_json, add_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from composer.commands.options import Subparsers
     from composer.evaluation.report import Measure
     from vision.interfaces import JointEncoder
     from vision.training.dataset import Figure, TrainingArticle
 
+Draw: TypeAlias = Callable[[str, int, int], None]  # what, done, total
 EXAMPLES = """\
 examples:
   vignette eval retrieval --data openstax
@@ -39,23 +43,22 @@ DEFAULT_LIMIT = 100
 FIT_PICTURES = 400  # a gallery to fit on is about as large as those of dev
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
+def register(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers,
         "eval",
-        help="measure retrieval, selection and placement on illustrated articles",
+        "measure retrieval, selection and placement on illustrated articles",
         description="Measure on articles whose pictures are known.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=EXAMPLES,
     )
     kinds = parser.add_subparsers(dest="measure", metavar="WHAT", required=True)
     for name, text in _MEASURES.items():
-        kind = kinds.add_parser(name, help=text, description=text[0].upper() + text[1:], allow_abbrev=False)
+        kind = add_command(kinds, name, text, run)
         kind.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with SPLIT.jsonl")
         kind.add_argument("--split", metavar="NAME", default="dev", help="which split to measure on (default: dev)")
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
-        kind.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
-        kind.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+        add_profile(kind)
+        add_json(kind, "print one JSON object instead of a table")
         if name in ("retrieval", "sections"):
             kind.add_argument(
                 "--describe",
@@ -67,7 +70,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             _add_selection(kind)
         elif name == "placement":
             _add_placement(kind)
-        kind.set_defaults(run=run)
 
 
 def _add_selection(kind: argparse.ArgumentParser) -> None:
@@ -98,10 +100,12 @@ def _add_placement(kind: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import progress
     from composer.evaluation.report import as_json, as_table
 
     run_measure = {"selection": _selection, "placement": _placement}.get(args.measure, _retrieval)
-    measures, about = run_measure(args)
+    with progress() as draw:
+        measures, about = run_measure(args, draw)
     if args.json:
         print(as_json(measures))
     else:
@@ -110,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.terminal import say
     from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
     from composer.pipeline.loading import load_describer
@@ -120,20 +125,21 @@ def _retrieval(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
 
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
-    about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     if args.describe:
         labeller, captioner = load_describer(args.describe, load_settings(args.profile))
-        tell = _teller("described")
-        gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=tell)
-        about += f"; {int(gallery.has_text.sum())} have words, by {args.describe}"
+        described = partial(draw, say("pictures_described"))
+        gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=described)
+        about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
     measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
     return measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl")), about
 
 
-def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
     from dataclasses import replace
 
+    from composer.commands.terminal import say
     from composer.errors import UsageError
     from composer.evaluation.cached_model import ScoreCache
     from composer.evaluation.choices import sample_rows
@@ -147,43 +153,47 @@ def _selection(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     from vision.training.dataset import figures_of
 
     if args.no_judge and args.fit:
-        raise UsageError("--fit asks the language model; leave out --no-judge")
+        raise UsageError("fit_needs_judge")
     settings = load_settings(args.profile)
     figures = figures_of(_articles(args))
     if args.fit:
         figures = _some_articles(figures, FIT_PICTURES, args.seed)
     encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
-    about = f"{len(figures)} photographs of {args.data / args.split}, encoder {encoder.identity.name}"
+    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     if args.no_judge:
         judged, measures = judge_selection(gallery, encoder, rows, seed=args.seed)
-        return measure_selection(judged, settings.pictures) | measures, f"{len(rows)} sections, {about}; chance 0.125"
+        return measure_selection(judged, settings.pictures) | measures, say(
+            "eval_sections", sections=len(rows), about=about
+        )
     loaded = load_language_model(settings)
     model = ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
     seen = gallery if model.sees_images else None
-    about += f", judge {loaded.identity.name}"
+    about = say("eval_judge", about=about, judge=loaded.identity.name)
     wanted = wanted_pictures(gallery, encoder, rows)
-    verdicts = judge_wanted(model, load_prompts("en"), wanted, gallery=seen, progress=_teller("slots"))
+    verdicts = judge_wanted(model, load_prompts("en"), wanted, gallery=seen, progress=partial(draw, say("slots")))
     if args.fit:
         fitted = fit_judge_weight(wanted, verdicts)
         weighted = replace(settings.pictures, judge_weight=fitted["judge_weight"].value)
-        return fitted | fit_least_fused(wanted, verdicts, weighted), f"fitted on {len(wanted)} captions, {about}"
+        about = say("eval_fitted_captions", captions=len(wanted), about=about)
+        return fitted | fit_least_fused(wanted, verdicts, weighted), about
     judged, measures = judge_selection(
         gallery,
         encoder,
         rows,
         model=model,
-        labels=_labels(figures) if args.labels else (),
+        labels=_labels(figures, partial(draw, say("labels"))) if args.labels else (),
         seed=args.seed,
-        progress=_teller("judged"),
+        progress=partial(draw, say("judged")),
     )
     measures = measure_selection(judged, settings.pictures) | measures
     measures |= measure_wanted(wanted, verdicts, settings.pictures)
-    return measures, f"{len(rows)} sections, {len(wanted)} captions, {about}; chance 0.125"
+    return measures, say("eval_sections_captions", sections=len(rows), captions=len(wanted), about=about)
 
 
-def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
+def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.terminal import say
     from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
     from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.fit_placement import fit_boundaries
@@ -199,13 +209,13 @@ def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
     if args.fit:
         scorer = fit_boundaries([task.illustrated for task in tasks])
         args.fit.write_text(scorer.as_json(), encoding="utf-8")
-        print(f"wrote {args.fit}", file=sys.stderr)
+        print(say("wrote", file=args.fit), file=sys.stderr)
     elif args.boundaries:
         scorer = BoundaryScorer.from_json(args.boundaries.read_text(encoding="utf-8"))
     else:
         scorer = shipped_boundaries()
     measures = measure_placement(tasks, {"learned": learned_placer(scorer)})
-    about = f"{len(tasks)} articles of {args.data / args.split}"
+    about = say("eval_articles", count=len(tasks), data=args.data / args.split)
     if args.no_pictures:
         return measures, about
     pictures = load_settings(args.profile).pictures
@@ -214,13 +224,15 @@ def _placement(args: argparse.Namespace) -> tuple[dict[str, Measure], str]:
         figures = _some_articles(figures, FIT_PICTURES, 0)
         articles = [article for article in articles if article.id in {figure.article for figure in figures}]
     encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, _teller("pictures"), _kept())
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
     asked = ask_with_and_without(gallery, encoder)
     if args.fit:
-        return {"min_fused": Measure(fit_min_fused(asked), "fused", pictures.min_fused)}, f"fitted on {about}"
+        return {"min_fused": Measure(fit_min_fused(asked), "fused", pictures.min_fused)}, say(
+            "eval_fitted", about=about
+        )
     measures |= measure_illustration(articles, gallery, encoder, learned_placer(scorer), pictures)
     measures |= measure_abstention(asked, pictures.min_fused)
-    return measures, f"{about}, {len(figures)} photographs, encoder {encoder.identity.name}"
+    return measures, say("eval_placement", about=about, count=len(figures), encoder=encoder.identity.name)
 
 
 def _articles(args: argparse.Namespace) -> list[TrainingArticle]:
@@ -242,16 +254,16 @@ def _some_articles(figures: list[Figure], count: int, seed: int) -> list[Figure]
     return drawn
 
 
-def _labels(figures: list[Figure]) -> list[tuple[str, ...]]:
+def _labels(figures: list[Figure], progress: Callable[[int, int], None]) -> list[tuple[str, ...]]:
     """What the image tower's classifier sees, surest first, however unsure it is."""
     from vision.images import load_image
     from vision.joint_encoder.imagenet_labels import ImageLabeller
 
-    labeller, tell = ImageLabeller(), _teller("labels")
+    labeller = ImageLabeller()
     found = []
     for done, figure in enumerate(figures, 1):
         found += labeller.guess([load_image(figure.image, target_px=300)], min_confidence=0.02)
-        tell(done, len(figures))
+        progress(done, len(figures))
     return found
 
 
@@ -271,10 +283,3 @@ def _kept() -> Path:
     from vision.downloads.store import home
 
     return home() / "evaluation"
-
-
-def _teller(what: str) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        print(f"\r{what}: {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return tell

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from composer.commands.compose import add_format_arguments
+from composer.commands.options import add_command, add_formats
+
+if TYPE_CHECKING:
+    from composer.commands.options import Subparsers
 
 EXAMPLES = """\
 examples:
@@ -22,29 +24,22 @@ fonts from: vignette models pull noto-chinese-fonts noto-script-fonts
 """
 
 
-def register(subparsers: Any) -> None:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "export",
-        help="turn an article into Markdown, HTML, Word, PDF or an e-book",
-        description="Turn an article into Markdown, HTML, Word, PDF or an e-book.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def register(subparsers: Subparsers) -> None:
+    about = "turn an article into Markdown, HTML, Word, PDF or an e-book"
+    parser = add_command(subparsers, "export", about, run, examples=EXAMPLES)
     parser.add_argument("article", metavar="ARTICLE", type=Path, help="an article's folder, or its article.json")
     parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="a new folder, or a file such as a.pdf")
-    add_format_arguments(parser, default=None)
-    parser.set_defaults(run=run)
+    add_formats(parser, default=None)
 
 
 def run(args: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
+    from composer.commands.terminal import note, printable
     from composer.export.article_folder import load_article, new_folder, write_exports, write_new_file
     from composer.export.export import check_available, download, export
     from composer.export.picture_export import ExportedPictureSettings, Pictures, in_folder
     from composer.export.picture_files import IMAGES_DIR
-    from composer.i18n import localize
 
     folder = args.article.parent if args.article.name == "article.json" else args.article
     formats, one_file = read_formats(args.format, args.out)
@@ -63,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
             write_exports(exports, out)
         notes = tuple(note for exported in exports for note in exported.notes)
         written = [args.out.resolve() / f"article.{format_}" for format_ in formats]
-    for note in notes:
-        print(f"vignette: {localize(note, 'en', terminal=True)}", file=sys.stderr)
+    for degraded in notes:
+        note(printable(degraded))
     for path in written:
         print(path)
     return 0
@@ -80,12 +75,10 @@ def read_formats(wanted: str | None, out: Path) -> tuple[tuple[str, ...], bool]:
     if wanted is None:
         if ending in FORMATS and ending != "md" and is_file:
             return (ending,), True
-        raise UsageError(f"--format is missing; use one or more of: {', '.join(FORMATS)}")
+        raise UsageError("format_missing", known=list(FORMATS))
     formats = parse_formats(wanted)
     if is_file and ending != "zip" and formats != (ending,):
-        raise UsageError(f"--out {out} is one {ending} file and --format asks for {','.join(formats)}; name a folder")
+        raise UsageError("one_file_several_formats", out=str(out), ending=ending, formats=",".join(formats))
     if is_file and ending == "md":
-        raise UsageError(
-            f"--out {out} is a file, and Markdown comes with a folder of pictures; name a folder or a .zip"
-        )
+        raise UsageError("markdown_needs_folder", out=str(out))
     return formats, is_file

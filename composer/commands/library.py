@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from composer.commands.index import index_into, print_report, progress_bar, shown
+from composer.commands.index import index_into, print_report
+from composer.commands.options import add_command, add_json, add_library, add_profile, at_least
+
+if TYPE_CHECKING:
+    from composer.commands.options import Subparsers
 
 EXAMPLES = """\
 examples:
@@ -22,55 +26,42 @@ examples:
 _SHOWN_CAPTION = 60
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "library",
-        help="look into, search, check and export a library; get the sample library",
-        description="Look into, search, check and export a library, or get the sample library.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def register(subparsers: Subparsers) -> None:
+    about = "look into, search, check and export a library; get the sample library"
+    parser = add_command(subparsers, "library", about, examples=EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    info = actions.add_parser("info", help="what a library holds, and which files could not be used")
-    _library_options(info, json=True)
-    info.set_defaults(run=run_info)
+    info = add_command(actions, "info", "what a library holds, and which files could not be used", run_info)
+    add_library(info)
+    add_json(info)
 
-    search = actions.add_parser("search", help="the pictures that fit some words best")
+    search = add_command(actions, "search", "the pictures that fit some words best", run_search)
     search.add_argument("words", metavar="WORDS", help="what the picture should show")
-    _library_options(search, json=True)
+    add_library(search)
     search.add_argument("-k", metavar="N", type=int, default=10, help="how many (default: 10)")
-    search.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
-    search.set_defaults(run=run_search)
+    add_profile(search)
+    add_json(search, "print one JSON object a picture")
 
-    verify = actions.add_parser("verify", help="read every picture and vector again and compare")
-    _library_options(verify, json=False)
-    verify.set_defaults(run=run_verify)
+    add_library(add_command(actions, "verify", "read every picture and vector again and compare", run_verify))
 
-    export = actions.add_parser("export", help="write the records as JSON lines, or the pictures with their words")
+    export = add_command(
+        actions, "export", "write the records as JSON lines, or the pictures with their words", run_export
+    )
     export.add_argument(
         "target", metavar="DIR|FILE.jsonl", type=Path, help="a new folder for pictures and words, or a file for records"
     )
-    _library_options(export, json=False)
-    export.set_defaults(run=run_export)
+    add_library(export)
 
-    sample = actions.add_parser("sample", help="fetch the sample library (needs apt, not root) and index it")
-    sample.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
-    sample.set_defaults(run=run_sample)
+    sample = add_command(actions, "sample", "fetch the sample library (needs apt, not root) and index it", run_sample)
+    add_profile(sample)
 
-    path = actions.add_parser("path", help="print the folder of a library that comes with Vignette")
+    path = add_command(actions, "path", "print the folder of a library that comes with Vignette", run_path)
     path.add_argument("name", choices=["sample"])
-    path.set_defaults(run=run_path)
-
-
-def _library_options(parser: argparse.ArgumentParser, *, json: bool) -> None:
-    parser.add_argument("--library", metavar="DIR", type=Path, required=True, help="the library's folder")
-    if json:
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run_info(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import printable, say, table
+    from composer.i18n import localize
     from image_db.exporting import json_line
     from image_db.library import Library
 
@@ -91,21 +82,24 @@ def run_info(args: argparse.Namespace) -> int:
             "created_with": created_with,
             "created_at": created_at,
             "size_bytes": size_bytes,
-            "failures": [{"path": str(f.path), "kind": f.kind, "reason": f.reason} for f in failures],
+            "failures": [{"path": str(f.path), "kind": f.kind, "reason": localize(f.reason, "en")} for f in failures],
         }
     if args.json:
         print(json_line(facts))
         return 0
-    print(f"library    {shown(args.library)}, made with {created_with} on {created_at}")
-    print(f"pictures   {facts['pictures']}, {facts['with_text']} with words, {facts['gone']} more gone from disk")
-    print(f"encoder    {facts['encoder']} ({library.encoder.sha256[:12]})")
-    print(f"size       {size_bytes / 1e6:,.1f} MB")
-    for failure in failures:
-        print(f"{failure.kind:<10} {shown(failure.path)}: {shown(failure.reason)}")
+    rows = [
+        (say("info_library"), say("library_made", folder=args.library, version=created_with, date=created_at)),
+        (say("info_pictures"), say("library_pictures", **facts)),
+        (say("info_encoder"), f"{library.encoder.name} ({library.encoder.sha256[:12]})"),
+        (say("info_size"), f"{size_bytes / 1e6:,.1f} MB"),
+    ]
+    rows += [(f.kind, say("file_and_reason", path=f.path, reason=f.reason)) for f in failures]
+    print(table([(name, printable(value)) for name, value in rows]))
     return 0
 
 
 def run_search(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import printable, say, table
     from composer.errors import UsageError
     from composer.i18n import localize
     from composer.pipeline.loading import load_encoder
@@ -117,15 +111,12 @@ def run_search(args: argparse.Namespace) -> int:
     from retrieval.search import Searcher
 
     if not args.words.strip():
-        raise UsageError('WORDS is empty; say what the picture should show, e.g. "a red parrot"')
-    if args.k < 1:
-        raise UsageError(f"-k {args.k} is out of range; ask for at least 1 picture")
+        raise UsageError("search_empty")
+    at_least(1, k=args.k)
     settings = load_settings(args.profile)
     with Library.open(args.library, None) as library:
         if not len(library):
-            raise LibraryError(
-                f"library {library.folder} is empty; fill it with: vignette index FOLDER --library {library.folder}"
-            )
+            raise LibraryError("library_without_pictures", library=str(library.folder))
     encoder = load_encoder(settings)
     with Library.open(args.library, encoder.identity) as library:
         candidates = Searcher(library, encoder).search(Query(caption=args.words), args.k)
@@ -134,70 +125,72 @@ def run_search(args: argparse.Namespace) -> int:
             scores = {name: round(getattr(candidate, name), 4) for name in ("fused", "visual", "textual")}
             print(json_line({**scores, "why": localize(candidate.why, "en"), **record_json(candidate.record)}))
         return 0
-    print(f"{'':>3}  fused  visual  textual  caption and path")
+    rows = []
     for rank, candidate in enumerate(candidates, 1):
         record = candidate.record
         caption = record.caption or record.alt or ", ".join((*record.tags, *record.guessed_tags))
         caption = caption if len(caption) <= _SHOWN_CAPTION else caption[: _SHOWN_CAPTION - 1] + "…"
-        scores_shown = f"{candidate.fused:5.3f}  {candidate.visual:6.3f}  {candidate.textual:7.3f}"
-        print(f"{rank:>3}  {scores_shown}  {shown(caption or '(no words)')}  {shown(record.path)}")
+        figures = (f"{candidate.fused:.3f}", f"{candidate.visual:.3f}", f"{candidate.textual:.3f}")
+        rows.append((str(rank), *figures, printable(caption or say("no_words")), printable(record.path)))
+    header = ("", *(say(f"search_{name}") for name in ("fused", "visual", "textual", "caption", "path")))
+    print(table(rows, header, right=(0, 1, 2, 3)))
     return 0
 
 
 def run_verify(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import note, printable, progress_of, say
     from image_db.library import Library
     from image_db.verification import verify
 
-    with Library.open(args.library, None) as library, progress_bar("pictures") as progress:
+    with Library.open(args.library, None) as library, progress_of(say("pictures")) as progress:
         result = verify(library, progress)
     for line in result.damage:
-        print(f"damaged  {line}")
+        print(say("verify_damaged", what=line))
     for path in result.missing:
-        print(f"missing  {shown(path)}")
+        print(say("verify_missing", path=path))
     for path, reason in result.changed:
-        print(f"changed  {shown(path)}: {reason}")
-    state = "sound" if result.sound else "not sound"
-    print(f"library {shown(args.library)} is {state}: {result.pictures} pictures in {result.files} files checked")
+        print(say("verify_changed", path=path, reason=reason))
+    state = "library_sound" if result.sound else "library_unsound"
+    print(say(state, library=args.library, pictures=result.pictures, files=result.files))
     if result.missing or result.changed:
-        print(f"vignette: run vignette index on the folders of these files, --library {args.library}", file=sys.stderr)
+        note(say("index_again", library=printable(args.library)))
     return 0 if result.sound else 1
 
 
 def run_export(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import say
     from image_db.exporting import export_folder, export_records
     from image_db.library import Library
 
     target: Path = args.target.expanduser()
     with Library.open(args.library, None) as library:
         if target.suffix == ".jsonl":
-            print(f"{export_records(library, target)} records in {shown(target)}")
+            print(say("records_exported", count=export_records(library, target), target=target))
             return 0
         copied, failed = export_folder(library, target)
-    print(f"{copied} pictures in {shown(target)}, their words in metadata.jsonl")
+    print(say("pictures_exported", count=copied, target=target))
     for path, reason in failed:
-        print(f"  {shown(path)}: {reason}")
+        print(f"  {say('file_and_reason', path=path, reason=reason)}")
     return 1 if failed else 0
 
 
 def run_sample(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import note, progress, say
     from image_db.errors import EncoderMismatch
     from image_db.sample.build import fetch_sample
     from vision.downloads.store import home
 
     folder = sample_folder()
     pictures = folder / "pictures"
-    bars = _Bars()
-    try:
-        sample = fetch_sample(pictures, home() / "downloads", bars)
-    finally:
-        bars.close()
-    absent = f"; {sample.absent} more are not in the packages of this system" if sample.absent else ""
-    print(f"{sample.pictures} pictures{absent}")
+    with progress() as draw:
+        sample = fetch_sample(pictures, home() / "downloads", draw)
+    print(say("sample_fetched", pictures=sample.pictures))
+    if sample.absent:
+        note(say("sample_absent", count=sample.absent))
     try:
         report, held = index_into(folder, [pictures], args.profile)
     except EncoderMismatch:
-        aside = _set_aside(folder)
-        print(f"the sample was indexed by another version or profile; that index is now in {aside}", file=sys.stderr)
+        note(say("sample_set_aside", folder=_set_aside(folder)))
         report, held = index_into(folder, [pictures], args.profile)
     print_report(folder, report, held)
     print(folder)
@@ -223,29 +216,3 @@ def sample_folder() -> Path:
     from vision.downloads.store import home
 
     return home() / "libraries" / "sample"
-
-
-class _Bars:
-    """One bar on stderr for each thing that is fetched or written, one after another."""
-
-    def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._tqdm = tqdm
-        self._bar: tqdm | None = None
-        self._what = ""
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if self._bar is None or what != self._what:
-            self.close()
-            interval_s = 0.2 if sys.stderr.isatty() else 10.0
-            self._bar = self._tqdm(
-                total=total, desc=what, unit="", unit_scale=True, file=sys.stderr, mininterval=interval_s
-            )
-            self._what = what
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -6,8 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from composer.commands.options import add_command
+
 if TYPE_CHECKING:
-    from vision.downloads.store import PullProgress
+    from composer.commands.options import Subparsers
 
 EXAMPLES = """\
 examples:
@@ -22,66 +24,61 @@ interrupted goes on where it was.
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "models",
-        help="get, list and check the model files and fonts",
-        description="Get, list and check the model files.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def register(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "models", "get, list and check the model files and fonts", examples=EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    pull = actions.add_parser("pull", help="fetch models, or what a profile needs")
+    pull = add_command(actions, "pull", "fetch models, or what a profile needs", run_pull)
     chosen = pull.add_mutually_exclusive_group()
     chosen.add_argument("names", nargs="*", default=[], metavar="NAME", help="a name of `vignette models list`")
     chosen.add_argument("--all", action="store_true", help="fetch every model of the list")
     chosen.add_argument("--profile", metavar="NAME", help="fetch what a profile needs (default: the default profile)")
-    pull.set_defaults(run=run_pull)
-    actions.add_parser("list", help="show the models and which are here").set_defaults(run=run_list)
-    verify = actions.add_parser("verify", help="read every byte of the models that are here and compare hashes")
+    add_command(actions, "list", "show the models and which are here", run_list)
+    verify = add_command(
+        actions, "verify", "read every byte of the models that are here and compare hashes", run_verify
+    )
     verify.add_argument("names", nargs="*", metavar="NAME", help="a name of `vignette models list` (default: all here)")
-    verify.set_defaults(run=run_verify)
 
 
 def run_pull(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import progress, say
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
-    from vision.downloads.store import manifest, pull_all
+    from vision.downloads.store import PullProgress, manifest, pull_all
 
-    if args.all:
-        names = list(manifest())
-    elif args.names:
-        names = list(dict.fromkeys(args.names))
-        _check_names(names)
-    else:
-        names = needed(args.profile)
-        if names == [CHINESE, SCRIPTS]:
-            print(f"Profile {args.profile} uses no model of this list; its models are fetched when first used.")
-    bar = _Bar()
-    try:
-        paths = pull_all(names, bar)
-    finally:
-        bar.close()
+    _check_names(args.names)
+    names = list(manifest()) if args.all else list(dict.fromkeys(args.names)) or needed(args.profile)
+    if names == [CHINESE, SCRIPTS]:
+        print(say("profile_of_hub", profile=args.profile))
+    with progress(sizes=True) as draw:
+
+        def tell(pulled: PullProgress) -> None:
+            draw(say(f"pull_{pulled.stage}", name=pulled.name), pulled.done_bytes, pulled.total_bytes)
+
+        paths = pull_all(names, tell)
     for name, path in zip(names, paths, strict=True):
         print(f"{name}\t{path}")
     return 0
 
 
 def run_list(_args: argparse.Namespace) -> int:
+    from composer.commands.terminal import say, table
     from vision.downloads.store import home, locate, manifest
     from vision.errors import WeightsError
 
+    rows = []
     for name, entry in manifest().items():
         try:
             locate(name)
-            state = "here"
+            state = say("model_here")
         except WeightsError as error:
-            state = "damaged" if "damaged" in str(error) else "-"
-        print(f"{name:<28} {entry.size_bytes / 1e6:>8,.0f} MB  {state:<8} {entry.license:<11} {entry.purpose}")
-    print(f"in {home()}", file=sys.stderr)
+            state = say("model_damaged") if "damaged" in error.key else "-"
+        rows.append((name, f"{entry.size_bytes / 1e6:,.0f} MB", state, entry.license, entry.purpose))
+    print(table(rows, right=(1,)))
+    print(say("models_in", folder=home()), file=sys.stderr)
     return 0
 
 
 def run_verify(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import note, printable, say
     from vision.downloads.store import manifest, verify
 
     _check_names(args.names)
@@ -89,12 +86,13 @@ def run_verify(args: argparse.Namespace) -> int:
     if not args.names:
         results = [result for result in results if result.state != "missing"]
     for result in results:
-        print(f"{result.name:<28} {result.state}" + (f": {result.detail}" if result.detail else ""))
+        detail = f": {printable(result.detail)}" if result.detail else ""
+        print(f"{result.name:<28} {say(f'model_{result.state}')}{detail}")
     bad = [result.name for result in results if result.state != "sound"]
     if bad:
-        print(f"vignette: run: vignette models pull {' '.join(bad)}", file=sys.stderr)
+        note(say("pull_again", names=" ".join(bad)))
     elif not results:
-        print("vignette: no models are here; run: vignette models pull", file=sys.stderr)
+        note(say("no_models"))
     return 1 if bad or not results else 0
 
 
@@ -120,37 +118,4 @@ def _check_names(names: list[str]) -> None:
 
     for name in names:
         if name not in manifest():
-            raise UsageError(f"there is no model {name!r}; known: {', '.join(manifest())}")
-
-
-class _Bar:
-    """Draws the progress of one model after another on stderr."""
-
-    def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._tqdm = tqdm
-        self._bar: tqdm | None = None
-        self._shown: tuple[str, str] | None = None
-
-    def __call__(self, progress: PullProgress) -> None:
-        shown = (progress.name, progress.stage)
-        if self._bar is None or shown != self._shown:
-            self.close()
-            label = {"waiting": "waiting for another pull of", "fetching": "", "verifying": "checking"}[progress.stage]
-            self._bar = self._tqdm(
-                total=progress.total_bytes,
-                desc=f"{label} {progress.name}".strip(),
-                unit="B",
-                unit_scale=True,
-                file=sys.stderr,
-                initial=progress.done_bytes,
-                mininterval=0.2 if sys.stderr.isatty() else 10.0,
-            )
-            self._shown = shown
-        self._bar.update(progress.done_bytes - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+            raise UsageError("model_unknown", name=name, known=list(manifest()))

@@ -1,35 +1,124 @@
-"""What a person sees on the terminal while an article is made, and the trace that is kept of it.
+"""What a person sees on the terminal: words, tables, progress, and an article while it is made.
 
-A listener of ``composer.pipeline.events``; writes to the stream it is given and decides nothing.
+Progress and notes go to stderr, as bars where it is a terminal and as a few plain lines where it is not. Tables keep
+every row on one line unless stdout is a terminal.
 """
 
 from __future__ import annotations
 
+import io
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 from composer.article.model import Article
 from composer.export.article_folder import trace_entry
-from composer.i18n import localize
+from composer.i18n import localize, tables
 from composer.pipeline import events
 
-_LABELS = {
-    "load": "Loading",
-    "write": "Writing",
-    "place": "Placing pictures",
-    "caption": "Describing them",
-    "find": "Finding candidates",
-    "choose": "Choosing",
-    "finish": "Finishing",
-}
+PLAIN_INTERVAL_S = 10.0
+
+
+def say(key: str, **values: object) -> str:
+    """The terminal's words for a key. Values that are errors or reasons are put into words, too."""
+    said = {name: value if isinstance(value, (int, float)) else printable(value) for name, value in values.items()}
+    return tables("en")["terminal"][key].format(**said)
+
+
+def note(text: str) -> None:
+    """Something the user should know, as one line on stderr."""
+    print(f"vignette: {text}", file=sys.stderr)
+
+
+def printable(said: object) -> str:
+    """Words in which what a file's name may hold to move the cursor or to break an encoding is escaped."""
+    text = str(said) if isinstance(said, Path) else localize(said, "en", terminal=True)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+    """Columns side by side, those in ``right`` flush right; on a narrow terminal the last one is folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    live = sys.stdout.isatty()
+    shown = Table(box=None, show_header=bool(header), header_style="bold", pad_edge=False)
+    count = max(map(len, (header, *rows)))
+    for number in range(count):
+        shown.add_column(
+            header[number] if header else "",
+            justify="right" if number in right else "left",
+            no_wrap=number < count - 1,
+            overflow="fold",
+        )
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    console = Console(file=io.StringIO(), width=None if live else 1_000_000, force_terminal=live)
+    with console.capture() as drawn:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in drawn.get().splitlines())
+
+
+@contextmanager
+def progress(*, sizes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (what, done, total) that draws a bar for each thing in turn. With ``sizes`` the numbers are bytes."""
+    if not sys.stderr.isatty():
+        yield _plain_progress(sizes)
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    amount = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if sizes else (rich.MofNCompleteColumn(),)
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        *amount,
+        rich.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with rich.Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bars:
+
+        def draw(what: str, done: int, total: int) -> None:
+            last = bars.tasks[-1] if bars.tasks else None
+            if last is None or total != last.total or done < last.completed:
+                bars.add_task(what, total=total, completed=done)
+            else:
+                bars.update(last.id, description=what, completed=done)
+
+        yield draw
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for one thing: a callback (done, total)."""
+    with progress() as draw:
+        yield partial(draw, what)
+
+
+def _plain_progress(sizes: bool) -> Callable[[str, int, int], None]:
+    """A line for everything that is done, and one now and then for what takes long."""
+    printed, printed_s = "", time.monotonic()
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal printed, printed_s
+        now = time.monotonic()
+        line = f"{what}: {done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if sizes else f"{what}: {done}/{total}"
+        if line != printed and (done >= total or now - printed_s >= PLAIN_INTERVAL_S):
+            print(line, file=sys.stderr, flush=True)
+            printed, printed_s = line, now
+
+    return tell
 
 
 class Terminal:
     """Prints the streamed text and one line a stage. ``trace`` holds the finished stages."""
 
-    def __init__(self, out: TextIO, *, stream_text: bool = True) -> None:
+    def __init__(self, out: TextIO, *, stream_text: bool) -> None:
         self._out = out
         self._stream_text = stream_text
         self.trace: list[dict[str, Any]] = []
@@ -44,29 +133,30 @@ class Terminal:
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.StageStarted(stage):
-                self._print(f"{_LABELS[stage]} …" + ("\n\n" if stage == "write" and self._stream_text else ""))
+                ahead_of_text = "\n\n" if stage == "write" and self._stream_text else ""
+                self._print(say(f"stage_{stage}") + " …" + ahead_of_text)
             case events.StageFinished(stage, seconds):
                 self.trace.append(trace_entry(event))
-                lead = "Written in" if stage == "write" else " done in"
-                self._print(f"{lead} {seconds:.1f} s\n")
+                self._print(say("written_in" if stage == "write" else "done_in", seconds=seconds) + "\n")
             case events.TextDelta(text):
                 if self._stream_text:
                     self._print(text)
             case events.Notice():
-                self._print(f"\nNote: {localize(event, 'en', terminal=True)}\n")
-            case events.Draft() | events.Done():
+                self._print("\n" + say("notice", text=event) + "\n")
+            case _:
                 pass
 
     def summary(self, article: Article) -> None:
         """One line a slot: what stands there, or why nothing does."""
         for placement in article.placements:
-            place = f"after section {placement.slot.after_section + 1}"
+            number = placement.slot.after_section + 1
             if placement.chosen is None:
-                self._print(f"  {place}: no picture ({localize(placement.reason, 'en')})\n")
+                line = say("place_empty", number=number, reason=placement.reason)
             else:
-                self._print(f"  {place}: {placement.caption} [{placement.chosen.path.name}]\n")
-        words = f"{len(article.sections)} sections, {len(article.pictures)} pictures"
-        self._print(f"“{article.title}”: {words}\n")
+                line = say("place_filled", number=number, caption=placement.caption, file=placement.chosen.path.name)
+            self._print(f"  {line}\n")
+        counts = {"sections": len(article.sections), "pictures": len(article.pictures)}
+        self._print(say("article_made", title=article.title, **counts) + "\n")
 
     def _print(self, text: str) -> None:
         self._out.write(text)

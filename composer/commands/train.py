@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from composer.commands.options import add_command
+
 if TYPE_CHECKING:
+    from composer.commands.options import Subparsers
     from vision.training.bridge.recipe import StepsRecipe
     from vision.training.bridge.train import RunReport
+    from vision.training.joint.recipe import JointRecipe
 
-Recipe = TypeVar("Recipe", bound="StepsRecipe")
+Recipe = TypeVar("Recipe", bound="StepsRecipe | JointRecipe")
 
 EXAMPLES = """\
 examples:
@@ -37,94 +42,72 @@ off goes on where it was and ends with the same weights; losses stand in a CSV f
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _parser(
-        subparsers,
-        "train",
-        "train the encoder or a bridge on illustrated articles",
-        "Train parts of Vignette on illustrated articles.",
-        EXAMPLES,
+def register(subparsers: Subparsers) -> None:
+    about = "train the encoder or a bridge on illustrated articles"
+    parts = add_command(subparsers, "train", about, examples=EXAMPLES).add_subparsers(
+        dest="part", metavar="PART", required=True
     )
-    kinds = parser.add_subparsers(dest="part", metavar="PART", required=True)
-    joint = _parser(
-        kinds,
+    joint = add_command(
+        parts,
         "joint",
         "the text–image encoder that finds pictures",
-        "Train the joint encoder, or export it as an open_clip checkpoint.",
-        EXAMPLES,
+        run_joint,
+        description="Train the joint encoder, or export it as an open_clip checkpoint.",
+        examples=EXAMPLES,
     )
     joint.add_argument("--data", metavar="DIR", type=Path, help="the folder with train.jsonl and its pictures")
     joint.add_argument("--out", metavar="DIR", type=Path, help="where the trained encoder goes, or lies already")
-    joint.add_argument("--recipe", metavar="NAME", default=DEFAULT_RECIPE, help="a recipe's name or .toml file")
-    joint.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
     joint.add_argument("--export", metavar="DIR", type=Path, help="write a self-contained open_clip folder")
     joint.add_argument(
         "--curve",
         action="store_true",
         help="instead of training: unseen books over growing data, OUT/learning.csv and .svg",
     )
-    joint.set_defaults(run=run_joint)
-    fusion = _parser(
-        kinds,
+    fusion = add_command(
+        parts,
         "fusion",
         "how much looks, meaning and words count in search",
-        "Fit the search's fusion weights to the unseen books of a joint encoder's training.",
-        EXAMPLES,
+        run_fusion,
+        description="Fit the search's fusion weights to the unseen books of a joint encoder's training.",
+        examples=EXAMPLES,
     )
     fusion.add_argument("--data", metavar="DIR", type=Path, required=True, help="what the encoder was trained on")
     fusion.add_argument(
         "--encoder", metavar="DIR", type=Path, required=True, help="the --out of `vignette train joint`"
     )
-    fusion.set_defaults(run=run_fusion)
-    bridge = _parser(
-        kinds,
+    bridge = add_command(
+        parts,
         "bridge",
         "stage 1: lets a language model see through a vision tower",
-        "Train a bridge from a frozen vision tower to a frozen language model on captioned pictures.",
-        BRIDGE_EXAMPLES,
+        run_bridge,
+        description="Train a bridge from a frozen vision tower to a frozen language model on captioned pictures.",
+        examples=BRIDGE_EXAMPLES,
     )
-    lora = _parser(
-        kinds,
+    lora = add_command(
+        parts,
         "lora",
         "stage 2: tunes the language model behind a bridge on the tasks of composing",
-        "Train a LoRA behind a bridge: where a picture belongs, its caption, which of several fits.",
-        BRIDGE_EXAMPLES,
+        run_lora,
+        description="Train a LoRA behind a bridge: where a picture belongs, its caption, which of several fits.",
+        examples=BRIDGE_EXAMPLES,
     )
     lora.add_argument("--bridge", metavar="DIR", type=Path, required=True, help="a folder of `vignette train bridge`")
-    for part, recipe in ((bridge, "bridge-tiny"), (lora, "lora-tiny")):
+    for part in (bridge, lora):
         part.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with train.jsonl")
         part.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the trained weights go")
+    for part, recipe in ((joint, DEFAULT_RECIPE), (bridge, "bridge-tiny"), (lora, "lora-tiny")):
         part.add_argument("--recipe", metavar="NAME", default=recipe, help="a recipe's name or .toml file")
         part.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
-    bridge.set_defaults(run=run_bridge)
-    lora.set_defaults(run=run_lora)
-
-
-def _parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    about: str,
-    description: str,
-    epilog: str,
-) -> argparse.ArgumentParser:
-    return subparsers.add_parser(
-        name,
-        help=about,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
 
 
 def run_joint(args: argparse.Namespace) -> int:
     from composer.errors import UsageError
 
     if args.data is None and args.export is None:
-        raise UsageError("--data is missing; name the folder with train.jsonl, or --export DIR to export only")
+        raise UsageError("train_data_missing")
     if args.data is not None:
         if args.out is None:
-            raise UsageError("--out is missing; name a folder for the trained encoder")
+            raise UsageError("train_out_missing")
         _curve(args) if args.curve else _train(args)
     if args.export is not None:
         from vision.training.joint.train import export_open_clip
@@ -134,45 +117,44 @@ def run_joint(args: argparse.Namespace) -> int:
 
 
 def _curve(args: argparse.Namespace) -> None:
+    from composer.commands.terminal import progress, say
     from vision.training.joint.recipe import load_joint_recipe
     from vision.training.joint.train import measure_learning
 
-    points = measure_learning(args.data, args.out, load_joint_recipe(args.recipe), _tell)
-    print(file=sys.stderr)
+    with progress() as draw:
+        points = measure_learning(args.data, args.out, load_joint_recipe(args.recipe), draw)
     for point in points:
-        figures = ", ".join(f"{name} {value:.3f}" for name, value in point.recalls.items())
-        print(f"{point.fit}, {point.pairs} pairs: {figures}")
+        print(say("learning_point", fit=point.fit, pairs=point.pairs, figures=_figures(point.recalls)))
 
 
 def _train(args: argparse.Namespace) -> None:
-    from dataclasses import replace
-
+    from composer.commands.terminal import progress, say
     from vision.training.joint.recipe import load_joint_recipe
     from vision.training.joint.train import train_joint
 
-    recipe = load_joint_recipe(args.recipe)
-    if args.seed is not None:
-        recipe = replace(recipe, seed=args.seed)
-    report = train_joint(args.data, args.out, recipe, _tell)
-    print(file=sys.stderr)
-    for name, figures in (
-        ("unseen books, by folds", report.unseen_books),
-        (f"dev ({report.development_figures})", report.development),
-    ):
-        if figures:
-            print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    with progress() as draw:
+        report = train_joint(args.data, args.out, _seeded(load_joint_recipe(args.recipe), args.seed), draw)
+    if report.unseen_books:
+        print(say("unseen_books", figures=_figures(report.unseen_books)))
+    if report.development:
+        print(say("dev_split", count=report.development_figures, figures=_figures(report.development)))
     print(args.out)
+
+
+def _figures(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
 def run_fusion(args: argparse.Namespace) -> int:
     from dataclasses import fields
 
+    from composer.commands.terminal import progress_of, say
     from composer.evaluation.fit_fusion import fit_fusion
     from vision.training.dataset import figures_of, read_articles
 
     figures = figures_of(read_articles(args.data, "train"))
-    found = fit_fusion(args.encoder, figures, lambda done, total: _tell("books", done, total))
-    print(file=sys.stderr)
+    with progress_of(say("books")) as progress:
+        found = fit_fusion(args.encoder, figures, progress)
     for field in fields(found.weights):
         print(f"{field.name} = {getattr(found.weights, field.name):.3f}")
     print(f"min_fused = {found.min_fused:.2f}")
@@ -181,37 +163,30 @@ def run_fusion(args: argparse.Namespace) -> int:
 
 def run_bridge(args: argparse.Namespace) -> int:
     from vision.training.bridge.recipe import BridgeRecipe, load_steps_recipe
-
-    recipe = _seeded(load_steps_recipe(args.recipe, BridgeRecipe), args.seed)
     from vision.training.bridge.train import train_bridge
 
-    _report_run(train_bridge(args.data, args.out, recipe, _tell), args.out)
-    return 0
+    recipe = _seeded(load_steps_recipe(args.recipe, BridgeRecipe), args.seed)
+    return _run_steps(args.out, lambda draw: train_bridge(args.data, args.out, recipe, draw))
 
 
 def run_lora(args: argparse.Namespace) -> int:
     from vision.training.bridge.recipe import LoraRecipe, load_steps_recipe
-
-    recipe = _seeded(load_steps_recipe(args.recipe, LoraRecipe), args.seed)
     from vision.training.bridge.train import train_lora
 
-    _report_run(train_lora(args.data, args.bridge, args.out, recipe, _tell), args.out)
-    return 0
+    recipe = _seeded(load_steps_recipe(args.recipe, LoraRecipe), args.seed)
+    return _run_steps(args.out, lambda draw: train_lora(args.data, args.bridge, args.out, recipe, draw))
 
 
 def _seeded(recipe: Recipe, seed: int | None) -> Recipe:
-    from dataclasses import replace
-
     return recipe if seed is None else replace(recipe, seed=seed)
 
 
-def _report_run(report: RunReport, out: Path) -> None:
-    print(file=sys.stderr)
+def _run_steps(out: Path, train: Callable[[Callable[[str, int, int], None]], RunReport]) -> int:
+    from composer.commands.terminal import progress, say
+
+    with progress() as draw:
+        report = train(draw)
     for task, own in report.nats_own.items():
-        other = report.nats_other[task]
-        print(f"{task}: {own:.3f} nats a token with its own pictures, {other:.3f} with others (books held back)")
+        print(say("nats_of_task", task=task, own=own, other=report.nats_other[task]))
     print(out)
-
-
-def _tell(what: str, done: int, total: int) -> None:
-    print(f"\r{what}: {done}/{total}   ", end="", file=sys.stderr, flush=True)
+    return 0

@@ -122,7 +122,7 @@ def test_searching_puts_the_fitting_picture_first(vignette: Vignette, pictures: 
     lines = vignette.out.splitlines()
     assert len(lines) == 3
     assert lines[1].split()[0] == "1"
-    assert lines[1].endswith(f"A wall painted blue  {pictures / 'blue.png'}")
+    assert lines[1].split()[-5:] == ["A", "wall", "painted", "blue", str(pictures / "blue.png")]
     assert vignette("library", "search", "something red", "--library", tmp_path / "lib", "--json") == 0
     found = [json.loads(line) for line in vignette.out.splitlines()]
     assert found[0]["caption"] == "A wall painted red"
@@ -146,7 +146,7 @@ def test_searching_a_missing_or_empty_library_is_one_clear_line(vignette: Vignet
     ("args", "message"),
     [
         ((" ",), 'WORDS is empty; say what the picture should show, e.g. "a red parrot"'),
-        (("red", "-k", "0"), "-k 0 is out of range; ask for at least 1 picture"),
+        (("red", "-k", "0"), "-k is 0; it must be at least 1"),
     ],
 )
 def test_wrong_searches_are_wrong_usage(
@@ -160,9 +160,10 @@ def test_info_names_the_encoder_and_the_failures(vignette: Vignette, pictures: P
     (pictures / "bad.jpg").write_text("no picture")
     vignette("index", pictures, "--library", tmp_path / "lib")
     assert vignette("library", "info", "--library", tmp_path / "lib") == 0
-    assert "pictures   3, 3 with words, 0 more gone from disk\n" in vignette.out
-    assert "encoder    colours (" in vignette.out
-    assert f"picture    {pictures / 'bad.jpg'}: is not a picture" in vignette.out
+    facts = dict(line.split(maxsplit=1) for line in vignette.out.splitlines())
+    assert facts["pictures"] == "3, 3 with words, 0 more gone from disk"
+    assert facts["encoder"].startswith("colours (")
+    assert facts["picture"].startswith(f"{pictures / 'bad.jpg'}: is not a picture")
     assert vignette("library", "info", "--library", tmp_path / "lib", "--json") == 0
     values = json.loads(vignette.out)
     assert (values["pictures"], values["encoder_sha256"]) == (3, ColourEncoder().identity.sha256)
@@ -262,7 +263,7 @@ def test_registering_the_commands_imports_nothing_heavy() -> None:
         "from composer.commands import index, library\n"
         "sub = argparse.ArgumentParser().add_subparsers()\n"
         "index.register(sub), library.register(sub)\n"
-        "print({'numpy', 'PIL', 'torch', 'faiss', 'sqlite3', 'tqdm'} & set(sys.modules))\n"
+        "print({'numpy', 'PIL', 'torch', 'faiss', 'sqlite3', 'rich'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -222,7 +222,7 @@ def test_the_command_fits_the_weight_and_needs_the_model_for_it(
     measured = json.loads(capsys.readouterr().out)
     assert measured["slot_first"]["value"] == measured["selection_texts_model"]["value"] == 1
     args = parser.parse_args([*command, "--fit", "--no-judge"])
-    with pytest.raises(UsageError, match="leave out --no-judge"):
+    with pytest.raises(UsageError, match="fit_needs_judge"):
         args.run(args)
 
 
