@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from vision.errors import ModelError
 from vision.joint_encoder.efficientnet import TOWERS, build_trunk
 from vision.joint_encoder.kernel_regression import KERNEL_PREFIX, KernelHead
+from vision.joint_encoder.precision import autocast, tower_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,13 +44,14 @@ class ImageTower:
         self._visual = visual.eval().to(device).to(memory_format=torch.channels_last)
         self._transform = transform
         self._device = torch.device(device)
+        self._dtype = tower_dtype(self._device)
 
     def encode(self, images: Sequence[Image]) -> Array:
         out = []
         for start in range(0, len(images), IMAGE_BATCH):
             pixels = torch.stack([self._transform(image) for image in images[start : start + IMAGE_BATCH]])
             pixels = pixels.to(self._device, memory_format=torch.channels_last)
-            with torch.inference_mode(), fast_precision(self._device):
+            with torch.inference_mode(), autocast(self._dtype, self._device):
                 out.append(self._visual(pixels).float().cpu().numpy())
         return np.concatenate(out)
 
@@ -63,12 +63,13 @@ class TextTower:
         self._encode: Callable[[torch.Tensor], torch.Tensor] = model.encode_text  # type: ignore[assignment]
         self._tokenizer = tokenizer
         self._device = torch.device(device)
+        self._dtype = tower_dtype(self._device)
 
     def encode(self, texts: Sequence[str]) -> Array:
         out = []
         for start in range(0, len(texts), TEXT_BATCH):
             tokens = self._tokenizer(list(texts[start : start + TEXT_BATCH])).to(self._device)
-            with torch.inference_mode(), fast_precision(self._device):
+            with torch.inference_mode(), autocast(self._dtype, self._device):
                 out.append(self._encode(tokens).float().cpu().numpy())
         return np.concatenate(out)
 
@@ -166,17 +167,3 @@ def state_sha256(model: torch.nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def fast_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the hardware multiplies it faster than float32, else nothing."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-    if device.type == "cpu" and _cpu_has_bf16():
-        return torch.autocast("cpu", torch.bfloat16)
-    return nullcontext()
-
-
-def _cpu_has_bf16() -> bool:
-    info = Path("/proc/cpuinfo")
-    return info.is_file() and any(flag in info.read_text() for flag in ("avx512_bf16", "amx_bf16"))

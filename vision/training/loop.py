@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from vision.errors import DataError
+from vision.joint_encoder.precision import computes_bfloat16
 from vision.training.bridge.loss_plot import draw
 from vision.training.bridge.recipe import Precision
 from vision.training.bridge.samples import Batches
@@ -125,13 +126,6 @@ def autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:
     if precision == "float32" or (precision == "auto" and not computes_bfloat16(kind)):
         return nullcontext()
     return torch.autocast(kind, torch.bfloat16)
-
-
-def computes_bfloat16(kind: str) -> bool:
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # Emulated on other processors, which is slower than float32.
-    return kind == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _stream(batches: Batches, begun: int) -> Iterator[list[int]]:

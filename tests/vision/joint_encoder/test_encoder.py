@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.tiny_joint import build_tiny_bert_clip, open_clip_vectors
 from tests.tiny_models import build_tiny_open_clip
+from tests.tower_dtypes import DTYPES, FLOAT32_ATOL, VECTOR_ATOL, choose_dtype
 from vision.errors import DataError, ModelError
 from vision.images import load_image
 from vision.interfaces import JointEncoder
@@ -42,13 +43,17 @@ def plain_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_open_clip(tmp_path_factory.mktemp("joint") / "plain")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["bert_clip", "plain_clip"])
-def test_vectors_are_those_of_open_clip(kind: str, request: pytest.FixtureRequest) -> None:
+def test_vectors_are_those_of_open_clip(
+    kind: str, dtype: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_dtype(monkeypatch, dtype)
     folder = request.getfixturevalue(kind)
     encoder = load_open_clip_encoder(str(folder))
     images, texts = open_clip_vectors(folder, pictures(), TEXTS)
-    np.testing.assert_allclose(encoder.encode_images(pictures()), images, atol=2e-5)
-    np.testing.assert_allclose(encoder.encode_texts(TEXTS), texts, atol=2e-5)
+    np.testing.assert_allclose(encoder.encode_images(pictures()), images, atol=VECTOR_ATOL[dtype])
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), texts, atol=VECTOR_ATOL[dtype])
 
 
 @pytest.mark.parametrize("kind", ["bert_clip", "plain_clip"])
@@ -71,12 +76,16 @@ def test_every_open_clip_checkpoint_honours_the_protocol(kind: str, request: pyt
     assert encoder.encode_sentences([]).shape == (0, identity.textual_dim)
 
 
-def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(bert_clip: Path) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_vector_does_not_depend_on_what_else_is_in_the_batch(
+    bert_clip: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_dtype(monkeypatch, dtype)
     encoder = load_open_clip_encoder(str(bert_clip))
     alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), alone, atol=1e-5)
     many = encoder.encode_images(pictures() * 6)
-    np.testing.assert_allclose(many[20:24], encoder.encode_images(pictures()), atol=1e-5)
+    np.testing.assert_allclose(many[20:24], encoder.encode_images(pictures()), atol=VECTOR_ATOL[dtype])
 
 
 def test_sentences_of_a_general_checkpoint_are_its_texts(bert_clip: Path) -> None:
@@ -164,8 +173,12 @@ def photographs_told_apart(encoder: JointEncoder) -> bool:
     return scores.argmax(1).tolist() == [0, 1, 2]
 
 
-def test_the_shipped_encoder_finds_each_photograph_by_its_description(shipped: JointEncoder) -> None:
-    assert photographs_told_apart(shipped)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_shipped_encoder_finds_each_photograph_by_its_description(
+    shipped: JointEncoder, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_dtype(monkeypatch, dtype)
+    assert photographs_told_apart(load_embedded_encoder())
 
 
 def test_the_shipped_encoder_reads_queries_through_mpnet(shipped: JointEncoder) -> None:
@@ -195,17 +208,19 @@ def test_the_shipped_encoder_looks_through_its_kernel(shipped: JointEncoder) -> 
     np.testing.assert_allclose(shipped.encode_images(pictures()), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_exported_checkpoint_reads_alike_and_looks_through_the_network_for_us_and_for_open_clip(
-    shipped: JointEncoder, tmp_path: Path
+    shipped: JointEncoder, tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    choose_dtype(monkeypatch, dtype)
     folder = export_open_clip(None, tmp_path / "exported")
     texts, images = TEXTS[:3], pictures()[:2]
     loaded = load_open_clip_encoder(str(folder))
     np.testing.assert_array_equal(loaded.encode_sentences(texts), shipped.encode_sentences(texts))
     assert loaded.languages == shipped.languages
     seen, read = open_clip_vectors(folder, images, texts)
-    np.testing.assert_allclose(seen, loaded.encode_images(images), atol=2e-5)
-    np.testing.assert_allclose(read, loaded.encode_texts(texts), atol=2e-5)
+    np.testing.assert_allclose(seen, loaded.encode_images(images), atol=VECTOR_ATOL[dtype])
+    np.testing.assert_allclose(read, loaded.encode_texts(texts), atol=FLOAT32_ATOL)  # NumPy reads
     assert photographs_told_apart(loaded)
     with pytest.raises(DataError, match="exported is not empty; name a new folder"):
         export_open_clip(None, folder)

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.tower_dtypes import DTYPES, choose_dtype
 from vision.joint_encoder.imagenet_labels import ImageLabeller, label_names
+
+# timm's network runs in float32.
+PROBABILITY_ATOL = {"float32": 1e-4, "bfloat16": 2e-2}
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +27,16 @@ def stripes_and_noise() -> list[Image.Image]:
     return [Image.fromarray(gray).convert("RGB") for gray in (stripes, noise)]
 
 
-def test_probabilities_are_those_of_timms_whole_network(labeller: ImageLabeller) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_are_those_of_timms_whole_network(
+    labeller: ImageLabeller, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import timm
     import torch
 
     from vision.joint_encoder.efficientnet import TOWERS, read_trunk
 
+    choose_dtype(monkeypatch, dtype)
     name = "efficientnet-lite2"
     network = timm.create_model(TOWERS[name].timm_name, pretrained=False).eval()
     weights = read_trunk(name)
@@ -37,7 +45,7 @@ def test_probabilities_are_those_of_timms_whole_network(labeller: ImageLabeller)
     pixels = np.stack([(np.asarray(image, np.float32) - 127) / 128 for image in images]).transpose(0, 3, 1, 2)
     with torch.inference_mode():
         expected = network(torch.from_numpy(np.ascontiguousarray(pixels))).softmax(1).numpy()
-    np.testing.assert_allclose(labeller.probabilities(images), expected, atol=1e-4)
+    np.testing.assert_allclose(ImageLabeller().probabilities(images), expected, atol=PROBABILITY_ATOL[dtype])
 
 
 def test_guesses_are_all_labels_above_the_confidence_surest_first(labeller: ImageLabeller) -> None:

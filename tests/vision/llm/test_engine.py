@@ -10,21 +10,24 @@ import pytest
 
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads.store import home
-from vision.errors import PromptTooLong
+from vision.errors import ModelError, PromptTooLong
 from vision.llm.batch_runner import BatchRunner, SequenceInput
+from vision.llm.kernels import build
 from vision.llm.kernels.binding import CEngine
-from vision.llm.kernels.build import load_kernels
+from vision.llm.kernels.build import KERNELS_VARIABLE, PATHS, load_kernels, runnable_paths
 from vision.llm.kv_cache import KVCache
+from vision.llm.model import load_gguf_model
 from vision.llm.model_cache import CachedModel, open_cached
 from vision.llm.to_transformers import as_transformers
 
 BLOCKS = 40
+PATHS_ATOL = 0.02  # of the largest logit: activations round to 8 bits, so one last bit may move a whole step
 IDS = list(np.random.default_rng(5).integers(0, 250, 75))
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return load_kernels(home() / "converted")
+@pytest.fixture(scope="module", params=runnable_paths())
+def library(request: pytest.FixtureRequest) -> ctypes.CDLL:
+    return load_kernels(home() / "converted", request.param)
 
 
 def converted(folder: Path, architecture: str = "llama", kind: str = "Q8_0", **options: int) -> CachedModel:
@@ -96,12 +99,31 @@ def test_the_number_of_threads_does_not_change_a_bit(library: ctypes.CDLL, tmp_p
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_the_portable_kernels_agree_with_the_native_ones(library: ctypes.CDLL, tmp_path: Path) -> None:
+def test_every_path_agrees_with_the_portable_one(library: ctypes.CDLL, tmp_path: Path) -> None:
     model = converted(tmp_path, "qwen2", "Q6_K", width=256)
-    portable = load_kernels(home() / "converted", native=False)
-    native, plain = (all_logits(c_runner(which, model), IDS[:40]) for which in (library, portable))
-    np.testing.assert_allclose(native, plain, atol=0.02 * np.abs(native).max())
-    assert np.corrcoef(native.ravel(), plain.ravel())[0, 1] > 0.9999
+    portable = load_kernels(home() / "converted", "portable")
+    ours, plain = (all_logits(c_runner(which, model), IDS[:40]) for which in (library, portable))
+    np.testing.assert_allclose(ours, plain, atol=PATHS_ATOL * np.abs(ours).max())
+    assert np.corrcoef(ours.ravel(), plain.ravel())[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("path", ["auto", *runnable_paths()])
+def test_the_environment_chooses_the_path(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load_kernels(home() / "converted", path)
+    monkeypatch.setenv(KERNELS_VARIABLE, path)
+    assert load_kernels(home() / "converted")._name == expected._name
+
+
+def test_a_path_that_is_unknown_or_not_for_this_cpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(KERNELS_VARIABLE, "sse9")
+    with pytest.raises(ModelError, match="VIGNETTE_KERNELS is 'sse9'; use auto, vnni, avx2, portable"):
+        load_gguf_model(write_tiny_gguf(tmp_path / "tiny.gguf"), cache_dir=tmp_path / "cache")
+    monkeypatch.setattr(build, "_cpu", lambda: ("x86_64", "flags : sse2 avx"))
+    for path in PATHS[:-1]:
+        with pytest.raises(ModelError, match=f"is '{path}', which this CPU cannot run; use auto, portable$"):
+            load_kernels(tmp_path, path)
+    monkeypatch.setattr(build, "_cpu", lambda: ("x86_64", "flags : avx avx2 fma f16c"))
+    assert runnable_paths() == ("avx2", "portable")
 
 
 def test_sequences_of_a_batch_do_not_disturb_each_other(library: ctypes.CDLL, tmp_path: Path) -> None:

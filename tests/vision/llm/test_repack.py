@@ -14,7 +14,7 @@ from vision.downloads.store import home
 from vision.errors import ModelError
 from vision.llm.gguf import Tensor
 from vision.llm.kernels.binding import RowsStruct, SpanStruct, matrix_struct
-from vision.llm.kernels.build import load_kernels
+from vision.llm.kernels.build import load_kernels, runnable_paths
 from vision.llm.repack import Layout, Packed, pack
 
 EXACT = {
@@ -28,9 +28,9 @@ EXACT = {
 ROUNDED = ("F32", "F16", "BF16", "Q5_0")
 
 
-@pytest.fixture(scope="module", params=["native", "portable"])
+@pytest.fixture(scope="module", params=runnable_paths())
 def kernels(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    return load_kernels(home() / "converted", native=request.param == "native")
+    return load_kernels(home() / "converted", request.param)
 
 
 def tensor(kind: str, outputs: int = 44, inputs: int = 512) -> Tensor:

@@ -1,7 +1,9 @@
 """Compiles the C kernels on first use and keeps the library in a cache folder.
 
-Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. Knows
-nothing of what the kernels compute.
+Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. The
+environment variable VIGNETTE_KERNELS chooses another path than this CPU's fastest: ``vnni``, ``avx2`` or ``portable``.
+Each rounds in its own way, so the same seed may write another text on another path. Knows nothing of what the kernels
+compute.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vision.errors import ModelError
+
 SOURCES = Path(__file__).parent
 FLAGS = (
     "-O3",
@@ -29,23 +33,29 @@ FLAGS = (
     "-pthread",
 )
 TIMEOUT_S = 300
+KERNELS_VARIABLE = "VIGNETTE_KERNELS"
+# What the C code makes of the compiler's flags, fastest first; "auto" is what -march=native makes of this CPU.
+PATHS = ("vnni", "avx2", "portable")
+_AVX2 = {"avx2": "-mavx2", "fma": "-mfma", "f16c": "-mf16c"}
+_VNNI = ({"avx_vnni"}, {"avx512_vnni", "avx512vl"})
 
 
 class KernelsUnavailable(Exception):
     """The kernels cannot be built here; the message says why and what to install."""
 
 
-def load_kernels(cache_dir: Path, *, native: bool = True) -> ctypes.CDLL:
-    """The compiled library, built if ``cache_dir`` does not have it yet. Raises KernelsUnavailable.
+def load_kernels(cache_dir: Path, path: str | None = None) -> ctypes.CDLL:
+    """The compiled library, built if ``cache_dir`` does not have it yet.
 
-    Without ``native`` it uses what every CPU of the kind has: the plain C of ``simd_portable.h``.
+    ``path`` is one of PATHS or ``auto``; by default what $VIGNETTE_KERNELS says, else ``auto``. Raises ModelError for
+    another name and for a path that this CPU cannot run, KernelsUnavailable where nothing can be built.
     """
-    flags = (*FLAGS, "-march=native") if native else FLAGS
+    flags = (*FLAGS, *_path_flags(path or os.environ.get(KERNELS_VARIABLE) or "auto"))
     compiler = _compiler()
     sources = sorted(SOURCES.glob("*.c"))
     digest = hashlib.sha256()
-    for path in [*sources, *sorted(SOURCES.glob("*.h"))]:
-        digest.update(path.name.encode() + path.read_bytes())
+    for source in [*sources, *sorted(SOURCES.glob("*.h"))]:
+        digest.update(source.name.encode() + source.read_bytes())
     digest.update(repr((flags, _cpu())).encode())
     target = cache_dir / f"kernels-{digest.hexdigest()[:16]}.so"
     if not target.exists():
@@ -59,6 +69,26 @@ def load_kernels(cache_dir: Path, *, native: bool = True) -> ctypes.CDLL:
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise KernelsUnavailable(f"{target} cannot be loaded: {error}; delete it to have it built again") from error
+
+
+def runnable_paths() -> tuple[str, ...]:
+    """Those of PATHS that this CPU can run, as far as the system tells: elsewhere than on Linux ``portable`` only."""
+    flags = {flag for line in _cpu() if line.startswith("flags") for flag in line.split()}
+    avx2 = flags >= _AVX2.keys()
+    can = {"vnni": avx2 and any(flags >= needed for needed in _VNNI), "avx2": avx2, "portable": True}
+    return tuple(path for path in PATHS if can[path])
+
+
+def _path_flags(path: str) -> tuple[str, ...]:
+    if path == "auto":
+        return ("-march=native",)
+    if path not in PATHS:
+        raise ModelError(f"{KERNELS_VARIABLE} is {path!r}; use auto, {', '.join(PATHS)}")
+    if path not in runnable_paths():
+        raise ModelError(
+            f"{KERNELS_VARIABLE} is {path!r}, which this CPU cannot run; use auto, {', '.join(runnable_paths())}"
+        )
+    return {"vnni": ("-march=native",), "avx2": tuple(_AVX2.values()), "portable": ()}[path]
 
 
 def _compiler() -> str | None:
