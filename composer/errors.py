@@ -2,7 +2,6 @@
 
 ComposerError
 ├── UsageError           what was asked cannot be done as asked: exit code 2
-│   └── SettingsError    a profile or setting is unknown or out of range
 ├── EditError            an edit does not fit the article: a bad index, or something locked
 ├── DraftError           a draft is gone, or its folder cannot be used
 ├── OutputExists         the output folder holds something: exit code 1
@@ -28,11 +27,7 @@ class ComposerError(KeyedError):
 
 
 class UsageError(ComposerError):
-    """What was asked cannot be done as asked; the message names the flag to change."""
-
-
-class SettingsError(UsageError):
-    """A profile or a setting is unknown or out of range."""
+    """What was asked cannot be done as asked."""
 
 
 class EditError(ComposerError):

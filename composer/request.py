@@ -1,15 +1,20 @@
-"""What a user asks for: one value for the command line, batches and the app. Checked once, here."""
+"""What a user asks for, read and checked in this module alone: for the command line, batches, the page and the API."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from composer.errors import UsageError
+from composer.fields import check_known, typed
 from retrieval.candidates import Filters
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
+MIN_WORDS, MAX_WORDS = 100, 5000
+LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
 # What the writer is told of each, in the languages it writes in.
 TONES = {
     "plain": {"en": "Write plainly and soberly.", "zh": "语言平实、客观。"},
@@ -27,7 +32,7 @@ class ComposeRequest:
     with ``text`` an instruction is a hint for the pictures. ``images`` is a number of pictures or None for "as many
     as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is an ISO 639-1 code of LANGUAGES or "auto".
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
-    knowing the outline only. Raises UsageError naming the flag to change.
+    knowing the outline only. Raises UsageError where something is missing or out of range.
     """
 
     instruction: str = ""
@@ -45,28 +50,96 @@ class ComposeRequest:
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
-            raise UsageError(
-                'the instruction is empty; say what to write about, e.g. vignette compose "A day on the farm", '
-                "or give a text with --illustrate FILE.md"
-            )
+            raise UsageError("empty_instruction")
         if self.language != "auto" and self.language not in LANGUAGES:
-            known = ", ".join(LANGUAGES)
-            raise UsageError(f"--language {self.language} is not known; use auto or one of: {known}")
+            raise UsageError("language_unknown", given=self.language, known=["auto", *LANGUAGES])
         if self.images is not None and not 0 <= self.images <= MAX_IMAGES:
-            raise UsageError(f"--images {self.images} is out of range; use auto or 0 to {MAX_IMAGES}")
-        if not 100 <= self.words <= 5000:
-            raise UsageError(f"--words {self.words} is out of range; use 100 to 5000")
+            raise UsageError("pictures_wrong", given=self.images, most=MAX_IMAGES)
+        if not MIN_WORDS <= self.words <= MAX_WORDS:
+            raise UsageError("words_wrong", given=self.words, least=MIN_WORDS, most=MAX_WORDS)
         if self.tone and self.tone not in TONES:
-            raise UsageError(f"--tone {self.tone} is not known; use one of: {', '.join(TONES)}")
+            raise UsageError("tone_unknown", given=self.tone, known=list(TONES))
         if self.images is not None and len(self.use_images) > self.images:
-            raise UsageError(
-                f"--use-image names {len(self.use_images)} pictures but --images allows {self.images}; raise --images",
-                "more_than_pictures",
-                used=len(self.use_images),
-                images=self.images,
-            )
+            raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
 
     def briefing(self, language: str) -> str:
         """The instruction as the writer gets it, with the tone that was asked for."""
         wish = TONES.get(self.tone, {}).get(language, "")
         return f"{self.instruction}\n\n{wish}" if wish else self.instruction
+
+
+REQUEST_FIELDS = tuple(item.name for item in fields(ComposeRequest))
+
+
+def request_to_json(request: ComposeRequest) -> dict[str, Any]:
+    """The request as plain JSON values; ``request_from_json`` gives it back."""
+    values = asdict(request)
+    for name in ("use_images", "may_use"):
+        values[name] = [str(path) for path in values[name]]
+    values["filters"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values["filters"].items()}
+    return values
+
+
+def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
+    """A request from its fields as JSON values; those that are not given keep their defaults.
+
+    ``images`` may be "auto" or a number as text, and ``length``, one of LENGTHS, may stand for ``words``. Raises
+    UsageError for a field that is unknown, of the wrong kind or out of range.
+    """
+    check_known(values, (*REQUEST_FIELDS, "length"))
+    read: dict[str, Any] = {}
+    for names, kind in (
+        (("instruction", "text", "text_name", "language", "tone"), str),
+        (("seed", "words"), int),
+        (("fast",), bool),
+        (("use_images", "may_use"), list),
+    ):
+        read |= {name: typed(name, values[name], kind) for name in names if name in values}
+    for name in ("use_images", "may_use"):
+        if name in read:
+            read[name] = tuple(Path(path) for path in read[name])
+    if "images" in values:
+        read["images"] = parse_images(values["images"])
+    if "length" in values:
+        if "words" in values:
+            raise UsageError("words_and_length")
+        length = typed("length", values["length"], str)
+        if length not in LENGTHS:
+            raise UsageError("length_unknown", given=length[:80], known=list(LENGTHS))
+        read["words"] = LENGTHS[length]
+    if "filters" in values:
+        read["filters"] = _filters(typed("filters", values["filters"], dict))
+    return ComposeRequest(**read)
+
+
+def parse_images(given: object) -> int | None:
+    """A number of pictures, or None for "auto". Raises UsageError for anything else."""
+    text = str(given).strip().lower()
+    if given is None or text in ("auto", "自动"):
+        return None
+    # A digit of another script is no decimal number to everybody else.
+    if isinstance(given, str) and text.isascii() and text.isdecimal() and len(text) < 9:
+        return int(text)
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and given == given // 1:
+        return int(given)
+    raise UsageError("pictures_wrong", given=str(given)[:40], most=MAX_IMAGES)
+
+
+def read_text_file(path: Path) -> str:
+    """A text to illustrate, its line ends as they are. Raises UsageError where it is none, or empty."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError("file_unreadable", file=str(path), reason=str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("text_file_not_utf8", path=str(path)) from error
+    if not text.strip():
+        raise UsageError("text_file_empty", path=str(path))
+    return text
+
+
+def _filters(values: Mapping[str, Any]) -> Filters:
+    kinds = {"licenses": list, "tags": list, "min_side_px": int}
+    check_known(values, kinds, "filters.")
+    read: dict[str, Any] = {name: typed(f"filters.{name}", value, kinds[name]) for name, value in values.items()}
+    return Filters(**{name: tuple(value) if isinstance(value, list) else value for name, value in read.items()})

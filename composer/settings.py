@@ -1,4 +1,4 @@
-"""Profiles: TOML files turned into frozen, validated settings. Loads no model.
+"""Profiles: TOML files turned into frozen, validated settings.
 
 A profile is the name of a file in ``composer/profiles`` or the path of one's own. Unknown sections and keys are
 errors that name the known ones.
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from composer.errors import SettingsError
+from composer.errors import UsageError
+from composer.fields import check_known, typed
 
 DEFAULT_PROFILE = "embedded"
 
@@ -55,7 +56,7 @@ class EncoderSettings:
     def __post_init__(self) -> None:
         _one_of("encoder.kind", self.kind, ("embedded", "open_clip"))
         if self.kind == "open_clip" and not self.model:
-            raise SettingsError("encoder.model is empty; name an open_clip model or the folder of one")
+            raise UsageError("encoder_model_missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class WritingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSettings:
+class IllustrationSettings:
     """Where pictures stand and which are good enough.
 
     ``words_per_picture`` sets the number of slots when it is left to Vignette. ``candidates`` are looked at for each
@@ -114,14 +115,14 @@ class Settings:
     language: LanguageSettings = field(default_factory=LanguageSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     writing: WritingSettings = field(default_factory=WritingSettings)
-    pictures: PictureSettings = field(default_factory=PictureSettings)
+    pictures: IllustrationSettings = field(default_factory=IllustrationSettings)
 
 
-_SECTIONS: dict[str, type] = {
+_SECTIONS: dict[str, Any] = {
     "language": LanguageSettings,
     "encoder": EncoderSettings,
     "writing": WritingSettings,
-    "pictures": PictureSettings,
+    "pictures": IllustrationSettings,
 }
 
 
@@ -133,66 +134,46 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
-    """Read a profile by name or by the path of a .toml file. Raises SettingsError naming what to change."""
+    """Read a profile by name or by the path of a .toml file. Raises UsageError naming what to change."""
     if profile.endswith(".toml"):
         path = Path(profile)
         if not path.is_file():
-            raise SettingsError(f"--profile {profile}: there is no such file")
+            raise UsageError("profile_missing", profile=profile)
         text = path.read_text(encoding="utf-8")
     elif profile in profile_names():
         text = (resources.files("composer") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
     else:
-        known = ", ".join(profile_names())
-        raise SettingsError(f"--profile {profile} is not known; use one of: {known}, or the path of a .toml file")
+        raise UsageError("profile_unknown", profile=profile, known=list(profile_names()))
     try:
-        values = tomllib.loads(text)
+        return parse_settings(Path(profile).stem, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"--profile {profile} is not valid TOML: {error}") from error
-    return parse_settings(Path(profile).stem, values)
+        raise UsageError("profile_not_toml", profile=profile, reason=str(error)) from error
+    except UsageError as error:
+        raise UsageError("profile_wrong", profile=profile, reason=error) from error
 
 
 def parse_settings(name: str, values: Mapping[str, Any]) -> Settings:
-    """Settings from parsed TOML, strictly: unknown sections, keys and wrong types raise SettingsError."""
-    known = {"description", *_SECTIONS}
-    for key in values:
-        if key not in known:
-            raise SettingsError(f"profile {name}: unknown key {key!r}; known: {', '.join(sorted(known))}")
-    parts: dict[str, Any] = {key: _section(name, key, kind, values.get(key, {})) for key, kind in _SECTIONS.items()}
+    """Settings from parsed TOML, strictly: unknown sections, keys and wrong types raise UsageError."""
+    check_known(values, ("description", *_SECTIONS))
+    parts: dict[str, Any] = {}
+    for section, kind in _SECTIONS.items():
+        own = typed(section, values.get(section, {}), dict)
+        defaults = {f.name: f.default for f in fields(kind)}
+        check_known(own, defaults, f"{section}.")
+        parts[section] = kind(**{k: typed(f"{section}.{k}", v, type(defaults[k])) for k, v in own.items()})
     return Settings(name=name, description=str(values.get("description", "")), **parts)
-
-
-T = TypeVar("T")
-
-
-def _section(profile: str, section: str, kind: type[T], values: Any) -> T:
-    if not isinstance(values, Mapping):
-        raise SettingsError(f"profile {profile}: {section} must be a table, [{section}]")
-    defaults = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in defaults:
-            raise SettingsError(f"profile {profile}: unknown key {section}.{key}; known: {', '.join(defaults)}")
-        wanted = type(defaults[key])
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if type(value) is not wanted:
-            raise SettingsError(
-                f"profile {profile}: {section}.{key} is {value!r}; it must be of type {wanted.__name__}"
-            )
-        arguments[key] = value
-    return kind(**arguments)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise SettingsError(f"{name} is {value!r}; use one of: {', '.join(known)}")
+        raise UsageError("field_choice", field=name, given=value, known=list(known))
 
 
 def _at_least(name: str, value: int, low: int) -> None:
     if value < low:
-        raise SettingsError(f"{name} is {value}; it must be at least {low}")
+        raise UsageError("field_too_low", field=name, given=value, least=low)
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name} is {value}; it must be between {low} and {high}")
+        raise UsageError("field_range", field=name, given=value, least=low, most=high)

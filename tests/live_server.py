@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.pipeline.model_pool import Workshop
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
 from composer.web.access_control import Access
 from tests.composer.pipeline.test_pipeline import answer
@@ -19,7 +19,7 @@ from tests.composer.scripted_model import ScriptedModel
 from tests.composer.small_composer import make_library
 from tests.fakes import ColourEncoder
 
-EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
 
 
 class Hosted:

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from composer import cli
-from composer.errors import OutputExists, SettingsError, UsageError
+from composer.errors import OutputExists, UsageError
 from image_db.errors import LibraryMissing
 from retrieval.errors import IndexUnusable
 from vision.downloads.store import manifest
@@ -61,7 +61,6 @@ def test_what_a_command_returns_is_the_exit_code(probe: Probe, code: int) -> Non
         (IndexUnusable("the index is of another library"), 1),
         (OutputExists("out is not empty"), 1),
         (UsageError("--images is -1; give 0 or more"), 2),
-        (SettingsError("--profile huge is not known"), 2),
     ],
 )
 def test_an_expected_error_is_one_line_on_stderr(

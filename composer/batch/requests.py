@@ -6,8 +6,7 @@ a job that says why.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,14 @@ from composer.article.markdown import parse_markdown
 from composer.batch.table_reader import Row, read_rows
 from composer.errors import UsageError
 from composer.export.picture_files import slug
-from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings, WritingSettings, parse_settings
-from retrieval.candidates import Filters
+from composer.fields import check_known, typed
+from composer.i18n import localize
+from composer.request import ComposeRequest, read_text_file, request_from_json
+from composer.settings import IllustrationSettings, Settings, WritingSettings, parse_settings
 
-LENGTHS = {"short": 300, "medium": 600, "long": 1200}
-FILTER_KEYS = ("licenses", "tags", "min_side_px")
 SETTING_KEYS: dict[str, tuple[str, ...]] = {
     "writing": tuple(WritingSettings.__dataclass_fields__),
-    "pictures": tuple(PictureSettings.__dataclass_fields__),
+    "pictures": tuple(IllustrationSettings.__dataclass_fields__),
 }
 KEYS = (
     "name",
@@ -61,7 +59,7 @@ class BatchJob:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def settings(self, profile: Settings) -> Settings:
-        """The profile with the job's own values. Raises SettingsError for one out of range."""
+        """The profile with the job's own values. Raises UsageError for one out of range."""
         if not self.overrides:
             return profile
         checked = parse_settings(profile.name, self.overrides)
@@ -99,7 +97,7 @@ def _columns() -> Mapping[str, type]:
     kinds: dict[str, type] = {key: str for key in KEYS if key not in ("filters", "settings")}
     kinds |= {"use_images": list, "may_use": list, "seed": int, "words": int, "images": int, "fast": bool}
     kinds |= {"filters.licenses": list, "filters.tags": list, "filters.min_side_px": int}
-    for section, kind in (("writing", WritingSettings), ("pictures", PictureSettings)):
+    for section, kind in (("writing", WritingSettings), ("pictures", IllustrationSettings)):
         kinds |= {f"settings.{section}.{key}": type(value) for key, value in _defaults(kind).items()}
     return kinds
 
@@ -118,14 +116,9 @@ def _job(row: Row, base: Path) -> BatchJob:
         request = _request(row.values, base)
         library, overrides, name = _library(row.values, base), _overrides(row.values), _name(row.values)
     except UsageError as error:
-        return BatchJob(row.line, _folder(row.line, words), None, f"line {row.line}: {_in_file_terms(str(error))}")
+        return BatchJob(row.line, _folder(row.line, words), None, f"line {row.line}: {localize(error, 'en')}")
     title = request.instruction or parse_markdown(request.text).title or request.text_name
     return BatchJob(row.line, name or _folder(row.line, title), request, library=library, overrides=overrides)
-
-
-def _in_file_terms(message: str) -> str:
-    """A message about a flag of the command line, told of the field of the same meaning."""
-    return re.sub(r"--(images|language|words|tone|illustrate)\b", r"\1", message.replace("--use-image ", "use_images "))
 
 
 def _folder(number: int, words: str) -> str:
@@ -134,61 +127,36 @@ def _folder(number: int, words: str) -> str:
 
 
 def _request(values: Mapping[str, Any], base: Path) -> ComposeRequest:
-    _known(values, KEYS, "")
-    arguments: dict[str, Any] = {}
-    plain = {"instruction": str, "language": str, "tone": str, "seed": int, "words": int, "fast": bool}
-    for key, kind in plain.items():
-        if key in values:
-            arguments[key] = _typed(key, values[key], kind)
-    if "length" in values:
-        if "words" in values:
-            raise UsageError("words and length are both given; keep one")
-        length = _typed("length", values["length"], str)
-        if length not in LENGTHS:
-            raise UsageError(f"length is {length!r}; it must be one of: {', '.join(LENGTHS)}")
-        arguments["words"] = LENGTHS[length]
-    if values.get("images", "auto") not in ("auto", None):
-        arguments["images"] = _typed("images", values["images"], int, 'a whole number or "auto"')
+    check_known(values, KEYS)
+    given = {key: value for key, value in values.items() if key not in ("name", "illustrate", "library", "settings")}
     if "illustrate" in values and "text" in values:
-        raise UsageError("illustrate and text are both given; keep one")
+        raise UsageError("illustrate_and_text")
     if "text" in values:
-        arguments["text"], arguments["text_name"] = _typed("text", values["text"], str), "text"
+        given["text_name"] = "text"
     if "illustrate" in values:
-        path = base / _typed("illustrate", values["illustrate"], str)
-        arguments["text"], arguments["text_name"] = _text(path), path.stem
+        path = base / typed("illustrate", values["illustrate"], str)
+        given |= {"text": read_text_file(path), "text_name": path.stem}
     for key in ("use_images", "may_use"):
         if key in values:
-            arguments[key] = tuple(_picture(key, base / name) for name in _texts(key, values[key]))
-    if "filters" in values:
-        arguments["filters"] = _filters(_typed("filters", values["filters"], dict))
-    return ComposeRequest(**arguments)
-
-
-def _filters(values: Mapping[str, Any]) -> Filters:
-    _known(values, FILTER_KEYS, "filters.")
-    arguments: dict[str, Any] = {
-        key: tuple(_texts(f"filters.{key}", values[key])) for key in ("licenses", "tags") if key in values
-    }
-    if "min_side_px" in values:
-        arguments["min_side_px"] = _typed("filters.min_side_px", values["min_side_px"], int)
-    return Filters(**arguments)
+            given[key] = [str(_picture(base / name)) for name in typed(key, values[key], list)]
+    return request_from_json(given)
 
 
 def _library(values: Mapping[str, Any], base: Path) -> Path | None:
     if "library" not in values:
         return None
-    name = _typed("library", values["library"], str)
+    name = typed("library", values["library"], str)
     if not name.strip():
-        raise UsageError("library is empty; name the library's folder, or leave the field out")
+        raise UsageError("library_field_empty")
     return base / Path(name).expanduser()
 
 
 def _overrides(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Sections of a profile, checked as a profile is. The models are loaded once and cannot be changed by a line."""
-    sections = _typed("settings", values.get("settings", {}), dict)
-    _known(sections, tuple(SETTING_KEYS), "settings.")
+    sections = typed("settings", values.get("settings", {}), dict)
+    check_known(sections, SETTING_KEYS, "settings.")
     for section, own in sections.items():
-        _known(_typed(f"settings.{section}", own, dict), SETTING_KEYS[section], f"settings.{section}.")
+        check_known(typed(f"settings.{section}", own, dict), SETTING_KEYS[section], f"settings.{section}.")
     parse_settings("settings", sections)
     return sections
 
@@ -197,48 +165,13 @@ def _name(values: Mapping[str, Any]) -> str:
     """The folder a line asks for: a slug, so that it stays inside --out and reads alike on every system."""
     if "name" not in values:
         return ""
-    name = _typed("name", values["name"], str)
+    name = typed("name", values["name"], str)
     if name != slug(name) or not name:
-        proposed = slug(name)
-        raise UsageError(
-            f"name is {name!r}; it must be lower-case letters and digits joined by hyphens"
-            + (f", e.g. {proposed}" if proposed else "")
-        )
+        raise UsageError("folder_name_wrong", name=name[:80], proposed=slug(name) or "my-article")
     return name
 
 
-def _known(values: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
-    for key in values:
-        if key not in known:
-            raise UsageError(f"unknown key {prefix + key!r}; known: {', '.join(prefix + k for k in known)}")
-
-
-_KIND_NAMES: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", dict: "an object"}
-
-
-def _typed(key: str, value: Any, kind: type, named: str = "") -> Any:
-    # bool is an int to Python, and never what was meant.
-    if type(value) is not kind:
-        raise UsageError(f"{key} is {value!r}; it must be {named or _KIND_NAMES[kind]}")
-    return value
-
-
-def _texts(key: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{key} is {value!r}; it must be a list of texts")
-    return value
-
-
-def _text(path: Path) -> str:
-    try:
-        # Line ends as they are: the text is kept to the byte.
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"illustrate: {path} cannot be read: {reason}") from error
-
-
-def _picture(key: str, path: Path) -> Path:
+def _picture(path: Path) -> Path:
     if not path.is_file():
-        raise UsageError(f"{key}: {path} does not exist")
+        raise UsageError("file_missing", file=str(path))
     return path

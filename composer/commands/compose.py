@@ -84,40 +84,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_request(args: argparse.Namespace) -> ComposeRequest:
-    """The request that the options describe. Raises UsageError naming the option to change."""
-    from composer.errors import UsageError
-    from composer.request import ComposeRequest
-    from retrieval.candidates import Filters
+    """The request that the options describe. Raises UsageError for one that cannot be made."""
+    from composer.request import read_text_file, request_from_json
 
-    images: int | None = None
-    if args.images != "auto":
-        if not args.images.isdecimal():
-            raise UsageError(f"--images {args.images} is neither a number nor auto")
-        images = int(args.images)
-    text = text_name = ""
+    given = {
+        "instruction": args.instruction,
+        "use_images": [str(path) for path in args.use_image],
+        "images": args.images,
+        "language": args.language,
+        "seed": args.seed,
+        "words": args.words,
+        "filters": {"licenses": args.license},
+        "may_use": [str(path) for path in args.may_use_image],
+        "tone": args.tone,
+        "fast": args.fast,
+    }
     if args.illustrate is not None:
-        try:
-            # newline="" keeps the line ends of a text that is to come back as it was.
-            with args.illustrate.open(encoding="utf-8", newline="") as file:
-                text = file.read()
-        except OSError as error:
-            raise UsageError(f"--illustrate {args.illustrate} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"--illustrate {args.illustrate} is not UTF-8 text: {error.reason}") from error
-        text_name = args.illustrate.stem
-        if not text.strip():
-            raise UsageError(f"--illustrate {args.illustrate} is empty; give a text of at least one paragraph")
-    return ComposeRequest(
-        instruction=args.instruction,
-        text=text,
-        text_name=text_name,
-        use_images=tuple(args.use_image),
-        images=images,
-        language=args.language,
-        seed=args.seed,
-        words=args.words,
-        filters=Filters(licenses=tuple(args.license)),
-        may_use=tuple(args.may_use_image),
-        tone=args.tone,
-        fast=args.fast,
-    )
+        given |= {"text": read_text_file(args.illustrate), "text_name": args.illustrate.stem}
+    return request_from_json(given)

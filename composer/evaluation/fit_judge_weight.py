@@ -17,7 +17,7 @@ from composer.evaluation.judges import Verdict
 from composer.evaluation.report import Measure
 from composer.evaluation.slot_filling import WantedPicture, gain
 from composer.pipeline.selection import MAX_JUDGEMENT
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from retrieval.candidates import log_odds
 from vision.training.metrics import bootstrap
 
@@ -47,7 +47,7 @@ def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict
 
 
 def fit_least_fused(
-    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings
+    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings
 ) -> dict[str, Measure]:
     """The ``min_fused`` that gains most beside this ``judge_weight``, the smallest of equals, and what it gains a slot.
 

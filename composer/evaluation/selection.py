@@ -17,7 +17,7 @@ from composer.evaluation.dataset import EvaluationGallery
 from composer.evaluation.judges import Progress, Verdict, judge, question_about, with_words
 from composer.evaluation.report import Measure
 from composer.pipeline.selection import worth
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from retrieval.candidates import Candidate
 from vision.interfaces import JointEncoder, VisionLanguageModel
 from vision.training.metrics import bootstrap
@@ -93,7 +93,7 @@ def judge_selection(
     ), measures
 
 
-def measure_selection(judged: Judged, settings: PictureSettings) -> dict[str, Measure]:
+def measure_selection(judged: Judged, settings: IllustrationSettings) -> dict[str, Measure]:
     """The headline figures and their parts. Without a model both are retrieval's alone, and have no reference."""
     choices = judged.choices
     measures: dict[str, Measure] = {}
@@ -124,7 +124,7 @@ def measure_selection(judged: Judged, settings: PictureSettings) -> dict[str, Me
 
 
 def fused_values(
-    candidates: Sequence[Sequence[Candidate]], verdicts: Sequence[Verdict], settings: PictureSettings
+    candidates: Sequence[Sequence[Candidate]], verdicts: Sequence[Verdict], settings: IllustrationSettings
 ) -> list[np.ndarray]:
     """What each picture is worth to the composer, choice by choice; by retrieval alone without verdicts."""
     if not verdicts:

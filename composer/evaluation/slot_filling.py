@@ -21,7 +21,7 @@ from composer.evaluation.selection import accuracy
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.reranking import slot_question
 from composer.pipeline.selection import may_be_chosen, worth
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question
 from vision.interfaces import JointEncoder, VisionLanguageModel
@@ -73,7 +73,7 @@ def judge_wanted(
 
 
 def measure_wanted(
-    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings
+    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings
 ) -> dict[str, Measure]:
     """``slot_first``: how often the true picture is worth most; the others as the composer shows pictures.
 
@@ -93,7 +93,7 @@ def measure_wanted(
     return measures
 
 
-def gain(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings) -> float:
+def gain(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings) -> float:
     """What these settings are worth a slot: a right picture 1, a wrong one −1; the true one is there half the time."""
     found = _Outcomes.of(wanted, verdicts, settings)
     return float((found.right_shown - found.wrong_shown - found.shown_though_removed).mean() / 2)
@@ -111,7 +111,9 @@ class _Outcomes:
     removed: np.ndarray
 
     @classmethod
-    def of(cls, wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: PictureSettings) -> _Outcomes:
+    def of(
+        cls, wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings
+    ) -> _Outcomes:
         rows = []
         for number, slot in enumerate(wanted):
             values, showable = _values(slot.candidates, verdicts[number] if verdicts else None, settings)
@@ -132,7 +134,7 @@ class _Outcomes:
 
 
 def _values(
-    candidates: Sequence[Candidate], verdict: Verdict | None, settings: PictureSettings
+    candidates: Sequence[Candidate], verdict: Verdict | None, settings: IllustrationSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each is worth to the composer, and whether it may be shown at all."""
     told, none = (candidates, None) if verdict is None else (verdict.candidates, verdict.none_log_prob)

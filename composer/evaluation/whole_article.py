@@ -20,7 +20,7 @@ from composer.evaluation.report import Measure
 from composer.evaluation.selection import accuracy
 from composer.evaluation.sequence_metrics import edit_similarity, kendall_agreement
 from composer.pipeline.selection import Considered, choose
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from retrieval.candidates import Query
 from vision.interfaces import JointEncoder
 from vision.training.dataset import TrainingArticle
@@ -31,7 +31,7 @@ def measure_illustration(
     gallery: EvaluationGallery,
     encoder: JointEncoder,
     placer: Placer,
-    settings: PictureSettings,
+    settings: IllustrationSettings,
 ) -> dict[str, Measure]:
     """``placement_edit`` and ``placement_kendall`` from the whole gallery, ``placement_own_…`` from the article's own
     pictures (only articles with at least two). References: the same with evenly spaced places.
@@ -65,7 +65,7 @@ def measure_illustration(
     }
 
 
-def _shown(found: Found, queries: range, settings: PictureSettings, own: list[int] | None) -> list[int]:
+def _shown(found: Found, queries: range, settings: IllustrationSettings, own: list[int] | None) -> list[int]:
     """The rows of the pictures shown, in the article's order; all of ``own`` where that is the library."""
     considered = []
     for position, query in enumerate(queries):

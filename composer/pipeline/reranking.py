@@ -18,7 +18,7 @@ from composer.article.model import Section
 from composer.pipeline.conversation import Dialogue, opening
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.selection import Considered, worth
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
 from vision.errors import ImageError
@@ -36,7 +36,7 @@ LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
 def judge_candidates(
     model: VisionLanguageModel,
     prompts: Prompts,
-    settings: PictureSettings,
+    settings: IllustrationSettings,
     language: str,
     sections: Sequence[Section],
     dialogue: Dialogue,
@@ -98,7 +98,7 @@ def look_at(records: Iterable[ImageRecord]) -> dict[str, Image]:
 
 
 def _provisional(
-    candidates: Sequence[Candidate], none_log_prob: float | None, settings: PictureSettings, taken: set[str]
+    candidates: Sequence[Candidate], none_log_prob: float | None, settings: IllustrationSettings, taken: set[str]
 ) -> ImageRecord | None:
     """The picture that would be shown if slots were filled in order; the joint choice may still differ."""
     free = [candidate for candidate in candidates if candidate.record.id not in taken]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from composer.article.model import Placement, Slot
 from composer.pipeline.assignment import assign
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, log_odds
 from vision.errors import Phrase
@@ -35,12 +35,12 @@ class Considered:
         return Considered(self.slot, (*candidates, *others), none_log_prob)
 
 
-def may_be_chosen(candidate: Candidate, settings: PictureSettings, required: frozenset[str]) -> bool:
+def may_be_chosen(candidate: Candidate, settings: IllustrationSettings, required: frozenset[str]) -> bool:
     """Whether the picture can be shown at all, whatever a judge says: retrieval finds it fit, or it must appear."""
     return candidate.record.id in required or candidate.fused >= settings.min_fused
 
 
-def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSettings) -> float:
+def worth(candidate: Candidate, none_log_prob: float | None, settings: IllustrationSettings) -> float:
     """What showing the picture is worth against leaving the slot empty, in weighted log-odds; 0 is indifference.
 
     Retrieval's share is the log-odds of ``fused`` over those of ``min_fused``. The judge's is its log-odds for the
@@ -55,7 +55,7 @@ def worth(candidate: Candidate, none_log_prob: float | None, settings: PictureSe
 
 def choose(
     considered: Sequence[Considered],
-    settings: PictureSettings,
+    settings: IllustrationSettings,
     *,
     required: frozenset[str] = frozenset(),
     same: Callable[[str, str], bool] = lambda one, other: one == other,
@@ -107,7 +107,7 @@ def _placement(
     options: dict[str, float],
     id_: str | None,
     shown: set[str],
-    settings: PictureSettings,
+    settings: IllustrationSettings,
     required: frozenset[str],
 ) -> Placement:
     order = sorted(

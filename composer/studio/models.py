@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from composer.errors import UsageError
 from composer.i18n import strings
-from composer.request import MAX_IMAGES, ComposeRequest
+from composer.request import ComposeRequest, request_from_json
 from composer.studio.job_queue import Job, Line
 from composer.studio.time_estimate import Pace
 
 if TYPE_CHECKING:
     from vision.interfaces import JointEncoder
 
-WORDS = {"short": 300, "medium": 600, "long": 1200}
 MAX_UPLOAD_BYTES = 40_000_000
 MAX_TEXT_CHARS = 400_000
-TONES = ("plain", "vivid", "formal", "friendly")
 
 
 class Models(Protocol):
@@ -101,33 +99,20 @@ def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeR
         raise UsageError(
             f"the text is longer than {limit} characters; illustrate it in parts", "text_too_long", limit=limit
         )
-    must, may = checked_uploads(values["must"]), checked_uploads(values["may"])
-    return ComposeRequest(
-        instruction=instruction,
-        text=text if illustrate else "",
-        text_name=words["text"] if illustrate else "",
-        use_images=must,
-        may_use=may,
-        images=_count(values["pictures"]),
-        language=str(values["language"]),
-        seed=int(values["seed"] or 0),
-        words=WORDS[str(values["length"])],
-        tone=str(values["tone"] or ""),
+    return request_from_json(
+        {
+            "instruction": instruction,
+            "text": text if illustrate else "",
+            "text_name": words["text"] if illustrate else "",
+            "use_images": [str(path) for path in checked_uploads(values["must"])],
+            "may_use": [str(path) for path in checked_uploads(values["may"])],
+            "images": values["pictures"] or "auto",
+            "language": values["language"],
+            "seed": values["seed"] or 0,
+            "length": values["length"],
+            "tone": values["tone"] or "",
+        }
     )
-
-
-def _count(pictures: Any) -> int | None:
-    given = str(pictures or "auto").strip().lower()
-    if given in ("auto", "自动"):
-        return None
-    if not given.isdecimal() or int(given) > MAX_IMAGES:
-        raise UsageError(
-            f"{given[:40]} is no number of pictures; say auto or 0 to {MAX_IMAGES}",
-            "pictures_wrong",
-            given=given[:40],
-            most=MAX_IMAGES,
-        )
-    return int(given)
 
 
 def checked_uploads(paths: Sequence[str] | None) -> tuple[Path, ...]:

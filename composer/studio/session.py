@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from composer.article.markdown import join_sections
 from composer.article.model import Article
 from composer.editing.history import EditHistory
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import Event, Notice, StageFinished, StageStarted
 from composer.pipeline.progress import Progress
-from composer.request import ComposeRequest
+from composer.request import REQUEST_FIELDS, ComposeRequest, request_from_json, request_to_json
 from composer.studio.autosave import Recorder, record_progress
 from composer.studio.draft_store import Draft, Shelf
 from composer.studio.job_queue import Job
@@ -277,34 +278,18 @@ class Room:
 
 
 def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:
-    """What a draft keeps of its request, as plain JSON values."""
-    return {
-        "library": str(library),
-        "instruction": request.instruction,
-        "illustrated": bool(request.text),
-        "images": request.images,
-        "language": request.language,
-        "seed": request.seed,
-        "words": request.words,
-        "tone": request.tone,
-        "must": [str(path) for path in request.use_images],
-        "may": [str(path) for path in request.may_use],
-    }
+    """What a draft keeps of its request, as plain JSON values; its article has the text that was to be illustrated."""
+    kept = {**request_to_json(request), "text": "", "illustrated": bool(request.text)}
+    return {"library": str(library), **kept}
 
 
 def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
     """The request a stage is run again for; pictures that are gone by now are not asked for."""
-    from composer.article.markdown import join_sections
-
-    text = join_sections(article.sections) if info.get("illustrated") else ""
-    return ComposeRequest(
-        instruction=str(info.get("instruction") or article.title),
-        text=text,
-        text_name=article.title if text else "",
-        use_images=tuple(path for name in info.get("must", ()) if (path := Path(name)).is_file()),
-        images=info.get("images"),
-        language=article.language,
-        seed=int(info.get("seed") or 0),
-        words=int(info.get("words") or 600),
-        may_use=tuple(path for name in info.get("may", ()) if (path := Path(name)).is_file()),
-    )
+    given = {name: info[name] for name in REQUEST_FIELDS if info.get(name) is not None}
+    given |= {"instruction": info.get("instruction") or article.title, "language": article.language}
+    if info.get("illustrated"):
+        given |= {"text": join_sections(article.sections), "text_name": article.title}
+    # Drafts of version 0.1 call the pictures "must" and "may".
+    for name, before in (("use_images", "must"), ("may_use", "may")):
+        given[name] = [path for path in info.get(name, info.get(before, [])) if Path(path).is_file()]
+    return request_from_json(given)

@@ -15,7 +15,7 @@ from composer.article.model import Article
 from composer.article.serialization import to_json
 from composer.errors import UsageError
 from composer.i18n import localize
-from composer.request import ComposeRequest
+from composer.request import ComposeRequest, request_from_json
 from composer.studio.libraries import OfferedLibrary
 from composer.studio.models import check_upload
 from composer.studio.session import Room
@@ -35,28 +35,12 @@ class ApiDesk:
     def __init__(self, service: PageService) -> None:
         self._service = service
 
-    def request(
-        self,
-        images: str,
-        words: int,
-        language: str,
-        tone: str,
-        seed: int,
-        must_use: list[dict] | None,
-        may_use: list[dict] | None,
-    ) -> Json:
-        given = str(images).strip().lower()
-        if given != "auto" and not given.isdecimal():
-            raise UsageError(f"images is {images!r}; it must be a number or auto")
-        return {
-            "images": None if given == "auto" else int(given),
-            "words": _whole("words", words),
-            "language": language,
-            "tone": tone,
-            "seed": _whole("seed", seed),
-            "use_images": self.uploads("must_use", must_use),
-            "may_use": self.uploads("may_use", may_use),
-        }
+    def request(self, must_use: list[dict] | None, may_use: list[dict] | None, **values: Any) -> ComposeRequest:
+        """The request of these fields; see ``composer.request.request_from_json``."""
+        given = {name: value.strip() if name == "instruction" else value for name, value in values.items()}
+        given["use_images"] = [str(path) for path in self.uploads("must_use", must_use)]
+        given["may_use"] = [str(path) for path in self.uploads("may_use", may_use)]
+        return request_from_json(given)
 
     def uploads(self, name: str, files: list[dict] | None) -> tuple[Path, ...]:
         """Files that were sent to this server before, and that are pictures."""
@@ -147,9 +131,3 @@ def _proposals(room: Room) -> Iterable[Json]:
             raise UsageError(str(offer.trouble)) from offer.trouble
         if offer.proposal is not None and offer.before in texts:
             yield {"at": texts.index(offer.before), "action": offer.action, "text": offer.text}
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise UsageError(f"{name} is {value!r}; it must be a whole number")
-    return int(value)

@@ -15,7 +15,6 @@ import gradio as gr
 
 from composer.errors import UsageError
 from composer.i18n import localize
-from composer.request import ComposeRequest
 from composer.studio.actions import perform, take_upload
 from composer.studio.models import MAX_TEXT_CHARS
 from composer.studio.studio_trouble import EXPECTED
@@ -92,10 +91,10 @@ class Api:
             fast: Write the sections side by side, each knowing less of the others.
             owner: Your key to earlier drafts; a new one is made if it is empty.
         """
-        if not instruction.strip():
-            raise UsageError("instruction is empty; say what the article should be about")
-        values = self._desk.request(images, words, language, tone, seed, must_use, may_use)
-        asked = ComposeRequest(instruction=instruction.strip(), fast=bool(fast), **values)
+        asked = self._desk.request(
+            must_use, may_use, instruction=instruction, images=images, words=words, language=language, tone=tone,
+            seed=seed, fast=fast,
+        )  # fmt: skip
         async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
             async for told in steps:
                 yield told
@@ -125,11 +124,12 @@ class Api:
             owner: Your key to earlier drafts; a new one is made if it is empty.
         """
         if not text.strip():
-            raise UsageError("text is empty; give the text that pictures should be added to")
+            raise UsageError("empty_text")
         if len(text) > MAX_TEXT_CHARS:
-            raise UsageError(f"text has {len(text):,} characters; at most {MAX_TEXT_CHARS:,} are taken")
-        values = self._desk.request(images, 600, language, "", seed, must_use, may_use)
-        asked = ComposeRequest(text=text, text_name="text", **values)
+            raise UsageError("text_too_long", limit=f"{MAX_TEXT_CHARS:,}")
+        asked = self._desk.request(
+            must_use, may_use, text=text, text_name="text", images=images, language=language, seed=seed
+        )
         async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
             async for told in steps:
                 yield told
@@ -312,7 +312,7 @@ class Api:
         try:
             return await asked
         except EXPECTED as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(localize(error, "en"), print_exception=False) from None
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - told to the server's log, without what it may quote

@@ -16,7 +16,7 @@ from composer.pipeline.events import Event
 from composer.pipeline.model_pool import Workshop
 from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
 from image_db.indexing import index_paths
 from image_db.library import Library
@@ -90,7 +90,7 @@ class Server(Hosted):
             self.pace.set()
             self.encoder = ColourEncoder()
             self.model = ScriptedModel(answer)
-            settings = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+            settings = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
             self.workshop = QuickWorkshop(settings, self.model, self.encoder)
             self.workshop.step = self._step
             libraries = [self._library()] if library else []

@@ -9,12 +9,12 @@ from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
 from composer.pipeline.prompts import load_prompts
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from tests.composer.scripted_model import question
 from vision.interfaces import Prompt, Sampling
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink")
-WALLS = Settings("test", pictures=PictureSettings(min_fused=0.05, judge_weight=0.0, candidates=4))
+WALLS = Settings("test", pictures=IllustrationSettings(min_fused=0.05, judge_weight=0.0, candidates=4))
 TEXT = "\n\n".join(
     f"The {colour} wall was painted long ago by people who liked the {colour} light of the evening sun very much."
     for colour in ("red", "green", "blue", "yellow", "purple", "brown")

@@ -20,7 +20,7 @@ from composer.cli import main
 from composer.errors import UsageError
 from composer.export.article_folder import load_article
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
 from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
@@ -141,7 +141,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert errors[1].startswith("line 2: it is not JSON: ")
     assert errors[2] == "unexpected ZeroDivisionError: a bug"
     assert "fake_composer.py" in summary["items"][2]["details"], "a bug keeps its traceback"
-    assert errors[3].startswith("line 4: unknown key 'wrods'; known: name, instruction, illustrate, ")
+    assert errors[3].startswith("line 4: wrods is not known; known are: name, instruction, illustrate, ")
     assert errors[4] == "line 5: it is not a JSON object; write one with keys such as instruction"
     for error in errors[:5]:
         assert error in out
@@ -278,7 +278,10 @@ def test_every_line_can_have_a_library_and_settings_of_its_own(batch: Run, tmp_p
     assert batch(line, {"instruction": "Two"}, options=("--workers", "1"))[0] == 0
     (workshop,) = batch.loads  # type: ignore[attr-defined]
     assert [library for library, _ in workshop.asked] == [tmp_path / "birds", tmp_path / "lib"]
-    assert [settings.pictures for _, settings in workshop.asked] == [PictureSettings(min_fused=0.1), PictureSettings()]
+    assert [settings.pictures for _, settings in workshop.asked] == [
+        IllustrationSettings(min_fused=0.1),
+        IllustrationSettings(),
+    ]
     assert workshop.closed
 
 
@@ -352,7 +355,7 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
     hashes = {request_hash(ComposeRequest(**{**base, **change}), embedded, here) for change in [{}, *variants]}
     same = ComposeRequest(**base)
     hashes |= {request_hash(same, Settings("tiny"), here), request_hash(same, embedded, Path("/a/birds"))}
-    hashes |= {request_hash(same, Settings("embedded", pictures=PictureSettings(candidates=3)), here)}
+    hashes |= {request_hash(same, Settings("embedded", pictures=IllustrationSettings(candidates=3)), here)}
     assert len(hashes) == len(variants) + 4
     assert request_hash(same, Settings("embedded", "said otherwise"), Path("/b/lib")) in hashes
     boat.rename(tmp_path / "renamed.jpg")

@@ -11,9 +11,9 @@ import pytest
 from composer.batch.article_job import BatchConfig
 from composer.batch.requests import KEYS, BatchJob, read_jobs
 from composer.batch.summary import BatchSummary
-from composer.errors import SettingsError, UsageError
+from composer.errors import UsageError
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings, WritingSettings
+from composer.settings import IllustrationSettings, Settings, WritingSettings
 from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
 
@@ -66,33 +66,33 @@ def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> No
     [
         ({"instruction": 3}, "instruction is 3; it must be text"),
         ({"instruction": "x", "fast": 1}, "fast is 1; it must be true or false"),
-        ({"instruction": "x", "seed": True}, "seed is True; it must be a whole number"),
-        ({"instruction": "x", "images": "many"}, "images is 'many'; it must be a whole number or \"auto\""),
-        ({"instruction": "x", "use_images": "a.jpg"}, "use_images is 'a.jpg'; it must be a list of texts"),
-        ({"instruction": "x", "use_images": ["none.jpg"]}, "use_images: {dir}/none.jpg does not exist"),
-        ({"illustrate": "none.md"}, "illustrate: {dir}/none.md cannot be read: No such file or directory"),
+        ({"instruction": "x", "seed": True}, "seed is true; it must be a whole number"),
+        ({"instruction": "x", "images": "many"}, "many is no number of pictures; say auto or 0 to 50."),
+        ({"instruction": "x", "use_images": "a.jpg"}, 'use_images is "a.jpg"; it must be a list of texts'),
+        ({"instruction": "x", "use_images": ["none.jpg"]}, "{dir}/none.jpg does not exist"),
+        ({"illustrate": "none.md"}, "{dir}/none.md cannot be read: No such file or directory"),
         (
             {"instruction": "x", "filters": {"licence": []}},
-            "unknown key 'filters.licence'; known: filters.licenses, filters.tags, filters.min_side_px",
+            "filters.licence is not known; known are: filters.licenses, filters.tags, filters.min_side_px",
         ),
-        ({"instruction": "x", "language": "xx"}, "language xx is not known; use auto or one of: en, zh"),
-        ({"instruction": "x", "images": 99}, "images 99 is out of range; use auto or 0 to 50"),
+        ({"instruction": "x", "language": "xx"}, "the language xx is not known; use one of: auto, en, zh"),
+        ({"instruction": "x", "images": 99}, "99 is no number of pictures; say auto or 0 to 50."),
         (
             {"instruction": "x", "use_images": ["a.jpg", "a.jpg"], "images": 1},
-            "use_images names 2 pictures but images allows 1; raise images",
+            "2 pictures must appear, but only 1 are asked for; ask for more",
         ),
-        ({"instruction": "x", "may_use": ["none.jpg"]}, "may_use: {dir}/none.jpg does not exist"),
+        ({"instruction": "x", "may_use": ["none.jpg"]}, "{dir}/none.jpg does not exist"),
         (
             {"instruction": "x", "tone": "rude"},
-            "tone rude is not known; use one of: plain, vivid, formal, friendly",
+            "the tone rude is not known; use one of: plain, vivid, formal, friendly",
         ),
-        ({"instruction": "x", "length": "huge"}, "length is 'huge'; it must be one of: short, medium, long"),
+        ({"instruction": "x", "length": "huge"}, "the length huge is not known; use one of: short, medium, long"),
         ({"instruction": "x", "length": "long", "words": 900}, "words and length are both given; keep one"),
         ({"text": "x", "illustrate": "a.md"}, "illustrate and text are both given; keep one"),
         ({"instruction": "x", "library": ""}, "library is empty; name the library's folder, or leave the field out"),
         (
             {"instruction": "x", "settings": {"language": {}}},
-            "unknown key 'settings.language'; known: settings.writing, settings.pictures",
+            "settings.language is not known; known are: settings.writing, settings.pictures",
         ),
         (
             {"instruction": "x", "settings": {"writing": {"temperature": 3.0}}},
@@ -100,7 +100,7 @@ def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> No
         ),
         (
             {"instruction": "x", "name": "../x"},
-            "name is '../x'; it must be lower-case letters and digits joined by hyphens, e.g. x",
+            "name is ../x; it must be lower-case letters and digits joined by hyphens, e.g. x",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_spreadsheet_says_the_same_as_json_lines(tmp_path: Path) -> None:
     assert second.request == ComposeRequest(
         'Cats, dogs\nand "others" again', use_images=(a, b), words=400, filters=Filters(("CC BY", "CC0"))
     )
-    profile = Settings("embedded", pictures=PictureSettings(candidates=4))
+    profile = Settings("embedded", pictures=IllustrationSettings(candidates=4))
     assert second.settings(profile).writing == WritingSettings(temperature=0.5)
     assert second.settings(profile).pictures.candidates == 4, "what a line does not name stays as the profile has it"
     assert first.settings(profile) is profile
@@ -175,8 +175,8 @@ def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> No
         ("x,many,", "line 3: column images is 'many'; it must be a whole number or \"auto\""),
         ("x,,1.5", "line 3: column seed is '1.5'; it must be a whole number"),
         ("a, b,1,2,3", "line 3: it has 5 cells but the header 3 columns; quote a cell that holds ','"),
-        (",1,", "line 3: the instruction is empty; say what to write about, "),
-        ("x,60,", "line 3: images 60 is out of range; use auto or 0 to 50"),
+        (",1,", "line 3: Say what the article should be about."),
+        ("x,60,", "line 3: 60 is no number of pictures; say auto or 0 to 50."),
         ('"x,1,', "line 3: it is not CSV: unexpected end of data; the rest of the file is not read"),
         ('"x"y,1,', "line 3: it is not CSV: ',' expected after '\"'; the rest of the file is not read"),
     ],
@@ -225,10 +225,9 @@ def test_a_line_with_a_name_keeps_its_folder_where_lines_are_added(tmp_path: Pat
 
 def test_a_setting_that_no_profile_has_is_refused(tmp_path: Path) -> None:
     (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": {"temprature": 1}}}'))
-    assert job.error.startswith("line 1: unknown key 'settings.writing.temprature'; known: settings.writing.t")
+    assert job.error.startswith("line 1: settings.writing.temprature is not known; known are: settings.writing.t")
     (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": 3}}'))
     assert job.error == "line 1: settings.writing is 3; it must be an object"
-    assert issubclass(SettingsError, UsageError)
 
 
 def test_nesting_without_end_is_a_wrong_line_not_a_crash(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from composer import cli
 from composer.pipeline import loading as parts
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.small_composer import make_composer, make_library
 from tests.fakes import ColourEncoder
 
-EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def test_an_illustrated_file_keeps_its_bytes_around_the_pictures(studio: Path) -
     ("args", "code", "message"),
     [
         (["  "], 2, "the instruction is empty"),
-        (["x", "--language", "tlh"], 2, "--language tlh is not known; use auto or one of: en, zh"),
+        (["x", "--language", "tlh"], 2, "--language tlh is not known; use one of: auto, en, zh"),
         (["x", "--profile", "huge"], 2, "--profile huge is not known"),
-        (["x", "--images", "many"], 2, "--images many is neither a number nor auto"),
-        (["x", "--images", "99"], 2, "--images 99 is out of range; use auto or 0 to 50"),
+        (["x", "--images", "many"], 2, "--images many is no number of pictures; use auto or 0 to 50"),
+        (["x", "--images", "99"], 2, "--images 99 is no number of pictures; use auto or 0 to 50"),
         (["x", "--words", "9"], 2, "--words 9 is out of range; use 100 to 5000"),
         (["x", "--format", "doc"], 2, "--format doc is not known"),
-        (["--illustrate", "no-such.md"], 2, "--illustrate no-such.md cannot be read: No such file"),
+        (["--illustrate", "no-such.md"], 2, "no-such.md cannot be read: No such file"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(

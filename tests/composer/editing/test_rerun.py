@@ -18,7 +18,7 @@ from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
 from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_composer import make_composer, paint
 from tests.composer.walls import COLOURS, TEXT, WALLS, answer, finished, make, shown, unique
@@ -33,7 +33,7 @@ def composer(tmp_path: Path) -> Composer:
 @pytest.fixture
 def easy(tmp_path: Path) -> Composer:
     """A composer to which every wall is some answer, so that there is always another picture."""
-    lenient = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0, candidates=4))
+    lenient = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0, candidates=4))
     return make_composer(tmp_path, answer, settings=lenient, colours=COLOURS)
 
 

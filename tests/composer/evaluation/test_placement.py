@@ -19,7 +19,7 @@ from composer.evaluation.placement_baselines import RULES, at_references, evenly
 from composer.evaluation.sequence_metrics import edit_similarity, f1_within, kendall_agreement
 from composer.evaluation.whole_article import measure_illustration
 from composer.pipeline.placement_model import BoundaryScorer, Passage
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
 from vision.training.dataset import Block, TrainingArticle, figures_of, read_articles
 
@@ -157,12 +157,14 @@ def test_who_knows_every_picture_shows_all_in_the_author_s_order(data: Path) -> 
     articles = read_articles(data, "four")
     images = EvaluationGallery.encode(figures_of(articles), encoder)
     found = measure_illustration(
-        articles, images, encoder, ruled_placer(evenly_spaced), PictureSettings(min_fused=0.01)
+        articles, images, encoder, ruled_placer(evenly_spaced), IllustrationSettings(min_fused=0.01)
     )
     assert {name: m.value for name, m in found.items()} == {
         "placement_edit": 1, "placement_kendall": 1, "placement_own_edit": 1, "placement_own_kendall": 1,
     }  # fmt: skip
-    empty = measure_illustration(articles, images, encoder, ruled_placer(evenly_spaced), PictureSettings(min_fused=1.0))
+    empty = measure_illustration(
+        articles, images, encoder, ruled_placer(evenly_spaced), IllustrationSettings(min_fused=1.0)
+    )
     assert empty["placement_edit"].value == 0  # nothing passes the threshold ...
     assert empty["placement_own_edit"].value == 1  # ... but what must appear does
 

@@ -19,13 +19,13 @@ from composer.evaluation.judges import Verdict
 from composer.evaluation.selection import hits, judge_selection, measure_selection
 from composer.evaluation.slot_filling import WantedPicture, gain, judge_wanted, measure_wanted, wanted_pictures
 from composer.pipeline.prompts import load_prompts
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from tests.composer.knowing import KnowingEncoder, gallery
 from tests.composer.scripted_model import ScriptedModel
 from vision.interfaces import Prompt
 from vision.training.dataset import figures_of, read_articles
 
-SETTINGS = PictureSettings(judge_weight=0.5)
+SETTINGS = IllustrationSettings(judge_weight=0.5)
 
 
 def slots(data: Path, *, sees: bool) -> tuple[list[WantedPicture], list[Verdict]]:

@@ -11,14 +11,14 @@ from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from retrieval.candidates import Filters
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_composer import make_composer, paint
 from vision.errors import Phrase
 from vision.interfaces import Prompt, Sampling
 
-EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=0.0))
+EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
 TEXT = "\n\n".join(
     f"The {colour} wall was painted long ago by people who liked the {colour} light of the evening sun very much."
     for colour in ("red", "green", "blue", "yellow")
@@ -167,7 +167,7 @@ def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_
 
     def judged(least: float) -> tuple[int, int]:
         asked.clear()
-        judging = Settings("test", pictures=PictureSettings(min_fused=least, judge_weight=0.3))
+        judging = Settings("test", pictures=IllustrationSettings(min_fused=least, judge_weight=0.3))
         _, article = compose(
             make_composer(tmp_path / str(least), answer, scores, settings=judging), text=DRAFT, images=1
         )
@@ -189,7 +189,7 @@ def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path
             return [-1.0] * len(options)
         return [0.0, -8.0] if "purple wall" in asked.split("Does the following", 1)[1] else [-8.0, 0.0]
 
-    judging = Settings("test", pictures=PictureSettings(min_fused=0.0001, judge_weight=1.0))
+    judging = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=1.0))
     composer = make_composer(tmp_path, answer, scores, settings=judging)
     _, article = compose(composer, text=DRAFT, images=1)
     assert article.pictures[0].path.stem == "purple"

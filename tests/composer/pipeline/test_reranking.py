@@ -13,7 +13,7 @@ from composer.pipeline.conversation import Dialogue
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from tests.composer.scripted_model import ScriptedModel
@@ -44,7 +44,7 @@ def colour(prompt: Prompt) -> int:
 
 def judged(model: ScriptedModel, found: Sequence[Considered]) -> list[Considered]:
     return judge_candidates(
-        model, PROMPTS, PictureSettings(), "en", SECTIONS, DIALOGUE, found, lambda candidate: candidate.fused > 0.3
+        model, PROMPTS, IllustrationSettings(), "en", SECTIONS, DIALOGUE, found, lambda candidate: candidate.fused > 0.3
     )
 
 
@@ -148,7 +148,7 @@ def test_a_real_checkpoint_sees_the_candidates_and_the_picture_that_stands(
         return score(self, prompts, options)
 
     monkeypatch.setattr(type(model), "score_batch", watched)
-    settings = PictureSettings(judge_weight=0.0)  # so that retrieval decides which picture stands
+    settings = IllustrationSettings(judge_weight=0.0)  # so that retrieval decides which picture stands
     entries = judge_candidates(
         model, PROMPTS, settings, "en", SECTIONS, DIALOGUE, found[:2], lambda candidate: candidate.fused > 0.3
     )

@@ -7,12 +7,12 @@ import pytest
 
 from composer.article.model import Placement, Slot
 from composer.pipeline.selection import Considered, choose, worth
-from composer.settings import PictureSettings
+from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from vision.errors import Phrase
 
-SETTINGS = PictureSettings(min_fused=0.3, judge_weight=0.5)
+SETTINGS = IllustrationSettings(min_fused=0.3, judge_weight=0.5)
 
 
 def candidate(name: str, fused: float, log_prob: float | None = None) -> Candidate:

@@ -19,7 +19,7 @@ from composer.export import markdown_html as rendering
 from composer.pipeline.model_pool import Workshop
 from composer.pipeline.sharing import InTurns, Turns, callers_at_once
 from composer.request import ComposeRequest
-from composer.settings import PictureSettings, Settings
+from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
 from retrieval.candidates import Filters, Query
 from retrieval.search import Searcher
@@ -29,7 +29,7 @@ from tests.composer.small_composer import COLOURS, make_library, paint
 from tests.fakes import ColourEncoder
 from vision.interfaces import Chunk, Message, Prompt, Sampling
 
-EASY = Settings("test", pictures=PictureSettings(min_fused=0.0001))
+EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001))
 
 
 @pytest.fixture

@@ -167,33 +167,31 @@ def test_pictures_found_for_a_draft_can_be_shown_there(client: Any) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "values", "message"),
     [
-        ("compose", {"instruction": "  "}, "instruction is empty; say what the article should be about"),
-        ("compose", {"instruction": "x", "images": "many"}, "images is 'many'; it must be a number or auto"),
-        ("compose", {"instruction": "x", "words": 7}, "--words 7 is out of range; use 100 to 5000"),
+        ("compose", {"instruction": "  "}, "Say what the article should be about."),
+        ("compose", {"instruction": "x", "images": "many"}, "many is no number of pictures; say auto or 0 to 50."),
+        ("compose", {"instruction": "x", "words": 7}, "a length of 7 words is out of range; ask for 100 to 5000"),
         ("compose", {"instruction": "x", "words": 1.5}, "words is 1.5; it must be a whole number"),
         ("compose", {"instruction": "x", "library": "attic"}, "library 'attic' is not offered here; offered: library"),
         ("compose", {"instruction": "x", "owner": "me"}, "this is no owner's token; ask for a new one"),
         ("compose", {"instruction": "x", "must_use": "a.png"}, "must_use must be a list of uploaded files"),
-        ("illustrate", {"text": ""}, "text is empty; give the text that pictures should be added to"),
+        ("illustrate", {"text": ""}, "Paste the text that pictures should be added to."),
         ("search", {"words": ""}, "words is empty; say what the picture should show"),
         ("search", {"words": "x", "count": 1000}, "count is 1000; it must be 1 to 50"),
         ("article", {"owner": "x" * 43, "draft": "0" * 32}, "this draft is gone; it was deleted, or not saved for a l"),
     ],
 )
 def test_what_is_wrong_is_said(client: Any, endpoint: str, values: dict[str, Any], message: str) -> None:
-    assert message.replace("--words", "") in refused(client.predict, **values, api_name=f"/{endpoint}").replace(
-        "--words", ""
-    )
+    assert message in refused(client.predict, **values, api_name=f"/{endpoint}")
 
 
 def test_a_wrong_edit_is_said_and_changes_nothing(client: Any) -> None:
     done = compose(client)
     for action, values, message in (
-        ("dance", {}, "there is no action 'dance'"),
+        ("dance", {}, "the page asked for something that is not possible"),
         ("edit_text", {"at": 99, "text": "x"}, ""),
-        ("edit_text", {"at": "none", "text": "x"}, "at is not a number"),
-        ("edit_text", {"at": 0, "text": 5}, "text is not a text"),
-        ("refit", {"count": 99}, "99 pictures are out of range; ask for 0 to 50"),
+        ("edit_text", {"at": "none", "text": "x"}, "that is not a number"),
+        ("edit_text", {"at": 0, "text": 5}, "the page asked for something that is not possible"),
+        ("refit", {"count": 99}, "a number of pictures is 0 to 50"),
     ):
         assert message in refused(client.predict, **key(done), action=action, values=values, api_name="/edit")
     assert "odt" in refused(client.predict, **key(done), format="odt", api_name="/export")
