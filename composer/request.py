@@ -141,5 +141,8 @@ def read_text_file(path: Path) -> str:
 def _filters(values: Mapping[str, Any]) -> Filters:
     kinds = {"licenses": list, "tags": list, "min_side_px": int}
     check_known(values, kinds, "filters.")
-    read: dict[str, Any] = {name: typed(f"filters.{name}", value, kinds[name]) for name, value in values.items()}
-    return Filters(**{name: tuple(value) if isinstance(value, list) else value for name, value in read.items()})
+    read: dict[str, Any] = {}
+    for name, given in values.items():
+        value = typed(f"filters.{name}", given, kinds[name])
+        read[name] = tuple(value) if isinstance(value, list) else value
+    return Filters(**read)

@@ -172,7 +172,7 @@ def test_pictures_found_for_a_draft_can_be_shown_there(client: Any) -> None:
         ("compose", {"instruction": "x", "words": 7}, "a length of 7 words is out of range; ask for 100 to 5000"),
         ("compose", {"instruction": "x", "words": 1.5}, "words is 1.5; it must be a whole number"),
         ("compose", {"instruction": "x", "library": "attic"}, "library 'attic' is not offered here; offered: library"),
-        ("compose", {"instruction": "x", "owner": "me"}, "this is no owner's token; ask for a new one"),
+        ("compose", {"instruction": "x", "owner": "me"}, "the page asked for something that is not possible"),
         ("compose", {"instruction": "x", "must_use": "a.png"}, "must_use must be a list of uploaded files"),
         ("illustrate", {"text": ""}, "Paste the text that pictures should be added to."),
         ("search", {"words": ""}, "words is empty; say what the picture should show"),
