@@ -18,7 +18,7 @@ INSTRUCTION = "A day on the farm"
 
 
 @dataclass(frozen=True)
-class Step:
+class CommandCost:
     name: str
     seconds: float
     peak_gb: float
@@ -65,7 +65,7 @@ def fresh_folder(wanted: Path) -> Path:
     return folder
 
 
-def run(name: str, *arguments: str, echo: bool = False) -> Step:
+def run(name: str, *arguments: str, echo: bool = False) -> CommandCost:
     """One ``vignette`` command. Raises StepFailed; on POSIX measures the largest resident set of the process."""
     started = time.monotonic()
     command = [sys.executable, "-m", "composer.cli", *arguments]
@@ -81,7 +81,7 @@ def run(name: str, *arguments: str, echo: bool = False) -> Step:
     if process.returncode != 0:
         raise StepFailed(process.returncode if process.returncode > 0 else 1)
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return Step(name, time.monotonic() - started, usage.ru_maxrss * unit_bytes / 1e9, output)
+    return CommandCost(name, time.monotonic() - started, usage.ru_maxrss * unit_bytes / 1e9, output)
 
 
 if __name__ == "__main__":

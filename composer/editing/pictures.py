@@ -1,12 +1,11 @@
 """Edits of the pictures: functions from one ``Article`` to the next, nothing kept.
 
-No edit shows a picture twice: one that is shown elsewhere moves. Captions are the library's own words unless others
-are given, so that nothing here waits for a model.
+No edit shows a picture twice: one that is shown elsewhere moves. Captions are the library's own words, so that
+nothing here waits for a model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from composer.article.credit import credit_line
@@ -52,22 +51,15 @@ def replace_picture(article: Article, placement: int, record_id: str) -> Article
     return show_picture(article, placement, found)
 
 
-def show_picture(
-    article: Article,
-    placement: int,
-    found: Candidate | ImageRecord,
-    caption: str | None = None,
-    alt: str | None = None,
-) -> Article:
+def show_picture(article: Article, placement: int, found: Candidate) -> Article:
     """Show any picture in the place; it joins the candidates if it is none of them yet."""
     target = unlocked_placement(article, placement)
-    candidate = _candidate(found)
-    record = candidate.record
-    if target.chosen is not None and target.chosen.id == record.id and caption is None and alt is None:
+    if target.chosen is not None and target.chosen.id == found.record.id:
         return article
-    placements = _cleared(article, record.id, but=placement)
-    shown = _showing(target, record, article.language, caption, alt)
-    placements[placement] = replace(shown, candidates=_joined(target.candidates, candidate))
+    known = any(c.record.id == found.record.id for c in target.candidates)
+    candidates = target.candidates if known else (found, *target.candidates)
+    placements = _cleared(article, found.record.id, but=placement)
+    placements[placement] = replace(_showing(target, found.record, article.language), candidates=candidates)
     return article.with_placements(tuple(placements))
 
 
@@ -98,27 +90,19 @@ def move_picture(article: Article, placement: int, to_section: int) -> Article:
     return article.with_placements((*others, moved))
 
 
-def insert_picture(
-    article: Article,
-    after_section: int,
-    found: Candidate | ImageRecord,
-    caption: str | None = None,
-    alt: str | None = None,
-) -> Article:
+def insert_picture(article: Article, after_section: int, found: Candidate) -> Article:
     """Show a picture in a new place after a section, below the pictures that stand there."""
     section_at(article, after_section)
-    candidate = _candidate(found)
-    empty = Placement(Slot(after_section, caption or candidate.record.caption_in(article.language)), (), None, ())
-    shown = _showing(empty, candidate.record, article.language, caption, alt)
-    others = _cleared(article, candidate.record.id, but=None)
-    return article.with_placements((*others, replace(shown, candidates=(candidate,))))
+    slot = Slot(after_section, found.record.caption_in(article.language))
+    shown = _showing(Placement(slot, (found,), None, ()), found.record, article.language)
+    return article.with_placements((*_cleared(article, found.record.id, but=None), shown))
 
 
-def add_place(article: Article, after_section: int, wish: str = "", candidates: Sequence[Candidate] = ()) -> Article:
+def add_place(article: Article, after_section: int, wish: str = "") -> Article:
     """An empty place after a section, to be filled from a search. ``wish`` says what it should show."""
     section_at(article, after_section)
     slot = Slot(after_section, " ".join(wish.split()))
-    new = Placement(slot, tuple(candidates), None, (Phrase("you_added"),), edited=True)
+    new = Placement(slot, (), None, (Phrase("you_added"),), edited=True)
     return article.with_placements((*article.placements, new))
 
 
@@ -153,25 +137,8 @@ def picture_index(article: Article, record_id: str) -> int | None:
     )
 
 
-def place_index(article: Article, after_section: int) -> int:
-    """The last placement after a section, where a new one or one that moved there stands."""
-    found = [i for i, p in enumerate(article.placements) if p.slot.after_section == after_section]
-    if not found:
-        raise EditError("gone")
-    return found[-1]
-
-
 def _with(article: Article, index: int, placement: Placement) -> Article:
     return replace(article, placements=(*article.placements[:index], placement, *article.placements[index + 1 :]))
-
-
-def _candidate(found: Candidate | ImageRecord) -> Candidate:
-    return found if isinstance(found, Candidate) else Candidate(found, 0.0, 0.0, 0.0)
-
-
-def _joined(candidates: tuple[Candidate, ...], new: Candidate) -> tuple[Candidate, ...]:
-    known = any(c.record.id == new.record.id for c in candidates)
-    return candidates if known else (new, *candidates)
 
 
 def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Placement]:
@@ -186,16 +153,14 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
     return placements
 
 
-def _showing(
-    placement: Placement, record: ImageRecord, language: str, caption: str | None, alt: str | None
-) -> Placement:
-    proposed, described = library_words(record, language, placement.slot.caption)
+def _showing(placement: Placement, record: ImageRecord, language: str) -> Placement:
+    caption, alt = library_words(record, language, placement.slot.caption)
     return replace(
         placement,
         chosen=record,
         reason=(Phrase("you_chose"),),
-        caption=proposed if caption is None else " ".join(caption.split()),
-        alt=" ".join(alt.split()) if alt is not None else described,
+        caption=caption,
+        alt=alt,
         credit=credit_line(record, language),
         edited=True,
     )

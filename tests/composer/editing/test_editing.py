@@ -132,7 +132,7 @@ def test_the_documentation_names_every_edit_and_no_other() -> None:
             for name, value in inspect.getmembers(module, inspect.isfunction)
             if value.__module__ == module.__name__ and name[0] != "_"
         }
-        return found - {"picture_index", "place_index", "reason", "stream_paragraph"}
+        return found - {"picture_index", "stream_paragraph"}
 
     pure = functions(sections, pictures)
     asking = functions(picture_search, caption_suggestions, proposals, rerun)
