@@ -24,7 +24,6 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from composer.web.http_api import Api
-from composer.commands.app import access_of, add_options, offered_libraries
 from composer.studio.draft_store import DraftStore
 from composer.errors import UsageError
 from composer.export.html import stylesheet
@@ -33,14 +32,14 @@ from composer.web.html.page_shell import brand, chat_shell, draft_list, message,
 from composer.web.form import Form
 from composer.web.html.library_view import shell as library_shell
 from composer.web.page_service import PageService, sendable
-from composer.web.access_control import Access, Guard, check_access
+from composer.web.access_control import Access, Guard, access_of, add_options, check_access
 from composer.web.log_redaction import note, withhold_text
 from composer.studio.showcase import Showcase
 from composer.i18n import UI_LANGUAGES, preferred, strings
 from composer.studio.models import MAX_UPLOAD_BYTES, Studio, make_request
 from composer.studio.picture_links import HEADERS, PREFIX, Gallery
 from composer.studio.session_registry import Rooms
-from composer.studio.libraries import Shelves
+from composer.studio.libraries import Shelves, offered_folders
 from composer.studio.studio_trouble import EXPECTED
 from vision.errors import ImageError
 
@@ -311,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from vision.downloads.store import home
 
         settings = load_settings(args.profile)
-        libraries = [folder for _, folder in offered_libraries(args.library)]
+        libraries = offered_folders(args.library)
         with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
             work_dir = Path(temporary).resolve()
             os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
@@ -323,7 +322,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"http://{args.host}:{args.port}", flush=True)
             launch(build(site), site, host=args.host, port=args.port, access=access, mcp=args.mcp)
     except EXPECTED as error:
-        print(f"vignette: {error}", file=sys.stderr)
+        print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 130

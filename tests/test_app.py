@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from composer.cli import main as vignette
-from composer.commands.app import offered_libraries
+from composer.studio.libraries import offered_folders
 from image_db.errors import LibraryMissing
 
 
@@ -26,9 +26,9 @@ def test_a_library_that_was_named_must_exist_and_the_sample_need_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
-    assert offered_libraries(None) == []
+    assert offered_folders(None) == []
     with pytest.raises(LibraryMissing):
-        offered_libraries([tmp_path / "none"])
+        offered_folders([tmp_path / "none"])
 
 
 def test_the_command_goes_on_as_the_page_with_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from composer.web.access_control import Access
+from composer.commands.options import add_command
 
-PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
+if TYPE_CHECKING:
+    from composer.commands.options import Subparsers
 
 EXAMPLES = """\
 examples:
@@ -27,69 +25,15 @@ network you trust or through a proxy that speaks https. Programs use the same ad
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "app",
-        help="write and illustrate on a page in the browser",
-        description="Write and illustrate on a page in the browser.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add_options(parser)
-    parser.set_defaults(run=run)
+def register(subparsers: Subparsers) -> None:
+    from composer.web.access_control import add_options
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the page, shared with ``python app.py``."""
-    parser.add_argument("--library", type=Path, action="append", metavar="DIR", help="a library; may be repeated")
-    parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
-    parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
-    parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")
-    parser.add_argument(
-        "--password",
-        metavar="USER:PASSWORD",
-        default="",
-        help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
-    )
-    parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
-    parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
-
-
-def access_of(args: argparse.Namespace) -> Access:
-    """Who may reach the page. Raises UsageError for what would let in others unasked."""
-    from composer.errors import UsageError
-    from composer.web.access_control import check_access
-
-    login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
-    access = check_access(args.host, public=args.public, login=login)
-    if args.mcp and (login or not access.loopback):
-        raise UsageError("--mcp works on this machine only and without a password; leave one of them out")
-    return access
-
-
-def offered_libraries(given: Sequence[Path] | None) -> list[tuple[str, Path]]:
-    """(label, folder) of the libraries to offer: those given, else the sample if it is there.
-
-    Raises LibraryError for one that was given and cannot be opened.
-    """
-    from composer.commands.library import sample_folder
-    from image_db.errors import LibraryMissing
-    from image_db.library import Library
-
-    found = []
-    for folder in given or [sample_folder()]:
-        try:
-            with Library.open(folder, None) as library:
-                found.append((f"{library.folder.name} ({len(library):,})", library.folder))
-        except LibraryMissing:
-            if given:
-                raise
-    return found
+    add_options(add_command(subparsers, "app", "write and illustrate on a page in the browser", run, examples=EXAMPLES))
 
 
 def run(args: argparse.Namespace) -> int:
+    from composer.web.access_control import PASSWORD_VARIABLE
+
     command = [sys.executable, "-m", "app", "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
     for library in args.library or ():
         command += ["--library", str(library)]

@@ -177,7 +177,7 @@ def run_export(args: argparse.Namespace) -> int:
 def run_sample(args: argparse.Namespace) -> int:
     from composer.commands.terminal import note, progress, say
     from image_db.errors import EncoderMismatch
-    from image_db.sample.build import fetch_sample
+    from image_db.sample.build import fetch_sample, sample_folder
     from vision.downloads.store import home
 
     folder = sample_folder()
@@ -208,11 +208,7 @@ def _set_aside(folder: Path) -> Path:
 
 
 def run_path(_args: argparse.Namespace) -> int:
+    from image_db.sample.build import sample_folder
+
     print(sample_folder())
     return 0
-
-
-def sample_folder() -> Path:
-    from vision.downloads.store import home
-
-    return home() / "libraries" / "sample"

@@ -262,3 +262,22 @@ def _field(values: Mapping[str, Any], name: str) -> str:
 
 def _leaf(records: Sequence[ImageRecord], page: int, matches: int) -> Leaf:
     return Leaf(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches)
+
+
+def offered_folders(given: Sequence[Path] | None) -> list[Path]:
+    """The folders of the libraries to offer: those given, else the sample library if it is there.
+
+    Raises LibraryError for one that was given and cannot be opened.
+    """
+    from image_db.library import Library
+    from image_db.sample.build import sample_folder
+
+    found = []
+    for folder in given or [sample_folder()]:
+        try:
+            with Library.open(folder, None) as library:
+                found.append(library.folder)
+        except LibraryMissing:
+            if given:
+                raise
+    return found

@@ -8,22 +8,25 @@ fetch addresses are closed: pictures and exports have addresses of their own. Kn
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import hmac
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from composer.commands.app import PASSWORD_VARIABLE
 from composer.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
 LEAST_PASSWORD_CHARS = 10
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 # Files by path, addresses fetched on a caller's behalf, figures about other callers.
@@ -80,6 +83,32 @@ def check_access(host: str, *, public: bool, login: str, names: tuple[str, ...] 
             f"--public needs a password; set {PASSWORD_VARIABLE}=USER:PASSWORD, or give --password USER:PASSWORD"
         )
     return Access(False, names or None, login)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``vignette app`` and ``python app.py``."""
+    parser.add_argument("--library", type=Path, action="append", metavar="DIR", help="a library; may be repeated")
+    parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
+    parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
+    parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")
+    parser.add_argument(
+        "--password",
+        metavar="USER:PASSWORD",
+        default="",
+        help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
+    )
+    parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
+    parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
+
+
+def access_of(args: argparse.Namespace) -> Access:
+    """Who may reach the page. Raises UsageError for what would let in others unasked."""
+    login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
+    access = check_access(args.host, public=args.public, login=login)
+    if args.mcp and (login or not access.loopback):
+        raise UsageError("mcp_not_local")
+    return access
 
 
 class Guard:

@@ -17,6 +17,7 @@ from typing import Any
 from image_db.errors import SampleUnavailable
 from image_db.sample.packages import Progress, fetch_packages, read_package, read_qt_resources
 from vision.downloads.files import write_atomic
+from vision.downloads.store import home
 
 RECEIPT_NAME = ".vignette-sample.json"
 STAMPS, GCOMPRIS = "tuxpaint-stamps-default", "gcompris-qt-data"
@@ -34,6 +35,11 @@ class SampleReport:
 
     pictures: int
     absent: int
+
+
+def sample_folder() -> Path:
+    """Where the sample library is kept, whether it is there or not."""
+    return home() / "libraries" / "sample"
 
 
 def fetch_sample(pictures_dir: Path, cache_dir: Path, progress: Progress | None = None) -> SampleReport:
