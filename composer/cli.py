@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 COMMANDS = ("models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
 
@@ -51,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
-        return code
+        with _signals_interrupt():
+            code: int = args.run(args)
+            sys.stdout.flush()
+            return code
     except KeyboardInterrupt:
         from composer.i18n import tables
 
@@ -74,6 +78,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # a bug keeps its traceback
         print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """A signal that asks to end, or that the terminal was closed, does as Ctrl-C does: what was done is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in names)}
+    # Whoever starts a program with nohup has a closed terminal ignored.
+    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 A line that cannot be read or made is an outcome like any other and does not stop the rest. What is finished is
 recognised by its ``article.json`` and the hash of the request in it, so that a second run does only what is missing.
-Knows no threads, no terminal and loads no model.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from composer.article.language import count_words
 from composer.article.model import Article
+from composer.article.serialization import phrase_to_json
 from composer.batch.requests import BatchJob
-from composer.errors import ComposerError, OutputExists, UsageError
+from composer.errors import OutputExists, UsageError
 from composer.export import DEFAULT_FORMATS
 from composer.export.article_folder import check_free, load_article, save_article, trace_entry
 from composer.export.picture_export import ExportedPictureSettings
@@ -28,17 +28,17 @@ from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
 from composer.settings import Settings
-from image_db.errors import LibraryError
-from retrieval.errors import RetrievalError
-from vision.errors import Phrase, VisionError
+from vision.downloads.files import file_sha256
+from vision.errors import KeyedError, Phrase
 
 REQUEST_HASH = "request_sha256"
 
-EXPECTED = (ComposerError, LibraryError, RetrievalError, VisionError)
-
 Status = Literal["made", "kept", "failed", "pending"]
 Again = Literal["missing", "changed", "all"]
-Hear = Callable[[Event], None]
+Listener = Callable[[Event], None]
+
+
+_T = TypeVar("_T")
 
 
 class Composes(Protocol):
@@ -70,9 +70,22 @@ class Outcome:
     seconds: float = 0.0
     tokens: int = 0
     stages: Mapping[str, float] = field(default_factory=dict, hash=False)
-    notices: tuple[str, ...] = ()
-    error: str = ""
+    notices: tuple[Phrase, ...] = ()
+    error: KeyedError | Phrase | None = None
     details: str = field(default="", repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; notices and the error in English, and the error's key and values besides."""
+        error = phrase_to_json(self.error) if self.error is not None else {"key": "", "values": {}}
+        said = "" if self.error is None else localize(self.error, "en", terminal=True)
+        notices = [localize(notice, "en", terminal=True) for notice in self.notices]
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"stages": dict(self.stages)}
+        return values | {
+            "notices": notices,
+            "error": said,
+            "error_key": error["key"],
+            "error_values": error["values"],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,48 +112,52 @@ class BatchConfig:
 
 def existing_outcome(job: BatchJob, config: BatchConfig) -> Outcome | None:
     """What is known of a line without any model: unreadable, or made before. None where there is work to do."""
-    started = time.perf_counter()
     if job.request is None:
-        return _failed(job, started, job.error)
-    folder = config.out_dir / job.folder
-    try:
-        if not (folder / "article.json").is_file():
-            check_free(folder)
-            return None
-        article = load_article(folder)
-        made_for = article.provenance.get(REQUEST_HASH)
-        if config.again != "missing" and made_for is None:
-            raise OutputExists(f"{folder} holds an article that no batch made; move it away or name another --out")
-        if config.again == "all":
-            return None
-        if made_for == config.digest(job):
-            return _described(job, article, "kept", stages_of(folder))
-        if config.again == "changed":
-            return None
-        raise OutputExists(
-            f"{folder} holds the article of another request, profile, library or picture; --update replaces it, "
-            "or name another --out"
-        )
-    except EXPECTED as error:
-        return _failed(job, started, localize(error, "en", terminal=True))
+        return Outcome(job.line, job.folder, "failed", error=job.error)
+    return _caught(job, lambda: _existing(job, config))
 
 
 def run_job(
-    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], hear: Hear = lambda _: None
+    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], listen: Listener = lambda _: None
 ) -> Outcome:
     """Make the article of a job that is not already there. Never raises for what its request or the model does.
 
-    ``composer_for`` is asked here, so that its failure is the line's; ``hear`` may raise Interrupted.
+    ``composer_for`` is asked here, so that its failure is the line's; ``listen`` may raise Interrupted.
     """
     started = time.perf_counter()
+    outcome = _caught(job, lambda: _made(job, config, composer_for, listen))
+    return replace(outcome, seconds=round(time.perf_counter() - started, 3))
+
+
+def _caught(job: BatchJob, work: Callable[[], _T]) -> _T | Outcome:
+    """What ``work`` returns, or what it raises as the line's outcome."""
     try:
-        return _made(job, config, composer_for, hear, started)
+        return work()
     except Interrupted:
-        return Outcome(job.line, job.folder, "pending", seconds=_since(started))
-    except EXPECTED as error:
-        return _failed(job, started, localize(error, "en", terminal=True))
+        return Outcome(job.line, job.folder, "pending")
+    except KeyedError as error:
+        return Outcome(job.line, job.folder, "failed", error=error)
     except Exception as error:  # noqa: BLE001 - a bug met on one line must not cost the others; it keeps its traceback
-        return _failed(job, started, f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
+        unexpected = Phrase("unexpected", {"kind": type(error).__name__, "reason": str(error)})
+        return Outcome(job.line, job.folder, "failed", error=unexpected, details=traceback.format_exc())
+
+
+def _existing(job: BatchJob, config: BatchConfig) -> Outcome | None:
+    folder = config.out_dir / job.folder
+    if not (folder / "article.json").is_file():
+        check_free(folder)
+        return None
+    article = load_article(folder)
+    made_for = article.provenance.get(REQUEST_HASH)
+    if config.again != "missing" and made_for is None:
+        raise OutputExists("article_of_no_batch", folder=str(folder))
+    if config.again == "all":
+        return None
+    if made_for == config.digest(job):
+        return _described(job, article, "kept", stages_of(folder))
+    if config.again == "changed":
+        return None
+    raise OutputExists("article_of_another_request", folder=str(folder))
 
 
 def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> str:
@@ -176,9 +193,9 @@ def _set(value: Any) -> dict[str, Any]:
 
 def _content_hash(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError as error:
-        raise UsageError(f"use_images: {path} cannot be read: {error.strerror}") from error
+        raise UsageError("file_unreadable", file=str(path), reason=error.strerror) from error
 
 
 def stages_of(folder: Path) -> dict[str, float]:
@@ -191,7 +208,7 @@ def stages_of(folder: Path) -> dict[str, float]:
 
 
 def _made(
-    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], hear: Hear, started: float
+    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], listen: Listener
 ) -> Outcome:
     assert job.request is not None
     folder = config.out_dir / job.folder
@@ -201,7 +218,7 @@ def _made(
     article: Article | None = None
     with closing(composer_for(job).events(job.request)) as events:  # type: ignore[type-var]
         for event in events:
-            hear(event)
+            listen(event)
             if isinstance(event, StageFinished):
                 trace.append(trace_entry(event))
             elif isinstance(event, Notice):
@@ -222,18 +239,9 @@ def _made(
     )
     return replace(
         _described(job, saved, "made", {entry["name"]: entry["seconds"] for entry in trace}),
-        seconds=_since(started),
         tokens=sum(entry["tokens"] for entry in trace),
-        notices=tuple(localize(note, "en", terminal=True) for note in notes),
+        notices=tuple(notes),
     )
-
-
-def _failed(job: BatchJob, started: float, error: str, details: str = "") -> Outcome:
-    return Outcome(job.line, job.folder, "failed", seconds=_since(started), error=error, details=details)
-
-
-def _since(started: float) -> float:
-    return round(time.perf_counter() - started, 3)
 
 
 def _described(job: BatchJob, article: Article, status: Status, stages: Mapping[str, float]) -> Outcome:

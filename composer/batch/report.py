@@ -19,7 +19,7 @@ from composer.article.model import Article, Placement
 from composer.errors import ComposerError
 from composer.export.article_folder import load_article
 from composer.export.markdown_html import attribute, shown_text
-from composer.i18n import localize
+from composer.i18n import localize, strings, tables
 from composer.pipeline.events import STAGES
 from composer.request import ComposeRequest
 
@@ -27,13 +27,14 @@ LEAD_PX, STRIP_PX = 360, 120
 STRIP_PICTURES = 8
 _WISH_CHARS = 300
 _EXPORTS = ("article.html", "article.md", "article.docx", "article.pdf", "article.epub", "article.json")
-_STATUS = {"made": "made", "kept": "kept from an earlier run", "failed": "failed", "pending": "not made yet"}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def report_html(summary: Mapping[str, Any], requests: Mapping[int, ComposeRequest | None], out_dir: Path) -> str:
     """The page. ``summary`` is what ``summary.json`` holds, ``requests`` are by line."""
     items = "".join(_item(item, requests.get(item["line"]), out_dir) for item in summary["items"])
+    there, count = summary["made"] + summary["kept"], len(summary["items"])
+    headline = say("headline" if count != 1 else "headline_one", there=there, count=count)
     style = files("composer.batch").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!DOCTYPE html>\n"
@@ -41,28 +42,28 @@ def report_html(summary: Mapping[str, Any], requests: Mapping[int, ComposeReques
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(_headline(summary))}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{escape(_headline(summary))}</h1>\n{_facts(summary)}</header>\n<main>\n{items}</main>\n"
+        f"<title>{escape(headline)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{escape(headline)}</h1>\n{_facts(summary)}</header>\n<main>\n{items}</main>\n"
         "</body>\n</html>\n"
     )
 
 
-def _headline(summary: Mapping[str, Any]) -> str:
-    there, number = summary["made"] + summary["kept"], len(summary["items"])
-    return f"{there} of {number} articles" if number != 1 else f"{there} of 1 article"
+def say(key: str, **values: object) -> str:
+    """The words of a batch for a key."""
+    return tables("en")["batch"][key].format(**values)
 
 
 def _facts(summary: Mapping[str, Any]) -> str:
     counted = "".join(
-        f'<li><b class="{status}">{summary[status]}</b> {escape(label)}</li>'
-        for status, label in _STATUS.items()
+        f'<li><b class="{status}">{summary[status]}</b> {escape(say(f"status_{status}"))}</li>'
+        for status in ("made", "kept", "failed", "pending")
         if summary[status]
     )
-    facts = [f"profile {summary['profile']}", _duration(summary["seconds"])]
+    facts = [say("profile", name=summary["profile"]), _duration(summary["seconds"])]
     if summary["workers"]:
-        facts.append(f"{summary['workers']} at once")
+        facts.append(say("at_once", count=summary["workers"]))
     if summary["generated_tokens"]:
-        facts.append(f"{summary['generated_tokens']:,} tokens written, {summary['prompt_tokens']:,} read")
+        facts.append(say("tokens_used", written=summary["generated_tokens"], read=summary["prompt_tokens"]))
     return f'<p class="facts">{escape(" · ".join(facts))}</p>\n<ul class="counts">{counted}</ul>\n'
 
 
@@ -74,9 +75,10 @@ def _item(item: Mapping[str, Any], request: ComposeRequest | None, out_dir: Path
     title = escape((shown_text(article.title) if article else "") or wish or item["folder"])
     names = [name for name in _EXPORTS if (folder / name).is_file()] if article else []
     address = quote(item["folder"])
+    status = f"{say('line', line=item['line'])} · {say('status_' + item['status'])}"
     parts = [
         f'<div class="lead">{_picture(shown[0], LEAD_PX) if shown else _BLANK if article else ""}</div>\n',
-        f'<p class="status {item["status"]}">line {item["line"]} · {escape(_STATUS[item["status"]])}</p>\n',
+        f'<p class="status {item["status"]}">{escape(status)}</p>\n',
         f'<h2 dir="auto"><a href="{address}/{names[0]}">{title}</a></h2>\n'
         if names
         else f'<h2 dir="auto">{title}</h2>\n',
@@ -96,7 +98,9 @@ def _item(item: Mapping[str, Any], request: ComposeRequest | None, out_dir: Path
         parts.append(f'<p class="links">{links}</p>\n')
     parts += [f'<p class="meta">{escape(notice)}</p>\n' for notice in item["notices"]]
     if item["details"]:
-        parts.append(f"<details><summary>Traceback</summary><pre>{escape(item['details'])}</pre></details>\n")
+        parts.append(
+            f"<details><summary>{escape(say('traceback'))}</summary><pre>{escape(item['details'])}</pre></details>\n"
+        )
     return f'<section class="item" id="line-{item["line"]}">\n{"".join(parts)}</section>\n'
 
 
@@ -111,15 +115,15 @@ def _article(folder: Path) -> Article | None:
 
 
 def _measures(item: Mapping[str, Any], request: ComposeRequest | None) -> str:
-    slots = f"{item['pictures']} of {item['slots']} places with a picture" if item["slots"] else "no pictures"
-    told = [f"{item['words']:,} words", item["language"], slots]
+    slots = say("places" if item["slots"] else "no_pictures", pictures=item["pictures"], slots=item["slots"])
+    facts = [say("words", count=item["words"]), item["language"], slots]
     if item["status"] == "made":
-        told.append(_duration(item["seconds"]))
+        facts.append(_duration(item["seconds"]))
     if item["tokens"]:
-        told.append(f"{item['tokens']:,} tokens")
+        facts.append(say("tokens", count=item["tokens"]))
     if request is not None:
-        told.append(f"seed {request.seed}")
-    return " · ".join(filter(None, told))
+        facts.append(say("seed", seed=request.seed))
+    return " · ".join(filter(None, facts))
 
 
 def _stages(stages: Mapping[str, float]) -> str:
@@ -127,8 +131,9 @@ def _stages(stages: Mapping[str, float]) -> str:
     if not known:
         return ""
     bar = "".join(f'<i class="{name}" style="flex-grow:{seconds:.1f}"></i>' for name, seconds in known)
+    labels = strings("en")
     named = " ".join(
-        f'<span class="stage"><span class="swatch {name}"></span>{name} {seconds:.1f} s</span>'
+        f'<span class="stage"><span class="swatch {name}"></span>{labels[f"stage_{name}"]} {seconds:.1f} s</span>'
         for name, seconds in known
     )
     return f'<div class="bar" aria-hidden="true">{bar}</div>\n<p class="stages">{named}</p>\n'
@@ -136,12 +141,16 @@ def _stages(stages: Mapping[str, float]) -> str:
 
 def _empty(article: Article) -> str:
     """The places without a picture, and why."""
-    reasons = [(p.slot.caption, localize(p.reason, "en")) for p in article.placements if p.chosen is None]
-    if not reasons:
+    empty = [
+        say("empty_place", caption=p.slot.caption, reason=localize(p.reason, "en"))
+        for p in article.placements
+        if p.chosen is None
+    ]
+    if not empty:
         return ""
-    lines = "".join(f'<li dir="auto">“{escape(caption)}”: {escape(reason)}</li>' for caption, reason in reasons)
-    places = "1 place" if len(reasons) == 1 else f"{len(reasons)} places"
-    return f"<details><summary>{places} left empty</summary><ul>{lines}</ul></details>\n"
+    lines = "".join(f'<li dir="auto">{escape(line)}</li>' for line in empty)
+    heading = say("empty_places" if len(empty) > 1 else "empty_places_one", count=len(empty))
+    return f"<details><summary>{escape(heading)}</summary><ul>{lines}</ul></details>\n"
 
 
 def _picture(placement: Placement, width_px: int) -> str:
@@ -167,6 +176,8 @@ def _picture(placement: Placement, width_px: int) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return say("seconds", seconds=seconds)
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return say("minutes", minutes=minutes, seconds=rest)
+    return say("hours", hours=minutes // 60, minutes=minutes % 60)

@@ -1,7 +1,6 @@
 """Requests of a batch, read strictly: an unknown field or a wrong type is named with its line.
 
-Fields come as JSON values, whatever the file was. Knows nothing of how requests are made; what cannot be read becomes
-a job that says why.
+Fields come as JSON values, whatever the file was; what cannot be read becomes a job that says why.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from composer.batch.table_reader import Row, read_rows
 from composer.errors import UsageError
 from composer.export.picture_files import slug
 from composer.fields import check_known, typed
-from composer.i18n import localize
 from composer.request import ComposeRequest, read_text_file, request_from_json
 from composer.settings import IllustrationSettings, Settings, WritingSettings, parse_settings
+from vision.errors import KeyedError
 
 SETTING_KEYS: dict[str, tuple[str, ...]] = {
     "writing": tuple(WritingSettings.__dataclass_fields__),
@@ -54,7 +53,7 @@ class BatchJob:
     line: int
     folder: str
     request: ComposeRequest | None
-    error: str = ""
+    error: KeyedError | None = None
     library: Path | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -75,7 +74,7 @@ class BatchJob:
 
 
 def read_jobs(path: Path) -> list[BatchJob]:
-    """The requests of a JSONL or CSV file as jobs, blank lines left out. Paths are relative to the file's folder.
+    """The requests of a file of JSON objects or CSV as jobs. Paths are relative to the file's folder.
 
     Raises UsageError where the file cannot be read, has columns that are not known, or holds no request.
     """
@@ -85,10 +84,11 @@ def read_jobs(path: Path) -> list[BatchJob]:
         job = _job(row, path.parent)
         earlier = taken.setdefault(job.folder.casefold(), job.line)
         if earlier != job.line:
-            job = BatchJob(job.line, _folder(job.line, ""), None, f"line {job.line}: name is that of line {earlier}")
+            taken_by = UsageError("name_taken", line=earlier)
+            job = BatchJob(job.line, _folder(job.line, ""), None, _in_line(job.line, taken_by))
         jobs.append(job)
     if not jobs:
-        raise UsageError(f'{path} holds no request; write one a line, e.g. {{"instruction": "A day on the farm"}}')
+        raise UsageError("no_requests", path=str(path))
     return jobs
 
 
@@ -111,14 +111,18 @@ def _job(row: Row, base: Path) -> BatchJob:
     try:
         instruction = row.values.get("instruction")
         words = instruction if isinstance(instruction, str) else ""
-        if row.error:
-            raise UsageError(row.error)
+        if row.error is not None:
+            raise row.error
         request = _request(row.values, base)
         library, overrides, name = _library(row.values, base), _overrides(row.values), _name(row.values)
-    except UsageError as error:
-        return BatchJob(row.line, _folder(row.line, words), None, f"line {row.line}: {localize(error, 'en')}")
+    except KeyedError as error:
+        return BatchJob(row.line, _folder(row.line, words), None, _in_line(row.line, error))
     title = request.instruction or parse_markdown(request.text).title or request.text_name
     return BatchJob(row.line, name or _folder(row.line, title), request, library=library, overrides=overrides)
+
+
+def _in_line(line: int, error: KeyedError) -> UsageError:
+    return UsageError("in_line", line=line, reason=error)
 
 
 def _folder(number: int, words: str) -> str:

@@ -1,62 +1,134 @@
-"""Several articles at once: threads that take jobs, and one stream of what they do.
+"""A batch from its jobs to its report: what is there already is kept, the rest is made, several articles at once.
 
-Whoever reads the stream is the only one that prints or writes files about the run. Leaving it ends the articles at
-work at their next event. Knows no models: making is a function it is given.
+Threads take jobs; one stream says what they do, and whoever reads it is the only one that prints or writes files about
+the run. Leaving it ends the articles at work at their next event.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
-from composer.batch.article_job import Hear, Interrupted, Outcome
+from composer.batch.article_job import (
+    BatchConfig,
+    Composes,
+    Interrupted,
+    Listener,
+    Outcome,
+    existing_outcome,
+    run_job,
+)
 from composer.batch.requests import BatchJob
+from composer.batch.summary import BatchSummary
+from composer.errors import ComposerError
 from composer.pipeline.events import Event
 
-Make = Callable[[BatchJob, Hear], Outcome]
+if TYPE_CHECKING:
+    from composer.batch.terminal import BatchTerminal
+
+LOCK = ".vignette-batch.lock"
+RunJob = Callable[[BatchJob, Listener], Outcome]
 _TICK_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
-    job: BatchJob
+def run_batch(
+    jobs: Sequence[BatchJob], config: BatchConfig, out: TextIO, *, workers: int | None, fail_fast: bool
+) -> BatchSummary:
+    """Make what is missing, show it on ``out``, and write the summary after every article and the report at last.
+
+    ``workers`` None: as many articles at once as the model decodes together. Raises ComposerError where another batch
+    works in the same folder, and what opening the library and loading the models raise.
+    """
+    from filelock import FileLock, Timeout
+
+    from composer.batch.terminal import BatchTerminal
+
+    summary = BatchSummary(jobs, config)
+    terminal = BatchTerminal(out, total=len(jobs))
+    try:
+        with FileLock(config.out_dir / LOCK, timeout=0):
+            try:
+                existing = {job.line: o for job in jobs if (o := existing_outcome(job, config)) is not None}
+                for outcome in existing.values():
+                    terminal.ended(outcome)
+                summary.add(existing)
+                if not (fail_fast and summary.failed):
+                    _make_left(summary, terminal, workers, fail_fast)
+            finally:
+                terminal.close()
+                summary.close()
+    except Timeout as error:
+        raise ComposerError("batch_running", path=str(config.out_dir)) from error
+    return summary
+
+
+def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | None, fail_fast: bool) -> None:
+    """Load the models and make what is missing, showing and noting each article as it ends."""
+    from composer.pipeline.model_pool import Workshop
+    from image_db.library import Library
+
+    left, config = summary.left(), summary.config
+    if not left:
+        return
+    if any(job.library is None for job in left):
+        Library.open(config.library, None).close()  # what is wrong with it is known before models are loaded
+    started = time.perf_counter()
+    workshop = Workshop.load(config.profile)
+    summary.load_seconds = time.perf_counter() - started
+    summary.workers = min(workers or workshop.workers, len(left))
+
+    def composer_for(job: BatchJob) -> Composes:
+        return workshop.composer(config.library_of(job), job.settings(config.profile))
+
+    batch = BatchRun(
+        left,
+        lambda job, listen: run_job(job, config, composer_for, listen),
+        workers=summary.workers,
+        fail_fast=fail_fast,
+    )
+    try:
+        with closing(batch.updates()) as updates:  # type: ignore[type-var]
+            for update in updates:
+                terminal.show(update)
+                summary.add(batch.outcomes)
+    finally:
+        # What ended while the others were being interrupted counts, too.
+        summary.add(batch.outcomes)
+        summary.usage = workshop.usage
+        workshop.close()
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Update:
+    """``news`` is None where the job begins, then its events, and at last its outcome."""
+
     job: BatchJob
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    job: BatchJob
-    outcome: Outcome
-
-
-Update = Began | Heard | Ended
+    news: Event | Outcome | None
 
 
 class BatchRun:
-    """Makes jobs with ``workers`` threads. ``outcomes`` holds, by line, all that has ended so far."""
+    """Runs jobs in ``workers`` threads. ``outcomes`` holds, by line, all that have ended so far."""
 
-    def __init__(self, jobs: Sequence[BatchJob], make: Make, *, workers: int, fail_fast: bool = False) -> None:
+    def __init__(self, jobs: Sequence[BatchJob], run_job: RunJob, *, workers: int, fail_fast: bool = False) -> None:
         """``fail_fast`` starts nothing new after a failure; what is at work is finished."""
         self.outcomes: dict[int, Outcome] = {}
-        self._make = make
+        self._run_job = run_job
         self._fail_fast = fail_fast
         self._left = iter(jobs)
         self._taking = threading.Lock()
         self._ending = threading.Event()  # start nothing new
         self._cutting = threading.Event()  # end what is at work, too
-        self._told: queue.SimpleQueue[Update | None] = queue.SimpleQueue()
+        self._updates: queue.SimpleQueue[Update | None] = queue.SimpleQueue()
         count = max(1, min(workers, len(jobs)))
         self._threads = [threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(count)]
 
     def updates(self) -> Iterator[Update]:
-        """What happens, in config, until every job has ended. Closing it interrupts the jobs at work and waits."""
+        """What happens, in order, until every job has ended. Closing it interrupts the jobs at work and waits."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -64,7 +136,7 @@ class BatchRun:
             while working:
                 try:
                     # A wait without end would not hear Ctrl-C on every system.
-                    update = self._told.get(timeout=_TICK_S)
+                    update = self._updates.get(timeout=_TICK_S)
                 except queue.Empty:
                     continue
                 if update is None:
@@ -80,23 +152,23 @@ class BatchRun:
     def _work(self) -> None:
         try:
             while (job := self._next()) is not None:
-                self._told.put(Began(job))
-                outcome = self._make(job, self._hear(job))
+                self._updates.put(Update(job, None))
+                outcome = self._run_job(job, self._listener(job))
                 if outcome.status == "failed" and self._fail_fast:
                     self._ending.set()
                 self.outcomes[job.line] = outcome
-                self._told.put(Ended(job, outcome))
+                self._updates.put(Update(job, outcome))
         finally:
-            self._told.put(None)
+            self._updates.put(None)
 
     def _next(self) -> BatchJob | None:
         with self._taking:
             return None if self._ending.is_set() else next(self._left, None)
 
-    def _hear(self, job: BatchJob) -> Hear:
-        def hear(event: Event) -> None:
+    def _listener(self, job: BatchJob) -> Listener:
+        def listen(event: Event) -> None:
             if self._cutting.is_set():
                 raise Interrupted
-            self._told.put(Heard(job, event))
+            self._updates.put(Update(job, event))
 
-        return hear
+        return listen

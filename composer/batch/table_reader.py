@@ -1,6 +1,7 @@
-"""Files of requests, one a line: JSON objects, or CSV with the fields as columns, as spreadsheets write it.
+"""Files of requests: JSON objects one a line, one after the other or in an array, or CSV with the fields as columns.
 
-Turns both into rows of JSON values. Knows which columns there may be only from its caller, and no request.
+All become rows of JSON values. What spreadsheets and data frames write is read as it is meant: column names in
+capitals, a column of row numbers without a name, ``null`` for an empty cell, ``3.0`` for 3.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from composer.errors import UsageError
+from vision.errors import KeyedError, Phrase
 
 LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t")
-_KIND_NAMES: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 _TRUTHS = {"true": True, "false": False}
+_UNNAMED = re.compile(r"(?:Unnamed: \d+)?")  # as data frames write and read again the column of row numbers
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +33,25 @@ class Row:
 
     line: int
     values: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
+    error: KeyedError | None = None
 
 
 def read_rows(path: Path, *, columns: Mapping[str, type]) -> list[Row]:
-    """The rows of a .csv file, or of one with a JSON object a line. ``columns`` are dotted names and their types.
+    """The rows of a .csv or .tsv file, or of one of JSON objects. ``columns`` are dotted names and their types.
 
-    Raises UsageError where the file cannot be read, or a CSV header names a column that is not known.
+    The elements of an array are numbered in place of lines. Raises UsageError where the file cannot be read, is an
+    array that is not JSON, or a CSV header names a column that is not known.
     """
     text = _decoded(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return list(_csv_rows(path, text, columns))
-    return [_json_row(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if text.lstrip().startswith("[") and not _is_json(text.lstrip().split("\n", 1)[0]):
+        try:
+            elements = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError("array_not_json", path=str(path), reason=_reason(error)) from error
+        return [_row(number, element) for number, element in enumerate(elements, 1)]
+    return list(_json_rows(text))
 
 
 def _decoded(path: Path) -> str:
@@ -49,23 +61,70 @@ def _decoded(path: Path) -> str:
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return data.decode("utf-16" if utf16 else "utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError("file_unreadable", file=str(path), reason=error.strerror) from error
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path} cannot be read: it is not UTF-8 text; in a spreadsheet, save it as CSV UTF-8"
-        ) from error
+        raise UsageError("table_not_utf8", path=str(path)) from error
 
 
-def _json_row(number: int, line: str) -> Row:
+def _json_rows(text: str) -> Iterator[Row]:
+    """A row for each line; an object over several lines is a row of the line it begins on."""
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        number += 1
+        line = lines[number - 1]
+        if not line.strip():
+            continue
+        try:
+            yield _row(number, json.loads(line))
+        except (ValueError, RecursionError) as error:
+            rest = "\n".join(lines[number - 1 :])
+            spanning = _first_object(rest) if line.strip() == "{" or line.rstrip().endswith(("{", ",", "[")) else None
+            if spanning is None:
+                yield Row(number, error=UsageError("not_json", reason=_reason(error)))
+            else:
+                value, end = spanning
+                yield _row(number, value)
+                number += rest.count("\n", 0, end)
+
+
+def _first_object(text: str) -> tuple[Any, int] | None:
+    """The object that the text begins with and where it ends; None where more stands on its last line."""
+    start = len(text) - len(text.lstrip())
     try:
-        values = json.loads(line)
-    except ValueError as error:
-        return Row(number, error=f"it is not JSON: {error}")
-    except RecursionError:
-        return Row(number, error="it is not JSON: it is nested too deeply")
-    if not isinstance(values, dict):
-        return Row(number, error="it is not a JSON object; write one with keys such as instruction")
-    return Row(number, values)
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return None if text[end:].split("\n", 1)[0].strip() else (value, end)
+
+
+def _is_json(line: str) -> bool:
+    with suppress(ValueError, RecursionError):
+        json.loads(line)
+        return True
+    return False
+
+
+def _reason(error: Exception) -> object:
+    return Phrase("nested_too_deeply") if isinstance(error, RecursionError) else str(error)
+
+
+def _row(line: int, value: Any) -> Row:
+    if not isinstance(value, dict):
+        return Row(line, error=UsageError("not_an_object"))
+    values = {_folded(key): inner for key, inner in _without_nulls(value).items()}
+    if _UNUSABLE.search(json.dumps(values, ensure_ascii=False).replace("\\u0000", "\0")):
+        return Row(line, values, UsageError("characters_unusable"))
+    return Row(line, values)
+
+
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    present = {key: inner for key, inner in value.items() if inner is not None}
+    return {key: _without_nulls(inner) if isinstance(inner, dict) else inner for key, inner in present.items()}
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
 def _csv_rows(path: Path, text: str, columns: Mapping[str, type]) -> Iterator[Row]:
@@ -87,7 +146,7 @@ def _csv_rows(path: Path, text: str, columns: Mapping[str, type]) -> Iterator[Ro
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, error=f"it is not CSV: {error}; the rest of the file is not read")
+            yield Row(line, error=UsageError("not_csv", reason=str(error)))
             return
         if not any(cell.strip() for cell in cells):
             pass
@@ -99,60 +158,45 @@ def _csv_rows(path: Path, text: str, columns: Mapping[str, type]) -> Iterator[Ro
 
 
 def _header(path: Path, cells: list[str], line: int, columns: Mapping[str, type]) -> list[str]:
+    """The columns' names; that of row numbers is empty."""
     names = [cell.strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
-    for name in names:
-        if name not in columns:
-            raise UsageError(
-                f"{path} line {line}: unknown column {name!r}; the first line names the columns, known are: "
-                + ", ".join(columns)
-            )
+    names = ["" if i == 0 and _UNNAMED.fullmatch(name) else _folded(name) for i, name in enumerate(names)]
+    for i, name in enumerate(names):
+        if name not in columns and (name or i > 0):
+            raise UsageError("column_unknown", path=str(path), line=line, name=cells[i], known=list(columns))
     double = next((name for name in names if names.count(name) > 1), None)
     if double:
-        raise UsageError(f"{path} line {line}: column {double} stands there twice")
+        raise UsageError("column_twice", path=str(path), line=line, name=double)
     return names
 
 
 def _csv_row(line: int, header: list[str], cells: list[str], columns: Mapping[str, type], delimiter: str) -> Row:
-    extra = [cell for cell in cells[len(header) :] if cell.strip()]
-    if extra:
-        return Row(
-            line,
-            error=f"it has {len(cells)} cells but the header {len(header)} columns; quote a cell that holds "
-            f"{delimiter!r}",
-        )
+    if any(cell.strip() for cell in cells[len(header) :]):
+        return Row(line, error=UsageError("cells_too_many", cells=len(cells), columns=len(header), delimiter=delimiter))
     values: dict[str, Any] = {}
-    try:
-        for name, cell in zip(header, cells, strict=False):
-            if cell.strip():
-                _put(values, name, _cell(name, cell, columns[name], delimiter))
-    except UsageError as error:
-        return Row(line, values, str(error))
-    return Row(line, values)
+    for name, cell in zip(header, map(str.strip, cells), strict=False):
+        if not name and cell and not cell.isdecimal():
+            return Row(line, values, UsageError("column_unnamed", given=cell[:80]))
+        if name and cell:
+            _put(values, name, _cell(cell, columns[name], delimiter))
+    return _row(line, values)
 
 
-def _cell(name: str, cell: str, kind: type, delimiter: str) -> Any:
-    """A cell's value as JSON would have it. Empty cells count as absent and do not come here."""
-    text = cell.strip()
-    if kind is str:
-        return text
+def _cell(text: str, kind: type, delimiter: str) -> Any:
+    """A cell's value as JSON would have it; text where it is not of its column's kind."""
     if kind is list:
         return [item.strip() for item in text.split(LIST_SEPARATOR) if item.strip()]
-    if name == "images" and text.casefold() == "auto":
-        return "auto"
-    try:
-        if kind is bool:
-            if text.casefold() not in _TRUTHS:
-                raise ValueError
-            return _TRUTHS[text.casefold()]
-        if kind is int:
+    if kind is bool:
+        return _TRUTHS.get(text.casefold(), text)
+    if kind in (int, float):
+        with suppress(ValueError):
             return int(text)
-        # Where semicolons separate, a spreadsheet writes decimal commas.
-        return float(text.replace(",", ".") if delimiter == ";" else text)
-    except ValueError:
-        wanted = 'a whole number or "auto"' if name == "images" else _KIND_NAMES[kind]
-        raise UsageError(f"column {name} is {text!r}; it must be {wanted}") from None
+        with suppress(ValueError):
+            # Where semicolons separate, a spreadsheet writes decimal commas.
+            return float(text.replace(",", ".") if delimiter == ";" else text)
+    return text
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -1,7 +1,6 @@
 """What a person sees on the terminal while several articles are made: a line for each that begins or ends.
 
-On a terminal a last line, drawn over itself, says what each worker does. Writes to the stream it is given, from one
-thread, and decides nothing.
+On a terminal a last line, drawn over itself, says what each worker does.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import TextIO
 
 from composer.article.language import count_words
 from composer.batch.article_job import Outcome
-from composer.batch.runner import Began, Ended, Heard, Update
-from composer.batch.summary import counts
+from composer.batch.report import say
+from composer.batch.runner import Update
 from composer.i18n import localize
 from composer.pipeline.events import Notice, StageStarted, TextDelta
 
@@ -23,7 +22,7 @@ _CLEAR = "\r\x1b[2K"
 
 
 class BatchTerminal:
-    """A listener of ``composer.batch.runner`` updates."""
+    """Prints the updates of a ``BatchRun`` to a stream, from one thread."""
 
     def __init__(self, out: TextIO, *, total: int) -> None:
         self._out = out
@@ -33,28 +32,34 @@ class BatchTerminal:
         self._drawn_s = 0.0
         self._working: dict[int, tuple[str, str, str]] = {}  # line → folder, stage, text so far
 
-    def __call__(self, update: Update) -> None:
-        match update:
-            case Began(job):
-                self._working[job.line] = (job.folder, "load", "")
-                self._print(f"[{self._done}/{self._total}] {job.folder} …")
-            case Heard(job, event):
-                folder, stage, text = self._working[job.line]
-                if isinstance(event, StageStarted):
-                    stage = event.stage
-                elif isinstance(event, TextDelta):
-                    text += event.text
-                elif isinstance(event, Notice):
-                    self._print(f"{folder}: {localize(event, 'en', terminal=True)}")
-                self._working[job.line] = (folder, stage, text)
-                self._draw()
-            case Ended(job, outcome):
-                self._working.pop(job.line, None)
-                self.ended(outcome)
+    def show(self, update: Update) -> None:
+        line, folder = update.job.line, update.job.folder
+        match update.news:
+            case None:
+                self._working[line] = (folder, "load", "")
+                self._print(f"[{self._done}/{self._total}] {folder} …")
+            case Outcome():
+                self._working.pop(line, None)
+                self.ended(update.news)
+            case Notice():
+                self._print(f"{folder}: {localize(update.news, 'en', terminal=True)}")
+            case StageStarted(stage):
+                self._working[line] = (folder, stage, self._working[line][2])
+            case TextDelta(text):
+                _, doing, earlier = self._working[line]
+                self._working[line] = (folder, doing, earlier + text)
+        self._draw()
 
     def ended(self, outcome: Outcome) -> None:
         self._done += outcome.status != "pending"
-        self._print(f"[{self._done}/{self._total}] {outcome.folder} {_said(outcome)}")
+        what = say(
+            f"ended_{outcome.status}",
+            seconds=outcome.seconds,
+            words=outcome.words,
+            pictures=outcome.pictures,
+            reason=localize(outcome.error, "en", terminal=True) if outcome.error is not None else "",
+        )
+        self._print(f"[{self._done}/{self._total}] {outcome.folder} {what}")
 
     def close(self) -> None:
         if self._live:
@@ -71,41 +76,25 @@ class BatchTerminal:
         if not self._live or now - self._drawn_s < _REDRAW_S:
             return
         self._drawn_s = now
-        told = [
-            f"{folder[:3]} {stage}" + (f" {count_words(text)} words" if stage == "write" else "")
+        doing = [
+            f"{folder[:3]} {stage}" + (" " + say("words", count=count_words(text)) if stage == "write" else "")
             for folder, stage, text in self._working.values()
         ]
         width = shutil.get_terminal_size().columns - 1
-        self._out.write(_CLEAR + f"{self._done} of {self._total} · {' · '.join(told)}"[:width])
+        self._out.write(_CLEAR + " · ".join([say("done_of", done=self._done, total=self._total), *doing])[:width])
         self._out.flush()
 
 
-def _said(outcome: Outcome) -> str:
-    match outcome.status:
-        case "failed":
-            return f"failed: {outcome.error}"
-        case "kept":
-            return "kept: it was made before"
-        case "pending":
-            return "interrupted"
-    return f"made in {outcome.seconds:.0f} s: {outcome.words} words, {outcome.pictures} pictures"
+HEADER_KEYS = ("column_line", "column_status", "column_seconds", "column_words", "column_pictures", "column_folder")
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes for a terminal, one line each, and a last line with the counts."""
-    rows = [("line", "status", "seconds", "words", "pictures", "folder, or what went wrong")]
+def table_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """A row an outcome under the columns of HEADER_KEYS."""
+    rows: list[tuple[str, ...]] = []
     for o in outcomes:
-        pictures = f"{o.pictures} of {o.slots}" if o.slots else str(o.pictures)
+        words, pictures = str(o.words), f"{o.pictures} of {o.slots}" if o.slots else str(o.pictures)
         if o.status in ("failed", "pending"):
-            rows.append((str(o.line), o.status, f"{o.seconds:.1f}", "-", "-", o.error or o.folder))
-        else:
-            rows.append((str(o.line), o.status, f"{o.seconds:.1f}", str(o.words), pictures, o.folder))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = [
-        f"{line:>{widths[0]}}  {status:<{widths[1]}}  {seconds:>{widths[2]}}  {words:>{widths[3]}}  "
-        f"{pictures:>{widths[4]}}  {last}"
-        for line, status, seconds, words, pictures, last in rows
-    ]
-    number = counts(outcomes)
-    left = f", {number['pending']} not made" if number["pending"] else ""
-    return "\n".join([*lines, "", f"{number['made']} made, {number['kept']} kept, {number['failed']} failed{left}"])
+            words = pictures = "-"
+        said = localize(o.error, "en", terminal=True) if o.error is not None else o.folder
+        rows.append((str(o.line), o.status, f"{o.seconds:.1f}", words, pictures, said))
+    return rows

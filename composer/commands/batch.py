@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composer.commands.options import add_command, add_formats, add_json, at_least
 
 if TYPE_CHECKING:
-    from composer.batch.article_job import Again, BatchConfig, Composes
+    from composer.batch.article_job import Again, BatchConfig
     from composer.batch.requests import BatchJob
-    from composer.batch.summary import BatchSummary
-    from composer.batch.terminal import BatchTerminal
     from composer.commands.options import Subparsers
 
 EXAMPLES = """\
@@ -63,33 +60,27 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.batch.article_job import existing_outcome
+    from composer.batch.report import say
     from composer.batch.requests import read_jobs
-    from composer.batch.summary import BatchSummary
-    from composer.batch.terminal import BatchTerminal, table
+    from composer.batch.runner import run_batch
+    from composer.batch.summary import REPORT, counts
+    from composer.batch.terminal import HEADER_KEYS, table_rows
+    from composer.commands.terminal import table
 
     config = _config(args)
     jobs = read_jobs(args.requests)
     _check_usage(args, jobs)
-    summary = BatchSummary(jobs, config)
-    terminal = BatchTerminal(sys.stderr, total=len(jobs))
-    for job in jobs:
-        if (outcome := existing_outcome(job, config)) is not None:
-            summary.add(outcome)
-            terminal.ended(outcome)
-    try:
-        if not (args.fail_fast and summary.failed):
-            _make_left(summary, terminal, args)
-    finally:
-        terminal.close()
-        report = summary.close()
+    summary = run_batch(jobs, config, sys.stderr, workers=args.workers, fail_fast=args.fail_fast)
     if args.json:
         import json
 
-        print(json.dumps(summary.summary(), ensure_ascii=False, indent=2))
+        print(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
     else:
-        print(table(summary.all()))
-        print(report)
+        outcomes = summary.all()
+        number = counts(outcomes)
+        print(table(table_rows(outcomes), [say(key) for key in HEADER_KEYS], right=(0, 2, 3, 4)))
+        print("\n" + say("counts_pending" if number["pending"] else "counts", **number))
+        print(config.out_dir / REPORT)
     return 0 if summary.succeeded else 1
 
 
@@ -119,39 +110,3 @@ def _check_usage(args: argparse.Namespace, jobs: Sequence[BatchJob]) -> None:
     at_least(1, workers=args.workers)
     if args.library is None and any(job.request and job.library is None for job in jobs):
         raise UsageError("batch_library_missing")
-
-
-def _make_left(summary: BatchSummary, terminal: BatchTerminal, args: argparse.Namespace) -> None:
-    """Load the models and make what is missing, showing and noting each article as it ends."""
-    from composer.batch.article_job import run_job
-    from composer.batch.runner import BatchRun
-    from composer.pipeline.model_pool import Workshop
-    from image_db.library import Library
-
-    left, config = summary.left(), summary.config
-    if not left:
-        return
-    if any(job.library is None for job in left):
-        Library.open(config.library, None).close()  # what is wrong with it is known before models are loaded
-    workshop = summary.load(lambda: Workshop.load(config.profile))
-    summary.workers = min(args.workers or workshop.workers, len(left))
-
-    def composer_for(job: BatchJob) -> Composes:
-        return workshop.composer(config.library_of(job), job.settings(config.profile))
-
-    batch = BatchRun(
-        left,
-        lambda job, hear: run_job(job, config, composer_for, hear),
-        workers=summary.workers,
-        fail_fast=args.fail_fast,
-    )
-    try:
-        with closing(batch.updates()) as updates:  # type: ignore[type-var]
-            for update in updates:
-                terminal(update)
-                summary.note(batch.outcomes)
-    finally:
-        # What ended while the others were being interrupted counts, too.
-        summary.note(batch.outcomes)
-        summary.usage = workshop.usage
-        workshop.close()

@@ -163,7 +163,7 @@ def test_a_failure_is_told_and_leaves_the_page_usable(open_page: Open) -> None:
     write(page, "")
     page.get_by_role("alert").filter(has_text="Say what the article should be about.").wait_for()
     write(page, "please fail")
-    page.get_by_role("alert").filter(has_text="the model gave nothing usable; try another --seed").wait_for()
+    page.get_by_role("alert").filter(has_text="the model wrote nothing usable; try another seed").wait_for()
     write(page, "Better")
     written(page, "Better")
 

@@ -51,7 +51,7 @@ class FakeComposer:
 
     def _events(self, request: ComposeRequest) -> Iterator[events.Event]:
         if "fail" in request.instruction:
-            raise WritingFailed("the model gave nothing usable; try another --seed")
+            raise WritingFailed("nothing_written")
         if "crash" in request.instruction:
             raise ZeroDivisionError("a bug")
         language = resolve_language(request.language, request.text or request.instruction)

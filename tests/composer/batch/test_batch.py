@@ -6,19 +6,22 @@ import json
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import composer.batch.runner
 import composer.cli
 import composer.pipeline.model_pool
 from composer.batch.article_job import BatchConfig, existing_outcome, request_hash, run_job
 from composer.batch.requests import BatchJob, read_jobs
+from composer.batch.runner import LOCK, BatchRun
 from composer.cli import main
-from composer.errors import UsageError
+from composer.errors import UsageError, WritingFailed
 from composer.export.article_folder import load_article
+from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
@@ -83,6 +86,11 @@ def batch(
     return run
 
 
+def shown_in(folder: Path) -> list[str]:
+    """The names of a folder, less the hidden lock of its batch."""
+    return sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+
+
 def told(tmp_path: Path) -> dict:
     return json.loads((tmp_path / "out/summary.json").read_text())
 
@@ -94,7 +102,7 @@ def config(tmp_path: Path) -> BatchConfig:
 def test_every_line_gets_a_whole_folder_named_by_line_and_instruction(batch: Run, tmp_path: Path) -> None:
     code, out, err = batch({"instruction": "A day on the farm", "seed": 3}, "", {"instruction": "如何养好一只宠物"})
     assert code == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+    assert shown_in(tmp_path / "out") == [
         "001-a-day-on-the-farm",
         "003-如何养好一只宠物",
         "report.html",
@@ -134,10 +142,13 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     )
     assert code == 1
     summary = told(tmp_path)
+    keys = ["nothing_written", "in_line", "unexpected", "in_line", "in_line", ""]
+    assert [item["error_key"] for item in summary["items"]] == keys
+    assert summary["items"][4]["error_values"] == {"line": 5, "reason": {"key": "not_an_object", "values": {}}}
     assert [item["status"] for item in summary["items"]] == ["failed"] * 5 + ["made"]
     assert (summary["made"], summary["kept"], summary["failed"], summary["pending"]) == (1, 0, 5, 0)
     errors = [item["error"] for item in summary["items"]]
-    assert errors[0] == "the model gave nothing usable; try another --seed"
+    assert errors[0] == localize(WritingFailed("nothing_written"), "en", terminal=True)
     assert errors[1].startswith("line 2: it is not JSON: ")
     assert errors[2] == "unexpected ZeroDivisionError: a bug"
     assert "fake_composer.py" in summary["items"][2]["details"], "a bug keeps its traceback"
@@ -145,7 +156,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert errors[4] == "line 5: it is not a JSON object; write one with keys such as instruction"
     for error in errors[:5]:
         assert error in out
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["006-last", "report.html", "summary.json"]
+    assert shown_in(tmp_path / "out") == ["006-last", "report.html", "summary.json"]
 
 
 def test_a_rerun_does_only_what_is_missing(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
@@ -189,7 +200,7 @@ def test_update_makes_what_has_changed_again_and_force_everything(
     fake.requests.clear()
     assert batch(*changed, options=("--force",))[0] == 0
     assert {r.instruction for r in fake.requests} == {"One", "Two"}
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["001-one", "002-two", "report.html", "summary.json"]
+    assert shown_in(tmp_path / "out") == ["001-one", "002-two", "report.html", "summary.json"]
     with pytest.raises(SystemExit) as usage:
         batch(*changed, options=("--force", "--update"))
     assert usage.value.code == 2
@@ -229,21 +240,37 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
     assert fake.requests == []
 
 
-def test_an_interrupt_ends_what_is_at_work_and_the_next_run_goes_on(
-    batch: Run, fake: FakeComposer, tmp_path: Path, request: pytest.FixtureRequest
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
+    number: signal.Signals,
+    batch: Run,
+    fake: FakeComposer,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = [{"instruction": name} for name in ("One", "Two", "Three", "Four")]
     interrupted = threading.Event()
     # A test run that a shell started in the background was started with interrupts ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)
+    request.addfinalizer(lambda: signal.signal(number, before))
+
+    runs: list[BatchRun] = []
+
+    class Watched(BatchRun):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            runs.append(self)
+
+    monkeypatch.setattr(composer.batch.runner, "BatchRun", Watched)
 
     def interrupt() -> None:
         if len(fake.requests) >= 3:
             if not interrupted.is_set():
                 interrupted.set()
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            time.sleep(0.1)  # the article must not be done before a busy machine lets the main thread act
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
+            runs[0]._cutting.wait(60)  # the article must not be done before the main thread has acted
 
     fake.step = interrupt
     code, _, err = batch(*lines, options=("--workers", "2"))
@@ -254,12 +281,39 @@ def test_an_interrupt_ends_what_is_at_work_and_the_next_run_goes_on(
     made = [item["folder"] for item in summary["items"] if item["status"] == "made"]
     assert 1 <= len(made) <= 2
     assert summary["pending"] == 4 - len(made)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*made, "report.html", "summary.json"])
+    assert shown_in(tmp_path / "out") == sorted([*made, "report.html", "summary.json"])
     assert fake.running == 0, "nothing goes on in the background"
     fake.step = lambda: None
     fake.requests.clear()
     assert batch(*lines)[0] == 0
     assert len(fake.requests) == 4 - len(made)
+
+
+def test_two_batches_in_one_folder_are_kept_apart(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / LOCK):
+        code, _, err = batch({"instruction": "One"})
+    assert code == 1
+    assert f"another batch works in {tmp_path / 'out'}" in err
+    assert fake.requests == []
+    assert shown_in(tmp_path / "out") == []
+    assert batch({"instruction": "One"})[0] == 0
+
+
+def test_a_line_that_breaks_before_it_is_made_does_not_end_the_batch(
+    batch: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from composer.batch import article_job
+
+    def broken(folder: Path) -> None:
+        if folder.name == "001-one":
+            raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(article_job, "check_free", broken)
+    assert batch({"instruction": "One"}, {"instruction": "Two"})[0] == 1
+    assert [item["error_key"] for item in told(tmp_path)["items"]] == ["unexpected", ""]
 
 
 def test_fail_fast_begins_nothing_after_a_failure(batch: Run, tmp_path: Path) -> None:
@@ -315,7 +369,7 @@ def test_json_goes_to_stdout_and_its_keys_are_those_of_the_file(batch: Run, tmp_
     item = printed["items"][0]
     assert list(item) == [
         "line", "folder", "status", "title", "language", "words", "pictures", "slots", "seconds", "tokens",
-        "stages", "notices", "error", "details",
+        "stages", "notices", "error", "details", "error_key", "error_values",
     ]  # fmt: skip
     assert (item["words"] > 50, item["pictures"], item["slots"], item["tokens"]) == (True, 2, 3, 160)
     assert item["stages"] == {"write": 1.5, "place": 0.25, "caption": 0.25, "find": 0.25, "choose": 0.25, "finish": 0.1}
@@ -333,7 +387,7 @@ def test_a_file_without_requests_is_wrong_usage(content: str, batch: Run) -> Non
 
 
 def test_a_missing_file_and_an_unknown_format_are_wrong_usage(tmp_path: Path, batch: Run) -> None:
-    with pytest.raises(UsageError, match=r"none.jsonl cannot be read: No such file or directory"):
+    with pytest.raises(UsageError, match=r"^file_unreadable: file=.*none.jsonl, reason=No such file or directory$"):
         read_jobs(tmp_path / "none.jsonl")
     assert batch({"instruction": "One"}, options=("--format", "odt"))[0] == 2
     assert not (tmp_path / "out").exists()
@@ -366,9 +420,10 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
 
 
 def test_an_unreadable_job_is_settled_without_a_model(tmp_path: Path) -> None:
-    outcome = existing_outcome(BatchJob(4, "004-x", None, "line 4: bad"), config(tmp_path))
+    outcome = existing_outcome(BatchJob(4, "004-x", None, UsageError("not_an_object")), config(tmp_path))
     assert outcome is not None
-    assert (outcome.status, outcome.error) == ("failed", "line 4: bad")
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.key) == ("failed", "not_an_object")
     assert existing_outcome(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path)) is None
 
 
@@ -380,7 +435,8 @@ def test_a_made_article_carries_its_pictures_lost_on_the_way_as_a_reason(tmp_pat
 
 def test_a_composer_that_cannot_be_had_is_the_lines_failure(tmp_path: Path) -> None:
     def refuse(job: BatchJob) -> FakeComposer:
-        raise UsageError("no such library")
+        raise UsageError("library_unknown")
 
     outcome = run_job(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path), refuse)
-    assert (outcome.status, outcome.error) == ("failed", "no such library")
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.key) == ("failed", "library_unknown")

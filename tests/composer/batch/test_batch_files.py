@@ -12,10 +12,15 @@ from composer.batch.article_job import BatchConfig
 from composer.batch.requests import KEYS, BatchJob, read_jobs
 from composer.batch.summary import BatchSummary
 from composer.errors import UsageError
+from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings, WritingSettings
 from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
+
+
+def words(job: BatchJob) -> str:
+    return localize(job.error, "en") if job.error is not None else ""
 
 
 def test_all_fields_of_a_request_can_be_given_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_a_wrong_value_is_named_with_its_line(line: dict[str, object], message: 
     jobs = read_jobs(tmp_path / "r.jsonl")
     assert jobs[0].request is not None
     assert jobs[1].request is None
-    assert jobs[1].error == "line 2: " + message.replace("{dir}", str(tmp_path))
+    assert words(jobs[1]) == "line 2: " + message.replace("{dir}", str(tmp_path))
 
 
 CSV = """\
@@ -160,7 +165,7 @@ def test_what_excel_writes_is_read(text: str, encoding: str, tmp_path: Path) -> 
 def test_yes_and_no_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
     jobs = read_jobs(write(tmp_path / "r.csv", "instruction,fast\nA,TRUE\nB,false\nC,\nD,maybe\n"))
     assert [job.request and job.request.fast for job in jobs] == [True, False, False, None]
-    assert jobs[3].error == "line 5: column fast is 'maybe'; it must be true or false"
+    assert words(jobs[3]) == 'line 5: fast is "maybe"; it must be true or false'
 
 
 def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
@@ -172,8 +177,8 @@ def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("x,many,", "line 3: column images is 'many'; it must be a whole number or \"auto\""),
-        ("x,,1.5", "line 3: column seed is '1.5'; it must be a whole number"),
+        ("x,many,", "line 3: many is no number of pictures; say auto or 0 to 50."),
+        ("x,,1.5", "line 3: seed is 1.5; it must be a whole number"),
         ("a, b,1,2,3", "line 3: it has 5 cells but the header 3 columns; quote a cell that holds ','"),
         (",1,", "line 3: Say what the article should be about."),
         ("x,60,", "line 3: 60 is no number of pictures; say auto or 0 to 50."),
@@ -185,7 +190,7 @@ def test_a_wrong_cell_is_named_with_line_and_column(row: str, message: str, tmp_
     jobs = read_jobs(write(tmp_path / "r.csv", f"instruction,images,seed\nfine,,\n{row}"))
     assert jobs[0].request is not None
     assert jobs[1].request is None
-    assert jobs[1].error.startswith(message)
+    assert words(jobs[1]).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -201,11 +206,11 @@ def test_a_wrong_cell_is_named_with_line_and_column(row: str, message: str, tmp_
 def test_a_wrong_header_is_wrong_usage(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         read_jobs(write(tmp_path / "r.csv", text))
-    assert message in str(refused.value)
+    assert message in localize(refused.value, "en")
 
 
 def test_a_file_of_another_encoding_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"it is not UTF-8 text; in a spreadsheet, save it as CSV UTF-8$"):
+    with pytest.raises(UsageError, match=r"^table_not_utf8: "):
         read_jobs(write(tmp_path / "r.csv", "instruction\nÉté", "latin-1"))
 
 
@@ -213,7 +218,7 @@ def test_two_lines_cannot_share_a_folder(tmp_path: Path) -> None:
     lines = [{"name": "pets", "instruction": "a"}, {"name": "pets", "instruction": "b"}]
     jobs = read_jobs(write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, lines))))
     assert [job.folder for job in jobs] == ["pets", "002-article"]
-    assert [job.error for job in jobs] == ["", "line 2: name is that of line 1"]
+    assert [words(job) for job in jobs] == ["", "line 2: its name is that of line 1"]
 
 
 def test_a_line_with_a_name_keeps_its_folder_where_lines_are_added(tmp_path: Path) -> None:
@@ -225,14 +230,85 @@ def test_a_line_with_a_name_keeps_its_folder_where_lines_are_added(tmp_path: Pat
 
 def test_a_setting_that_no_profile_has_is_refused(tmp_path: Path) -> None:
     (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": {"temprature": 1}}}'))
-    assert job.error.startswith("line 1: settings.writing.temprature is not known; known are: settings.writing.t")
+    assert words(job).startswith("line 1: settings.writing.temprature is not known; known are: settings.writing.t")
     (job,) = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "x", "settings": {"writing": 3}}'))
-    assert job.error == "line 1: settings.writing is 3; it must be an object"
+    assert words(job) == "line 1: settings.writing is 3; it must be an object"
 
 
 def test_nesting_without_end_is_a_wrong_line_not_a_crash(tmp_path: Path) -> None:
-    (job,) = read_jobs(write(tmp_path / "r.jsonl", "[" * 200_000))
-    assert job.error.startswith("line 1: it is not JSON")
+    deep = '{"instruction": ' + "[" * 200_000
+    _, job = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "A"}\n' + deep))
+    assert words(job).startswith("line 2: it is not JSON: it is nested too deeply")
+    with pytest.raises(UsageError, match=r"^array_not_json: .*nested_too_deeply"):
+        read_jobs(write(tmp_path / "r.jsonl", "[" * 200_000))
+
+
+# --- as other programs write requests
+
+
+def test_an_empty_cell_of_a_data_frame_is_absent_and_its_numbers_may_be_floats(tmp_path: Path) -> None:
+    lines = [
+        {"instruction": "Boats", "images": 2.0, "seed": 11.0, "tone": None, "filters": {"tags": None}},
+        {"instruction": "Bread", "images": None, "seed": None, "tone": "plain", "settings": None},
+    ]
+    boats, bread = read_jobs(write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, lines))))
+    assert boats.request == ComposeRequest("Boats", images=2, seed=11)
+    assert bread.request == ComposeRequest("Bread", tone="plain")
+    (job,) = read_jobs(write(tmp_path / "r.csv", "instruction,images,seed\nBoats,2.0,11.0\n"))
+    assert job.request == boats.request
+
+
+@pytest.mark.parametrize("indent", [None, 0, 4])
+def test_an_array_of_objects_is_read_and_its_elements_are_numbered(indent: int | None, tmp_path: Path) -> None:
+    text = json.dumps([{"instruction": "Boats"}, {"instruction": "Bread"}, 7], indent=indent)
+    jobs = read_jobs(write(tmp_path / "r.json", text if indent is not None else text.replace("}, ", "},\n")))
+    assert [job.folder for job in jobs] == ["001-boats", "002-bread", "003-article"]
+    assert words(jobs[2]) == "line 3: it is not a JSON object; write one with keys such as instruction"
+
+
+def test_an_array_that_is_not_json_is_one_message_and_nothing_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^array_not_json: "):
+        read_jobs(write(tmp_path / "r.json", '[\n {"instruction": "Boats"},\n {"instruction": "Bread"},\n]'))
+
+
+def test_objects_over_several_lines_are_read_beside_those_on_one(tmp_path: Path) -> None:
+    objects = [{"instruction": "Boats", "filters": {"tags": ["sea"]}}, {"instruction": "Bread"}]
+    text = "\n\n".join(json.dumps(one, indent=2) for one in objects)
+    first, second, third, last = read_jobs(write(tmp_path / "r.jsonl", text + '\n{"instruction": "Birds"}\n{oops\n'))
+    assert [job.line for job in (first, second, third, last)] == [1, 10, 13, 14]
+    assert [job.request and job.request.instruction for job in (first, second, third)] == ["Boats", "Bread", "Birds"]
+    assert words(last).startswith("line 14: it is not JSON")
+
+
+def test_an_object_that_never_ends_costs_its_own_lines_only(tmp_path: Path) -> None:
+    jobs = read_jobs(write(tmp_path / "r.jsonl", '{"instruction": "Boats"}\n{"instruction":\n{"instruction": "Bread"}'))
+    assert [job.request is not None for job in jobs] == [True, False, True]
+
+
+def test_columns_are_known_in_any_case_and_row_numbers_are_passed_over(tmp_path: Path) -> None:
+    wanted = [ComposeRequest("Boats", images=1, seed=3), ComposeRequest("Bread", images=0)]
+    for text in (
+        "Instruction,IMAGES,Seed\nBoats,1,3\nBread,0,\n",
+        ",instruction,images,seed\n0,Boats,1,3\n1,Bread,0,\n",
+        "Unnamed: 0,instruction,images,seed\n0,Boats,1,3\n1,Bread,0,\n",
+    ):
+        jobs = read_jobs(write(tmp_path / "r.csv", text))
+        assert [job.request for job in jobs] == wanted, text
+    (job,) = read_jobs(write(tmp_path / "r.csv", ",instruction\nmine,Boats\n"))
+    assert job.error is not None
+    assert job.error.values["reason"].key == "column_unnamed"
+    with pytest.raises(UsageError, match=r"^column_unknown: "):
+        read_jobs(write(tmp_path / "r.csv", "instruction,,seed\nBoats,1,3\n"))
+
+
+@pytest.mark.parametrize("text", ["a \ud800 b", "\udcff", "NUL \0 here"])
+@pytest.mark.parametrize("key", ["instruction", "library", "name"])
+def test_a_character_that_cannot_be_written_fails_its_own_line(text: str, key: str, tmp_path: Path) -> None:
+    line = json.dumps({"instruction": "Boats", key: text})
+    first, second = read_jobs(write(tmp_path / "r.jsonl", line + '\n{"instruction": "Bread"}'))
+    assert first.error is not None
+    assert first.error.values["reason"].key == "characters_unusable"
+    assert second.request is not None
 
 
 def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
@@ -244,7 +320,7 @@ def test_the_documented_requests_are_read_as_they_stand(tmp_path: Path) -> None:
     table = re.findall(r"```csv\n(.*?)```", docs, re.DOTALL)[0]
     for text, name, count in ((lines, "r.jsonl", 4), (table, "r.csv", 2)):
         jobs = read_jobs(write(tmp_path / name, text))
-        assert [job.error for job in jobs] == [""] * count
+        assert [words(job) for job in jobs] == [""] * count
     documented = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", docs, re.MULTILINE))))
     assert documented >= set(KEYS)
 
@@ -253,5 +329,5 @@ def test_the_documented_summary_has_the_keys_that_are_written(tmp_path: Path) ->
     docs = (Path(__file__).resolve().parents[3] / "docs/batch.md").read_text(encoding="utf-8")
     shown = json.loads(re.findall(r"```json\n(.*?)```", docs, re.DOTALL)[1])
     summary = BatchSummary([BatchJob(1, "001-x", None)], BatchConfig(tmp_path, tmp_path, Settings("embedded")))
-    assert list(shown) == list(summary.summary())
-    assert list(shown["items"][0]) == list(summary.summary()["items"][0])
+    assert list(shown) == list(summary.as_json())
+    assert list(shown["items"][0]) == list(summary.as_json()["items"][0])

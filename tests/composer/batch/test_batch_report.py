@@ -13,12 +13,18 @@ from composer.article.model import Section
 from composer.batch.article_job import BatchConfig, Outcome, existing_outcome
 from composer.batch.requests import BatchJob
 from composer.batch.summary import BatchSummary
+from composer.errors import UsageError
 from composer.export.article_folder import save_article
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from tests.composer.article_samples import farm_article, said
+from vision.errors import Phrase
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)> ${7*7} </style> javascript:alert(1)'
+
+
+def verbatim(text: str) -> Phrase:
+    return Phrase("verbatim", {"text": text})
 
 
 class Reader(HTMLParser):
@@ -39,11 +45,10 @@ class Reader(HTMLParser):
 
 def report(tmp_path: Path, *jobs: BatchJob, outcomes: tuple[Outcome, ...] = (), **fields: Any) -> tuple[str, Reader]:
     summary = BatchSummary(jobs, BatchConfig(tmp_path, tmp_path / "lib", Settings("embedded")))
-    for outcome in outcomes:
-        summary.add(outcome)
-    path = summary.close()
+    summary.add({outcome.line: outcome for outcome in outcomes})
+    summary.close()
     assert json.loads((tmp_path / "summary.json").read_text())["items"][0]["line"] == 1
-    html = path.read_text(encoding="utf-8")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
     return html, Reader(html)
 
 
@@ -64,8 +69,8 @@ def test_an_article_stands_there_with_pictures_links_timings_and_why_a_place_is_
     assert links[0] == "001%20farm%231/article.html"
     assert links[1:] == [f"001%20farm%231/article.{kind}" for kind in ("html", "md", "json")]
     assert "1,234 words · en · 2 of 3 places with a picture · 1 min 15 s · 4,567 tokens · seed 7" in page.text
-    assert "write 61.0 s" in page.text
-    assert "place 9.5 s" in page.text
+    assert "Writing 61.0 s" in page.text
+    assert "Placing 9.5 s" in page.text
     assert "1 place left empty" in page.text
     assert "nothing in this library fits: the best scores 0.12, 0.21 is needed" in page.text
     assert "Tell of hens" in page.text
@@ -76,9 +81,9 @@ def test_failures_and_what_was_not_reached_say_so(tmp_path: Path) -> None:
     jobs = [
         BatchJob(1, "001-a", ComposeRequest("Apples")),
         BatchJob(2, "002-b", ComposeRequest("Bread")),
-        BatchJob(3, "003", None, "?"),
+        BatchJob(3, "003", None, UsageError("not_an_object")),
     ]
-    failed = Outcome(1, "001-a", "failed", error="the model gave nothing", details="Traceback: <here>")
+    failed = Outcome(1, "001-a", "failed", error=verbatim("the model gave nothing"), details="Traceback: <here>")
     _, page = report(tmp_path, *jobs, outcomes=(failed,))
     assert "the model gave nothing" in page.text
     assert "Traceback: <here>" in page.text
@@ -106,7 +111,7 @@ def test_hostile_text_is_shown_and_nothing_of_it_runs(tmp_path: Path) -> None:
     hostile = made(
         job, tmp_path, title=EVIL, sections=(Section(EVIL), *article.sections[1:]), placements=(chosen, empty)
     )
-    hostile = replace(hostile, language=EVIL, notices=(EVIL,), error=EVIL, details=EVIL)
+    hostile = replace(hostile, language=EVIL, notices=(verbatim(EVIL),), error=verbatim(EVIL), details=EVIL)
     html, page = report(tmp_path, job, outcomes=(hostile,))
     assert "<script" not in html
     allowed = {"html", "head", "meta", "title", "style", "body", "header", "h1", "p", "ul", "li", "b", "main",
@@ -138,4 +143,5 @@ def test_a_damaged_article_does_not_cost_the_report(tmp_path: Path) -> None:
     again = existing_outcome(job, BatchConfig(tmp_path, tmp_path / "lib", Settings("embedded")))
     assert again is not None
     assert again.status == "failed"
-    assert "article.json is damaged" in again.error
+    assert again.error is not None
+    assert again.error.key == "article_damaged"

@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 
 from composer.article import markdown as blocks
-from composer.batch.article_job import BatchConfig, run_job
+from composer.batch.article_job import BatchConfig, Outcome, run_job
 from composer.batch.requests import BatchJob
-from composer.batch.runner import BatchRun, Ended
+from composer.batch.runner import BatchRun
 from composer.export import markdown_html as rendering
 from composer.pipeline.model_pool import Workshop
 from composer.pipeline.sharing import InTurns, Turns, callers_at_once
@@ -129,10 +129,10 @@ def run(folder: Path, name: str, model: ScriptedModel, workers: int) -> dict[str
     workshop = Workshop(EASY, model, encoder)
     batch = BatchRun(
         jobs(folder, two),
-        lambda job, hear: run_job(job, config, lambda j: workshop.composer(config.library_of(j)), hear),
+        lambda job, listen: run_job(job, config, lambda j: workshop.composer(config.library_of(j)), listen),
         workers=workers,
     )
-    ended = [update.outcome for update in batch.updates() if isinstance(update, Ended)]
+    ended = [update.news for update in batch.updates() if isinstance(update.news, Outcome)]
     workshop.close()
     assert [o.error for o in ended if o.error] == []
     assert len(ended) == len(jobs(folder, two))
