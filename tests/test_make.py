@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import platform
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -28,6 +31,14 @@ def load(name: str) -> ModuleType:
 
 install = load("install")
 demo = load("demo")
+
+LOCKED_TORCH = next(  # with the local label of the build without CUDA
+    line.removeprefix("torch==")
+    for line in (install.LOCK / "torch-cpu.txt").read_text(encoding="utf-8").splitlines()
+    if line.startswith("torch==")
+)
+MACHINE, TAG = platform.machine(), f"cp{sys.version_info[0]}{sys.version_info[1]}"
+TORCH_PAGE = f'<a href="/whl/cpu/torch-{LOCKED_TORCH}-{TAG}-{TAG}-manylinux_2_28_{MACHINE}.whl#sha256=0">torch</a>'
 
 
 def test_the_accepted_pythons_are_those_of_pyproject() -> None:
@@ -69,45 +80,93 @@ def test_too_little_disk_is_said_before_anything_is_downloaded(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("platform", "driver", "answers", "build"),
+    ("platform", "driver", "page", "build"),
     [
-        ("linux", None, True, "CPU"),
-        ("linux", None, False, "CUDA"),
-        ("linux", "/usr/bin/nvidia-smi", True, "CUDA"),
-        ("darwin", None, True, "CUDA"),
+        ("linux", None, TORCH_PAGE, "CPU"),
+        ("linux", None, TORCH_PAGE.replace("+", "%2B"), "CPU"),
+        ("linux", None, TORCH_PAGE.replace(LOCKED_TORCH, "1.0+cpu"), "CUDA"),
+        ("linux", None, TORCH_PAGE.replace(MACHINE, "toaster"), "CUDA"),
+        ("linux", None, None, "CUDA"),
+        ("linux", "/usr/bin/nvidia-smi", TORCH_PAGE, "CUDA"),
+        ("darwin", None, TORCH_PAGE, "CUDA"),
     ],
 )
-def test_cuda_is_left_out_where_there_is_no_gpu_and_pytorchs_own_index_answers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, driver: str | None, answers: bool, build: str
+def test_cuda_is_left_out_where_there_is_no_gpu_and_pytorchs_own_index_has_the_locked_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, driver: str | None, page: str | None, build: str
 ) -> None:
     asked: list[str] = []
 
     def urlopen(url: str, timeout: float) -> io.BytesIO:
         asked.append(url)
-        if not answers:
+        if page is None:
             raise OSError("Name or service not known")
-        return io.BytesIO()
+        return io.BytesIO(page.encode())
 
     monkeypatch.setattr(install.sys, "platform", platform)
     monkeypatch.setattr(install.shutil, "which", lambda name: driver)
     monkeypatch.setattr(install, "NVIDIA_DRIVER", tmp_path / "version")
     monkeypatch.setattr(install.urllib.request, "urlopen", urlopen)
-    assert install.torch_build() is getattr(install, build)
+    assert install.torch_build(locked=True) is getattr(install, build)
     assert asked == (["https://download.pytorch.org/whl/cpu/torch/"] if platform == "linux" and not driver else [])
 
 
-@pytest.mark.parametrize("build", ["CPU", "CUDA"])
-def test_pip_is_told_of_the_other_index_only_for_the_build_that_is_there(tmp_path: Path, build: str) -> None:
+def pip_runs(tmp_path: Path, steps: Iterator[list[str]], build: str) -> list[list[str]]:
+    """The arguments after ``pip install`` of every run, from a pip that does nothing but write them down."""
     told = tmp_path / "told"
     pip = tmp_path / "python"
-    pip.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {told}\n')
+    pip.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" end >> {told}\n')
     pip.chmod(0o755)
-    install.install(pip, tmp_path, "dev", getattr(install, build))
-    arguments = told.read_text(encoding="utf-8").splitlines()
-    assert arguments[:3] == ["-m", "pip", "install"]
-    assert f"{ROOT}[dev]" in arguments
-    assert ("--extra-index-url" in arguments) is (build == "CPU")
-    assert (install.CPU_INDEX in arguments) is (build == "CPU")
+    install.install(pip, tmp_path, steps, getattr(install, build))
+    runs = [run.splitlines() for run in told.read_text(encoding="utf-8").split("end\n")[:-1]]
+    assert all(run[:3] == ["-m", "pip", "install"] for run in runs)
+    return [run[3:] for run in runs]
+
+
+def read_files(run: list[str]) -> set[str]:
+    return {Path(value).name for option, value in pairwise(run) if option == "--requirement"}
+
+
+@pytest.mark.parametrize("build", ["CPU", "CUDA"])
+@pytest.mark.parametrize("dev", [False, True])
+@pytest.mark.parametrize("compiler", [False, True])
+def test_pip_is_given_exact_releases_by_hash_and_looks_for_nothing_else(
+    tmp_path: Path, build: str, dev: bool, compiler: bool
+) -> None:
+    steps = install.locked(getattr(install, build), dev=dev, compiler=compiler)
+    first, *middle, last = pip_runs(tmp_path, steps, build)
+    assert read_files(first) == {"build.txt"}
+    assert last[-1] == str(ROOT)
+    assert all("--no-deps" in run for run in (first, *middle, last))
+    expected = {"runtime.txt"} | ({"dev.txt"} if dev else set()) | ({"compiler.txt"} if compiler else set())
+    if build == "CPU":
+        torch = middle.pop(0)
+        assert read_files(torch) == {"torch-cpu.txt"}
+        assert torch[torch.index("--index-url") + 1] == install.CPU_INDEX
+    else:
+        expected.add("torch.txt")
+    assert [read_files(run) for run in middle] == [expected]
+    for run in (first, *middle):
+        assert {"--require-hashes", "--no-build-isolation"} <= set(run)
+        assert "--index-url" not in run
+
+
+@pytest.mark.parametrize("build", ["CPU", "CUDA"])
+def test_the_newest_releases_come_from_the_ranges_and_not_from_the_lock(tmp_path: Path, build: str) -> None:
+    steps = install.newest(getattr(install, build), dev=True, compiler=False)
+    (run,) = pip_runs(tmp_path, steps, build)
+    assert f"{ROOT}[dev,browser]" in run
+    assert "--upgrade" in run
+    assert read_files(run) == set()
+    assert (install.CPU_INDEX in run) is (build == "CPU")
+
+
+def test_the_first_step_that_fails_is_the_last_and_says_why(tmp_path: Path) -> None:
+    pip = tmp_path / "python"
+    pip.write_text("#!/bin/sh\necho 'ERROR: No matching distribution found for nosuch==1'\nexit 1\n")
+    pip.chmod(0o755)
+    with pytest.raises(install.Missing, match=r"No matching distribution found for nosuch==1 \(pip's words are in "):
+        install.install(pip, tmp_path, iter([["one"], ["two"]]), install.CUDA)
+    assert (tmp_path / "install.log").read_text(encoding="utf-8").count("ERROR") == 1
 
 
 @pytest.mark.parametrize(
@@ -121,6 +180,12 @@ def test_pip_is_told_of_the_other_index_only_for_the_build_that_is_there(tmp_pat
         (
             "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
             "the disk is full",
+        ),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package "
+            "versions, please update the hashes.\n    rich==15.0.0 from https://x/rich.whl (from -r x (line 7)):\n"
+            "        Expected sha256 0\n             Got        1\n",
+            "what the package index sent for rich==15.0.0 is not the file that requirements/ names by its hash",
         ),
         ("ERROR: No matching distribution found for nosuch\n", "pip could not install Vignette: No matching"),
         ("something odd\n", "pip could not install Vignette: something odd"),
@@ -162,7 +227,7 @@ def test_a_step_that_fails_ends_the_demo_with_its_exit_code() -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-@pytest.mark.parametrize("target", ["demo", "test", "app", "check", "clean"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-newest", "app", "check", "lock", "clean"])
 def test_make_knows_the_target(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
