@@ -1,7 +1,6 @@
 """The catalogue of a library: one SQLite file, its schema and the migrations that made it.
 
-Knows rows and transactions; deliberately knows no vectors, no encoder and no pictures. Paths are kept as the bytes
-the file system has, because a file name need not be valid Unicode.
+Paths are kept as the bytes the file system has, because a file name need not be valid Unicode.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
 from image_db.metadata.record import ImageRecord
+from vision.errors import Phrase
 
 APPLICATION_ID = 0x5649474E  # "VIGN": tells our catalogue from any other SQLite file
 BUSY_TIMEOUT_S = 60.0
@@ -100,9 +100,7 @@ class Catalog:
         """Open and migrate. Raises LibraryMissing where there is none, LibraryDamaged where it cannot be read."""
         self.path = path
         if not path.is_file():
-            raise LibraryMissing(
-                f"no library in {path.parent}; make one with: vignette index FOLDER --library {path.parent}"
-            )
+            raise LibraryMissing("library_missing", folder=str(path.parent))
         self._connect()
         try:
             with self._explaining():
@@ -126,12 +124,9 @@ class Catalog:
     def _check_and_migrate(self) -> None:
         version = self._pragma("user_version")
         if version > len(MIGRATIONS):
-            raise LibraryError(
-                f"library {self.path.parent} has schema {version}, this version of Vignette knows {len(MIGRATIONS)}; "
-                "upgrade Vignette: pip install --upgrade vignette"
-            )
+            raise LibraryError("library_newer", folder=str(self.path.parent), schema=version, known=len(MIGRATIONS))
         if self._pragma("application_id") != APPLICATION_ID and (version or self._pragma("schema_version")):
-            raise LibraryDamaged(f"{self.path} is not a catalogue of Vignette; give --library another folder")
+            raise LibraryDamaged("catalogue_foreign", file=str(self.path))
         self._db.execute("PRAGMA foreign_keys = ON")
         # WAL lets searches go on while an indexing run writes; FULL makes a commit survive a power cut.
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -191,27 +186,22 @@ class Catalog:
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        folder = self.path.parent
+        folder = str(self.path.parent)
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise LibraryError(
-                f"library {folder}: {error}; what was committed is safe, so check free space, rights and other "
-                "running vignette commands, then run the same command again"
-            ) from error
+            raise LibraryError("library_not_usable", folder=folder, reason=str(error)) from error
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:
-            raise LibraryDamaged(
-                f"library {folder}: catalogue cannot be read ({error}); restore {self.path.name} from a backup, or "
-                f"delete the folder and run vignette index again"
-            ) from error
+            raise LibraryDamaged("catalogue_damaged", folder=folder, file=self.path.name, reason=str(error)) from error
 
-    def damage(self) -> list[str]:
+    def damage(self) -> list[Phrase]:
         """What SQLite's own check finds; empty for a sound catalogue."""
         found = [str(row[0]) for row in self.query("PRAGMA integrity_check")]
         orphans = self.query("PRAGMA foreign_key_check")
-        return [line for line in found if line != "ok"] + [f"table {row[0]} refers to a missing row" for row in orphans]
+        broken = [Phrase("verbatim", {"text": line}) for line in found if line != "ok"]
+        return broken + [Phrase("row_missing", {"table": row[0]}) for row in orphans]
 
     def close(self) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
 """Takes a library out of Vignette: its records as JSON lines, or a folder of pictures with their words.
 
-The folder can be indexed again and then says the same of every picture. Knows no vectors: they are made anew.
+The folder can be indexed again and then says the same of every picture.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from image_db.errors import LibraryError
 from image_db.library import Library
 from image_db.metadata.record import ImageRecord
+from vision.errors import Phrase
 
 
 def record_json(record: ImageRecord) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def export_records(library: Library, file: Path) -> int:
     return _write_lines(file, lines)
 
 
-def export_folder(library: Library, folder: Path) -> tuple[int, list[tuple[Path, str]]]:
+def export_folder(library: Library, folder: Path) -> tuple[int, list[tuple[Path, Phrase]]]:
     """Copy every picture into a new or empty folder, with a metadata.jsonl that indexing reads.
 
     Returns how many were copied, and those that could not be with the reason. Raises LibraryError where the folder
@@ -55,10 +56,10 @@ def export_folder(library: Library, folder: Path) -> tuple[int, list[tuple[Path,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise LibraryError(f"{folder} is not empty; export into a new folder")
+            raise LibraryError("export_folder_not_empty", folder=str(folder))
     except OSError as error:
-        raise LibraryError(f"cannot export into {folder}: {error.strerror}; choose another folder") from error
-    failed: list[tuple[Path, str]] = []
+        raise LibraryError("export_not_written", path=str(folder), reason=error.strerror) from error
+    failed: list[tuple[Path, Phrase]] = []
     taken: set[str] = {"metadata.jsonl"}
 
     def lines() -> Iterator[str]:
@@ -67,7 +68,7 @@ def export_folder(library: Library, folder: Path) -> tuple[int, list[tuple[Path,
             try:
                 shutil.copyfile(record.path, folder / name)
             except OSError as error:
-                failed.append((record.path, f"cannot be copied: {error.strerror or error}"))
+                failed.append((record.path, Phrase("not_copied", {"reason": error.strerror or str(error)})))
                 continue
             taken.add(name.casefold())
             yield json_line({"file": name, **_words(record)})
@@ -100,7 +101,7 @@ def _write_lines(file: Path, lines: Iterator[str]) -> int:
                 out.write(line + "\n")
                 count += 1
     except FileExistsError as error:
-        raise LibraryError(f"{file} exists; export into another file") from error
+        raise LibraryError("export_exists", file=str(file)) from error
     except OSError as error:
-        raise LibraryError(f"cannot write {file}: {error.strerror}; free some space or choose another place") from error
+        raise LibraryError("export_not_written", path=str(file), reason=error.strerror) from error
     return count

@@ -1,17 +1,18 @@
 """Which files hold the library's pictures, and which could not be used.
 
 Several files may hold the same picture. A picture all of whose files are missing is gone: kept, but not searched.
-Knows the catalogue only; reads no file and looks at no disk.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from image_db.catalog import Catalog
+from vision.errors import KeyedError, Phrase, phrase_from_json, phrase_to_json
 
 FailureKind: TypeAlias = Literal["picture", "sidecar"]
 
@@ -42,11 +43,11 @@ class Failure(NamedTuple):
     """A file that could not be used, and why. ``kind`` says whether the picture or only its description is lost."""
 
     path: Path
-    reason: str
+    reason: Phrase
     kind: FailureKind
 
 
-class FileBook:
+class FileTable:
     """The tables ``files`` and ``failures``. Every write belongs into ``Library.transaction``."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -112,9 +113,10 @@ class FileBook:
             for image_id in image_ids
         )
 
-    def note_failure(self, path: str, kind: FailureKind, reason: str) -> None:
+    def note_failure(self, path: str, kind: FailureKind, reason: Phrase | KeyedError) -> None:
+        said = json.dumps(phrase_to_json(reason), ensure_ascii=False)
         self._catalog.execute(
-            "INSERT OR REPLACE INTO failures (path, kind, reason) VALUES (?, ?, ?)", (os.fsencode(path), kind, reason)
+            "INSERT OR REPLACE INTO failures (path, kind, reason) VALUES (?, ?, ?)", (os.fsencode(path), kind, said)
         )
 
     def forget_failures(self, paths: Iterable[str]) -> None:
@@ -124,4 +126,12 @@ class FileBook:
     def failures(self) -> list[Failure]:
         """By path."""
         rows = self._catalog.query("SELECT path, reason, kind FROM failures ORDER BY path")
-        return [Failure(Path(os.fsdecode(path)), reason, kind) for path, reason, kind in rows]
+        return [Failure(Path(os.fsdecode(path)), _reason(said), kind) for path, said, kind in rows]
+
+
+def _reason(said: str) -> Phrase:
+    """A reason as it was noted; version 0.1 noted an English sentence."""
+    try:
+        return phrase_from_json(json.loads(said))
+    except (ValueError, TypeError):
+        return Phrase("verbatim", {"text": said})

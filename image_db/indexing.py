@@ -1,7 +1,7 @@
 """Brings a library up to date with folders of pictures: reader threads → encoder → library, committing as it goes.
 
 A second run looks at directory listings only. A kill loses at most the last few seconds; the next run goes on from
-there. Rows are written in the order of the walk, whatever the threads' timing. Knows no command line.
+there. Rows are written in the order of the walk, whatever the threads' timing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from image_db.errors import EncoderMismatch, LibraryError
+from image_db.errors import LibraryError
 from image_db.files import KnownFile
-from image_db.library import Library, NewImage
+from image_db.library import Library, NewImage, encoder_mismatch
 from image_db.metadata.description import sentence
-from image_db.metadata.reading import Picture, Unusable, describe, read_picture
+from image_db.metadata.reading import ReadPicture, UnusableFile, describe, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
-from image_db.scan import FoundFile, Listings, Problem, Walked, find, walk
+from image_db.scan import FoundFile, Listings, UnusablePath, WalkCoverage, find, walk
+from vision.errors import KeyedError, Phrase, phrase_to_json
 from vision.interfaces import JointEncoder
 from vision.malloc import memory_kept
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Progress: TypeAlias = Callable[[int, int], None]  # pictures done, pictures to do
+Reason: TypeAlias = Phrase | KeyedError
 Labeller: TypeAlias = "Callable[[Sequence[Image]], Sequence[Sequence[str]]]"
 
 COMMIT_PICTURES = 256
@@ -53,8 +55,8 @@ class IndexReport:
     updated_text: int
     linked: int
     removed: int
-    failed: tuple[tuple[Path, str], ...]
-    warnings: tuple[tuple[Path, str], ...]
+    failed: tuple[tuple[Path, Reason], ...]
+    warnings: tuple[tuple[Path, Reason], ...]
     seconds: float
 
     @property
@@ -79,17 +81,13 @@ def index_paths(
     cannot be written.
     """
     if encoder.identity.sha256 != library.encoder.sha256:
-        raise EncoderMismatch(
-            f"library {library.folder} was made with encoder {library.encoder.name} ({library.encoder.sha256[:12]}), "
-            f"not {encoder.identity.name} ({encoder.identity.sha256[:12]}): "
-            "index into another --library, or use the --profile that has the library's encoder"
-        )
+        raise encoder_mismatch(library.folder, library.encoder, encoder.identity)
     started = time.perf_counter()
     with memory_kept(), warnings.catch_warnings():
         # Pillow warns of odd metadata; the decoder has its own limits, and threads cannot silence it one by one.
         warnings.filterwarnings("ignore", module="PIL")
         plan = _plan(library, paths)
-        run = _Run(library, encoder, batch_size, labeller)
+        run = _IndexRun(library, encoder, batch_size, labeller)
         run.begin(plan)
         try:
             run.work(plan, progress)
@@ -106,26 +104,26 @@ def index_paths(
         linked=run.linked + len(plan.returned),
         removed=library.files.count_gone({known.image_id for known in plan.vanished.values()}),
         failed=tuple((Path(path), reason) for path, reason in run.failed.items()),
-        warnings=tuple((Path(path), reason) for path, reason in sorted(run.sidecars.problems.items())),
+        warnings=tuple((Path(path), run.sidecars.problems[path]) for path in sorted(run.sidecars.problems)),
         seconds=time.perf_counter() - started,
     )
 
 
 @dataclass(slots=True)
-class _Plan:
+class _IndexPlan:
     """What the listings say is to be done."""
 
     to_read: list[FoundFile] = field(default_factory=list)
     to_describe: list[tuple[FoundFile, str]] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     vanished: dict[str, KnownFile] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[UnusablePath] = field(default_factory=list)
     unchanged: int = 0
-    walked: Walked = field(default_factory=lambda: Walked([], []))
+    walked: WalkCoverage = field(default_factory=lambda: WalkCoverage([], []))
 
 
-def _plan(library: Library, paths: Iterable[Path | str]) -> _Plan:
-    plan = _Plan()
+def _plan(library: Library, paths: Iterable[Path | str]) -> _IndexPlan:
+    plan = _IndexPlan()
     known: dict[str, KnownFile] = {}
     seen_alone: set[str] = set()
     roots_loaded = 0
@@ -134,7 +132,7 @@ def _plan(library: Library, paths: Iterable[Path | str]) -> _Plan:
             for root in plan.walked.roots[roots_loaded:]:
                 known.update(library.files.under(root))
             roots_loaded = len(plan.walked.roots)
-        if isinstance(item, Problem):
+        if isinstance(item, UnusablePath):
             plan.problems.append(item)
             continue
         path, size_bytes, mtime_ns, sidecar_stamp = item.stamp
@@ -161,7 +159,7 @@ def _plan(library: Library, paths: Iterable[Path | str]) -> _Plan:
     return plan
 
 
-class _Run:
+class _IndexRun:
     """The state of one run: what is encoded but not committed, and what was counted."""
 
     def __init__(self, library: Library, encoder: JointEncoder, batch_size: int, labeller: Labeller | None) -> None:
@@ -170,9 +168,9 @@ class _Run:
         self.batch_size = batch_size
         self.labeller = labeller
         self.sidecars = SidecarReader()
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, Reason] = {}
         self.added = self.linked = self.updated_text = 0
-        self._batch: dict[str, Picture] = {}
+        self._batch: dict[str, ReadPicture] = {}
         self._encoded: dict[str, NewImage] = {}
         self._links: dict[str, tuple[FoundFile, str]] = {}
         self._read: set[str] = set()
@@ -180,14 +178,14 @@ class _Run:
         self._old_failures = library.failures()
         self._committed_at = time.monotonic()
 
-    def begin(self, plan: _Plan) -> None:
+    def begin(self, plan: _IndexPlan) -> None:
         self.failed.update((problem.path, problem.reason) for problem in plan.problems)
         if plan.vanished or plan.returned:
             with self.library.transaction():
                 self.library.files.mark_missing(plan.vanished)
                 self.library.files.mark_missing(plan.returned, missing=False)
 
-    def work(self, plan: _Plan, progress: Progress | None) -> None:
+    def work(self, plan: _IndexPlan, progress: Progress | None) -> None:
         total = len(plan.to_read) + len(plan.to_describe)
         done = 0
         for result in self._results(plan.to_read):
@@ -209,9 +207,9 @@ class _Run:
                 progress(done, total)
         self.commit()
 
-    def _results(self, files: Sequence[FoundFile]) -> Iterator[Picture | Unusable]:
+    def _results(self, files: Sequence[FoundFile]) -> Iterator[ReadPicture | UnusableFile]:
         """Read in threads, a bounded number of pictures ahead, given out in order."""
-        waiting: deque[Future[Picture | Unusable]] = deque()
+        waiting: deque[Future[ReadPicture | UnusableFile]] = deque()
         threads = min(8, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(threads, thread_name_prefix="vignette-reader")
         try:
@@ -224,9 +222,9 @@ class _Run:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _take(self, result: Picture | Unusable) -> None:
+    def _take(self, result: ReadPicture | UnusableFile) -> None:
         path = result.found.stamp.path
-        if isinstance(result, Unusable):
+        if isinstance(result, UnusableFile):
             self.failed[path] = result.reason
             return
         self._read.add(path)
@@ -251,7 +249,7 @@ class _Run:
         textual = self._sentences(records)
         for i, (picture, record) in enumerate(zip(pictures, records, strict=True)):
             if not np.isfinite(visual[i]).all():
-                self.failed[picture.found.stamp.path] = "the encoder gave no usable vector for it"
+                self.failed[picture.found.stamp.path] = Phrase("no_vector")
                 continue
             self._encoded[record.id] = NewImage(record, visual[i], textual[i], picture.phash, picture.found.stamp)
 
@@ -274,7 +272,7 @@ class _Run:
         """Everything that is encoded and known goes into the library as one transaction."""
         if not (self._encoded or self._links):
             return
-        # A copy of a picture that waits in the batch is told when that picture is.
+        # A copy of a picture that waits in the batch is linked when that picture is added.
         links = {path: link for path, link in self._links.items() if link[1] not in self._batch}
         links = {path: link for path, link in links.items() if link[1] in self._encoded or link[1] in self.library}
         rewritten = self._redescribed(links)
@@ -308,7 +306,7 @@ class _Run:
                 changed.append(record)
         return changed
 
-    def end(self, plan: _Plan) -> None:
+    def end(self, plan: _IndexPlan) -> None:
         """Remember what failed and forget what does no longer."""
         problems = self.sidecars.problems
         healed = [
@@ -322,8 +320,8 @@ class _Run:
                 else path in self.sidecars.read or not old.path.exists()
             )
         ]
-        noted = {(str(old.path), old.reason) for old in self._old_failures}
-        unusable = {path: reason for path, reason in self.failed.items() if (path, reason) not in noted}
+        noted = {str(old.path): phrase_to_json(old.reason) for old in self._old_failures}
+        unusable = {path: said for path, said in self.failed.items() if noted.get(path) != phrase_to_json(said)}
         if not (unusable or problems or healed):
             return
         with self.library.transaction():

@@ -1,8 +1,7 @@
 """A durable library of pictures: records, files and vectors that agree with each other after any crash.
 
 Vectors are written and flushed first, then the transaction that says they are in use. Rows are appended; only a
-changed text overwrites its vector, through a redo log. Knows no encoder (it is handed vectors), no decoding and no
-search.
+changed text overwrites its vector, through a redo log.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ import numpy as np
 
 from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
 from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
-from image_db.files import Failure, FileBook, FileStamp
+from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
 from image_db.vectors import VectorFile
+from vision.errors import Phrase
 from vision.interfaces import EncoderIdentity
 
 CATALOG_NAME = "catalog.sqlite"
@@ -66,7 +66,7 @@ class Library:
         self.folder = folder
         self.encoder = encoder
         self._catalog = catalog
-        self.files = FileBook(catalog)
+        self.files = FileTable(catalog)
         self._visual = VectorFile(folder / "visual.f32", encoder.visual_dim)
         self._textual = VectorFile(folder / "textual.f32", encoder.textual_dim)
         self._view: VectorView | None = None
@@ -79,13 +79,11 @@ class Library:
         try:
             catalog = Catalog.create(folder / CATALOG_NAME)
         except OSError as error:
-            raise LibraryError(
-                f"cannot make a library in {folder}: {error.strerror}; give --library another folder"
-            ) from error
+            raise LibraryError("library_not_made", folder=str(folder), reason=error.strerror) from error
         try:
             with catalog.transaction():
                 if _row(catalog) is not None:
-                    raise LibraryError(f"{folder} holds a library already; open it, or give --library another folder")
+                    raise LibraryError("library_exists", folder=str(folder))
                 catalog.execute(
                     "INSERT INTO library (only_row, encoder_name, encoder_sha256, visual_dim, textual_dim, "
                     "created_with, created_at) VALUES (1, ?, ?, ?, ?, ?, ?)",
@@ -114,19 +112,14 @@ class Library:
         try:
             row = _row(catalog)
             if row is None:
-                raise LibraryMissing(
-                    f"no library in {folder}: making one was interrupted; run: vignette index FOLDER --library {folder}"
-                )
+                raise LibraryMissing("library_unfinished", folder=str(folder))
             made_by = EncoderIdentity(*row)
             if encoder is not None and (made_by.sha256, made_by.visual_dim, made_by.textual_dim) != (
                 encoder.sha256,
                 encoder.visual_dim,
                 encoder.textual_dim,
             ):
-                raise EncoderMismatch(
-                    f"library {folder} was made with encoder {_shown(made_by)}; this profile uses {_shown(encoder)}: "
-                    "index into another --library, or use the --profile that has the library's encoder"
-                )
+                raise encoder_mismatch(folder, made_by, encoder)
             library = cls(folder, catalog, made_by)
             library._apply_pending()
             rows = library._vector_rows()
@@ -204,21 +197,21 @@ class Library:
             found.update((row[0], record_of(row)) for row in rows)
         for image_id in wanted:
             if image_id not in found:
-                raise LibraryError(f"library {self.folder} holds no picture {image_id}; index its file first")
+                raise self._unknown(image_id)
         return [found[image_id] for image_id in image_ids]
 
     def resolve(self, prefix: str) -> str:
         """The one id that starts with ``prefix``. Raises LibraryError where none or several do."""
         if len(prefix) < _MIN_PREFIX:
-            raise LibraryError(f"picture id {prefix!r} is too short; give at least {_MIN_PREFIX} characters")
+            raise LibraryError("picture_id_short", id=prefix, least=_MIN_PREFIX)
         prefix = prefix.lower()
         rows = self._catalog.query(
             "SELECT id FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", (prefix, prefix + "g")
         )
         if not rows:
-            raise LibraryError(f"library {self.folder} holds no picture whose id starts with {prefix}")
+            raise LibraryError("picture_id_unknown", folder=str(self.folder), id=prefix)
         if len(rows) > 1:
-            raise LibraryError(f"several pictures have an id that starts with {prefix}; give more of its characters")
+            raise LibraryError("picture_id_ambiguous", id=prefix)
         return str(rows[0][0])
 
     def matrix(self) -> VectorView:
@@ -316,7 +309,7 @@ class Library:
                     f"UPDATE images SET {settings} WHERE id = ?", (*columns.values(), record.id)
                 )
                 if not changed:
-                    raise LibraryError(f"library {self.folder} holds no picture {record.id}; index its file first")
+                    raise self._unknown(record.id)
                 if textual is not None:
                     if textual.shape != (self.encoder.textual_dim,) or not np.isfinite(textual).all():
                         raise ValueError(f"vector of shape {textual.shape} does not fit {self.encoder}")
@@ -341,16 +334,19 @@ class Library:
         with self.transaction():
             return sum(self._catalog.execute("DELETE FROM images WHERE id = ?", (image_id,)) for image_id in image_ids)
 
-    def damage(self) -> list[str]:
+    def _unknown(self, image_id: str) -> LibraryError:
+        return LibraryError("picture_unknown", folder=str(self.folder), picture=image_id)
+
+    def damage(self) -> list[Phrase]:
         """What is wrong with the catalogue or disagrees with the vectors; empty for a sound library."""
         used = self._vector_rows()
         found = self._catalog.damage()
         beyond = self._catalog.query("SELECT count(*) FROM images WHERE vector_row >= ?", (used,))[0][0]
         if beyond:
-            found.append(f"{beyond} pictures refer to vectors beyond the {used} in use")
+            found.append(Phrase("rows_beyond", {"pictures": beyond, "used": used}))
         for file in (self._visual, self._textual):
             if file.rows() < used:
-                found.append(f"{file.path.name} holds {file.rows()} vectors instead of {used}")
+                found.append(Phrase("vectors_short", {"file": file.path.name, "held": file.rows(), "expected": used}))
         return found
 
     def _touch(self) -> None:
@@ -365,8 +361,10 @@ def _row(catalog: Catalog) -> tuple | None:
     return rows[0] if rows else None
 
 
-def _shown(encoder: EncoderIdentity) -> str:
-    return f"{encoder.name} ({encoder.sha256[:12]}, {encoder.visual_dim}+{encoder.textual_dim} dimensions)"
+def encoder_mismatch(folder: Path, made_by: EncoderIdentity, given: EncoderIdentity) -> EncoderMismatch:
+    """The error of an encoder that is not the library's."""
+    named = {name: f"{e.name} ({e.sha256[:12]})" for name, e in (("made_by", made_by), ("given", given))}
+    return EncoderMismatch("encoder_mismatch", library=str(folder), **named)
 
 
 def _signed(phash: int | None) -> int | None:

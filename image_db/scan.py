@@ -1,7 +1,6 @@
 """Walks folders and lists the pictures in them, in a stable order, from directory listings alone.
 
-Opens no file: an unchanged library of 100,000 pictures is recognised by names, sizes and times. Knows nothing of
-what a library holds.
+Opens no file: an unchanged library of 100,000 pictures is recognised by names, sizes and times.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from image_db.files import FileStamp
+from vision.errors import Phrase
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 # Phones write these beside or instead of JPEG: leaving them out without a word would lose half a library.
@@ -37,15 +37,15 @@ class FoundFile(NamedTuple):
     sidecars: tuple[str, ...]
 
 
-class Problem(NamedTuple):
+class UnusablePath(NamedTuple):
     """A path that could not be walked, and why."""
 
     path: str
-    reason: str
+    reason: Phrase
 
 
 @dataclass(slots=True)
-class Walked:
+class WalkCoverage:
     """What a walk covered, filled while it goes on: the folders it was asked to walk and those it had to leave out."""
 
     roots: list[str]
@@ -58,11 +58,11 @@ class Walked:
         )
 
 
-def walk(paths: Iterable[Path | str], walked: Walked) -> Iterator[FoundFile | Problem]:
+def walk(paths: Iterable[Path | str], walked: WalkCoverage) -> Iterator[FoundFile | UnusablePath]:
     """Every picture in ``paths`` (folders with their subfolders, and single files), each once, sorted by name.
 
     Hidden files and folders are left out unless named; links are followed, each folder once. A path that is missing
-    or unreadable comes out as a Problem and the walk goes on.
+    or unreadable comes out as an UnusablePath and the walk goes on.
     """
     visited: set[tuple[int, int]] = set()
     listed: set[str] = set()
@@ -75,9 +75,9 @@ def walk(paths: Iterable[Path | str], walked: Walked) -> Iterator[FoundFile | Pr
             # A picture that is a link keeps its own name; the way to it is the same however it was written.
             path = path.resolve() if is_folder else path.parent.resolve() / path.name
         except (OSError, RuntimeError) as error:
-            yield Problem(str(path.absolute()), f"cannot be read: {_reason(error)}; check the path")
+            yield UnusablePath(str(path.absolute()), _unreadable(error))
             continue
-        found: Iterable[FoundFile | Problem]
+        found: Iterable[FoundFile | UnusablePath]
         if is_folder:
             walked.roots.append(str(path))
             found = _folder(str(path), (info.st_dev, info.st_ino), visited, walked)
@@ -93,8 +93,8 @@ def walk(paths: Iterable[Path | str], walked: Walked) -> Iterator[FoundFile | Pr
 
 
 def _folder(
-    folder: str, identity: tuple[int, int], visited: set[tuple[int, int]], walked: Walked
-) -> Iterator[FoundFile | Problem]:
+    folder: str, identity: tuple[int, int], visited: set[tuple[int, int]], walked: WalkCoverage
+) -> Iterator[FoundFile | UnusablePath]:
     # A stack instead of recursion: folders may be nested deeper than Python's.
     waiting = [(folder, identity)]
     while waiting:
@@ -108,7 +108,7 @@ def _folder(
                 entries = sorted((e for e in listing if not e.name.startswith(".")), key=_by_name)
         except OSError as error:
             walked.unreadable.append(folder)
-            yield Problem(folder, f"cannot be read: {error.strerror}; its pictures are left out")
+            yield UnusablePath(folder, _unreadable(error))
             continue
         sidecars = _beside(entries)
         for entry in entries:
@@ -118,15 +118,15 @@ def _folder(
                 if is_picture and entry.is_file():
                     yield _found(entry, sidecars)
                 elif is_picture and entry.is_symlink() and not entry.is_dir():
-                    yield Problem(entry.path, "is a link to a file that does not exist; remove or mend it")
+                    yield UnusablePath(entry.path, Phrase("link_broken"))
                 elif suffix in _UNREAD_SUFFIXES and entry.is_file():
-                    yield Problem(entry.path, "is in the HEIC format, which is not read; convert it to JPEG")
+                    yield UnusablePath(entry.path, Phrase("format_not_read", {"format": suffix[1:].upper()}))
                 elif entry.is_dir() and entry.name.lower() not in _SKIPPED_FOLDERS:
                     info = entry.stat()
                     subfolders.append((entry.path, (info.st_dev, info.st_ino)))
             except OSError as error:
                 walked.unreadable.append(entry.path)
-                yield Problem(entry.path, f"cannot be read: {error.strerror}; left out")
+                yield UnusablePath(entry.path, _unreadable(error))
         waiting.extend(reversed(subfolders))
 
 
@@ -153,14 +153,14 @@ def _stamp_of(sidecar: os.DirEntry[str]) -> str:
     return f"{_split(sidecar.name)[1]}:{info.st_size}:{info.st_mtime_ns}"
 
 
-def find(path: Path, listings: Listings) -> FoundFile | Problem:
+def find(path: Path, listings: Listings) -> FoundFile | UnusablePath:
     """One file as its folder's listing shows it, so that both ways of naming it agree.
 
     ``listings`` keeps the listings for further files of the same folders.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
-        known = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
-        return Problem(str(path), f"is not a picture by its name; known are {known}")
+        known = sorted(suffix[1:] for suffix in PICTURE_SUFFIXES)
+        return UnusablePath(str(path), Phrase("no_picture_name", {"known": known}))
     try:
         if path.parent not in listings:
             with os.scandir(path.parent) as listing:
@@ -168,10 +168,10 @@ def find(path: Path, listings: Listings) -> FoundFile | Problem:
             listings[path.parent] = (entries, _beside(entries.values()))
         entries, sidecars = listings[path.parent]
         if path.name not in entries:
-            return Problem(str(path), "is spelt otherwise in its folder; name it as the folder lists it")
+            return UnusablePath(str(path), Phrase("name_spelt_otherwise"))
         return _found(entries[path.name], sidecars)
     except OSError as error:
-        return Problem(str(path), f"cannot be read: {error.strerror}; check the path")
+        return UnusablePath(str(path), _unreadable(error))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -180,8 +180,9 @@ def _split(name: str) -> tuple[str, str]:
     return (stem, dot + suffix) if stem else (name, "")
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _unreadable(error: Exception) -> Phrase:
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return Phrase("not_readable", {"reason": said})
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -1,7 +1,7 @@
 """Vectors at rest: a flat file of float32 rows, mapped when read.
 
-Knows row numbers only. Which rows are in use is the catalogue's business: rows beyond its count are what a crash
-left behind, ignored by readers and overwritten by the next writer.
+The catalogue says which rows are in use: those beyond its count are what a crash left behind, ignored by readers and
+overwritten by the next writer.
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ class VectorFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise LibraryError(
-                f"cannot write {self.path}: {error.strerror}; what was committed is safe, so free some space or fix "
-                "the rights, then run the same command again"
-            ) from error
+            raise LibraryError("vectors_not_written", file=str(self.path), reason=error.strerror) from error
 
     def map(self, rows: int) -> np.ndarray:
         """The first ``rows`` rows, (rows, dim) float32, read-only. Raises LibraryDamaged where the file is shorter."""
@@ -51,8 +48,7 @@ class VectorFile:
         held = self.rows()
         if held < rows:
             raise LibraryDamaged(
-                f"{self.path} holds {held} vectors, the catalogue expects {rows}; restore the file from a backup, or "
-                f"delete {self.path.parent} and run vignette index again"
+                "vectors_missing", file=str(self.path), held=held, expected=rows, folder=str(self.path.parent)
             )
         return np.memmap(self.path, dtype="<f4", mode="r", shape=(rows, self.dim))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TypeAlias
 import numpy as np
 
 from image_db.library import Library
+from vision.downloads.files import file_sha256
+from vision.errors import Phrase
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -25,8 +26,8 @@ class Verification:
     pictures: int
     files: int
     missing: tuple[Path, ...]
-    changed: tuple[tuple[Path, str], ...]
-    damage: tuple[str, ...]
+    changed: tuple[tuple[Path, Phrase], ...]
+    damage: tuple[Phrase, ...]
 
     @property
     def sound(self) -> bool:
@@ -37,7 +38,7 @@ def verify(library: Library, progress: Progress | None = None) -> Verification:
     """Read every byte of every picture and every vector. ``progress`` gets pictures checked and pictures held."""
     damage = library.damage()
     missing: list[Path] = []
-    changed: list[tuple[Path, str]] = []
+    changed: list[tuple[Path, Phrase]] = []
     pictures = files = 0
     total = len(library)
     for record in library.records():
@@ -45,15 +46,14 @@ def verify(library: Library, progress: Progress | None = None) -> Verification:
         for path in library.files.of(record.id):
             files += 1
             try:
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = file_sha256(path)
             except FileNotFoundError:
                 missing.append(path)
             except OSError as error:
-                changed.append((path, f"cannot be read: {error.strerror or error}"))
+                changed.append((path, Phrase("not_readable", {"reason": error.strerror or str(error)})))
             else:
                 if digest != record.id:
-                    changed.append((path, "its contents differ from what was indexed"))
+                    changed.append((path, Phrase("contents_differ")))
         if progress is not None:
             progress(pictures, total)
     if not damage:  # vectors beyond the end of their file cannot be read
@@ -61,7 +61,7 @@ def verify(library: Library, progress: Progress | None = None) -> Verification:
     return Verification(pictures, files, tuple(missing), tuple(changed), tuple(damage))
 
 
-def _bad_vectors(library: Library) -> list[str]:
+def _bad_vectors(library: Library) -> list[Phrase]:
     view = library.matrix()
     found = []
     for name, vectors, wanted in (
@@ -74,5 +74,5 @@ def _bad_vectors(library: Library) -> list[str]:
             norms = np.linalg.norm(vectors[part][wanted[part]], axis=1)
             bad += int(np.count_nonzero(~(np.abs(norms - 1) < _UNIT_TOLERANCE)))
         if bad:
-            found.append(f"{bad} {name} vectors are not of unit length; delete the library and index again")
+            found.append(Phrase("vectors_not_unit", {"count": bad, "space": name}))
     return found

@@ -14,6 +14,7 @@ and what to do next.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,35 @@ class KeyedError(Exception):
     def __str__(self) -> str:
         said = ", ".join(f"{name}={value!s}" for name, value in self.values.items())
         return f"{self.key}: {said}" if said else self.key
+
+
+def phrase_to_json(said: Phrase | KeyedError) -> dict[str, Any]:
+    """Key and values as JSON; numbers are rounded as scores are, and an error among the values becomes its own key."""
+    return {"key": said.key, "values": {name: _value_to_json(value) for name, value in said.values.items()}}
+
+
+def phrase_from_json(data: Any) -> Phrase:
+    """Read what ``phrase_to_json`` wrote. Raises TypeError for anything else."""
+    values = data.get("values") if isinstance(data, Mapping) else None
+    if not isinstance(values, Mapping) or not isinstance(data.get("key"), str):
+        raise TypeError(f"{str(data)[:80]} is no reason")
+    return Phrase(data["key"], {str(name): _value_from_json(value) for name, value in values.items()})
+
+
+def _value_to_json(value: object) -> Any:
+    if isinstance(value, (Phrase, KeyedError)):
+        return phrase_to_json(value)
+    if isinstance(value, (list, tuple)):
+        return [_value_to_json(item) for item in value]
+    if isinstance(value, float):
+        return round(float(value), 4)
+    return value if isinstance(value, (str, int, bool, type(None))) else str(value)
+
+
+def _value_from_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return phrase_from_json(value)
+    return [_value_from_json(item) for item in value] if isinstance(value, list) else value
 
 
 class VisionError(KeyedError):

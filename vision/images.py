@@ -139,10 +139,7 @@ def _opened(source: Source, shown: str, max_pixels: int) -> Iterator[Image.Image
         with image:
             width_px, height_px = image.size
             if width_px * height_px > max_pixels:
-                raise ImageError(
-                    f"{shown} has {width_px} × {height_px} pixels, more than the limit of {max_pixels:,}; "
-                    "scale it down first"
-                )
+                raise ImageError("image_pixels", name=shown, width=width_px, height=height_px, limit=max_pixels)
             yield image
 
 
@@ -158,17 +155,16 @@ def _decoding(shown: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ImageError(f"{shown} does not exist; check the path") from error
+        raise ImageError("image_missing", name=shown) from error
     except IsADirectoryError as error:
-        raise ImageError(f"{shown} is a folder, not a picture; name a file in it") from error
+        raise ImageError("image_is_folder", name=shown) from error
     except PermissionError as error:
-        raise ImageError(f"{shown} cannot be read: permission denied; change its permissions") from error
+        raise ImageError("image_forbidden", name=shown) from error
     except UnidentifiedImageError as error:
-        known = ", ".join(_available_formats())
-        raise ImageError(f"{shown} is not a picture of a known format ({known}); convert it or leave it out") from error
+        raise ImageError("image_format_unknown", name=shown, known=_available_formats()) from error
     except _DECODE_ERRORS as error:
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{shown} cannot be decoded: {reason}; replace the file or leave it out") from error
+        raise ImageError("image_damaged", name=shown, reason=reason) from error
 
 
 def _orientation(image: Image.Image) -> int:

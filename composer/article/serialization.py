@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from composer.article.model import Article, Placement, Section, Slot
@@ -13,7 +12,7 @@ from composer.errors import ComposerError
 from composer.i18n import localize
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
-from vision.errors import KeyedError, Phrase
+from vision.errors import Phrase, phrase_from_json, phrase_to_json
 
 # 2 has reasons as keys and values, 1 as texts.
 FORMAT_VERSION = 2
@@ -97,37 +96,14 @@ def dump(article: Article) -> str:
     return json.dumps(to_json(article), ensure_ascii=False, indent=2, sort_keys=False) + "\n"
 
 
-def phrase_to_json(said: Phrase | KeyedError) -> dict[str, Any]:
-    """Key and values as JSON; numbers are rounded as scores are, and an error among the values becomes its own key."""
-    return {"key": said.key, "values": {name: _value_to_json(value) for name, value in said.values.items()}}
-
-
-def phrase_from_json(data: Any) -> Phrase:
-    """Read what ``phrase_to_json`` wrote. Raises TypeError where it cannot be put into words."""
-    if not isinstance(data, Mapping) or not isinstance(data.get("key"), str) or not isinstance(data["values"], Mapping):
-        raise TypeError(f"{str(data)[:80]} is no reason")
-    said = Phrase(data["key"], {str(name): _value_from_json(value) for name, value in data["values"].items()})
+def _phrase_from_json(data: Any) -> Phrase:
+    """As ``vision.errors.phrase_from_json``. Raises TypeError also where it cannot be put into words."""
+    said = phrase_from_json(data)
     try:
         localize(said, "en")
     except (LookupError, ValueError) as error:
         raise TypeError(f"the values of {said.key[:80]} do not fit it") from error
     return said
-
-
-def _value_to_json(value: object) -> Any:
-    if isinstance(value, (Phrase, KeyedError)):
-        return phrase_to_json(value)
-    if isinstance(value, (list, tuple)):
-        return [_value_to_json(item) for item in value]
-    if isinstance(value, float):
-        return round(float(value), 4)
-    return value if isinstance(value, (str, int, bool, NoneType)) else str(value)
-
-
-def _value_from_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return phrase_from_json(value)
-    return [_value_from_json(item) for item in value] if isinstance(value, list) else value
 
 
 def _phrases(data: Any) -> tuple[Phrase, ...]:
@@ -136,7 +112,7 @@ def _phrases(data: Any) -> tuple[Phrase, ...]:
         return (Phrase("verbatim", {"text": data}),) if data else ()
     if not isinstance(data, list):
         raise TypeError(f"a reason is {type(data).__name__}, not a list")
-    return tuple(phrase_from_json(part) for part in data)
+    return tuple(_phrase_from_json(part) for part in data)
 
 
 def record_to_json(record: ImageRecord, file: str | None) -> dict[str, Any]:

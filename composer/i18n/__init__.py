@@ -44,7 +44,9 @@ def localize(said: object, language: str, *, terminal: bool = False) -> str:
         template = _template(said.key, language, terminal)
         if template is None:
             return getattr(said, "sentence", "") or said.key
-        return template.format(**{name: _value(value, language, terminal) for name, value in said.values.items()})
+        # A picture's name is left empty where it stands beside the sentence; no space is left for it.
+        values = {name: _value(value, language, terminal) for name, value in said.values.items()}
+        return template.format(**values).strip()
     if isinstance(said, Sequence) and not isinstance(said, str):
         return tables(language)["joints"]["reasons"].join(localize(part, language, terminal=terminal) for part in said)
     return str(said)

@@ -12,10 +12,10 @@ import numpy as np
 
 from composer.errors import UsageError
 from image_db.metadata.description import sentence
-from image_db.metadata.reading import Picture, Unusable, read_picture
+from image_db.metadata.reading import ReadPicture, UnusableFile, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
-from image_db.scan import Listings, Problem, find
+from image_db.scan import Listings, UnusablePath, find
 from vision.interfaces import EncoderIdentity, JointEncoder
 
 
@@ -63,19 +63,14 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequenc
 
     Raises UsageError naming a file that is missing or no picture.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ReadPicture] = {}
     required: set[str] = set()
     sidecars, listings = SidecarReader(), Listings()
     for number, path in enumerate((*paths, *optional)):
         found = find(path, listings)
-        picture = found if isinstance(found, Problem) else read_picture(found, sidecars, held=())
-        if isinstance(picture, (Problem, Unusable)):
-            raise UsageError(
-                f"--use-image {path} cannot be used: {picture.reason}",
-                "picture_unusable",
-                name=path.name,
-                reason=picture.reason,
-            )
+        picture = found if isinstance(found, UnusablePath) else read_picture(found, sidecars, held=())
+        if isinstance(picture, (UnusablePath, UnusableFile)):
+            raise UsageError("picture_unusable", name=path.name, reason=picture.reason)
         pictures[picture.sha256] = picture
         if number < len(paths):
             required.add(picture.sha256)

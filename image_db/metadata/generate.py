@@ -1,7 +1,7 @@
 """Gives words to pictures of a library that nobody described: labels of a classifier, or captions of a model that sees.
 
 What is written is marked as guessed or generated: search ranks such pictures by their looks, with the words as a hint,
-and an export leaves them out. What a person says later takes their place. Knows no command line and no models.
+and an export leaves them out. What a person says later takes their place.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DescribeReport:
 
     described: int
     silent: int
-    failed: tuple[tuple[Path, str], ...]
+    failed: tuple[tuple[Path, ImageError], ...]
 
 
 def describe_wordless(
@@ -57,15 +57,15 @@ def describe_wordless(
     """
     todo = [record for record in library.records() if _lacks(record, labeller, captioner)]
     described = silent = 0
-    failed: list[tuple[Path, str]] = []
+    failed: list[tuple[Path, ImageError]] = []
     for start in range(0, len(todo), BATCH):
         records, images = [], []
         for record in todo[start : start + BATCH]:
             try:
                 images.append(load_image(record.path, target_px=target_px))
                 records.append(record)
-            except (ImageError, OSError) as error:
-                failed.append((record.path, str(error)))
+            except ImageError as error:
+                failed.append((record.path, error))
         new = with_words(records, images, labeller, captioner)
         changed = [after for before, after in zip(records, new, strict=True) if after != before]
         silent += len(records) - len(changed)

@@ -1,6 +1,6 @@
 """One picture file turned into all that indexing needs of it: hash, pixels, size, fingerprint, words.
 
-Runs in reader threads, where decoding leaves Python's lock to the encoder. Knows no library and no encoder.
+Runs in reader threads, where decoding leaves Python's lock to the encoder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
 from image_db.phash import difference_hash
 from image_db.scan import FoundFile
-from vision.errors import ImageError
+from vision.errors import ImageError, KeyedError, Phrase
 from vision.images import image_size, load_image
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ TARGET_PX = 512
 
 
 @dataclass(slots=True)
-class Picture:
+class ReadPicture:
     """A file that was read. Without ``image`` and ``record`` it is one of those the library holds already."""
 
     found: FoundFile
@@ -47,30 +47,30 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class UnusableFile:
     """A file that could not be read, and why."""
 
     found: FoundFile
-    reason: str
+    reason: Phrase | KeyedError
 
 
-def read_picture(found: FoundFile, sidecars: SidecarReader, held: Container[str]) -> Picture | Unusable:
+def read_picture(found: FoundFile, sidecars: SidecarReader, held: Container[str]) -> ReadPicture | UnusableFile:
     """Read, hash and, unless its hash is among ``held``, decode and describe one file."""
     try:
         data = _bytes_of(found.stamp.path)
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 in held:
-            return Picture(found, sha256)
-        # Messages of the decoder start with the name; the path stands beside the reason already.
+            return ReadPicture(found, sha256)
+        # The path stands beside the reason already.
         image = load_image(data, target_px=TARGET_PX, name="")
         width_px, height_px = image_size(data, name="")
     except OSError as error:
-        return Unusable(found, f"cannot be read: {error.strerror or error}")
-    except (ImageError, _TooLarge) as error:
-        return Unusable(found, str(error).strip())
+        return UnusableFile(found, Phrase("not_readable", {"reason": error.strerror or str(error)}))
+    except ImageError as error:
+        return UnusableFile(found, error)
     blank = ImageRecord(sha256, Path(found.stamp.path), width_px, height_px)
     record = describe([found], sidecars, data).applied_to(blank)
-    return Picture(found, sha256, image, record, difference_hash(image))
+    return ReadPicture(found, sha256, image, record, difference_hash(image))
 
 
 def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | None = None) -> Description:
@@ -85,17 +85,13 @@ def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | 
     return laid_over((*written, embedded, *named))
 
 
-class _TooLarge(Exception):
-    pass
-
-
 def _bytes_of(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - Path would not take longer names and costs more
         size = os.fstat(file.fileno()).st_size
         if size > MAX_FILE_BYTES:
-            raise _TooLarge(f"has {size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}; scale it down first")
+            raise ImageError("file_too_large", bytes=size, limit=MAX_FILE_BYTES)
         if size == 0:
-            raise _TooLarge("is empty; replace the file or leave it out")
+            raise ImageError("file_empty")
         return file.read()
 
 

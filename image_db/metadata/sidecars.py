@@ -5,7 +5,7 @@ tags are separated by ";" and a caption in Chinese stands in the column ``captio
 picture in ``file`` (or ``file_name``). Precedence, strongest first: the picture's own JSON, its text file, the
 folder's JSONL, its CSV, words inside the picture, words of its name.
 
-A file that cannot be read is a problem to report, never a reason to lose a picture. Knows no library.
+A file that cannot be read is a problem to report, never a reason to lose a picture.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from image_db.metadata.description import Description, laid_over
 from image_db.scan import METADATA_NAMES
+from vision.errors import Phrase
 
 KEYS = ("caption", "alt", "tags", "author", "license", "source_url", "captions")
 _TEXT_KEYS = ("caption", "alt", "author", "license", "source_url")
@@ -39,7 +40,7 @@ class SidecarReader:
     ``problems`` maps a sidecar's path to what is wrong with it; ``read`` holds the paths that were looked at.
     """
 
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, Phrase] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     _tables: dict[str, dict[str, Description]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,8 +59,8 @@ class SidecarReader:
         try:
             text = _text_of(path, _MAX_SIDECAR_BYTES)
             description = _of_json(text) if path.suffix == ".json" else _of_text(text)
-        except _BadSidecar as error:
-            self._report(sidecar, str(error), error.rest)
+        except _SidecarError as error:
+            self._report(sidecar, error.reason, error.rest)
             return error.rest
         self.read.add(sidecar)
         return description
@@ -74,47 +75,48 @@ class SidecarReader:
                 try:
                     names = [row.pop(key) for key in _FILE_KEYS if key in row]
                     if not names or not isinstance(names[0], str) or not names[0]:
-                        raise _BadSidecar("names no picture in the column 'file'")
+                        raise _SidecarError(Phrase("row_names_no_picture"))
                     if "/" in names[0]:
-                        raise _BadSidecar(f"names {names[0]}; put it into that folder's own {path.name}")
+                        raise _SidecarError(Phrase("row_names_other_folder", {"name": names[0], "table": path.name}))
                     if not (path.parent / names[0]).exists():
-                        raise _BadSidecar(f"names {names[0]}, which is not in the folder")
+                        raise _SidecarError(Phrase("row_names_absent", {"name": names[0]}))
                     table[names[0]] = _description(row)
-                except _BadSidecar as error:
+                except _SidecarError as error:
                     if error.rest != Description():
                         table[names[0]] = error.rest
-                    self._report(str(path), f"line {line}: {error}", error.rest)
-        except _BadSidecar as error:
-            self._report(str(path), str(error), error.rest)
+                    self._report(str(path), Phrase("on_line", {"line": line, "reason": error.reason}), error.rest)
+        except _SidecarError as error:
+            self._report(str(path), error.reason, error.rest)
         return table
 
-    def _report(self, path: str, reason: str, rest: Description) -> None:
+    def _report(self, path: str, reason: Phrase, rest: Description) -> None:
         self.read.add(path)
-        used = "the rest of it is used" if rest != Description() else "it is not used"
+        key = "sidecar_partly_used" if rest != Description() else "sidecar_not_used"
         # The first problem of a file is told; a table that is wrong throughout would fill the screen.
-        self.problems.setdefault(path, f"{reason}; {used}")
+        self.problems.setdefault(path, Phrase(key, {"reason": reason}))
 
 
-class _BadSidecar(Exception):
+class _SidecarError(Exception):
     """Something is wrong with a sidecar; ``rest`` is what can be used of it all the same."""
 
-    def __init__(self, reason: str, rest: Description | None = None) -> None:
+    def __init__(self, reason: Phrase, rest: Description | None = None) -> None:
         super().__init__(reason)
+        self.reason = reason
         self.rest = rest or Description()
 
 
 def _text_of(path: Path, limit_bytes: int) -> str:
     try:
         if (size := path.stat().st_size) > limit_bytes:
-            raise _BadSidecar(f"has {size:,} bytes, more than the limit of {limit_bytes:,}")
+            raise _SidecarError(Phrase("sidecar_too_large", {"bytes": size, "limit": limit_bytes}))
         data = path.read_bytes()
     except OSError as error:
-        raise _BadSidecar(f"cannot be read: {error.strerror}") from error
+        raise _SidecarError(Phrase("not_readable", {"reason": error.strerror})) from error
     try:
         # Windows' editors put a byte order mark before UTF-8, and some write UTF-16.
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _BadSidecar(f"is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise _SidecarError(Phrase("not_utf8", {"reason": error.reason, "byte": error.start})) from error
 
 
 def _of_text(text: str) -> Description:
@@ -130,11 +132,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _BadSidecar(f"is not valid JSON ({error})") from error
+        raise _SidecarError(Phrase("not_json", {"reason": str(error)})) from error
     if not isinstance(values, dict):
-        raise _BadSidecar(
-            f"holds a {type(values).__name__} where an object with the keys {', '.join(KEYS)} is expected"
-        )
+        raise _SidecarError(Phrase("json_no_object", {"kind": type(values).__name__, "known": list(KEYS)}))
     return values
 
 
@@ -143,8 +143,8 @@ def _rows_of_jsonl(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if line.strip():
             try:
                 yield number, _object(line)
-            except _BadSidecar as error:
-                raise _BadSidecar(f"line {number} {error}") from error
+            except _SidecarError as error:
+                raise _SidecarError(Phrase("on_line", {"line": number, "reason": error.reason})) from error
 
 
 def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -164,46 +164,47 @@ def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                     row[name] = [tag for tag in value.split(";") if tag.strip()] if name == "tags" else value
             yield reader.line_num, row
     except csv.Error as error:
-        raise _BadSidecar(f"is not valid CSV (line {reader.line_num}: {error})") from error
+        raise _SidecarError(Phrase("not_csv", {"line": reader.line_num, "reason": str(error)})) from error
 
 
 def _description(values: Mapping[str, Any]) -> Description:
-    """Of the documented keys. Raises _BadSidecar with what is usable where a key is unknown or of another type."""
-    problems: list[str] = []
+    """Of the documented keys. Raises _SidecarError with what is usable where a key is unknown or of another type."""
+    problems: list[Phrase] = []
     texts: dict[str, str] = {}
     for key in _TEXT_KEYS:
         value = values.get(key)
         if isinstance(value, str):
             texts[key] = " ".join(value.split())
         elif value is not None:
-            problems.append(f"{key} is {_shown(value)}, a text is expected")
+            problems.append(Phrase("value_no_text", {"key": key, "value": _shown(value)}))
     tags = values.get("tags")
     if isinstance(tags, str):
         tags = re.split(r"[;,，、；]", tags)
     elif tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        problems.append(f"tags is {_shown(tags)}, a list of texts is expected")
+        problems.append(Phrase("value_no_list", {"key": "tags", "value": _shown(tags)}))
         tags = None
     captions = values.get("captions")
     if captions is not None and not isinstance(captions, dict):
-        problems.append(f"captions is {_shown(captions)}, an object of texts by language is expected")
+        problems.append(Phrase("captions_no_object", {"value": _shown(captions)}))
     by_language: dict[str, str] = {}
     for code, text in captions.items() if isinstance(captions, dict) else ():
         if _LANGUAGE.fullmatch(code) and isinstance(text, str):
             by_language[code] = " ".join(text.split())
         else:
-            problems.append(f"captions has {_shown({code: text})}, a text by two-letter language code is expected")
+            problems.append(Phrase("captions_entry_wrong", {"value": _shown({code: text})}))
     for key in values:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(KEYS)}"
-            problems.append(f"key {key!r} is unknown ({hint})")
+            kind = "key_misspelt" if near else "key_unknown"
+            problems.append(Phrase(kind, {"key": str(key), "known": near or list(KEYS)}))
     description = Description(
         **texts,
         tags=tuple(dict.fromkeys(tag.strip() for tag in tags or () if tag.strip())),
         captions=tuple((code, text) for code, text in by_language.items() if text),
     )
     if problems:
-        raise _BadSidecar("; ".join(problems), description)
+        reason = problems[0] if len(problems) == 1 else Phrase("several_reasons", {"reasons": problems})
+        raise _SidecarError(reason, description)
     return description
 
 

@@ -12,6 +12,7 @@ from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
+from vision.errors import Phrase
 
 WORDS = {
     "caption": "A red wall",
@@ -58,10 +59,10 @@ def test_records_are_exported_one_json_object_a_line(
 
 def test_nothing_is_overwritten(tmp_path: Path, library: Library) -> None:
     (tmp_path / "out.jsonl").write_text("mine")
-    with pytest.raises(LibraryError, match=r"out.jsonl exists; export into another file"):
+    with pytest.raises(LibraryError, match=r"^export_exists"):
         export_records(library, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "mine"
-    with pytest.raises(LibraryError, match="is not empty; export into a new folder"):
+    with pytest.raises(LibraryError, match=r"^export_folder_not_empty"):
         export_folder(library, tmp_path)
 
 
@@ -72,7 +73,10 @@ def test_a_picture_that_cannot_be_copied_is_named(
     paint(pictures / "y.png", "blue")
     index_paths(library, encoder, [pictures])
     file.unlink()
-    assert export_folder(library, tmp_path / "out") == (1, [(file, "cannot be copied: No such file or directory")])
+    assert export_folder(library, tmp_path / "out") == (
+        1,
+        [(file, Phrase("not_copied", {"reason": "No such file or directory"}))],
+    )
 
 
 def test_a_generated_caption_does_not_come_back_as_a_given_one(

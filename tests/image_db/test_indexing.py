@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from composer.i18n import localize
 from image_db import indexing
 from image_db.errors import EncoderMismatch, LibraryError
 from image_db.indexing import IndexReport, index_paths
@@ -18,6 +19,7 @@ from image_db.metadata.description import sentence
 from image_db.metadata.record import ImageRecord
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint, paint_many
+from vision.errors import Phrase
 
 
 @pytest.fixture
@@ -85,10 +87,14 @@ def test_unusable_files_are_named_with_their_reason_and_the_rest_goes_on(run, li
     assert report.added == 3
     told = {path.name: reason for path, reason in report.failed}
     assert set(told) == {"cut.jpg", "empty.jpg", "text.jpg"}
-    assert told["empty.jpg"] == "is empty; replace the file or leave it out"
-    assert told["text.jpg"].startswith("is not a picture of a known format")
-    assert told["cut.jpg"].startswith("cannot be decoded: ")
-    assert {f.path.name: f.reason for f in library.failures()} == told
+    assert {name: reason.key for name, reason in told.items()} == {
+        "empty.jpg": "file_empty",
+        "text.jpg": "image_format_unknown",
+        "cut.jpg": "image_damaged",
+    }
+    kept = {f.path.name: localize(f.reason, "en") for f in library.failures()}
+    assert kept == {name: localize(reason, "en") for name, reason in told.items()}
+    assert kept["text.jpg"].startswith("is not a picture of a known format (JPEG, PNG, ")
     revision = library.revision
     assert {path.name for path, _ in run().failed} == set(told)
     assert library.revision == revision
@@ -218,7 +224,8 @@ def test_a_bad_sidecar_is_a_warning_until_it_is_mended(run, library: Library, pi
     (pictures / "x.json").write_text("{")
     report = run()
     assert (report.added, report.failed) == (1, ())
-    assert [(path.name, reason.split(" (")[0]) for path, reason in report.warnings] == [("x.json", "is not valid JSON")]
+    ((path, reason),) = report.warnings
+    assert (path.name, reason.key, reason.values["reason"].key) == ("x.json", "sidecar_not_used", "not_json")
     assert [(f.path.name, f.kind) for f in library.failures()] == [("x.json", "sidecar")]
     (pictures / "x.json").write_text('{"caption": "A wall"}')
     assert run().warnings == ()
@@ -333,14 +340,11 @@ def test_a_vector_that_is_not_a_number_costs_one_picture_only(
     monkeypatch.setattr(encoder, "encode_images", spoiled)
     report = run()
     assert (report.added, len(library)) == (2, 2)
-    assert report.failed == ((pictures / "IMG_00001.png", "the encoder gave no usable vector for it"),)
+    assert report.failed == ((pictures / "IMG_00001.png", Phrase("no_vector")),)
 
 
 def test_another_encoder_is_refused_before_anything_is_read(library: Library, pictures: Path) -> None:
-    with pytest.raises(
-        EncoderMismatch,
-        match=r"was made with encoder colours \(\w{12}\), not shapes \(\w+\): index into another --library",
-    ):
+    with pytest.raises(EncoderMismatch, match=r"^encoder_mismatch"):
         index_paths(library, ColourEncoder("shapes"), [pictures])
 
 
@@ -355,7 +359,7 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_committed(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(LibraryError, match=r"No space left on device; what was committed is safe"):
+    with pytest.raises(LibraryError, match=r"^vectors_not_written: .*reason=No space left on device"):
         run()
     monkeypatch.undo()
     assert len(library) == 4

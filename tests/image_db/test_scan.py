@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from image_db.scan import FoundFile, Problem, Walked, walk
+from image_db.scan import FoundFile, UnusablePath, WalkCoverage, walk
+from vision.errors import Phrase
 
 
 def touch(path: Path, text: str = "x") -> Path:
@@ -15,13 +16,13 @@ def touch(path: Path, text: str = "x") -> Path:
 
 
 def found(*paths: Path | str) -> list[str]:
-    items = list(walk(paths, Walked([], [])))
+    items = list(walk(paths, WalkCoverage([], [])))
     assert all(isinstance(item, FoundFile) for item in items), items
     return [item.stamp.path for item in items if isinstance(item, FoundFile)]
 
 
-def problems(*paths: Path | str) -> dict[str, str]:
-    return {item.path: item.reason for item in walk(paths, Walked([], [])) if isinstance(item, Problem)}
+def problems(*paths: Path | str) -> dict[str, Phrase]:
+    return {item.path: item.reason for item in walk(paths, WalkCoverage([], [])) if isinstance(item, UnusablePath)}
 
 
 def test_pictures_of_all_kinds_are_found_in_a_stable_order_and_other_files_are_not(pictures: Path) -> None:
@@ -59,15 +60,15 @@ def test_a_single_picture_is_stamped_as_its_folder_shows_it(pictures: Path) -> N
     touch(pictures / "x.jpg")
     touch(pictures / "x.json", "{}")
     touch(pictures / "metadata.csv", "file,caption")
-    walked = Walked([], [])
-    assert list(walk([pictures / "x.jpg"], walked)) == list(walk([pictures], Walked([], [])))
+    walked = WalkCoverage([], [])
+    assert list(walk([pictures / "x.jpg"], walked)) == list(walk([pictures], WalkCoverage([], [])))
     assert walked.roots == []
 
 
 def test_sidecars_are_listed_with_the_most_specific_first(pictures: Path) -> None:
     for name in ("x.jpg", "x.txt", "x.json", "x.jpg.json", "metadata.csv", "metadata.jsonl", "y.json"):
         touch(pictures / name)
-    (item,) = walk([pictures], Walked([], []))
+    (item,) = walk([pictures], WalkCoverage([], []))
     assert isinstance(item, FoundFile)
     order = ["x.jpg.json", "x.json", "x.txt", "metadata.jsonl", "metadata.csv"]
     assert item.sidecars == tuple(str(pictures / name) for name in order)
@@ -77,8 +78,8 @@ def test_a_changed_sidecar_changes_the_stamp_of_its_pictures_only(pictures: Path
     for name in ("x.jpg", "x.json", "y.jpg", "y.txt"):
         touch(pictures / name)
 
-    def stamps() -> dict[str, str]:
-        items = walk([pictures], Walked([], []))
+    def stamps() -> dict[str, Phrase]:
+        items = walk([pictures], WalkCoverage([], []))
         return {Path(i.stamp.path).name: i.stamp.sidecar_stamp for i in items if isinstance(i, FoundFile)}
 
     before = stamps()
@@ -97,12 +98,12 @@ def test_what_cannot_be_walked_is_named_and_the_rest_goes_on(pictures: Path) -> 
     os.mkfifo(pictures / "pipe.jpg")
     touch(pictures / "phone.HEIC")
     told = problems(pictures / "missing", pictures / "missing.jpg", pictures, touch(pictures / "song.mp3"))
-    assert told[str(pictures / "missing")] == "cannot be read: No such file or directory; check the path"
-    assert told[str(pictures / "missing.jpg")] == "cannot be read: No such file or directory; check the path"
-    assert told[str(pictures / "dangling.jpg")] == "is a link to a file that does not exist; remove or mend it"
+    assert told[str(pictures / "missing")] == Phrase("not_readable", {"reason": "No such file or directory"})
+    assert told[str(pictures / "missing.jpg")] == Phrase("not_readable", {"reason": "No such file or directory"})
+    assert told[str(pictures / "dangling.jpg")] == Phrase("link_broken")
     assert str(pictures / "loop.jpg") in told
-    assert told[str(pictures / "phone.HEIC")] == "is in the HEIC format, which is not read; convert it to JPEG"
-    assert told[str(pictures / "song.mp3")].startswith("is not a picture by its name; known are avif, bmp, gif, jfif")
+    assert told[str(pictures / "phone.HEIC")] == Phrase("format_not_read", {"format": "HEIC"})
+    assert told[str(pictures / "song.mp3")].key == "no_picture_name"
     assert str(pictures / "pipe.jpg") not in told
 
 
@@ -117,9 +118,9 @@ def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, m
         return listing(folder)
 
     monkeypatch.setattr("image_db.scan.os.scandir", refuse)
-    walked = Walked([], [])
+    walked = WalkCoverage([], [])
     items = list(walk([pictures], walked))
-    assert Problem(str(pictures / "closed"), "cannot be read: Permission denied; its pictures are left out") in items
+    assert UnusablePath(str(pictures / "closed"), Phrase("not_readable", {"reason": "Permission denied"})) in items
     assert not walked.covers(str(pictures / "closed/x.jpg"))
     assert walked.covers(str(pictures / "open/y.jpg"))
     assert not walked.covers(str(pictures) + "-other/y.jpg")

@@ -9,6 +9,7 @@ from image_db.library import Library
 from image_db.verification import verify
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint, paint_many
+from vision.errors import Phrase
 
 
 def test_a_library_whose_files_are_as_indexed_is_sound(
@@ -32,7 +33,7 @@ def test_missing_and_changed_files_are_told_apart(library: Library, encoder: Col
     result = verify(library)
     assert not result.sound
     assert result.missing == (first,)
-    assert result.changed == ((second, "its contents differ from what was indexed"),)
+    assert result.changed == ((second, Phrase("contents_differ")),)
     assert result.damage == ()
 
 
@@ -46,7 +47,7 @@ def test_vectors_that_were_overwritten_are_found(library: Library, encoder: Colo
     vectors.tofile(path)
     with Library.open(library.folder, encoder.identity) as reopened:
         damage = verify(reopened).damage
-    assert damage == ("2 visual vectors are not of unit length; delete the library and index again",)
+    assert damage == (Phrase("vectors_not_unit", {"count": 2, "space": "visual"}),)
 
 
 def test_a_file_that_was_cut_short_while_open_is_found(
@@ -55,4 +56,4 @@ def test_a_file_that_was_cut_short_while_open_is_found(
     paint_many(pictures, 3)
     index_paths(library, encoder, [pictures])
     (library.folder / "textual.f32").write_bytes(b"")
-    assert verify(library).damage == ("textual.f32 holds 0 vectors instead of 3",)
+    assert verify(library).damage == (Phrase("vectors_short", {"file": "textual.f32", "held": 0, "expected": 3}),)

@@ -104,7 +104,7 @@ def _pager(leaf: Leaf, words: Words) -> str:
 def _failures(failures: Sequence[Failure], words: Words) -> str:
     if not failures:
         return f'<p class="notice">{escape(words["lib_no_failures"])}</p>'
-    rows = "".join(_failed(failure.path, failure.reason) for failure in failures[:_SHOWN_FAILURES])
+    rows = "".join(_failed(f.path, localize(f.reason, words["code"])) for f in failures[:_SHOWN_FAILURES])
     told = words["lib_failures"].format(count=len(failures))
     return f"<details><summary>{escape(told)}</summary><ul>{rows}</ul></details>"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from composer.article.model import Article
-from composer.article.serialization import dump, from_json, phrase_to_json, to_json
+from composer.article.serialization import dump, from_json, to_json
 from composer.errors import ComposerError, EditError
 from tests.composer.article_samples import farm_article
-from vision.errors import Phrase
+from vision.errors import Phrase, phrase_to_json
 
 
 def with_reason(article: Article, *reason: Phrase) -> Article:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from composer.i18n import localize
 from image_db.metadata.description import Description
 from image_db.metadata.sidecars import SidecarReader
-from image_db.scan import FoundFile, Walked, walk
+from image_db.scan import FoundFile, WalkCoverage, walk
 from tests.image_db.conftest import paint
+from vision.errors import Phrase
 
 
-def described(folder: Path, name: str = "x.png") -> tuple[Description, dict[str, str]]:
+def described(folder: Path, name: str = "x.png") -> tuple[Description, dict[str, Phrase]]:
     reader = SidecarReader()
-    (found,) = (f for f in walk([folder / name], Walked([], [])) if isinstance(f, FoundFile))
+    (found,) = (f for f in walk([folder / name], WalkCoverage([], [])) if isinstance(f, FoundFile))
     description = reader.describe(found.stamp.path, found.sidecars)
     return description, {Path(path).name: reason for path, reason in reader.problems.items()}
 
@@ -102,40 +104,40 @@ def test_precedence_goes_from_the_pictures_own_files_to_the_folders(folder: Path
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.json", b"{", "is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 "
-                         "(char 1)); it is not used"),
-        ("x.json", b"[1]", "holds a list where an object with the keys caption, alt, tags, author, license, "
-                           "source_url, captions is expected; it is not used"),
-        ("x.json", b"[" * 100_000, "is not valid JSON"),
-        ("x.json", b'{"caption": 3}', "caption is 3, a text is expected; it is not used"),
-        ("x.json", b'{"tags": [1]}', "tags is [1], a list of texts is expected; it is not used"),
-        ("x.json", b'{"captions": {"zho": "x"}}', 'captions has {"zho": "x"}, a text by two-letter language code is '
-                                                  "expected; it is not used"),
-        ("x.txt", b"caf\xe9", "is not UTF-8 (unexpected end of data at byte 3); save it as UTF-8; it is not used"),
-        ("metadata.csv", b"file,caption\nnone.png,x", "line 2: names none.png, which is not in the folder; it is "
-                                                       "not used"),
-        ("metadata.csv", b"caption\nx", "line 2: names no picture in the column 'file'; it is not used"),
-        ("metadata.jsonl", b'{"file": "a/x.png"}', "line 1: names a/x.png; put it into that folder's own "
-                                                   "metadata.jsonl; it is not used"),
-        ("metadata.jsonl", b"{}\nnope", "line 1: names no picture in the column 'file'; it is not used"),
+        ("x.json", b"{", "not_json"),
+        ("x.json", b"[1]", "json_no_object"),
+        ("x.json", b"[" * 100_000, "not_json"),
+        ("x.json", b'{"caption": 3}', "value_no_text"),
+        ("x.json", b'{"tags": [1]}', "value_no_list"),
+        ("x.json", b'{"captions": {"zho": "x"}}', "captions_entry_wrong"),
+        ("x.txt", b"caf\xe9", "not_utf8"),
+        ("metadata.csv", b"file,caption\nnone.png,x", "row_names_absent"),
+        ("metadata.csv", b"caption\nx", "row_names_no_picture"),
+        ("metadata.jsonl", b'{"file": "a/x.png"}', "row_names_other_folder"),
+        ("metadata.jsonl", b"{}\nnope", "row_names_no_picture"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_sidecar_is_reported_with_its_reason(folder: Path, name: str, content: bytes, reason: str) -> None:
     (folder / name).write_bytes(content)
     description, problems = described(folder)
     assert description == Description()
     assert list(problems) == [name]
-    assert problems[name].startswith(reason)
+    outer = problems[name]
+    assert outer.key == "sidecar_not_used"
+    inner = outer.values["reason"]
+    if name.startswith("metadata"):
+        assert (inner.key, inner.values["line"]) == ("on_line", 2 if name.endswith("csv") else 1)
+        inner = inner.values["reason"]
+    assert inner.key == reason
 
 
 def test_what_is_good_in_a_bad_sidecar_is_used(folder: Path) -> None:
     (folder / "x.json").write_text('{"caption": "A cat", "licence": "CC0", "alt": 3}')
     description, problems = described(folder)
     assert description == Description("A cat")
-    assert problems == {
-        "x.json": "alt is 3, a text is expected; key 'licence' is unknown (did you mean 'license'?); "
-        "the rest of it is used"
-    }
+    assert localize(problems["x.json"], "en") == (
+        "alt is 3, a text is expected, key 'licence' is unknown (did you mean license?); the rest of it is used"
+    )
 
 
 def test_one_bad_line_of_a_table_does_not_cost_the_others(folder: Path) -> None:
@@ -147,4 +149,5 @@ def test_one_bad_line_of_a_table_does_not_cost_the_others(folder: Path) -> None:
 
 def test_a_sidecar_of_unreasonable_size_is_not_read(folder: Path) -> None:
     (folder / "x.txt").write_bytes(b"a" * ((1 << 20) + 1))
-    assert described(folder)[1] == {"x.txt": "has 1,048,577 bytes, more than the limit of 1,048,576; it is not used"}
+    reason = Phrase("sidecar_too_large", {"bytes": (1 << 20) + 1, "limit": 1 << 20})
+    assert described(folder)[1] == {"x.txt": Phrase("sidecar_not_used", {"reason": reason})}
