@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composer.errors import UsageError
-from composer.i18n import strings
+from composer.i18n import localize, strings
 from composer.request import ComposeRequest, request_from_json
 from composer.studio.job_queue import Job, Line
 from composer.studio.time_estimate import Pace
@@ -135,5 +135,5 @@ def check_upload(path: Path) -> Path:
     try:
         image_size(path, name=path.name)
     except ImageError as error:
-        raise UsageError(str(error), "no_picture_file", name=path.name) from error
+        raise UsageError(localize(error, "en"), "no_picture_file", name=path.name) from error
     return path
