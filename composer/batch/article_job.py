@@ -18,7 +18,6 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from composer.article.language import count_words
 from composer.article.model import Article
-from composer.article.serialization import phrase_to_json
 from composer.batch.requests import BatchJob
 from composer.errors import OutputExists, UsageError
 from composer.export import DEFAULT_FORMATS
@@ -29,7 +28,7 @@ from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from vision.downloads.files import file_sha256
-from vision.errors import KeyedError, Phrase
+from vision.errors import KeyedError, Phrase, phrase_to_json
 
 REQUEST_HASH = "request_sha256"
 

@@ -132,7 +132,7 @@ def _object(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _SidecarError(Phrase("not_json", {"reason": str(error)})) from error
+        raise _SidecarError(Phrase("sidecar_not_json", {"reason": str(error)})) from error
     if not isinstance(values, dict):
         raise _SidecarError(Phrase("json_no_object", {"kind": type(values).__name__, "known": list(KEYS)}))
     return values
@@ -164,7 +164,7 @@ def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                     row[name] = [tag for tag in value.split(";") if tag.strip()] if name == "tags" else value
             yield reader.line_num, row
     except csv.Error as error:
-        raise _SidecarError(Phrase("not_csv", {"line": reader.line_num, "reason": str(error)})) from error
+        raise _SidecarError(Phrase("table_not_csv", {"line": reader.line_num, "reason": str(error)})) from error
 
 
 def _description(values: Mapping[str, Any]) -> Description:

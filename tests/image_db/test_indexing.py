@@ -225,7 +225,7 @@ def test_a_bad_sidecar_is_a_warning_until_it_is_mended(run, library: Library, pi
     report = run()
     assert (report.added, report.failed) == (1, ())
     ((path, reason),) = report.warnings
-    assert (path.name, reason.key, reason.values["reason"].key) == ("x.json", "sidecar_not_used", "not_json")
+    assert (path.name, reason.key, reason.values["reason"].key) == ("x.json", "sidecar_not_used", "sidecar_not_json")
     assert [(f.path.name, f.kind) for f in library.failures()] == [("x.json", "sidecar")]
     (pictures / "x.json").write_text('{"caption": "A wall"}')
     assert run().warnings == ()

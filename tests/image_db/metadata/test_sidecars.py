@@ -104,9 +104,9 @@ def test_precedence_goes_from_the_pictures_own_files_to_the_folders(folder: Path
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.json", b"{", "not_json"),
+        ("x.json", b"{", "sidecar_not_json"),
         ("x.json", b"[1]", "json_no_object"),
-        ("x.json", b"[" * 100_000, "not_json"),
+        ("x.json", b"[" * 100_000, "sidecar_not_json"),
         ("x.json", b'{"caption": 3}', "value_no_text"),
         ("x.json", b'{"tags": [1]}', "value_no_list"),
         ("x.json", b'{"captions": {"zho": "x"}}', "captions_entry_wrong"),
