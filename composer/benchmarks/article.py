@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from composer.article.model import Article
-from composer.benchmarks.runner import Measure, Progress
+from composer.benchmarks.runner import Progress
+from composer.evaluation.report import Measure
 from composer.pipeline import events
 from composer.pipeline.pipeline import Composer
 from composer.request import ComposeRequest

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from composer.article.model import Article
 from composer.benchmarks.article import text_tokens
-from composer.benchmarks.runner import DECODE_TOKENS, Measure, Progress, sample_ids, workers
+from composer.benchmarks.runner import DECODE_TOKENS, Progress, sample_ids, workers
+from composer.evaluation.report import Measure
 from composer.pipeline.model_pool import Workshop
 from composer.request import ComposeRequest
 from composer.settings import Settings

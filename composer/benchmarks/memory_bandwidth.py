@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from composer.benchmarks.runner import Measure
+from composer.evaluation.report import Measure
 
 BYTES_A_THREAD = 256 << 20  # far more than any cache
 REPEATS = 5

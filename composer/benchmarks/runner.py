@@ -1,7 +1,7 @@
 """Measures the engine and the article against a reference, interleaved, and gives medians.
 
 Ours and the reference take turns, each in a process of its own, so that whatever else the machine does weighs on both
-alike. Knows nothing of how results are shown.
+alike.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from composer.errors import ComposerError, UsageError
+from composer.evaluation.report import Measure
 
 Progress: TypeAlias = Callable[[str], None]
 
@@ -33,32 +33,13 @@ class BenchFailed(ComposerError):
     """An engine under measurement stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """``reference`` is the other engine's value; ``ratio`` is ours divided by it."""
-
-    value: float
-    unit: str
-    reference: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.value / self.reference if self.reference else None
-
-    def as_json(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"value": round(self.value, 3), "unit": self.unit}
-        if self.reference is not None:
-            out |= {"reference": round(self.reference, 3), "ratio": round(self.value / self.reference, 3)}
-        return out
-
-
 def pick_reference(name: str) -> str | None:
     """The engine to compare with: llama.cpp where it is installed, for ``auto``. Raises UsageError."""
     installed = importlib.util.find_spec("llama_cpp") is not None
     if name == "auto":
         return "llama.cpp" if installed else None
     if name == "llama.cpp" and not installed:
-        raise UsageError('--reference llama.cpp needs llama-cpp-python: pip install "vignette[bench]"')
+        raise UsageError("reference_missing")
     return None if name == "none" else name
 
 
@@ -86,7 +67,7 @@ class Worker:
             line = ""
         if not line:
             error = self._process.communicate()[1].strip().splitlines()
-            raise BenchFailed(f"the {self.engine} process stopped: {error[-1] if error else 'no message'}")
+            raise BenchFailed("engine_stopped", engine=self.engine, reason=error[-1] if error else "")
         reply: dict[str, Any] = json.loads(line)
         return reply
 

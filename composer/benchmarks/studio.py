@@ -2,7 +2,7 @@
 
 The page is served as anybody's is, by a process of its own, from a home that holds nothing but the drafts: pictures are
 painted for the purpose and no model is needed. "Visible" means that the change is in the document, its picture is
-decoded, and the browser has drawn a frame. Knows nothing of how results are shown.
+decoded, and the browser has drawn a frame.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from composer.article.model import Article, Placement, Section, Slot
-from composer.benchmarks.runner import BenchFailed, Measure, Progress
+from composer.benchmarks.runner import BenchFailed, Progress
 from composer.errors import UsageError
+from composer.evaluation.report import Measure
 from composer.studio.draft_store import DraftStore
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
@@ -82,11 +83,10 @@ REPLACE = """async (index) => {
 def find_browser(given: str = "") -> str:
     """Path of a Chromium that Playwright can drive. Raises UsageError saying what to install."""
     if importlib.util.find_spec("playwright") is None:
-        raise UsageError('bench studio drives a browser through Playwright: pip install "vignette[browser]"')
+        raise UsageError("playwright_missing")
     found = next(filter(None, map(shutil.which, (given,) if given else BROWSERS)), None)
     if found is None:
-        wrong = f"--chromium {given} is no program" if given else "there is no Chromium on the PATH"
-        raise UsageError(f"{wrong}; install one (apt install chromium) or name it with --chromium PATH")
+        raise UsageError("chromium_not_program", path=given) if given else UsageError("chromium_missing")
     return found
 
 
@@ -107,7 +107,7 @@ def bench_studio(browser: str, progress: Progress, load: Load | None = None) -> 
                 finally:
                     chromium.close()
             except Error as error:
-                raise BenchFailed(f"the browser gave up: {error.message.splitlines()[0]}") from error
+                raise BenchFailed("browser_failed", reason=error.message.splitlines()[0]) from error
 
 
 @contextmanager
@@ -126,8 +126,8 @@ def served(home: Path, libraries: Sequence[Path] = ()) -> Iterator[str]:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url.startswith("http://"):
-            told = log.read_text(errors="replace").strip().splitlines() or ["its process ended"]
-            raise BenchFailed(f"the page did not start: {told[-1]}")
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise BenchFailed("page_not_started", reason="".join(last))
         _wait_for(url, process)
         yield url
     finally:
@@ -152,7 +152,7 @@ def _wait_for(url: str, process: subprocess.Popen[str]) -> None:
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    raise BenchFailed(f"{url} does not answer; is the machine busy?")
+    raise BenchFailed("page_silent", url=url)
 
 
 def _free_port() -> int:

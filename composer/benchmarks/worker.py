@@ -2,7 +2,7 @@
 
 Commands are JSON lines on stdin, answers JSON lines on stdout; run as ``python -m composer.benchmarks.worker ENGINE
 GGUF THREADS``. A process each keeps thread pools from spinning against each other and makes peak memory the engine's
-own. Knows no ratios and no medians.
+own.
 """
 
 from __future__ import annotations
@@ -65,9 +65,32 @@ class Vignette:
         return self._model.usage.generated_tokens - before, time.perf_counter() - start
 
 
-class LlamaCpp:
-    """One prompt after the other: its Python binding has no batches."""
+class _OneByOne:
+    """An engine whose Python binding has no batches: one prompt after the other."""
 
+    def read(self, ids: list[int]) -> float:
+        start = time.perf_counter()
+        self._start(ids)
+        return time.perf_counter() - start
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        seconds = 0.0
+        for ids in prompts:
+            self._start(ids)
+            start = time.perf_counter()
+            for _ in range(tokens):
+                self._step()
+            seconds += time.perf_counter() - start
+        return tokens * len(prompts), seconds
+
+    def _start(self, ids: list[int]) -> None:
+        raise NotImplementedError
+
+    def _step(self) -> None:
+        raise NotImplementedError
+
+
+class LlamaCpp(_OneByOne):
     def __init__(self, path: Path, threads: int) -> None:
         from llama_cpp import Llama
 
@@ -80,25 +103,16 @@ class LlamaCpp:
             verbose=False,
         )
 
-    def read(self, ids: list[int]) -> float:
+    def _start(self, ids: list[int]) -> None:
         self._model.reset()
-        start = time.perf_counter()
         self._model.eval(ids)
-        return time.perf_counter() - start
 
-    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
-        seconds = 0.0
-        for ids in prompts:
-            self.read(ids)
-            start = time.perf_counter()
-            for _ in range(tokens):
-                self._model.eval([self._model.sample(temp=TEMPERATURE, top_p=TOP_P)])
-            seconds += time.perf_counter() - start
-        return tokens * len(prompts), seconds
+    def _step(self) -> None:
+        self._model.eval([self._model.sample(temp=TEMPERATURE, top_p=TOP_P)])
 
 
-class Transformers:
-    """The same file dequantised to bfloat16, one prompt after the other."""
+class Transformers(_OneByOne):
+    """The same file dequantised to bfloat16."""
 
     def __init__(self, path: Path, threads: int) -> None:
         import torch
@@ -110,25 +124,16 @@ class Transformers:
         self._model: Any = as_transformers(path, torch.bfloat16)
         self._state: Any = None
 
+    def _start(self, ids: list[int]) -> None:
+        self._run(ids, None)
+
+    def _step(self) -> None:
+        p = (self._state.logits[0, -1].float() / TEMPERATURE).softmax(-1)
+        self._run([int(self._torch.multinomial(p, 1))], self._state.cache)
+
     def _run(self, ids: list[int], state: Any) -> None:
         with self._torch.inference_mode():
             self._state = self._model(self._torch.tensor([ids]), cache=state, use_cache=True, logits_to_keep=1)
-
-    def read(self, ids: list[int]) -> float:
-        start = time.perf_counter()
-        self._run(ids, None)
-        return time.perf_counter() - start
-
-    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
-        seconds = 0.0
-        for ids in prompts:
-            self.read(ids)
-            start = time.perf_counter()
-            for _ in range(tokens):
-                p = (self._state.logits[0, -1].float() / TEMPERATURE).softmax(-1)
-                self._run([int(self._torch.multinomial(p, 1))], self._state.cache)
-            seconds += time.perf_counter() - start
-        return tokens * len(prompts), seconds
 
 
 RUNNERS: dict[str, Callable[[Path, int], Runner]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING
 from composer.commands.options import add_command, add_json, at_least
 
 if TYPE_CHECKING:
-    from composer.benchmarks.runner import Measure
     from composer.commands.options import Subparsers
+    from composer.evaluation.report import Measure
     from composer.settings import Settings
 
 EXAMPLES = """\
@@ -54,7 +53,8 @@ def register(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from composer.benchmarks.memory_bandwidth import bench_limit
     from composer.benchmarks.runner import bench_load, bench_writer, pick_reference
-    from composer.commands.terminal import say
+    from composer.commands.terminal import measure_table, say
+    from composer.evaluation.report import as_json
 
     at_least(1, threads=args.threads, rounds=args.rounds)
     reference = None
@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
         if args.what == "writer":
             measures |= bench_limit(model, args.threads)
     if args.json:
-        print(json.dumps({name: measure.as_json() for name, measure in measures.items()}, indent=2))
+        print(as_json(measures))
     else:
-        print(table(measures, reference))
+        print(measure_table(measures, reference or ""))
     return 0
 
 
@@ -127,24 +127,6 @@ def _model(args: argparse.Namespace) -> Path:
             raise UsageError("no_gguf_writer", profile=args.profile)
         name = language.model
     return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
-
-
-def table(measures: dict[str, Measure], reference: str | None) -> str:
-    """One line a measure, the reference's figures beside ours."""
-    from composer.commands import terminal
-
-    rows = []
-    for name, measure in measures.items():
-        other = f"{measure.reference:.2f}" if measure.reference is not None else ""
-        ratio = f"{measure.ratio:.2f}" if measure.ratio is not None else ""
-        rows.append((name, f"{measure.value:.2f} {measure.unit}", other, ratio))
-    header = (
-        terminal.say("bench_measure"),
-        "vignette",
-        reference or "",
-        terminal.say("bench_ratio") if reference else "",
-    )
-    return terminal.table(rows, header)
 
 
 def _tell(text: str) -> None:

@@ -82,7 +82,6 @@ def _add_selection(kind: argparse.ArgumentParser) -> None:
     )
     kind.add_argument("--seed", metavar="N", type=int, default=0, help="draws the sections (default: 0)")
     kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
-    kind.add_argument("--labels", action="store_true", help="also ask about the classifier's words for the pictures")
     kind.add_argument(
         "--fit", action="store_true", help="fit the profile's judge_weight and min_fused instead of measuring"
     )
@@ -100,8 +99,8 @@ def _add_placement(kind: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.commands.terminal import progress
-    from composer.evaluation.report import as_json, as_table
+    from composer.commands.terminal import measure_table, progress
+    from composer.evaluation.report import as_json
 
     run_measure = {"selection": _selection, "placement": _placement}.get(args.measure, _retrieval)
     with progress() as draw:
@@ -110,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         print(as_json(measures))
     else:
         print(f"{about}\n")
-        print(as_table(measures))
+        print(measure_table(measures))
     return 0
 
 
@@ -183,7 +182,6 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
         encoder,
         rows,
         model=model,
-        labels=_labels(figures, partial(draw, say("labels"))) if args.labels else (),
         seed=args.seed,
         progress=partial(draw, say("judged")),
     )
@@ -214,7 +212,7 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
         scorer = BoundaryScorer.from_json(args.boundaries.read_text(encoding="utf-8"))
     else:
         scorer = shipped_boundaries()
-    measures = measure_placement(tasks, {"learned": learned_placer(scorer)})
+    measures = measure_placement(tasks, learned_placer(scorer))
     about = say("eval_articles", count=len(tasks), data=args.data / args.split)
     if args.no_pictures:
         return measures, about
@@ -252,19 +250,6 @@ def _some_articles(figures: list[Figure], count: int, seed: int) -> list[Figure]
             break
         drawn += [figure for figure in figures if figure.article == name]
     return drawn
-
-
-def _labels(figures: list[Figure], progress: Callable[[int, int], None]) -> list[tuple[str, ...]]:
-    """What the image tower's classifier sees, surest first, however unsure it is."""
-    from vision.images import load_image
-    from vision.joint_encoder.imagenet_labels import ImageLabeller
-
-    labeller = ImageLabeller()
-    found = []
-    for done, figure in enumerate(figures, 1):
-        found += labeller.guess([load_image(figure.image, target_px=300)], min_confidence=0.02)
-        progress(done, len(figures))
-    return found
 
 
 def _encoder(args: argparse.Namespace) -> JointEncoder:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from composer.article.model import Article
 from composer.export.article_folder import trace_entry
 from composer.i18n import localize, tables
 from composer.pipeline import events
+
+if TYPE_CHECKING:
+    from composer.evaluation.report import Measure
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -62,6 +65,16 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
     with console.capture() as drawn:
         console.print(shown)
     return "\n".join(line.rstrip() for line in drawn.get().splitlines())
+
+
+def measure_table(measures: Mapping[str, Measure], reference: str = "") -> str:
+    """One line a measure; columns that nothing stands in are left out. ``reference`` names what it is compared with."""
+    from composer.evaluation.report import table_rows
+
+    header = (say("measure"), say("value"), say("interval"), reference or say("reference"), say("ratio"))
+    rows = table_rows(measures)
+    used = [number for number in range(len(header)) if any(row[number] for row in rows)]
+    return table([[row[number] for number in used] for row in rows], [header[number] for number in used])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Every figure is asked for twice, by its caption and section as the composer asks. A good composer shows the true
 picture where the library has it and nothing where it does not. By retrieval alone: what the language model adds
-is measured in ``composer.evaluation.selection``. Knows no files and prints nothing.
+is measured in ``composer.evaluation.selection``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A language model whose scores are kept in a file: a measurement that was cut off goes on where it was.
 
-One line a prompt, keyed by the weights' hash, the prompt with its pictures, and the options. Knows no measure.
+One line a prompt, keyed by the weights' hash, the prompt with its pictures, and the options.
 """
 
 from __future__ import annotations

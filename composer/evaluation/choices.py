@@ -1,7 +1,7 @@
 """Which of eight pictures belongs to a section? The questions, and what retrieval knows of the answers.
 
 Three kinds of wrong pictures: ``look_alikes`` of the right one (nearest in the joint space; they are the headline),
-``best_ranked`` for the section by the library's search, and ``random`` ones. Knows no language model.
+``best_ranked`` for the section by the library's search, and ``random`` ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from composer.evaluation.dataset import EvaluationGallery
 from retrieval.candidates import Candidate, Query
 from retrieval.search import Searcher
+from vision.errors import DataError
 from vision.interfaces import JointEncoder
 from vision.training.dataset import Figure
 
@@ -68,9 +69,9 @@ def sample_rows(gallery: EvaluationGallery, limit: int, seed: int) -> list[int]:
 def make_choices(
     gallery: EvaluationGallery, rows: Sequence[int], found: Found, negatives: Negatives, seed: int
 ) -> list[Choice]:
-    """A choice for each of the figures ``rows``; ``found`` belongs to them. Raises ValueError for a small gallery."""
+    """A choice for each of the figures ``rows``; ``found`` belongs to them. Raises DataError for a small gallery."""
     if len(gallery.figures) < COUNT:
-        raise ValueError(f"choosing among {COUNT} needs at least {COUNT} photographs, not {len(gallery.figures)}")
+        raise DataError("too_few_photographs", least=COUNT, count=len(gallery.figures))
     generator = np.random.default_rng(seed)
     choices = []
     for query, row in enumerate(rows):

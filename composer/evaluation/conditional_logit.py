@@ -9,18 +9,26 @@ import numpy as np
 _LEAST_SLOPE = 0.01  # order survives where scores say nothing
 
 
-def conditional_logit(choices: Sequence[np.ndarray], truth: Sequence[int] | np.ndarray, ridge: float) -> np.ndarray:
-    """Non-negative weights (f,) that make row ``truth[i]`` of every ``choices[i]`` (m_i, f) most likely.
+def conditional_logit(
+    choices: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray | int] | np.ndarray,
+    ridge: float,
+    *,
+    signed: bool = False,
+) -> np.ndarray:
+    """Weights (f,) that make the right rows of every ``choices[i]`` (m_i, f) most likely; none below 0 unless signed.
 
-    McFadden, "Conditional logit analysis of qualitative choice behavior" (1974). ``ridge`` a choice keeps a weight
-    finite that one column alone could decide.
+    ``targets[i]`` is the row that is right, or how right each row is (m_i,), summing to 1. ``ridge`` a choice keeps a
+    weight finite that one column alone could decide. McFadden, "Conditional logit analysis of qualitative choice
+    behavior" (1974).
     """
     from scipy.optimize import minimize
 
     rows = np.concatenate(choices).astype(np.float64)
     sizes = [len(options) for options in choices]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    true = rows[starts + np.asarray(truth)].mean(0)
+    each = [t if np.ndim(t) else np.eye(size)[t] for t, size in zip(targets, sizes, strict=True)]
+    true = np.concatenate(each) @ rows / len(sizes)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         scores = rows @ weights
@@ -32,8 +40,9 @@ def conditional_logit(choices: Sequence[np.ndarray], truth: Sequence[int] | np.n
         return float(value), expected - true + ridge * weights
 
     dim = rows.shape[1]
+    bounds = None if signed else [(0, None)] * dim
     options = {"ftol": 1e-10}
-    found = minimize(loss, np.full(dim, 0.1), jac=True, method="L-BFGS-B", bounds=[(0, None)] * dim, options=options)
+    found = minimize(loss, np.full(dim, 0.1), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.asarray(found.x)
 
 

@@ -1,7 +1,7 @@
 """The photographs of a data split as a library in memory, so that the real search is what is measured.
 
 Each record's text is the figure's alt text: captions are queries, and a caption that could find itself would measure
-nothing. Knows no measures.
+nothing.
 """
 
 from __future__ import annotations

@@ -59,13 +59,11 @@ def fit_fusion(run: Path, figures: Sequence[Figure], progress: Callable[[int, in
 
     folder = run / UNSEEN_FOLDER
     if not (folder / VECTORS_FILE).is_file():
-        raise DataError(f"{folder / VECTORS_FILE} is missing; run: vignette train joint --data DATA --out {run}")
+        raise DataError("no_vectors_of_run", path=str(folder / VECTORS_FILE), run=str(run))
     with np.load(folder / VECTORS_FILE) as kept:
         vectors = dict(kept)
     if len(vectors["images"]) != len(figures):
-        raise DataError(
-            f"{run} was trained on {len(vectors['images'])} pictures, --data has {len(figures)}; name the same data"
-        )
+        raise DataError("run_of_other_data", run=str(run), pictures=len(vectors["images"]), count=len(figures))
 
     @cache
     def encoder(fold: int) -> JointEncoder:
@@ -102,10 +100,10 @@ def fit_to_galleries(
 def fit(examples: Sequence[Example], start: FusionWeights | None = None) -> FusionWeights:
     """Weights of pictures with words and of those judged by their looks; the others stay as in ``start``.
 
-    Every example serves both: the second fit forgets what is known of the pictures. Raises ValueError for no examples.
+    Every example serves both: the second fit forgets what is known of the pictures. Raises DataError for no examples.
     """
     if not examples:
-        raise ValueError("there are no examples to fit the weights to")
+        raise DataError("no_illustrated_articles")
     both = [features(example.evidence, example.parts, example.scales) for example in examples]
     truth = [example.truth for example in examples]
     looks = [name for name in BY_LOOKS if name != "lexical_guessed"]

@@ -1,4 +1,4 @@
-"""Fits how much the language model's judgement counts beside retrieval. Knows no files and prints nothing.
+"""Fits how much the language model's judgement counts beside retrieval.
 
 A conditional logit over the search's best candidates for a wanted picture, with two columns: the search's log-odds and
 the model's, bounded as the composer bounds them. The share of the second weight is the profile's ``judge_weight``.
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from composer.errors import UsageError
 from composer.evaluation.abstention import THRESHOLDS
 from composer.evaluation.conditional_logit import conditional_logit
 from composer.evaluation.judges import Verdict
@@ -19,6 +20,7 @@ from composer.evaluation.slot_filling import WantedPicture, gain
 from composer.pipeline.selection import MAX_JUDGEMENT
 from composer.settings import IllustrationSettings
 from retrieval.candidates import log_odds
+from vision.errors import DataError
 from vision.training.metrics import bootstrap
 
 _RIDGE = 0.01  # a choice; both weights stay finite where one column decides everything
@@ -27,10 +29,10 @@ _RIDGE = 0.01  # a choice; both weights stay finite where one column decides eve
 def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict]) -> dict[str, Measure]:
     """``judge_weight`` with its bootstrap interval over the slots whose true picture the search found.
 
-    Raises ValueError where the model was not asked, or the search found none.
+    Raises UsageError where the model was not asked, DataError where the search found none.
     """
     if not verdicts:
-        raise ValueError("the language model was not asked about the candidates; leave out --no-judge")
+        raise UsageError("fit_needs_judge")
     rows, truth = [], []
     for slot, verdict in zip(wanted, verdicts, strict=True):
         if slot.truth is None:
@@ -40,7 +42,7 @@ def fit_judge_weight(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict
         rows.append(np.stack([found, judgement], axis=1))
         truth.append(slot.truth)
     if not rows:
-        raise ValueError("the search found none of the wanted pictures; fit on more of them with --limit")
+        raise DataError("none_found_to_fit")
     stacked, right = np.array(rows), np.array(truth)
     result = bootstrap(np.arange(len(right)), lambda draw: share(stacked[draw], right[draw]), resamples=200)
     return {"judge_weight": Measure(result.value, "share", None, result.low, result.high)}

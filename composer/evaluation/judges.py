@@ -1,19 +1,20 @@
-"""Language models as judges of a choice: by the candidates' words, by guessed labels, or by looking.
+"""Language models as judges of a choice: by the candidates' words, or by looking.
 
 Asks through ``retrieval.rerank``, as the composer does, with the section in the place of the article. Any
-``VisionLanguageModel`` can be judged this way. Knows no measures.
+``VisionLanguageModel`` can be judged this way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from composer.evaluation.choices import Choice
 from composer.evaluation.dataset import EvaluationGallery
+from composer.pipeline.reranking import LOOK_PX
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
 from vision.images import load_image
@@ -23,7 +24,6 @@ from vision.training.dataset import Figure
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LOOK_PX = 448
 SECTION_CHARACTERS = 600  # of the paragraph's end, next to the picture
 BEFORE = (
     "Does the following photograph belong right after this section: does it show what the section speaks of? "
@@ -84,11 +84,6 @@ def judge(
         verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
         progress(done, len(asked))
     return verdicts
-
-
-def with_words(candidate: Candidate, words: Sequence[str]) -> Candidate:
-    """The candidate as a classifier describes it: nothing but its guessed labels."""
-    return replace(candidate, record=replace(candidate.record, caption="", alt="", tags=(), guessed_tags=tuple(words)))
 
 
 def _pictures(gallery: EvaluationGallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:

@@ -3,12 +3,12 @@
 Every article is given its true number of pictures; a place is a boundary after a paragraph, and a picture that the
 author put before the first paragraph can only be met within one. Each article counts once (the mean of its F1).
 Measured twice: on the text as printed, and with its references to figures removed, as someone writes who has no
-pictures yet. Knows no files and prints nothing.
+pictures yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from composer.evaluation.report import Measure
 from composer.evaluation.sequence_metrics import f1_within
 from composer.pipeline.placement import choose_places
 from composer.pipeline.placement_model import BoundaryScorer, Passage, without_references
+from vision.errors import DataError
 from vision.training.dataset import TrainingArticle
 from vision.training.metrics import bootstrap
 
@@ -85,23 +86,21 @@ def ruled_placer(rule: Rule) -> Placer:
     return place
 
 
-def measure_placement(tasks: Sequence[Task], placers: Mapping[str, Placer]) -> dict[str, Measure]:
-    """``placement_f1`` and ``placement_f1_within1`` of the first placer, those of others under their names.
+def measure_placement(tasks: Sequence[Task], placer: Placer) -> dict[str, Measure]:
+    """``placement_f1`` and ``placement_f1_within1`` of the placer, and those of the rules under their names.
 
-    References are the best rule's figures on the same texts. Raises ValueError for no tasks or placers.
+    References are the best rule's figures on the same texts. Raises DataError for no tasks.
     """
-    if not tasks or not placers:
-        raise ValueError("placement needs at least one article with pictures and one way of placing them")
+    if not tasks:
+        raise DataError("no_illustrated_articles")
     measures: dict[str, Measure] = {}
     for kind, texts, best in (
         ("", tasks, BEST_RULE),
         ("unreferenced_", [task.unreferenced() for task in tasks], BEST_RULE_UNREFERENCED),
     ):
         rules = {name: _figures(texts, ruled_placer(rule)) for name, rule in RULES.items()}
-        for position, (name, placer) in enumerate(placers.items()):
-            own = "" if position == 0 else f"{name}_"
-            for measure, values in _figures(texts, placer).items():
-                measures[f"placement_{kind}{own}{measure}"] = _measured(values, rules[best][measure].mean())
+        for measure, values in _figures(texts, placer).items():
+            measures[f"placement_{kind}{measure}"] = _measured(values, rules[best][measure].mean())
         for name, figures in rules.items():
             for measure, values in figures.items():
                 measures[f"placement_{kind}{name}_{measure}"] = _measured(values, None)

@@ -1,7 +1,7 @@
 """Rules that place pictures without learning anything: what every placement has to beat.
 
 A rule is given an article's passages and how many pictures it has, and answers with that many distinct boundaries
-(0-based: after which passage). "Evenly spaced" is the reference of the data's README. Knows no model.
+(0-based: after which passage). "Evenly spaced" is the reference of the data's README.
 """
 
 from __future__ import annotations

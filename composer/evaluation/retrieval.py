@@ -1,7 +1,7 @@
 """How well words find pictures: pixels alone, texts alone, and fused as the library's search fuses them.
 
 Queries are alt texts and captions (``measure_retrieval``) or sections of articles (``measure_sections``); the gallery
-is all photographs of the split. Knows no files and prints nothing.
+is all photographs of the split.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``selection_pixels`` knows nothing but the pictures, ``selection_texts`` the library's words (here: alt texts) as well.
 The first is judged against retrieval by looks alone, the second against the same language model reading the words
-alone. Ties count against the right picture. Knows no files and prints nothing.
+alone. Ties count against the right picture.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import numpy as np
 
 from composer.evaluation.choices import COUNT, NEGATIVES, Choice, Found, make_choices, search_sections
 from composer.evaluation.dataset import EvaluationGallery
-from composer.evaluation.judges import Progress, Verdict, judge, question_about, with_words
+from composer.evaluation.judges import Progress, Verdict, judge, question_about
 from composer.evaluation.report import Measure
 from composer.pipeline.selection import worth
 from composer.settings import IllustrationSettings
 from retrieval.candidates import Candidate
 from vision.interfaces import JointEncoder, VisionLanguageModel
 from vision.training.metrics import bootstrap
-
-LABELS = 4  # words a picture is described by where the model cannot look
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,6 @@ class Judged:
     texts: tuple[tuple[Candidate, ...], ...]
     pixels: tuple[tuple[Candidate, ...], ...]
     by_texts: tuple[Verdict, ...] = ()
-    by_labels: tuple[Verdict, ...] = ()
     by_looking: tuple[Verdict, ...] = ()
     by_both: tuple[Verdict, ...] = ()
 
@@ -44,14 +41,10 @@ def judge_selection(
     rows: Sequence[int],
     *,
     model: VisionLanguageModel | None = None,
-    labels: Sequence[Sequence[str]] = (),
     seed: int = 0,
     progress: Progress = lambda *_: None,
 ) -> tuple[Judged, dict[str, Measure]]:
-    """Ask about the figures ``rows``; the measures are those of retrieval alone, for every kind of wrong picture.
-
-    ``labels`` are the gallery's guessed labels, by row; without them the model is not asked about labels.
-    """
+    """Ask about the figures ``rows``; the measures are those of retrieval alone, for every kind of wrong picture."""
     figures = [gallery.figures[row] for row in rows]
     with_texts = search_sections(gallery, encoder, figures)
     by_looks = search_sections(gallery.without_texts(), encoder, figures)
@@ -70,27 +63,14 @@ def judge_selection(
         return judged, measures
     questions = [question_about(choice) for choice in judged.choices]
 
-    def asked(several: Sequence[Sequence[Candidate]], look_in: EvaluationGallery | None = None) -> list[Verdict]:
-        return judge(model, list(zip(questions, several, strict=True)), gallery=look_in, progress=progress)
+    def asked(several: Sequence[Sequence[Candidate]], look_in: EvaluationGallery | None = None) -> tuple[Verdict, ...]:
+        pairs = list(zip(questions, several, strict=True))
+        return tuple(judge(model, pairs, gallery=look_in, progress=progress))
 
-    by_texts = asked(judged.texts)
-    by_labels, by_looking, by_both = [], [], []
-    if labels:
-        told = [
-            [with_words(c, labels[row][:LABELS]) for c, row in zip(several, choice.rows, strict=True)]
-            for choice, several in zip(judged.choices, judged.pixels, strict=True)
-        ]
-        by_labels = asked(told)
+    judged = replace(judged, by_texts=asked(judged.texts))
     if model.sees_images:
-        by_looking = asked(judged.pixels, gallery)
-        by_both = asked(judged.texts, gallery)
-    return replace(
-        judged,
-        by_texts=tuple(by_texts),
-        by_labels=tuple(by_labels),
-        by_looking=tuple(by_looking),
-        by_both=tuple(by_both),
-    ), measures
+        judged = replace(judged, by_looking=asked(judged.pixels, gallery), by_both=asked(judged.texts, gallery))
+    return judged, measures
 
 
 def measure_selection(judged: Judged, settings: IllustrationSettings) -> dict[str, Measure]:
@@ -103,7 +83,6 @@ def measure_selection(judged: Judged, settings: IllustrationSettings) -> dict[st
         return {"selection_pixels": accuracy(pixels), "selection_texts": accuracy(texts)}
     parts = {
         "texts_model": judged.by_texts,
-        "labels_model": judged.by_labels,
         "looking_model": judged.by_looking,
         "both_model": judged.by_both,
     }

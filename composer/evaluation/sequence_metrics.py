@@ -13,7 +13,6 @@ What its published code (github.com/zry13/RAG-IGBench, score/eval.py) does diffe
 - Answers that name unknown pictures or break the format leave the mean; picture 0 passes as known. Here a score
   belongs to every article. (Its integrated score also counts alignment twice and leaves the text's score out.)
 
-Knows no articles: items are anything hashable.
 """
 
 from __future__ import annotations

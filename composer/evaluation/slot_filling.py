@@ -1,8 +1,7 @@
 """Which picture ends up in a slot? The search's best, and the one that the language model and the search agree on.
 
 Every figure's caption is what a slot wants, its section what was written before, and the question is the composer's
-own. Each is asked of the library as it is and without the true picture, where the slot should stay empty. Knows no
-files and prints nothing.
+own. Each is asked of the library as it is and without the true picture, where the slot should stay empty.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Two libraries: all photographs of the split, from which the composer may show nothing, and the article's own, all of
 which must appear (as with ``--use-image``), so that only their order counts. Captions are not written: sections ask for
-pictures, as in ``composer.evaluation.retrieval``. Knows no files and prints nothing.
+pictures, as in ``composer.evaluation.retrieval``.
 """
 
 from __future__ import annotations

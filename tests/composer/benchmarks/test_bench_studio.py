@@ -33,15 +33,15 @@ def test_without_playwright_it_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "playwright" else there(name, *a))
     assert main(["bench", "studio"]) == 2
     told = capsys.readouterr().err
-    assert told.endswith('bench studio drives a browser through Playwright: pip install "vignette[browser]"\n')
+    assert told.endswith("run: pip install playwright\n")
 
 
 def test_without_chromium_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("playwright")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"^there is no Chromium on the PATH; install one \(apt install chromium\)"):
+    with pytest.raises(UsageError, match="chromium_missing"):
         find_browser()
-    with pytest.raises(UsageError, match=r"^--chromium /no/such is no program; install one"):
+    with pytest.raises(UsageError, match=r"^chromium_not_program: path=/no/such$"):
         find_browser("/no/such")
 
 
@@ -49,7 +49,7 @@ def test_a_page_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tm
     broken = [sys.executable, "-c", "import sys; sys.exit('vignette: no disk')"]
     begin: Any = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda command, **options: begin(broken, **options))
-    with pytest.raises(BenchFailed, match=r"^the page did not start: vignette: no disk$"), served(tmp_path):
+    with pytest.raises(BenchFailed, match=r"^page_not_started: reason=vignette: no disk$"), served(tmp_path):
         pass
 
 

@@ -17,6 +17,7 @@ from retrieval.fusion import (
     evidence_log_odds,
     fuse,
 )
+from vision.errors import DataError
 
 SCALES = CosineScales(CosineScale(0.0, 0.1), CosineScale(0.0, 0.1), CosineScale(0.0, 0.1))
 PARTS = QueryParts(words=True, vectors=True, context=True, context_vectors=True, example=False)
@@ -92,5 +93,5 @@ def test_the_same_examples_give_the_same_weights() -> None:
 
 
 def test_no_examples_are_refused() -> None:
-    with pytest.raises(ValueError, match="no examples"):
+    with pytest.raises(DataError, match="no_illustrated_articles"):
         fit([])

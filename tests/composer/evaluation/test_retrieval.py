@@ -9,8 +9,9 @@ import pytest
 from PIL.Image import Image
 
 from composer.commands import eval as eval_command
+from composer.commands.terminal import measure_table
 from composer.evaluation.dataset import EvaluationGallery
-from composer.evaluation.report import Measure, as_json, as_table
+from composer.evaluation.report import Measure, as_json
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
 from tests.composer.knowing import COUNT, KnowingEncoder, gallery
 from vision.errors import DataError
@@ -63,9 +64,10 @@ def test_json_is_one_object_of_value_unit_reference_and_ratio() -> None:
         "b": {"value": 2.0, "unit": "rank"},
     }
     assert "\n" not in text
-    assert as_table({"a": Measure(0.5, "fraction", 0.25, 0.4, 0.6)}).splitlines()[1].split() == [
-        "a", "0.500", "0.400", "to", "0.600", "0.250", "2.00",
+    assert measure_table({"a": Measure(0.5, "fraction", 0.25, 0.4, 0.6)}).splitlines()[1].split() == [
+        "a", "0.500", "fraction", "0.400", "to", "0.600", "0.250", "2.00",
     ]  # fmt: skip
+    assert len(measure_table({"b": Measure(2.0, "rank")}).splitlines()[0].split()) == 2, "empty columns are left out"
 
 
 def test_the_command_prints_the_result_alone_on_stdout(

@@ -22,6 +22,7 @@ from composer.pipeline.prompts import load_prompts
 from composer.settings import IllustrationSettings
 from tests.composer.knowing import KnowingEncoder, gallery
 from tests.composer.scripted_model import ScriptedModel
+from vision.errors import DataError
 from vision.interfaces import Prompt
 from vision.training.dataset import figures_of, read_articles
 
@@ -89,7 +90,7 @@ def test_a_smaller_sample_begins_a_larger_one(data: Path) -> None:
 def test_too_few_photographs_are_an_error(data: Path) -> None:
     encoder = KnowingEncoder()
     few = EvaluationGallery.encode(figures_of(read_articles(data, "dev"))[:5], encoder)
-    with pytest.raises(ValueError, match="needs at least 8 photographs, not 5"):
+    with pytest.raises(DataError, match=r"^too_few_photographs: least=8, count=5$"):
         make_choices(few, [0], search_sections(few, encoder, few.figures[:1]), "random", 0)
 
 
@@ -97,12 +98,10 @@ def test_a_judge_that_reads_lifts_blind_retrieval_and_is_the_reference(data: Pat
     encoder = KnowingEncoder(sees=False, reads=False)
     images = gallery(data, encoder)
     rows = sample_rows(images, 0, seed=0)
-    labels = [(f"thing n{i}", "stuff") for i in range(len(images.figures))]
     model = ScriptedModel(lambda *_: "", reading)
-    judged, retrieval = judge_selection(images, encoder, rows, model=model, labels=labels)
+    judged, retrieval = judge_selection(images, encoder, rows, model=model)
     found = measure_selection(judged, SETTINGS)
-    assert found["selection_texts_model"].value == found["selection_labels_model"].value == 1
-    assert found["selection_texts"].value == 1
+    assert found["selection_texts_model"].value == found["selection_texts"].value == 1
     assert found["selection_texts"].reference == 1
     assert found["selection_texts_gain"].value == 0
     assert "selection_looking_model" not in found
@@ -152,9 +151,9 @@ def test_the_fitted_share_goes_to_what_tells(data: Path) -> None:
     assert share(np.stack([signal, noise], axis=2), truth) < 0.1
     wanted, verdicts = slots(data, sees=True)
     assert fit_judge_weight(wanted, verdicts)["judge_weight"].value > 0.5
-    with pytest.raises(ValueError, match="leave out --no-judge"):
+    with pytest.raises(UsageError, match="fit_needs_judge"):
         fit_judge_weight(wanted, [])
-    with pytest.raises(ValueError, match="the search found none of the wanted pictures"):
+    with pytest.raises(DataError, match="none_found_to_fit"):
         fit_judge_weight([replace(slot, truth=None) for slot in wanted], verdicts)
 
 

@@ -16,6 +16,7 @@ from composer.pipeline.placement_model import (
     shipped_boundaries,
     without_references,
 )
+from vision.errors import DataError
 
 PLAIN = "Some thirty plain words would stand here in a real text, and these few stand for them."
 
@@ -75,7 +76,7 @@ def test_what_decides_the_examples_is_learned() -> None:
 
 
 def test_no_examples_are_an_error() -> None:
-    with pytest.raises(ValueError, match="no illustrated articles"):
+    with pytest.raises(DataError, match="no_illustrated_articles"):
         fit_boundaries([Illustrated((Passage("x"),), ())])
 
 
