@@ -118,8 +118,8 @@ def run_joint(args: argparse.Namespace) -> int:
 
 def _curve(args: argparse.Namespace) -> None:
     from composer.commands.terminal import progress, say
+    from vision.training.joint.learning_curve import measure_learning
     from vision.training.joint.recipe import load_joint_recipe
-    from vision.training.joint.train import measure_learning
 
     with progress() as draw:
         points = measure_learning(args.data, args.out, load_joint_recipe(args.recipe), draw)

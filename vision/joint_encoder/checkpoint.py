@@ -56,8 +56,8 @@ class Checkpoint(ABC):
     ``config`` is the content of ``open_clip_config.json``: ``model_cfg`` and ``preprocess_cfg`` as open_clip
     defines them and, optionally, ``vignette``: ``languages`` (ISO 639-1 codes), ``sentences`` ("pooled" where
     the text tower before its projection is a sentence encoder of its own), ``image_towers`` (names of the fetched
-    towers whose features a kernel reads side by side) and ``query_tower`` (the fetched sentence encoder that reads what
-    a picture should show, where that is not the text tower).
+    towers whose features the regression reads side by side) and ``query_tower`` (the fetched sentence encoder that
+    reads what a picture should show, where that is not the text tower).
     """
 
     def __init__(self, name: str, config: Mapping[str, Any], text_folder: Path) -> None:

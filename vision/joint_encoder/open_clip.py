@@ -17,7 +17,7 @@ import torch
 
 from vision.errors import ModelError
 from vision.joint_encoder.efficientnet import TOWERS, build_trunk
-from vision.joint_encoder.kernel_regression import KERNEL_PREFIX, KernelHead
+from vision.joint_encoder.kernel_regression import REGRESSION_PREFIX, KernelRegression
 from vision.joint_encoder.precision import autocast, tower_dtype
 
 if TYPE_CHECKING:
@@ -77,21 +77,21 @@ class TextTower:
         return self.encode(texts)
 
 
-class KernelTower:
-    """Pictures to the joint space through several towers and a kernel that open_clip has no place for."""
+class RegressionTower:
+    """Pictures to the joint space through several towers and a regression that open_clip has no place for."""
 
-    def __init__(self, towers: Sequence[ImageTower], head: KernelHead) -> None:
-        self._towers, self._head = tuple(towers), head
+    def __init__(self, towers: Sequence[ImageTower], regression: KernelRegression) -> None:
+        self._towers, self._regression = tuple(towers), regression
 
     def encode(self, images: Sequence[Image]) -> Array:
-        return self._head(np.concatenate([tower.encode(images) for tower in self._towers], 1))
+        return self._regression(np.concatenate([tower.encode(images) for tower in self._towers], 1))
 
 
-def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower | KernelTower:
-    """The image side alone of a checkpoint on disk, its kernel where it has one. Its text side is never built."""
-    if kernel := checkpoint.tensors(KERNEL_PREFIX):
+def image_tower(checkpoint: Checkpoint, device: str) -> ImageTower | RegressionTower:
+    """The image side alone of a checkpoint on disk, its regression where it has one. Its text side is never built."""
+    if regression := checkpoint.tensors(REGRESSION_PREFIX):
         towers = [pooled_tower(name, checkpoint.resize_mode, device) for name in checkpoint.image_towers]
-        return KernelTower(towers, KernelHead.of(kernel))
+        return RegressionTower(towers, KernelRegression.of(regression))
     visual = build_visual(checkpoint.model_cfg)
     load_exactly(visual, checkpoint.tensors("visual."), checkpoint.name)
     return ImageTower(visual, _transform(checkpoint), device)

@@ -2,7 +2,7 @@
 
 A data folder holds ``train.jsonl`` and ``dev.jsonl`` (any split name works), one article a line: ``id``, ``book``,
 ``title``, ``license``, ``source`` and ``blocks`` in document order, of type ``heading``, ``paragraph`` (``text``) or
-``figure`` (``image`` relative to the folder, ``alt``, ``caption``). Knows no models.
+``figure`` (``image`` relative to the folder, ``alt``, ``caption``).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from vision.errors import DataError
+from vision.errors import DataError, Phrase
 
 BlockKind: TypeAlias = Literal["heading", "paragraph", "figure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TrainingBlock:
     """``text`` of a heading or paragraph; ``image``, ``alt`` and ``caption`` (credit stripped) of a figure."""
 
     kind: BlockKind
@@ -34,7 +34,7 @@ class TrainingArticle:
     id: str
     book: str
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[TrainingBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,8 @@ def read_articles(folder: Path, split: str) -> list[TrainingArticle]:
     """
     file = folder / f"{split}.jsonl"
     if not file.is_file():
-        what = f"has no {split}.jsonl" if folder.is_dir() else "does not exist"
-        raise DataError(
-            f"data folder {folder} {what}; give --data a folder with {split}.jsonl and its images "
-            "(one article a line: id, book, title, blocks)"
-        )
+        key = "data_split_missing" if folder.is_dir() else "data_folder_missing"
+        raise DataError(key, folder=str(folder), split=split)
     articles = []
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -75,11 +72,14 @@ def read_articles(folder: Path, split: str) -> list[TrainingArticle]:
                 continue
             try:
                 articles.append(_article(json.loads(line), folder))
-            except (ValueError, KeyError, TypeError) as error:
-                reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-                raise DataError(f"{file} line {number}: {reason}; correct the line or leave it out") from error
+            except KeyError as error:
+                lacks = Phrase("field_missing", {"field": str(error.args[0])})
+                raise DataError("data_line", file=str(file), line=number, reason=lacks) from error
+            except (ValueError, TypeError, DataError) as error:
+                reason = error if isinstance(error, DataError) else str(error)
+                raise DataError("data_line", file=str(file), line=number, reason=reason) from error
     if not articles:
-        raise DataError(f"{file} is empty; it needs one article a line")
+        raise DataError("data_empty", file=str(file))
     return articles
 
 
@@ -124,13 +124,15 @@ def _article(row: dict[str, Any], folder: Path) -> TrainingArticle:
     )
 
 
-def _block(row: dict[str, Any], folder: Path) -> Block:
+def _block(row: dict[str, Any], folder: Path) -> TrainingBlock:
     kind = row["type"]
     if kind in ("heading", "paragraph"):
-        return Block(kind, text=row["text"])
+        return TrainingBlock(kind, text=row["text"])
     if kind != "figure":
-        raise ValueError(f"block type {kind!r} is none of heading, paragraph, figure")
+        raise DataError("block_kind", kind=str(kind), known=list(get_args(BlockKind)))
     image = folder / row["image"]
     if not image.is_file():
-        raise ValueError(f"picture {row['image']} is not in {folder}")
-    return Block(kind, image=image, alt=row.get("alt", "").strip(), caption=strip_credit(row.get("caption", "")))
+        raise DataError("data_picture_missing", picture=row["image"], folder=str(folder))
+    return TrainingBlock(
+        kind, image=image, alt=row.get("alt", "").strip(), caption=strip_credit(row.get("caption", ""))
+    )

@@ -1,8 +1,8 @@
 """One training loop for bridge and LoRA: batches in parts, a schedule, checkpoints, a curve.
 
 A run that is killed goes on from its last checkpoint and ends with the same weights as one that was not: batches
-depend on seed and step alone, and the checkpoint holds the optimiser and the random state. Import it lazily: torch
-comes with it. Knows no pictures and no language: a ``loss`` turns the samples of a part into a sum and a count.
+depend on seed and step alone, and the checkpoint holds the optimiser and the random state. A ``loss`` turns the samples
+of a part into a sum and a count. Import it lazily: torch comes with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import torch
 
 from vision.errors import DataError
 from vision.joint_encoder.precision import computes_bfloat16
-from vision.training.bridge.loss_plot import draw
+from vision.training import Progress
+from vision.training.batches import Batches
 from vision.training.bridge.recipe import Precision
-from vision.training.bridge.samples import Batches
-from vision.training.joint.features import Progress
+from vision.training.charts import draw_chart
 
 STATE_FILE, LOSSES_FILE, CURVE_FILE = "state.pt", "losses.csv", "curve.svg"
+_SMOOTHING = 0.9  # of the line through the losses
 
 # Samples of one part → sum of the loss over what it counts, and how much that is. The step divides by the whole count.
 Loss = Callable[[Sequence[int]], tuple[torch.Tensor, float]]
@@ -49,7 +50,7 @@ class Steps:
 
 
 @dataclass(slots=True)
-class History:
+class LossHistory:
     """One row a step: number, mean loss, rate, seconds since the start of this process."""
 
     rows: list[tuple[int, float, float, float]] = field(default_factory=list)
@@ -64,7 +65,7 @@ def run_steps(
     folder: Path,
     progress: Progress = lambda *_: None,
     stop_after: int | None = None,
-) -> History:
+) -> LossHistory:
     """Train ``parameters`` in place. ``folder`` gets ``WHAT-state.pt``, ``WHAT-losses.csv`` and ``WHAT-curve.svg``.
 
     ``stop_after`` ends the call at that step as a kill would, except that nothing is written. Raises DataError where
@@ -79,7 +80,7 @@ def run_steps(
         lr=steps.learning_rate,
     )
     torch.manual_seed(steps.seed)
-    history = History()
+    history = LossHistory()
     begun = _resume(state_file, parameters, optimizer, history, steps.key) if state_file.is_file() else 0
     clock = time.monotonic()
     for number, batch in enumerate(_stream(batches, begun), begun):
@@ -96,7 +97,9 @@ def run_steps(
         progress(f"{what} (loss {value:.3f}), steps", number + 1, steps.total)
         if (number + 1) % steps.save_every == 0 or number + 1 == steps.total:
             _save(state_file, parameters, optimizer, history, steps.key, number + 1)
-            _write_curve(folder, what, history)
+            _write_losses(folder / f"{what}-{LOSSES_FILE}", history)
+        if number + 1 == steps.total:
+            _draw_losses(folder / f"{what}-{CURVE_FILE}", f"{what}: loss", history)
     return history
 
 
@@ -111,7 +114,7 @@ def accumulate(batch: Sequence[int], parameters: Sequence[torch.nn.Parameter], l
         with autocast(steps.precision, steps.device):
             found, count = loss(batch[start : start + steps.at_once])
         if not torch.isfinite(found.detach()):
-            raise DataError("the loss is no longer a number; lower learning_rate in the recipe")
+            raise DataError("loss_diverged")
         found.backward()
         total, weight = total + float(found.detach()), weight + count
     for parameter in parameters:
@@ -149,7 +152,7 @@ def _save(
     file: Path,
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    history: History,
+    history: LossHistory,
     key: str,
     step: int,
 ) -> None:
@@ -172,12 +175,12 @@ def _resume(
     file: Path,
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    history: History,
+    history: LossHistory,
     key: str,
 ) -> int:
     state = torch.load(file, map_location="cpu", weights_only=True)
     if state["key"] != key or set(state["parameters"]) != set(parameters):
-        raise DataError(f"{file} belongs to a run with other data or another recipe; name a new --out, or remove it")
+        raise DataError("other_run", file=str(file))
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(state["parameters"][name])
@@ -189,10 +192,20 @@ def _resume(
     return int(state["step"])
 
 
-def _write_curve(folder: Path, what: str, history: History) -> None:
-    with (folder / f"{what}-{LOSSES_FILE}").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+def _write_losses(file: Path, history: LossHistory) -> None:
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
         writer.writerow(("step", "loss", "learning_rate", "seconds"))
         writer.writerows((step, f"{loss:.5f}", f"{rate:.3g}", seconds) for step, loss, rate, seconds in history.rows)
-    picture = draw([row[0] for row in history.rows], [row[1] for row in history.rows], title=f"{what}: loss")
-    (folder / f"{what}-{CURVE_FILE}").write_text(picture, encoding="utf-8")
+
+
+def _draw_losses(file: Path, title: str, history: LossHistory) -> None:
+    """Every step as a dot, and an exponential mean that does not begin at the first value alone."""
+    numbers, losses, _, _ = zip(*history.rows, strict=True)
+    mean = weight = 0.0
+    smooth = []
+    for loss in losses:
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+        weight = _SMOOTHING * weight + (1 - _SMOOTHING)
+        smooth.append(mean / weight)
+    draw_chart(file, title, "step", {"mean": (numbers, smooth)}, dots=(numbers, losses))

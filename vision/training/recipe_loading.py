@@ -1,4 +1,4 @@
-"""Reads a recipe from TOML, one that ships or the user's own, and checks its values. Knows no particular recipe."""
+"""Reads a recipe from TOML, one that ships or the user's own, and checks its values."""
 
 from __future__ import annotations
 
@@ -41,52 +41,51 @@ def load_recipe(name_or_file: str, kind: type[R], prefix: str) -> R:
     if name_or_file.endswith(".toml"):
         path = Path(name_or_file)
         if not path.is_file():
-            raise DataError(f"--recipe {name_or_file}: there is no such file")
+            raise DataError("recipe_file_missing", file=name_or_file)
         text, name = path.read_text(encoding="utf-8"), path.stem
     elif name_or_file in (shipped := recipe_names(prefix)):
         name = name_or_file
         text = _shipped()[name].read_text(encoding="utf-8")
     else:
-        raise DataError(f"--recipe {name_or_file} is not known; use one of: {', '.join(shipped)}, or a .toml file")
+        raise DataError("recipe_unknown", recipe=name_or_file, known=shipped)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"recipe {name} is not TOML: {error}") from error
+        raise DataError("recipe_not_toml", recipe=name, reason=str(error)) from error
     known = {field.name: field.default for field in fields(kind) if field.name != "name"}
     values = {key: _checked(name, key, value, known) for key, value in table.items()}
     return kind(**{"name": name, **values})
 
 
-def demand_above_0(recipe: Any, *names: str) -> None:
-    for name in names:
-        if getattr(recipe, name) <= 0:
-            raise DataError(f"recipe {recipe.name}: {name} is {getattr(recipe, name)}; it must be above 0")
+def check_bounds(
+    recipe: Any, names: str, *, above: float | None = None, at_least: float | None = None, below: float | None = None
+) -> None:
+    """Raises DataError for the first setting of ``names``, parted by blanks, that lies outside."""
+    for name in names.split():
+        value = getattr(recipe, name)
+        if (
+            (above is not None and value <= above)
+            or (at_least is not None and value < at_least)
+            or (below is not None and value >= below)
+        ):
+            limits = {">": above, "≥": at_least, "<": below}
+            bounds = [f"{sign} {limit}" for sign, limit in limits.items() if limit is not None]
+            raise DataError("recipe_bounds", recipe=recipe.name, setting=name, value=value, bounds=bounds)
 
 
-def demand_0_or_more(recipe: Any, *names: str) -> None:
-    for name in names:
-        if getattr(recipe, name) < 0:
-            raise DataError(f"recipe {recipe.name}: {name} is {getattr(recipe, name)}; it must be 0 or more")
-
-
-def demand_a_share(recipe: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(recipe, name) < 1:
-            raise DataError(f"recipe {recipe.name}: {name} is {getattr(recipe, name)}; it must be in [0, 1)")
-
-
-def demand_one_of(recipe: Any, name: str, allowed: tuple[str, ...]) -> None:
-    if getattr(recipe, name) not in allowed:
-        raise DataError(f"recipe {recipe.name}: {name} is {getattr(recipe, name)!r}; use {', '.join(allowed)}")
+def check_choice(recipe: Any, name: str, known: tuple[str, ...]) -> None:
+    """Raises DataError for a setting that is none of ``known``."""
+    if (value := getattr(recipe, name)) not in known:
+        raise DataError("recipe_choice", recipe=recipe.name, setting=name, value=value, known=list(known))
 
 
 def _checked(name: str, key: str, value: Any, known: dict[str, Any]) -> Any:
     if key not in known:
-        raise DataError(f"recipe {name}: {key!r} is not a setting; known: {', '.join(known)}")
+        raise DataError("recipe_setting_unknown", recipe=name, setting=key, known=list(known))
     wanted: type[Any] = type(known[key])
     if wanted is tuple and isinstance(value, list):
         value = tuple(value)
     fits = isinstance(value, wanted) or (wanted is float and type(value) is int)
     if not fits or (isinstance(value, bool) and wanted is not bool):
-        raise DataError(f"recipe {name}: {key} is {value!r}; it must be of type {wanted.__name__}")
+        raise DataError("recipe_type", recipe=name, setting=key, value=str(value), wanted=wanted.__name__)
     return value

@@ -21,7 +21,7 @@ from composer.evaluation.whole_article import measure_illustration
 from composer.pipeline.placement_model import BoundaryScorer, Passage
 from composer.settings import IllustrationSettings
 from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
-from vision.training.dataset import Block, TrainingArticle, figures_of, read_articles
+from vision.training.dataset import TrainingArticle, TrainingBlock, figures_of, read_articles
 
 TEN = tuple(Passage(f"Passage {i} says something.") for i in range(10))
 
@@ -129,9 +129,9 @@ def test_the_learned_placer_keeps_count_and_room() -> None:
 
 
 def test_articles_become_tasks_with_headings_and_true_positions() -> None:
-    picture = Block("figure", image=Path("x.png"))
-    words = [Block("paragraph", text=f"p{i}") for i in range(3)]
-    blocks = (picture, words[0], Block("heading", text="H"), picture, words[1], words[2], picture)
+    picture = TrainingBlock("figure", image=Path("x.png"))
+    words = [TrainingBlock("paragraph", text=f"p{i}") for i in range(3)]
+    blocks = (picture, words[0], TrainingBlock("heading", text="H"), picture, words[1], words[2], picture)
     tasks = tasks_of([TrainingArticle("a", "b", "T", blocks), TrainingArticle("c", "b", "T", tuple(words))])
     assert [t.before for t in tasks] == [(0, 1, 3)]
     assert [passage.headed for passage in tasks[0].passages] == [False, True, False]

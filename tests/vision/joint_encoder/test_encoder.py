@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from vision.joint_encoder.checkpoint import ShippedCheckpoint, languages_of, shi
 from vision.joint_encoder.encoder import load_embedded_encoder, load_open_clip_encoder
 from vision.joint_encoder.open_clip import pooled_tower
 from vision.joint_encoder.text_tower import BertTextTower, fetched_sentence_tower
+from vision.training.joint.learning_curve import measure_learning
 from vision.training.joint.recipe import JointRecipe
-from vision.training.joint.train import export_open_clip, measure_learning, train_joint
+from vision.training.joint.train import export_open_clip, train_joint
 
 TEXTS = ["A red parrot.", "the boats go by", "", "a " * 400, "caf&eacute;\n  &amp; tea", "如何养好一只宠物"]
 
@@ -222,8 +224,9 @@ def test_the_exported_checkpoint_reads_alike_and_looks_through_the_network_for_u
     np.testing.assert_allclose(seen, loaded.encode_images(images), atol=VECTOR_ATOL[dtype])
     np.testing.assert_allclose(read, loaded.encode_texts(texts), atol=FLOAT32_ATOL)  # NumPy reads
     assert photographs_told_apart(loaded)
-    with pytest.raises(DataError, match="exported is not empty; name a new folder"):
+    with pytest.raises(DataError) as caught:
         export_open_clip(None, folder)
+    assert caught.value.key == "folder_not_empty"
 
 
 def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:
@@ -236,7 +239,7 @@ def test_reading_words_needs_no_torch(shipped: JointEncoder) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_run_keeps_its_kernel_and_says_what_the_network_beside_it_is_worth(
+def test_a_run_keeps_its_regression_and_says_what_the_network_beside_it_is_worth(
     shipped: JointEncoder, tmp_path: Path
 ) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
@@ -250,19 +253,21 @@ def test_a_run_keeps_its_kernel_and_says_what_the_network_beside_it_is_worth(
         articles.append({"id": str(number), "book": "ab"[number % 2], "title": "Walls", "blocks": blocks})
     (data / "train.jsonl").write_text("\n".join(map(json.dumps, articles)), encoding="utf-8")
     towers = ("efficientnet-lite2", "efficientnet-lite0")
-    recipe = JointRecipe(
-        "small", head="mlp", keep_kernel=True, mixtures=20, image_towers=towers, query_tower="all-mpnet-base-v2"
-    )
+    recipe = JointRecipe("small", mixtures=20, image_towers=towers, query_tower="all-mpnet-base-v2")
     report = train_joint(data, out, recipe)
     assert set(report.exported) == {"unseen_books"}
     assert set(report.exported["unseen_books"]) == set(report.unseen_books)
     assert json.loads((out / "training.json").read_text())["exported"] == report.exported
     card = (out / "README.md").read_text()
     assert "| unseen books, the network | " in card
-    assert "a kernel over the training pictures" in card
+    assert "a kernel regression over the training pictures" in card
     look = [Image.open(data / "images" / f"{number}.png").convert("RGB") for number in (0, 5)]
-    kernel = load_open_clip_encoder(str(out)).encode_images(look)
+    regression = load_open_clip_encoder(str(out)).encode_images(look)
     network = load_open_clip_encoder(str(export_open_clip(out, tmp_path / "exported"))).encode_images(look)
-    assert not np.allclose(kernel, network, atol=1e-3)
+    assert not np.allclose(regression, network, atol=1e-3)
     points = measure_learning(data, out, recipe)
-    assert [point.fit for point in points[:3]] == ["linear", "network", "kernel"]
+    assert [point.fit for point in points] == ["network", "regression"] * 3
+    rows = (out / "learning.csv").read_text().splitlines()
+    assert rows[0] == "fit,pairs,alt_r1,alt_r10"
+    assert [row.split(",")[:2] for row in rows[1:]] == [[point.fit, str(point.pairs)] for point in points]
+    assert ElementTree.parse(out / "learning.svg").getroot().tag.endswith("svg")

@@ -1,7 +1,6 @@
 """The vision tower's grids of a set of pictures, computed once and kept on disk as half floats.
 
 The file is written in place and mapped, so that a large set needs no memory; beside it stands how much of it is done.
-Knows no bridge.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vision.downloads.files import write_atomic
 from vision.images import load_image
-from vision.training.joint.features import Progress
+from vision.training import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,13 +44,7 @@ def cached_grids(
             found = tower.features([load_image(path, target_px=_TARGET_PX) for path in chunk])
             out[start : start + len(chunk)] = found
             out.flush()
-            _write(done_file, str(start + len(chunk)))
+            write_atomic(done_file, str(start + len(chunk)))
             progress("pictures", start + len(chunk), len(images))
     grids: Grids = np.load(file, mmap_mode="r")
     return grids
-
-
-def _write(file: Path, text: str) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(file)

@@ -1,4 +1,4 @@
-"""Which books a run does not train on, so that it can say what it is worth on others. Knows no pictures."""
+"""Which books a run does not train on, so that it can say what it is worth on others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def held_back_books(figures: Sequence[Figure]) -> tuple[str, ...]:
     """
     sizes = Counter(figure.book for figure in figures)
     if len(sizes) < 2:
-        raise DataError("the training split has one book; validation needs at least two, told apart by their `book`")
+        raise DataError("one_book")
     chosen: list[str] = []
     for book, _ in sorted(sizes.items(), key=lambda item: (item[1], item[0]))[:-1]:
         if sum(sizes[b] for b in chosen) >= SHARE * len(figures):

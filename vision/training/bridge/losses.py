@@ -1,6 +1,6 @@
 """What bridge and LoRA learn from: the answer's tokens, and before that the words of a description.
 
-Import it lazily: torch comes with it. Knows no files and no schedule.
+Import it lazily: torch comes with it.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class WordLoss:
     """Each picture's vectors should lie at the embeddings of the words that describe it; no language model runs.
 
     The vectors score every frequent word by their nearest one (log-sum-exp over the K); cross-entropy against the
-    description's own words, rare ones weighing more. Knows the words of ``texts`` alone: those of at least four
-    descriptions and at most three in ten of all. Raises DataError where there is none.
+    description's own words, rare ones weighing more. Words are those of at least four of ``texts`` and at most three
+    in ten of all. Raises DataError where there is none.
     """
 
     def __init__(
@@ -110,10 +110,7 @@ class WordLoss:
         counts = Counter(word for words in found for word in words)
         self.words = sorted(w for w, n in counts.items() if _MIN_COUNT <= n <= max(_MIN_COUNT, _MAX_SHARE * len(texts)))
         if not self.words:
-            raise DataError(
-                f"{len(texts)} descriptions have no word in common that tells pictures apart; train on more, or "
-                "set word_epochs = 0 in the recipe"
-            )
+            raise DataError("no_common_words", descriptions=len(texts))
         place = {word: number for number, word in enumerate(self.words)}
         rarity = {word: float(np.log(len(texts) / counts[word])) for word in self.words}
         self._targets = torch.zeros(len(texts), len(self.words))

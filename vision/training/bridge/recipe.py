@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, get_args
 
 from vision.bridge.projector import BridgeKind
 from vision.errors import DataError
-from vision.training.recipe_loading import demand_0_or_more, demand_a_share, demand_above_0, demand_one_of, load_recipe
+from vision.training.recipe_loading import check_bounds, check_choice, load_recipe
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -37,9 +37,9 @@ class StepsRecipe:
     max_text_tokens: int = 32
 
     def __post_init__(self) -> None:
-        demand_one_of(self, "precision", get_args(Precision))
-        demand_above_0(self, "epochs", "batch", "at_once", "learning_rate", "clip", "save_every", "max_text_tokens")
-        demand_0_or_more(self, "warmup", "weight_decay")
+        check_choice(self, "precision", get_args(Precision))
+        check_bounds(self, "epochs batch at_once learning_rate clip save_every max_text_tokens", above=0)
+        check_bounds(self, "warmup weight_decay", at_least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class BridgeRecipe(StepsRecipe):
 
     def __post_init__(self) -> None:
         super(BridgeRecipe, self).__post_init__()  # slots make a new class, which super() alone misses
-        demand_one_of(self, "kind", get_args(BridgeKind))
-        demand_0_or_more(self, "word_epochs")
-        demand_above_0(self, "word_learning_rate")
-        demand_a_share(self, "dropout", "caption_chance")
+        check_choice(self, "kind", get_args(BridgeKind))
+        check_bounds(self, "word_epochs", at_least=0)
+        check_bounds(self, "word_learning_rate", above=0)
+        check_bounds(self, "dropout caption_chance", at_least=0, below=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,11 @@ class LoraRecipe(StepsRecipe):
 
     def __post_init__(self) -> None:
         super(LoraRecipe, self).__post_init__()
-        if self.rank < 1 or self.alpha < 1 or not self.targets:
-            raise DataError(f"recipe {self.name}: rank and alpha must be at least 1, and targets name modules")
-        if not 2 <= self.candidates <= 26:
-            raise DataError(f"recipe {self.name}: candidates is {self.candidates}; it must be from 2 to 26")
-        if min(self.place, self.caption, self.choose) < 0 or not self.place + self.caption + self.choose:
-            raise DataError(f"recipe {self.name}: place, caption and choose must be 0 or more, and not all 0")
+        check_bounds(self, "rank alpha", at_least=1)
+        check_bounds(self, "candidates", at_least=2, below=27)
+        check_bounds(self, "place caption choose", at_least=0)
+        if not self.targets or not self.place + self.caption + self.choose:
+            raise DataError("recipe_learns_nothing", recipe=self.name)
 
 
 R = TypeVar("R", bound=StepsRecipe)

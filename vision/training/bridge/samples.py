@@ -1,11 +1,11 @@
 """Illustrated articles as questions about pictures with their answers, in the very tokens a model meets in use.
 
-Knows neither tower nor training loop: a picture is the number of its row in the cached grids.
+A picture is the number of its row in the cached grids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -149,22 +149,3 @@ def mixed(parts: Sequence[tuple[float, list[Sample]]], seed: int) -> list[Sample
         count = round(share * len(samples))
         chosen += [samples[order[i % len(samples)]] for i in range(count)]
     return chosen
-
-
-Batches = Callable[[int], list[list[int]]]
-
-
-def batches_of(lengths: Sequence[int], batch: int, seed: int) -> Batches:
-    """For each epoch a list of batches, the same for the same seed: like lengths together, batches in random order."""
-
-    def epoch(number: int) -> list[list[int]]:
-        generator = np.random.default_rng([seed, number])
-        order = generator.permutation(len(lengths))
-        pool = 16 * batch
-        found: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            near = sorted((int(i) for i in order[start : start + pool]), key=lambda i: lengths[i])
-            found += [near[i : i + batch] for i in range(0, len(near), batch)]
-        return [found[i] for i in generator.permutation(len(found))]
-
-    return epoch

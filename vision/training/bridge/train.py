@@ -1,8 +1,8 @@
 """Training runs of the bridge (stage 1) and of a LoRA behind it (stage 2): data and recipe in, a folder out.
 
 ``vision.bridge.bridged_model.load_bridged_model`` reads the folder. Whole books of the training split are held back to
-measure what the pictures are worth to the model; the development split is not touched. Import it lazily. Prints
-nothing.
+measure what the pictures are worth to the model; the development split is not touched. Import it lazily: torch comes
+with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ import numpy as np
 import torch
 
 from vision.bridge.bridged_model import LORA_FOLDER, BridgedCausalLM, BridgedProcessor, PicturesOnly
-from vision.bridge.grid_tower import EMBEDDED, VisionTower, load_tower
+from vision.bridge.grid_tower import VisionTower, load_tower
 from vision.bridge.language_model import CausalModel, load_causal
 from vision.bridge.projector import Bridge, BridgeConfig, read_config
-from vision.errors import DataError
+from vision.downloads.files import write_atomic
+from vision.errors import DataError, ModelError
 from vision.huggingface.chat_template import ChatTemplate
 from vision.malloc import memory_kept
+from vision.training import Progress
+from vision.training.batches import batches_of
 from vision.training.bridge.grid_cache import cached_grids
 from vision.training.bridge.holdout import held_back_books
 from vision.training.bridge.losses import AnswerLoss, WordLoss
@@ -33,15 +36,14 @@ from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe, StepsRecipe
 from vision.training.bridge.samples import (
     Sample,
     SampleMaker,
-    batches_of,
     captions,
     choices,
     descriptions,
     mixed,
     places,
 )
+from vision.training.charts import require_charts
 from vision.training.dataset import Figure, TrainingArticle, figures_of, read_articles
-from vision.training.joint.features import Progress
 from vision.training.loop import Steps, run_steps
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class RunReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BridgeParts:
     """What both stages work with."""
 
     articles: list[TrainingArticle]
@@ -85,7 +87,7 @@ class Parts:
         return np.array([figure.book in self.held_back for figure in self.figures])
 
 
-def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: Progress) -> Parts:
+def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: Progress) -> BridgeParts:
     """Raises DataError for unusable data, WeightsError or ModelError where a model cannot be had."""
     articles = read_articles(data, "train")
     figures = figures_of(articles)
@@ -96,12 +98,13 @@ def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: 
     halved = torch.device(recipe.device).type == "cuda" and recipe.precision != "float32"
     dtype = torch.bfloat16 if halved else torch.float32
     language = load_causal(recipe.language_model, dtype=dtype, device=recipe.device)
-    return Parts(articles, figures, held_back, eyes, language, grids)
+    return BridgeParts(articles, figures, held_back, eyes, language, grids)
 
 
 @memory_kept()
 def train_bridge(data: Path, out: Path, recipe: BridgeRecipe, progress: Progress = lambda *_: None) -> RunReport:
     """Stage 1: the language model is frozen, the bridge learns to tell it what pictures show."""
+    require_charts()
     started = time.monotonic()
     parts = prepare(data, out / "cache", recipe.tower, recipe, progress)
     config = BridgeConfig(
@@ -163,13 +166,17 @@ def train_lora(
 
     ``source`` is a folder of stage 1, which stays as it is. Raises ModelError where peft is not installed.
     """
+    require_charts()
     started = time.monotonic()
     config = read_config(source)
     parts = prepare(data, out / "cache", config.tower, recipe, progress)
     if parts.language.identity.sha256 != config.language_sha256:
         raise DataError(
-            f"recipe {recipe.name}: language_model is {recipe.language_model}, and the bridge in {source} was trained "
-            f"for {config.language_model}; use the same one"
+            "recipe_other_model",
+            recipe=recipe.name,
+            language_model=recipe.language_model,
+            bridge=str(source),
+            trained_for=config.language_model,
         )
     bridge = Bridge.from_pretrained(source).to(recipe.device)
     tuned = with_lora(parts.language, recipe)
@@ -197,7 +204,7 @@ def train_lora(
     return report
 
 
-def assemble(parts: Parts, bridge: Bridge) -> tuple[BridgedCausalLM, SampleMaker]:
+def assemble(parts: BridgeParts, bridge: Bridge) -> tuple[BridgedCausalLM, SampleMaker]:
     """The model as it will be used, and what writes its samples."""
     processor = BridgedProcessor(parts.tower, parts.language.tokenizer, bridge.config.picture_tokens)
     chat = ChatTemplate(processor, parts.language.tokenizer, pictures=True, name=parts.language.identity.name)
@@ -207,12 +214,10 @@ def assemble(parts: Parts, bridge: Bridge) -> tuple[BridgedCausalLM, SampleMaker
 
 def with_lora(language: CausalModel, recipe: LoraRecipe) -> Any:
     """The language model with fresh LoRA layers, which change nothing yet."""
-    from vision.errors import ModelError
-
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ModelError("training a LoRA needs the package peft; run: pip install 'vignette[train]'") from error
+        raise ModelError("package_for_training", package="peft") from error
     torch.manual_seed(recipe.seed)
     settings = LoraConfig(
         r=recipe.rank,
@@ -226,10 +231,10 @@ def with_lora(language: CausalModel, recipe: LoraRecipe) -> Any:
         return get_peft_model(language.model, settings)
 
 
-def tasks(parts: Parts, maker: SampleMaker, recipe: LoraRecipe) -> tuple[list[Sample], list[Sample]]:
+def tasks(parts: BridgeParts, maker: SampleMaker, recipe: LoraRecipe) -> tuple[list[Sample], list[Sample]]:
     """The three tasks of composing, of books that are trained on and of those held back."""
     rows: dict[object, int] = {figure.image: row for row, figure in enumerate(parts.figures)}
-    near = lookalikes(parts.grids, parts.tower.identity.name, parts.unseen, recipe.candidates - 1)
+    near = lookalikes(parts.grids, parts.unseen, recipe.candidates - 1)
     found = (
         (recipe.place, places(parts.articles, rows, maker, recipe.seed)),
         (recipe.caption, captions(parts.figures, maker, recipe.max_text_tokens, recipe.max_section_tokens)),
@@ -243,32 +248,26 @@ def tasks(parts: Parts, maker: SampleMaker, recipe: LoraRecipe) -> tuple[list[Sa
     return mixed(own, recipe.seed), held
 
 
-def lookalikes(grids: NDArray[np.float16], tower: str, unseen: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
-    """For each picture its ``count`` nearest in the joint space, of the same side of ``unseen``; (n, count).
+def lookalikes(grids: NDArray[np.float16], unseen: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
+    """For each picture its ``count`` nearest by the tower's mean feature, of the same side of ``unseen``; (n, count).
 
-    The embedded tower's mean feature goes through the shipped joint projection where that is one matrix; otherwise the
-    mean itself is compared.
+    Raises DataError where a side has too few pictures.
     """
     means = np.stack([grid.astype(np.float32).mean(0) for grid in grids])
-    if tower == EMBEDDED:
-        from vision.joint_encoder.checkpoint import SHIPPED, TRAINED_FILE, read_tensors
-
-        projection = read_tensors(SHIPPED / TRAINED_FILE, "visual.head.").get("proj.weight")
-        means = means if projection is None else means @ projection.T
     means -= means.mean(0)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     scores = means @ means.T
     scores[unseen[:, None] != unseen[None]] = -3
     np.fill_diagonal(scores, -4)
     if scores.shape[0] <= count or (np.sort(scores, 1)[:, -count] <= -3).any():
-        raise DataError(f"too few pictures for {count} look-alikes of each; lower candidates in the recipe")
+        raise DataError("too_few_lookalikes", count=count)
     nearest: NDArray[np.integer] = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return nearest
 
 
 @torch.no_grad()
 def worth_of_looking(
-    model: BridgedCausalLM, samples: Sequence[Sample], parts: Parts, *, share_prefix: bool
+    model: BridgedCausalLM, samples: Sequence[Sample], parts: BridgeParts, *, share_prefix: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Mean loss a token for each task, with the samples' own pictures and with those of other samples.
 
@@ -295,13 +294,13 @@ def worth_of_looking(
     return own, other
 
 
-def data_name(parts: Parts) -> str:
+def data_name(parts: BridgeParts) -> str:
     books = sorted({figure.book for figure in parts.figures})
     used = ", ".join(book for book in books if book not in parts.held_back)
     return f"{int((~parts.unseen).sum())} captioned photographs of: {used}"
 
 
-def run_key(recipe: StepsRecipe, parts: Parts, config: BridgeConfig) -> str:
+def run_key(recipe: StepsRecipe, parts: BridgeParts, config: BridgeConfig) -> str:
     """What a checkpoint must agree with to be gone on from."""
     what = [asdict(recipe), asdict(config), [figure.image.name for figure in parts.figures]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -326,7 +325,7 @@ def _steps(recipe: StepsRecipe, key: str, an_epoch: int, epochs: float, learning
 def _report(
     kind: str,
     recipe: StepsRecipe,
-    parts: Parts,
+    parts: BridgeParts,
     samples: int,
     own: dict[str, float],
     other: dict[str, float],
@@ -341,4 +340,4 @@ def _report(
 
 
 def _write_report(out: Path, report: RunReport) -> None:
-    (out / REPORT_FILE).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    write_atomic(out / REPORT_FILE, json.dumps(asdict(report), indent=2) + "\n")

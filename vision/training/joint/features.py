@@ -1,6 +1,6 @@
 """Vectors of frozen towers for a set of figures, computed once and kept.
 
-The cache is keyed by tower, preprocessing and pictures, so a changed one is never mistaken for another. Knows no fit.
+The cache is keyed by tower, preprocessing and pictures, so a changed one is never mistaken for another.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from vision.images import load_image
 from vision.joint_encoder.checkpoint import ShippedCheckpoint
+from vision.training import Progress
 from vision.training.dataset import Figure
 from vision.vectors import columns, unit
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-Progress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 _PICTURES, _TEXTS, _SAVE_EVERY, _TARGET_PX = 16, 256, 256, 300
 
@@ -35,7 +35,7 @@ class PairFeatures:
     """Rows belong to figures. ``images`` (n, C) pooled features as the towers give them, side by side, ``widths``
     columns each (empty: one tower); ``alts`` and ``captions`` (n, 384) sentence vectors of unit length; the caption of
     a figure without one is zeros. ``sections`` (n, 384), the words around the figure, where they were asked for.
-    ``asked``: the same with texts as another tower reads them, where one is asked for pictures.
+    ``query_texts``: the same with texts as the query tower reads them, where there is one.
     """
 
     images: Array
@@ -43,12 +43,7 @@ class PairFeatures:
     captions: Array
     sections: Array | None = None
     widths: tuple[int, ...] = ()
-    asked: PairFeatures | None = None
-
-    @property
-    def as_asked(self) -> PairFeatures:
-        """With the texts as the tower reads them that is asked for pictures."""
-        return self.asked or self
+    query_texts: PairFeatures | None = None
 
     @property
     def directions(self) -> Array:
@@ -57,12 +52,12 @@ class PairFeatures:
 
     @property
     def towers(self) -> tuple[int, ...]:
-        """``widths``, told for one tower too."""
+        """``widths``, of one tower too."""
         return self.widths or (self.images.shape[1],)
 
     @property
     def of_first_tower(self) -> PairFeatures:
-        return replace(self, images=next(columns(self.images, self.towers)), widths=(), asked=None)
+        return replace(self, images=next(columns(self.images, self.towers)), widths=(), query_texts=None)
 
     @property
     def has_caption(self) -> NDArray[np.bool_]:
@@ -71,8 +66,8 @@ class PairFeatures:
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PairFeatures:
         sections = None if self.sections is None else self.sections[rows]
         images = self.images[rows]
-        asked = self.asked and replace(self.asked.take(rows), images=images)
-        return PairFeatures(images, self.alts[rows], self.captions[rows], sections, self.widths, asked)
+        query_texts = self.query_texts and replace(self.query_texts.take(rows), images=images)
+        return PairFeatures(images, self.alts[rows], self.captions[rows], sections, self.widths, query_texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +75,12 @@ class ClassFeatures:
     """What 1.28 million labelled photographs taught the towers' classifiers, as pairs like those of figures: row i of
     ``directions`` (1000, C) is how pictures of a class differ from others, row i of ``texts`` (1000, 384) what
     the class is. In each tower's columns ``directions`` have unit length and leave out what all classes share.
-    ``asked``: texts as another tower reads them, where one is asked for pictures.
+    ``query_texts``: ``texts`` as the query tower reads them, where there is one.
     """
 
     directions: Array
     texts: Array
-    asked: Array | None = None
-
-    @property
-    def as_asked(self) -> ClassFeatures:
-        return self if self.asked is None else ClassFeatures(self.directions, self.asked)
+    query_texts: Array | None = None
 
     def of_first_tower(self, width: int) -> ClassFeatures:
         return ClassFeatures(self.directions[:, :width], self.texts)
@@ -106,10 +97,10 @@ def class_features(checkpoint: ShippedCheckpoint, cache: Path, progress: Progres
         weights = read_trunk(name)["classifier.weight"]
         directions.append(unit(weights - weights.mean(0)))
     info = ImageNetInfo()
-    told = [info.index_to_description(index, detailed=True) for index in range(len(directions[0]))]
-    asked = query_features(told, checkpoint.query_tower, cache, progress) if checkpoint.query_tower else None
-    texts = sentence_features(told, checkpoint, cache, progress)
-    return ClassFeatures(np.concatenate(directions, 1), texts, asked)
+    glosses = [info.index_to_description(index, detailed=True) for index in range(len(directions[0]))]
+    query_texts = query_features(glosses, checkpoint.query_tower, cache, progress) if checkpoint.query_tower else None
+    texts = sentence_features(glosses, checkpoint, cache, progress)
+    return ClassFeatures(np.concatenate(directions, 1), texts, query_texts)
 
 
 def pair_features(
@@ -131,10 +122,10 @@ def read_pairs(
     checkpoint: ShippedCheckpoint,
     cache: Path,
     progress: Progress = lambda *_: None,
-    asked: NDArray[np.integer] | None = None,
+    section_rows: NDArray[np.integer] | None = None,
 ) -> PairFeatures:
     """Pictures' features (and their widths) with texts as this checkpoint's text tower reads them. Sections are long
-    and only measured with: they are read for the rows ``asked``, and are zeros in the others.
+    and only measured with: they are read for ``section_rows``, and are zeros in the others.
     """
 
     def read(texts: Sequence[str]) -> Array:
@@ -143,25 +134,25 @@ def read_pairs(
     def read_as_queries(texts: Sequence[str]) -> Array:
         return query_features(texts, checkpoint.query_tower, cache, progress)
 
-    pairs = _told(images, figures, read, asked)
+    pairs = _read_texts(images, figures, read, section_rows)
     if not checkpoint.query_tower:
         return pairs
-    return replace(pairs, asked=_told(images, figures, read_as_queries, asked))
+    return replace(pairs, query_texts=_read_texts(images, figures, read_as_queries, section_rows))
 
 
-def _told(
+def _read_texts(
     images: tuple[Array, tuple[int, ...]],
     figures: Sequence[Figure],
     read: Callable[[Sequence[str]], Array],
-    asked: NDArray[np.integer] | None,
+    section_rows: NDArray[np.integer] | None,
 ) -> PairFeatures:
     alts = read([figure.alt for figure in figures])
     captions = read([figure.caption for figure in figures])
     captions[[not figure.caption for figure in figures]] = 0
     sections = None
-    if asked is not None and len(asked):
+    if section_rows is not None and len(section_rows):
         sections = np.zeros_like(alts)
-        sections[asked] = read([figures[row].section for row in asked])
+        sections[section_rows] = read([figures[row].section for row in section_rows])
     return PairFeatures(images[0], alts, captions, sections, images[1])
 
 
@@ -197,13 +188,13 @@ def sentence_features(texts: Sequence[str], checkpoint: ShippedCheckpoint, cache
         from vision.joint_encoder.text_tower import BertTextTower
 
         read = BertTextTower(checkpoint).pooled
-        return lambda told: unit(read(told))
+        return lambda some: unit(read(some))
 
     return _kept(file, texts, tower_of_it, _TEXTS, lambda done: progress("texts", done, len(texts)))
 
 
 def query_features(texts: Sequence[str], name: str, cache: Path, progress: Progress) -> Array:
-    """Sentence vectors of a fetched sentence encoder, as it was fetched. Every text is read once, whoever asks."""
+    """Sentence vectors of a fetched sentence encoder, as it was fetched. Every text is read once and kept."""
     from vision.downloads.store import manifest
     from vision.joint_encoder.text_tower import QUERY_TOKENS
 
@@ -230,7 +221,7 @@ def query_features(texts: Sequence[str], name: str, cache: Path, progress: Progr
 
 def _kept(
     file: Path, items: Sequence[Item], load: Callable[[], Callable[[Sequence[Item]], Array]], batch: int,
-    told: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> Array:  # fmt: skip
     """Vectors of all items, those in ``file`` as they are and the rest by what ``load`` gives, saved now and then."""
     done: Array = np.load(file) if file.is_file() else np.empty((0, 0), np.float32)
@@ -241,7 +232,7 @@ def _kept(
     for start in range(len(done), len(items), batch):
         end = min(start + batch, len(items))
         parts.append(encode(items[start:end]))
-        told(end)
+        report(end)
         if end == len(items) or end % _SAVE_EVERY == 0:
             parts = [np.concatenate(parts)]
             _save(file, partial(np.save, arr=parts[0]))

@@ -3,7 +3,7 @@
 all-MiniLM-L6-v2 was trained on questions and answers, titles and posts. Here a caption and the section around a figure
 shall find the figure's description (InfoNCE, arXiv:1807.03748), and a description what pixels say of its picture.
 Half of the batches are neighbours of one book, who are the harder ones to tell apart. Import it lazily: torch and
-transformers come with it. Knows no picture files and prints nothing.
+transformers come with it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from vision.joint_encoder.checkpoint import TEXT_PREFIX, Checkpoint
-from vision.training.bridge.samples import Batches
+from vision.training import Progress
+from vision.training.batches import book_batches
 from vision.training.dataset import Figure
-from vision.training.joint.features import Progress
 from vision.training.loop import Steps, run_steps
 
 if TYPE_CHECKING:
@@ -90,18 +90,18 @@ class PairLoss:
         self._alts = token_ids(checkpoint, [figure.alt for figure in figures], _DESCRIPTION_TOKENS)
         self._captions = token_ids(checkpoint, [figure.caption for figure in figures], _DESCRIPTION_TOKENS)
         self._sections = token_ids(checkpoint, [figure.section for figure in figures], _SECTION_TOKENS)
-        self._told = [bool(figure.caption) for figure in figures]
+        self._captioned = [bool(figure.caption) for figure in figures]
         self._looks = torch.from_numpy(np.asarray(looks, np.float32))
         # What pixels say was learned in the space of the untuned tower; this follows it as it moves.
         self.looks_to_texts = torch.nn.Parameter(torch.eye(looks.shape[1], tower.config.hidden_size))
 
     def __call__(self, part: Sequence[int]) -> tuple[torch.Tensor, float]:
         alts = self._encode([self._alts[i] for i in part])
-        told = [place for place, i in enumerate(part) if self._told[i]]
+        captioned = [place for place, i in enumerate(part) if self._captioned[i]]
         total = torch.zeros(())
-        captions = self._encode([self._captions[part[place]] for place in told]) if told else None
+        captions = self._encode([self._captions[part[place]] for place in captioned]) if captioned else None
         if captions is not None:
-            total = total + _both_ways(captions, alts, told, _SHARPNESS)
+            total = total + _both_ways(captions, alts, captioned, _SHARPNESS)
         # A section takes four times as long as a caption and there is one for each: a quarter of them a batch.
         asked = torch.randperm(len(part))[: max(1, len(part) // 4)].tolist()
         total = total + _both_ways(self._encode([self._sections[part[p]] for p in asked]), alts, asked, _SHARPNESS)
@@ -109,7 +109,7 @@ class PairLoss:
             looks = normalize(self._looks[list(part)] @ self.looks_to_texts, dim=1)
             pixels = _both_ways(alts, looks, range(len(part)), _PIXEL_SHARPNESS)
             if captions is not None:
-                pixels = pixels + _CAPTION_PIXELS * _both_ways(captions, looks, told, _PIXEL_SHARPNESS)
+                pixels = pixels + _CAPTION_PIXELS * _both_ways(captions, looks, captioned, _PIXEL_SHARPNESS)
             total = total + self._to_pixels * pixels
         return total * len(part), float(len(part))
 
@@ -120,26 +120,6 @@ class PairLoss:
         states = self._tower(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         weight = mask[:, :, None].to(states.dtype)
         return normalize((states * weight).sum(1) / weight.sum(1), dim=1)
-
-
-def book_batches(books: Sequence[str], batch: int, seed: int) -> Batches:
-    """Every second batch holds neighbours of one book (at a book's end of two), the others anybody; same seed, same
-    batches. All batches of an epoch are full: what is left over sits out.
-    """
-
-    def epoch(number: int) -> list[list[int]]:
-        generator = np.random.default_rng([seed, number])
-        size = min(batch, len(books))
-        order = generator.permutation(len(books))
-        near = sorted((int(i) for i in order), key=lambda i: books[i])
-        shift = int(generator.integers(0, size))
-        full = range(0, len(books) - size + 1, size)
-        together = [(near[shift:] + near[:shift])[start : start + size] for start in full]
-        apart = [[int(i) for i in order[start : start + size]] for start in full]
-        together = [together[i] for i in generator.permutation(len(together))]
-        return [(together if i % 2 else apart)[i] for i in range(len(apart))]
-
-    return epoch
 
 
 def _both_ways(queries: torch.Tensor, targets: torch.Tensor, places: Sequence[int], sharpness: float) -> torch.Tensor:
@@ -162,13 +142,13 @@ def _tower(checkpoint: Checkpoint) -> Any:
 
 
 # What pixels say of the pictures follows from these; its own bytes do not name it, since they change with the threads.
-_LOOKS = ("resize_mode", "head", "penalty", "caption_share", "class_share", "sharpness")
+_LOOKS = ("resize_mode", "penalty", "caption_share", "class_share", "sharpness")
 
 
 def _key(figures: Sequence[Figure], recipe: JointRecipe) -> str:
-    told = [[figure.image.name, figure.alt, figure.caption, figure.section] for figure in figures]
+    texts = [[figure.image.name, figure.alt, figure.caption, figure.section] for figure in figures]
     settings = asdict(recipe)
     used = {name: value for name, value in settings.items() if name == "seed" or name.startswith("tuned_")}
     if recipe.tuned_to_pixels:
         used |= {name: settings[name] for name in _LOOKS}
-    return hashlib.sha256(json.dumps([told, used]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([texts, used]).encode()).hexdigest()

@@ -3,8 +3,11 @@
 Kernel ridge regression compares a picture with every training picture, so what it says near an example follows that
 example; a linear map has to be right everywhere at once. An open_clip checkpoint has no room for thousands of
 examples, so Vignette keeps them beside it. What it has room for, timm's two-layer ``mlp`` projection, is fitted to the
-kernel's answers on pictures, on classes and on mixtures of them, of which there are as many as one likes. Everything
-is in closed form. Knows no files.
+regression's answers on pictures, on classes and on mixtures of them, of which there are as many as one likes.
+Everything is in closed form.
+
+Texts leave out their mean direction instead of having the mean subtracted: nothing but that direction is lost, and no
+bias is needed, which open_clip's text projection has not.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ import numpy as np
 
 from vision.joint_encoder.bert_numpy import gelu
 from vision.joint_encoder.checkpoint import QUERY_PROJECTION
-from vision.joint_encoder.kernel_regression import KernelHead, directions, nearness
-from vision.training.joint.features import ClassFeatures, PairFeatures, Progress
-from vision.training.joint.linear_fit import class_targets, targets, without_text_mean
+from vision.joint_encoder.kernel_regression import KernelRegression, directions, nearness
+from vision.training import Progress
+from vision.training.joint.features import ClassFeatures, PairFeatures
 from vision.vectors import unit
 
 if TYPE_CHECKING:
@@ -28,38 +31,33 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-_BLOCK, _CLUSTER_STEPS = 2_000, 3
+_BLOCK_ROWS, _CLUSTER_STEPS = 2_000, 3
 
 
 @dataclass(frozen=True, slots=True)
-class KernelJoint:
-    """The kernel alone: what the network is fitted to."""
+class RegressionFit:
+    """What Vignette finds pictures with. ``text`` (sentence dimensions, D) projects the texts it is asked with."""
 
-    head: KernelHead
+    pictures: KernelRegression
     text: Array
 
-    def rounded(self) -> KernelJoint:
-        return KernelJoint(self.head.rounded(), self.text)
+    def select_texts(self, pairs: PairFeatures) -> PairFeatures:
+        """The pairs with texts as the query tower reads them, where there is one."""
+        return pairs.query_texts or pairs
 
-    def told(self, pairs: PairFeatures) -> PairFeatures:
-        return pairs.as_asked
+    def embed_images(self, images: Array) -> Array:
+        return self.pictures(images)
 
-    def look(self, images: Array) -> Array:
-        return self.head(images)
-
-    def read(self, texts: Array) -> Array:
+    def embed_texts(self, texts: Array) -> Array:
         return texts @ self.text
 
-    @property
-    def vision_cfg(self) -> dict[str, object]:
-        raise NotImplementedError("open_clip has no place for a kernel; distil it first")
-
     def tensors(self) -> dict[str, NDArray[np.generic]]:
-        return {**self.head.tensors(), QUERY_PROJECTION: self.text.T}
+        """By the names under which they are stored beside open_clip's."""
+        return {**self.pictures.tensors(), QUERY_PROJECTION: self.text.T}
 
 
 @dataclass(frozen=True, slots=True)
-class MlpJoint:
+class NetworkFit:
     """timm's ``Mlp`` on pictures: ``hidden`` (2 D, 1280) with bias, GELU, ``out`` (D, 2 D) with bias. Of several
     towers' features it reads the first's.
     """
@@ -70,21 +68,19 @@ class MlpJoint:
     out_bias: Array
     text: Array
 
-    def told(self, pairs: PairFeatures) -> PairFeatures:
+    def select_texts(self, pairs: PairFeatures) -> PairFeatures:
+        """The pairs as they are: open_clip has one text tower."""
         return pairs
 
-    def look(self, images: Array) -> Array:
+    def embed_images(self, images: Array) -> Array:
         own = images[:, : self.hidden.shape[1]]
         return gelu(own @ self.hidden.T + self.hidden_bias) @ self.out.T + self.out_bias
 
-    def read(self, texts: Array) -> Array:
+    def embed_texts(self, texts: Array) -> Array:
         return texts @ self.text
 
-    @property
-    def vision_cfg(self) -> dict[str, object]:
-        return {"timm_proj": "mlp", "timm_proj_bias": True}
-
     def tensors(self) -> dict[str, NDArray[np.generic]]:
+        """By open_clip's names."""
         return {
             "visual.head.mlp.fc1.weight": self.hidden,
             "visual.head.mlp.fc1.bias": self.hidden_bias,
@@ -95,45 +91,51 @@ class MlpJoint:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptKernel:
-    """The kernel for Vignette, and beside it the network for whatever reads plain open_clip checkpoints."""
+class JointFit:
+    """The regression for Vignette, and the network for whatever reads plain open_clip checkpoints."""
 
-    kernel: KernelJoint
-    network: MlpJoint
-
-    def told(self, pairs: PairFeatures) -> PairFeatures:
-        return self.kernel.told(pairs)
-
-    def look(self, images: Array) -> Array:
-        return self.kernel.look(images)
-
-    def read(self, texts: Array) -> Array:
-        return self.kernel.read(texts)
-
-    @property
-    def vision_cfg(self) -> dict[str, object]:
-        return self.network.vision_cfg
-
-    def tensors(self) -> dict[str, NDArray[np.generic]]:
-        return {**self.network.tensors(), **self.kernel.tensors()}
+    regression: RegressionFit
+    network: NetworkFit
 
 
-def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> KernelJoint:
+def fit_joint(
+    pairs: PairFeatures,
+    recipe: JointRecipe,
+    classes: ClassFeatures | None = None,
+    progress: Progress = lambda *_: None,
+) -> JointFit:
+    """The recipe's fit to these pairs; the same seed gives the same bytes on the same machine.
+
+    The network is fitted to a regression of its own, on the first image tower and the text tower alone.
+    """
+    first = pairs.of_first_tower
+    first_classes = classes and classes.of_first_tower(first.images.shape[1])
+    network = fit_network(fit_regression(first, recipe, first_classes), first, recipe, first_classes, progress)
+    regression = fit_regression(pairs, recipe, classes)
+    # As it is stored, so that what is measured is what is read.
+    return JointFit(RegressionFit(regression.pictures.rounded(), regression.text), network)
+
+
+def fit_regression(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures | None) -> RegressionFit:
     """Kernel ridge regression of texts on pictures (Saunders et al., 1998), classes as further examples.
 
     Texts of another tower are turned to as many of their principal directions as the text tower has dimensions.
     """
     dim = pairs.alts.shape[1]
-    pairs, classes = pairs.as_asked, classes and classes.as_asked
+    if pairs.query_texts is not None:
+        pairs = pairs.query_texts
     mean = pairs.directions.mean(0)
-    no_text_mean = without_text_mean(pairs, recipe.caption_share)
+    wanted_texts = targets(pairs, recipe.caption_share)
+    no_text_mean = without_direction(wanted_texts.mean(0))
     examples = [directions(pairs.images, mean, pairs.towers)]
-    wanted = [targets(pairs, recipe.caption_share) @ no_text_mean]
+    wanted = [wanted_texts @ no_text_mean]
     counts = [np.ones(len(pairs.images))]
     if classes and recipe.class_share:
+        # Without what all classes share, "a kind of thing", which photographs do not.
+        texts = classes.texts if classes.query_texts is None else classes.query_texts
         examples.append(classes.directions)
-        wanted.append(class_targets(classes) @ no_text_mean)
-        counts.append(np.full(len(classes.texts), recipe.class_share))
+        wanted.append((texts - texts.mean(0)) @ no_text_mean)
+        counts.append(np.full(len(texts), recipe.class_share))
     among = np.concatenate(examples)
     near = nearness(among, among, recipe.sharpness, len(pairs.towers))
     near[np.diag_indices(len(near))] += (recipe.penalty / np.concatenate(counts)).astype(np.float32)
@@ -142,24 +144,38 @@ def fit_kernel(pairs: PairFeatures, recipe: JointRecipe, classes: ClassFeatures 
     if said.shape[1] > dim:
         principal = np.linalg.eigh(said.T @ said)[1][:, ::-1][:, :dim]
         said, text = said @ principal, text @ principal
-    head = KernelHead(recipe.sharpness, mean, among, np.linalg.solve(near, said), pairs.towers)
-    return KernelJoint(head, text)
+    answers = np.linalg.solve(near, said)
+    return RegressionFit(KernelRegression(recipe.sharpness, mean, among, answers, pairs.towers), text)
 
 
-def distil(
-    kernel: KernelJoint,
+def targets(pairs: PairFeatures, caption_share: float) -> NDArray[np.floating]:
+    """What each picture's vector should say: its alt text mixed with its caption where it has one."""
+    share = np.where(pairs.has_caption, caption_share, 0)[:, None]
+    mixed: NDArray[np.floating] = pairs.alts * (1 - share) + pairs.captions * share
+    return mixed
+
+
+def without_direction(mean: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The matrix that removes a vector's direction and keeps everything at right angles to it."""
+    direction = mean.astype(np.float64) / np.linalg.norm(mean)
+    out: NDArray[np.float64] = np.eye(len(direction)) - np.outer(direction, direction)
+    return out
+
+
+def fit_network(
+    regression: RegressionFit,
     pairs: PairFeatures,
     recipe: JointRecipe,
     classes: ClassFeatures | None,
     progress: Progress = lambda *_: None,
-) -> MlpJoint:
-    """The network whose output layer is nearest to the kernel's directions on pictures and on mixtures of two. All of
-    it is of one tower.
+) -> NetworkFit:
+    """The network whose output layer is nearest to the regression's directions on pictures and on mixtures of
+    two. All of it is of one tower.
 
     Hidden units stand at the centres of clusters of pictures, so that each answers to its kind. Seeded by the recipe.
     """
     generator = np.random.default_rng(recipe.seed)
-    dim = kernel.head.answers.shape[1]
+    dim = regression.pictures.answers.shape[1]
     mean = pairs.images.mean(0)
     length = np.float32(np.linalg.norm(pairs.images - mean, axis=1).mean())
     base = pairs.images
@@ -174,10 +190,10 @@ def distil(
     sums, wanted_sum = np.zeros(units), np.zeros(dim)
     squares, cross = np.zeros((units, units)), np.zeros((units, dim))
     total = len(base) + recipe.mixtures
-    for start in range(0, total, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, total))
+    for start in range(0, total, _BLOCK_ROWS):
+        rows = np.arange(start, min(start + _BLOCK_ROWS, total))
         seen = np.concatenate([base[rows[rows < len(base)]], _mixed(base, int((rows >= len(base)).sum()), generator)])
-        wanted = unit(kernel.look(seen)).astype(np.float64)
+        wanted = unit(regression.embed_images(seen)).astype(np.float64)
         active = gelu(seen @ hidden.T + bias).astype(np.float64)
         sums, wanted_sum = sums + active.sum(0), wanted_sum + wanted.sum(0)
         squares, cross = squares + active.T @ active, cross + active.T @ wanted
@@ -186,17 +202,19 @@ def distil(
     covariance = squares - total * np.outer(middle, middle)
     covariance += recipe.smoothing * np.trace(covariance) / units * np.eye(units)
     out = np.linalg.solve(covariance, cross - total * np.outer(middle, wanted_middle)).T
-    return MlpJoint(
+    return NetworkFit(
         hidden.astype(np.float32),
         bias.astype(np.float32),
         out.astype(np.float32),
         (wanted_middle - out @ middle).astype(np.float32),
-        kernel.text,
+        regression.text,
     )
 
 
 def cluster(directions: Array, count: int, generator: np.random.Generator) -> Array:
-    """Centres (count, C) of unit length by spherical k-means (Dhillon and Modha, 2001); an empty one starts anew."""
+    """Centres (count, C) of unit length by spherical k-means (Dhillon and Modha, 2001); an empty one starts
+    again at a random row.
+    """
     first = np.arange(count) % len(directions) if len(directions) < count else None
     chosen = generator.choice(len(directions), count, replace=False) if first is None else first
     centres = directions[chosen]
