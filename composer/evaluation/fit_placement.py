@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.evaluation.conditional_logit import conditional_logit
-from composer.pipeline.placement_model import PlacementModel, Passage, features, without_references
+from composer.pipeline.placement_model import Passage, PlacementModel, features, without_references
 from vision.errors import DataError
 
 RIDGE = 5.0

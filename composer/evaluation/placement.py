@@ -19,7 +19,7 @@ from composer.evaluation.placement_baselines import RULES, Rule
 from composer.evaluation.report import Measure
 from composer.evaluation.sequence_metrics import f1_within
 from composer.pipeline.placement import choose_places
-from composer.pipeline.placement_model import PlacementModel, Passage, without_references
+from composer.pipeline.placement_model import Passage, PlacementModel, without_references
 from vision.errors import DataError
 from vision.training.dataset import TrainingArticle
 from vision.training.metrics import bootstrap
