@@ -4,6 +4,7 @@ KeyedError
 └── VisionError
     ├── WeightsError        a model file is missing, damaged or cannot be fetched
     ├── ModelError          a checkpoint is of a kind this program cannot run
+    │   └── KernelsUnavailable  the C engine cannot be built here
     ├── ImageError          a picture cannot be decoded safely
     ├── DataError           training data or a recipe is missing or malformed
     └── PromptTooLong       a prompt does not fit the model's context window
@@ -80,6 +81,10 @@ class WeightsError(VisionError):
 
 class ModelError(VisionError):
     """A checkpoint is of a kind this program cannot run, or an option does not fit it."""
+
+
+class KernelsUnavailable(ModelError):
+    """The C engine cannot be built here; says why and what to install."""
 
 
 class ImageError(VisionError):

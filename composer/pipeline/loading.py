@@ -1,4 +1,7 @@
-"""A profile's settings to models, library and pipeline. Heavy packages are imported only inside its functions."""
+"""Wires a profile's settings to models, library and pipeline: the one place where kinds become objects.
+
+Imports the heavy packages only inside its functions.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from composer.errors import UsageError
 from composer.settings import Settings
-from vision.errors import Phrase
+from vision.errors import KernelsUnavailable, Phrase
 
 if TYPE_CHECKING:
-    from composer.pipeline.pipeline import Pipeline
+    from composer.pipeline.pipeline import Composer
     from image_db.metadata.generate import Captioner, Labeller
     from vision.interfaces import JointEncoder, VisionLanguageModel
 
@@ -48,7 +51,6 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
         )
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
     from vision.downloads.store import locate
-    from vision.llm.kernels.build import KernelsUnavailable
     from vision.llm.model import load_gguf_model
 
     path = Path(language.model).expanduser() if language.model.endswith(".gguf") else locate(language.model)
@@ -90,18 +92,18 @@ def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
     return load_hub_model(name, device=settings.language.device)
 
 
-def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
+def load_composer(settings: Settings, library_dir: Path) -> Composer:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
-    from composer.pipeline.pipeline import Pipeline
+    from composer.pipeline.pipeline import Composer
     from image_db.library import Library
     from retrieval.search import Searcher
 
     if not str(library_dir):
-        raise UsageError("library_not_named")
+        raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
     Library.open(library_dir, None).close()
     encoder = load_encoder(settings)
     library = Library.open(library_dir, encoder.identity)
-    return Pipeline(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
+    return Composer(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
 
 
 def _device(name: str) -> str:

@@ -2,7 +2,7 @@
 
 The three are given the faces of a transformers vision-language checkpoint (a model with a ``forward``, a processor
 with a chat template), so that everything ``vision.huggingface.model`` does for published checkpoints holds for them
-too: shared prefixes, several pictures in a text, scoring, cancellation. Import it lazily. Knows no training.
+too: shared prefixes, several pictures in a text, scoring, cancellation. Import it lazily.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 PICTURE = "<|picture|>"
 LORA_FOLDER = "lora"
-SHIPPED = Path(__file__).parent / "shipped"
 _REMEMBERED_GRIDS = 64
 
 
@@ -72,7 +71,7 @@ class BridgedCausalLM(nn.Module):
         places = int(here.sum())
         given = 0 if picture_grids is None else len(picture_grids)
         if places != given * self.bridge.config.picture_tokens:
-            raise ModelError(f"{given} pictures came with {places} places for {self.bridge.config.picture_tokens} each")
+            raise ModelError("picture_places", pictures=given, places=places, each=self.bridge.config.picture_tokens)
         if picture_grids is None or not given:
             return out
         seen = self.bridge(picture_grids.to(self.bridge.start.dtype)).to(out.dtype)
@@ -114,7 +113,7 @@ class PicturesOnly:
             if ".lora_B." in name
         ]
         if not self._hooks:
-            raise ModelError("partial LoRA needs a model with LoRA layers, and this one has none")
+            raise ModelError("partial_lora_without_layers")
 
     def _mask(self, _module: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         assert self.here is not None
@@ -171,13 +170,7 @@ class BridgedProcessor:
         return self._grids[key]
 
 
-def load_bridged_model(
-    folder: Path = SHIPPED,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    context_tokens: int | None = None,
-) -> VisionLanguageModel:
+def load_bridged_model(folder: Path, *, device: str = "cpu", context_tokens: int | None = None) -> VisionLanguageModel:
     """The tower, bridge and language model that ``folder`` names, with its LoRA where it has one.
 
     Raises ModelError where the folder holds no bridge, or the tower or model here is not the one it was trained for;
@@ -189,15 +182,15 @@ def load_bridged_model(
     config = read_config(folder)
     bridge = Bridge.from_pretrained(folder)
     tower = load_tower(config.tower, device)
-    language = load_causal(config.language_model, dtype=dtype, device=device)
-    for what, found, wanted in (
-        ("tower", tower.identity, config.tower_sha256),
-        ("language model", language.identity, config.language_sha256),
-    ):
+    language = load_causal(config.language_model, device=device)
+    for found, wanted in ((tower.identity, config.tower_sha256), (language.identity, config.language_sha256)):
         if found.sha256 != wanted:
             raise ModelError(
-                f"the bridge in {folder} was trained for other weights of the {what} {found.name} "
-                f"(SHA-256 {wanted[:12]}…, here {found.sha256[:12]}…); train it again with `vignette train bridge`"
+                "bridge_of_other_weights",
+                folder=str(folder),
+                model=found.name,
+                wanted=wanted[:12],
+                found=found.sha256[:12],
             )
     return bridged_model(tower, bridge, language, lora=folder / LORA_FOLDER, context_tokens=context_tokens, name=folder)
 
@@ -243,7 +236,7 @@ def _with_lora(model: Any, lora: Path | None) -> tuple[Any, PicturesOnly | None]
     try:
         from peft import PeftModel
     except ImportError as error:
-        raise ModelError("this bridge comes with a LoRA, which needs the package peft: pip install peft") from error
+        raise ModelError("lora_needs_peft") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property by its old name
         tuned = PeftModel.from_pretrained(model, lora)

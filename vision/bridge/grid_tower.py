@@ -1,8 +1,7 @@
 """Vision towers without their heads: pictures in, a grid of features out, for a bridge to read.
 
 A tower is named ``efficientnet-lite2`` (the one Vignette fetches), ``timm:NAME`` or ``open_clip:NAME[:PRETRAINED]``;
-any trunk of those libraries will do. Import it lazily: torch and timm come with it. Knows no bridge and no language
-model.
+any trunk of those libraries will do. Import it lazily: torch and timm come with it.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def load_tower(name: str, device: str = "cpu") -> VisionTower:
     if kind == "open_clip" and rest:
         model, _, pretrained = rest.partition(":")
         return _open_clip(model, pretrained or None, device)
-    raise ModelError(f"{name!r} is no vision tower; use {EMBEDDED}, timm:NAME or open_clip:NAME:PRETRAINED")
+    raise ModelError("tower_unknown", tower=name)
 
 
 def timm_grid(trunk: Any, features: torch.Tensor) -> torch.Tensor:
@@ -90,10 +89,7 @@ def _embedded(device: str) -> VisionTower:
 
     trunk: Any = build_trunk(EMBEDDED)
     transform = preprocess(TOWERS[EMBEDDED].preprocess_cfg())
-    identity = ModelIdentity(EMBEDDED, manifest()[EMBEDDED].files[0].sha256)
-    return VisionTower(
-        identity, trunk, lambda pixels: timm_grid(trunk, trunk.forward_features(pixels)), transform, device
-    )
+    return _timm_tower(EMBEDDED, manifest()[EMBEDDED].files[0].sha256, trunk, transform, device)
 
 
 def _timm(name: str, device: str, *, pretrained: bool = True) -> VisionTower:
@@ -104,25 +100,30 @@ def _timm(name: str, device: str, *, pretrained: bool = True) -> VisionTower:
     try:
         trunk = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (RuntimeError, OSError, ValueError) as error:
-        raise ModelError(f"timm cannot make {name!r}: {error}; see timm.list_models(pretrained=True)") from error
+        raise ModelError("tower_not_loaded", tower=f"timm:{name}", reason=str(error)) from error
     transform = create_transform(**resolve_model_data_config(trunk), is_training=False)
-    identity = ModelIdentity(f"timm:{name}", state_sha256(trunk))
-    return VisionTower(
-        identity, trunk, lambda pixels: timm_grid(trunk, trunk.forward_features(pixels)), transform, device
-    )
+    return _timm_tower(f"timm:{name}", state_sha256(trunk), trunk, transform, device)
+
+
+def _timm_tower(name: str, sha256: str, trunk: Any, transform: Transform, device: str) -> VisionTower:
+    def grid(pixels: torch.Tensor) -> torch.Tensor:
+        return timm_grid(trunk, trunk.forward_features(pixels))
+
+    return VisionTower(ModelIdentity(name, sha256), trunk, grid, transform, device)
 
 
 def _open_clip(name: str, pretrained: str | None, device: str) -> VisionTower:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import open_clip
+    full_name = f"open_clip:{name}" + (f":{pretrained}" if pretrained else "")
     try:
         model, transform = open_clip.create_model_from_pretrained(name, pretrained)
     except (RuntimeError, OSError, ValueError) as error:
-        raise ModelError(f"open_clip cannot load {name!r} with pretrained {pretrained!r}: {error}") from error
+        raise ModelError("tower_not_loaded", tower=full_name, reason=str(error)) from error
     visual = model.visual
     if not hasattr(visual, "forward_intermediates"):
-        raise ModelError(f"the image tower of {name!r} gives no grid; name a ViT or a timm tower of open_clip")
+        raise ModelError("tower_without_grid", tower=full_name)
 
     def grid(pixels: torch.Tensor) -> torch.Tensor:
         # The last block but one, as LLaVA takes CLIP (arXiv:2304.08485): the last serves the class token alone.
@@ -132,5 +133,4 @@ def _open_clip(name: str, pretrained: str | None, device: str) -> VisionTower:
         first: torch.Tensor = found["image_intermediates"][0]
         return first
 
-    full_name = f"open_clip:{name}" + (f":{pretrained}" if pretrained else "")
     return VisionTower(ModelIdentity(full_name, state_sha256(visual)), visual, grid, transform, device)

@@ -1,7 +1,7 @@
 """Any causal language model as a transformers model with its tokenizer: to train through, and to put a bridge before.
 
 A model is named as everywhere: a name of ``vignette models list``, a .gguf file, a folder or a hub name. GGUF weights
-are dequantised. Import it lazily: torch and transformers come with it. Knows no pictures.
+are dequantised. Import it lazily: torch and transformers come with it.
 """
 
 from __future__ import annotations

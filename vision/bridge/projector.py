@@ -2,8 +2,7 @@
 
 Two kinds. The perceive sampler (InternLM-XComposer, arXiv:2309.15112; after the Q-Former, arXiv:2301.12597) lets K
 learned queries attend to the grid. The MLP projector (LLaVA 1.5, arXiv:2310.03744) maps each place of the grid. A
-picture stands in a text between a learned start and end vector. Import it lazily: torch comes with it. Runs neither
-tower nor language model.
+picture stands in a text between a learned start and end vector. Import it lazily: torch comes with it.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ class BridgeConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(BridgeKind):
-            raise ModelError(f"bridge kind is {self.kind!r}; use {', '.join(get_args(BridgeKind))}")
+            raise ModelError("bridge_kind_unknown", kind=self.kind, known=get_args(BridgeKind))
         for name in ("grid_tokens", "grid_width", "language_width", "queries", "layers", "heads", "width"):
             if getattr(self, name) < 1:
-                raise ModelError(f"{name} of the bridge is {getattr(self, name)}; it must be at least 1")
+                raise ModelError("option_below_one", option=name, given=getattr(self, name))
         if self.width % self.heads:
-            raise ModelError(f"width of the bridge is {self.width}; it must be a multiple of its {self.heads} heads")
+            raise ModelError("bridge_width", width=self.width, heads=self.heads)
 
     @property
     def picture_tokens(self) -> int:
@@ -131,14 +130,11 @@ class Bridge(nn.Module):
         self.end = nn.Parameter(torch.randn(config.language_width) * 0.02)
 
     def forward(self, grid: torch.Tensor) -> torch.Tensor:
-        if grid.dim() != 3 or grid.shape[1:] != (self.config.grid_tokens, self.config.grid_width):
-            raise ModelError(
-                f"the bridge reads grids of {self.config.grid_tokens} × {self.config.grid_width} from "
-                f"{self.config.tower}, and was given {tuple(grid.shape[1:])}; use the tower it was trained for"
-            )
+        wanted = (self.config.grid_tokens, self.config.grid_width)
+        if grid.dim() != 3 or grid.shape[1:] != wanted:
+            raise ModelError("bridge_grid", tower=self.config.tower, wanted=wanted, given=tuple(grid.shape[1:]))
         inner = self.body(grid)
-        ends = (vector.expand(len(grid), 1, -1) for vector in (self.start, self.end))
-        start, end = ends
+        start, end = (vector.expand(len(grid), 1, -1) for vector in (self.start, self.end))
         return torch.cat([start, inner, end], dim=1)
 
     @torch.no_grad()
@@ -178,7 +174,7 @@ class Bridge(nn.Module):
             tensors = load_file(folder / WEIGHTS_FILE)
             bridge.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise ModelError(f"the bridge in {folder} cannot be read: {error}; copy or train it again") from error
+            raise ModelError("bridge_unreadable", file=str(folder / WEIGHTS_FILE), reason=str(error)) from error
         return bridge.eval()
 
 
@@ -188,11 +184,11 @@ def read_config(folder: Path) -> BridgeConfig:
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}; name a folder that `vignette train bridge` wrote") from error
+        raise ModelError("bridge_unreadable", file=str(file), reason=str(error)) from error
     known = {field.name for field in fields(BridgeConfig)}
     if strange := sorted(set(values) - known):
-        raise ModelError(f"{file} has the setting {strange[0]!r}, which this version does not know; update Vignette")
+        raise ModelError("bridge_setting_unknown", file=str(file), setting=strange[0])
     try:
         return BridgeConfig(**values)
     except TypeError as error:
-        raise ModelError(f"{file} is not complete: {error}") from error
+        raise ModelError("bridge_unreadable", file=str(file), reason=str(error)) from error

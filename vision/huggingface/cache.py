@@ -1,8 +1,7 @@
 """Forward passes of a transformers model over key-value caches that outlive one call.
 
 ``PrefixReader`` keeps one sequence read and goes back only as far as a new prompt differs from it;
-``CachedRows`` are several sequences that share such a prefix and go on side by side. Deliberately knows no text,
-no sampling and no chat template.
+``CachedRows`` are several sequences that share such a prefix and go on side by side.
 """
 
 from __future__ import annotations

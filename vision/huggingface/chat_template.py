@@ -2,7 +2,7 @@
 
 Handles what templates disagree on: a system role some refuse, an assistant turn that is continued rather
 than closed, the placeholder of a picture. Text is untrusted: a special token written in it is broken up,
-so that no message can end its own turn. Deliberately knows no tensors and no model.
+so that no message can end its own turn.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ class ChatTemplate:
 
     def __init__(self, owner: Any, tokenizer: Any, *, pictures: bool, name: str) -> None:
         if not getattr(owner, "chat_template", None):
-            raise ModelError(
-                f"{name} has no chat template, so it cannot follow instructions; name an instruction-tuned checkpoint "
-                "(its name usually ends in -Instruct, -it or -chat)"
-            )
+            raise ModelError("template_missing", model=name)
         self._owner = owner
         self._pictures = pictures
         self._name = name
@@ -55,14 +52,11 @@ class ChatTemplate:
     def render(self, prompt: Prompt) -> RenderedPrompt:
         """Errors: ModelError where the template refuses the prompt or the model cannot see its pictures."""
         if not prompt:
-            raise ModelError("the prompt holds no message; give at least one user message")
+            raise ModelError("prompt_empty")
         messages = list(prompt) if self._takes_system else _merge_system(prompt)
         images = tuple(part for message in messages for part in message.content if not isinstance(part, str))
         if images and not self._pictures:
-            raise ModelError(
-                f"{self._name} reads text only, and the prompt holds {len(images)} picture(s); "
-                "name a vision-language checkpoint or leave the pictures out"
-            )
+            raise ModelError("model_sees_nothing", model=self._name)
         if messages[-1].role != "assistant":
             return RenderedPrompt(self._apply(self._conversation(messages), generation=True), images, "")
         continued = messages[-1].content[-1] if messages[-1].content else ""
@@ -72,9 +66,7 @@ class ChatTemplate:
         marked = [*messages[:-1], Message("assistant", (*before, _HERE))]
         head, found, _ = self._apply(self._conversation(marked), generation=False).rpartition(_HERE)
         if not found:
-            raise ModelError(
-                f"the chat template of {self._name} leaves out the assistant's turn; it cannot be continued"
-            )
+            raise ModelError("template_drops_answer", model=self._name)
         return RenderedPrompt(head + continued, images, continued)
 
     def _apply(self, conversation: list[dict[str, Any]], *, generation: bool) -> str:
@@ -85,8 +77,7 @@ class ChatTemplate:
                 conversation, tokenize=False, add_generation_prompt=generation, **self._options
             )
         except TemplateError as error:
-            roles = ", ".join(message["role"] for message in conversation)
-            raise ModelError(f"the chat template of {self._name} refuses the turns {roles}: {error}") from error
+            raise ModelError("template_refuses", model=self._name, reason=str(error)) from error
         return str(text)
 
     def _conversation(self, messages: list[Message]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 Files come from the hub's cache or are fetched into it (``HF_HOME``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` mean what they
 mean everywhere); only safetensors are read, never pickles, and code that a checkpoint brings along is never run.
-Deliberately knows nothing of prompts and sampling: that is ``vision.huggingface.model``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from vision.downloads.files import file_sha256
 from vision.errors import ModelError, Phrase
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.model import HubModel
@@ -75,7 +75,7 @@ def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
     """Hash, model and tokenizer of a causal language checkpoint, on the CPU. Errors as ``load_hub_model``."""
     folder = _folder(name_or_path, None)
     if _sees_images(_config(folder, name_or_path), name_or_path):
-        raise ModelError(f"{name_or_path} sees pictures itself; a bridge needs a causal language checkpoint")
+        raise ModelError("bridge_needs_language_model", model=name_or_path)
     model, tokenizer, _ = _parts(folder, name_or_path, False, {"dtype": dtype})
     return weights_sha256(folder), model, tokenizer
 
@@ -112,14 +112,14 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     from vision.downloads.store import home
     from vision.llm.gguf import read_gguf
     from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
-    from vision.llm.model_cache import file_sha256
+    from vision.llm.model_cache import gguf_sha256
     from vision.llm.to_transformers import as_transformers
 
     metadata = read_gguf(path).metadata
     special, tokens = special_tokens(metadata), build_tokenizer(metadata)
     template = metadata.get("tokenizer.chat_template", "")
     if not template:
-        raise ModelError(f"{name} has no chat template in its GGUF file; use an instruction-tuned model")
+        raise ModelError("template_missing", model=name)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=tokens,
         bos_token=special["bos"] or None,
@@ -130,7 +130,7 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     # The file says whether texts start with BOS, where the template does not write it itself.
     starts = special["add_bos"] and "bos_token" not in template
     tokenizer.chat_template = "{{ bos_token }}" + template if starts else template
-    return file_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
+    return gguf_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
 
 
 def weights_sha256(folder: Path) -> str:
@@ -143,8 +143,7 @@ def weights_sha256(folder: Path) -> str:
     for path in sorted(folder.glob("*.safetensors")):
         blob = path.resolve().name
         if not re.fullmatch(r"[0-9a-f]{64}", blob):
-            with path.open("rb") as file:
-                blob = hashlib.file_digest(file, "sha256").hexdigest()
+            blob = file_sha256(path)
         seal.update(f"\n{path.name} {blob}".encode())
     return seal.hexdigest()
 
@@ -157,9 +156,9 @@ def _device(device: str) -> torch.device:
     try:
         place = torch.device(device)
     except RuntimeError as error:
-        raise ModelError(f"{device!r} is not a device; use auto, cpu, cuda, cuda:1 or mps") from error
+        raise ModelError("device_unknown", device=device) from error
     if place.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"device {device!r} was asked for, but PyTorch finds no CUDA GPU here; use auto or cpu")
+        raise ModelError("no_cuda", device=device)
     return place
 
 
@@ -169,20 +168,18 @@ def _load_options(dtype: str, quantization: Quantization, place: torch.device) -
     elif dtype in _DTYPES:
         chosen = _DTYPES[dtype]
     else:
-        raise ModelError(f"{dtype!r} is not a dtype; use auto, {', '.join(_DTYPES)}")
+        raise ModelError("dtype_unknown", dtype=dtype, known=["auto", *_DTYPES])
     if quantization == "none":
         return {"dtype": chosen}
     if quantization not in ("4bit", "8bit"):
-        raise ModelError(f"{quantization!r} is not a quantization; use none, 4bit or 8bit")
+        raise ModelError("quantization_unknown", given=quantization)
     if place.type != "cuda":
-        raise ModelError(f"quantization {quantization} needs a CUDA GPU, and the device is {place}; use none")
+        raise ModelError("quantization_needs_cuda", given=quantization, device=str(place))
     from importlib.util import find_spec
 
     for package in ("bitsandbytes", "accelerate"):
         if find_spec(package) is None:
-            raise ModelError(
-                f"quantization {quantization} needs the package {package}: pip install 'vignette[gpu]', or use none"
-            )
+            raise ModelError("quantization_needs_package", given=quantization, package=package)
     from transformers import BitsAndBytesConfig
 
     four = quantization == "4bit"
@@ -200,43 +197,32 @@ def _folder(name: str, revision: str | None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelError(
-                f"{path} holds no config.json, so it is no transformers checkpoint; name its folder or a hub name"
-            )
+            raise ModelError("not_a_checkpoint", folder=str(path))
         return path
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise ModelError(f"there is no folder {name}; give the folder of a checkpoint or a hub name like owner/name")
+        raise ModelError("checkpoint_folder_missing", folder=name)
     import httpx
     from huggingface_hub import errors, snapshot_download
 
-    at = f" at revision {revision}" if revision else ""
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_COPIES))
     except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{name} asks for its licence to be accepted: open https://huggingface.co/{name}, accept it, "
-            "and set HF_TOKEN"
-        ) from error
+        raise ModelError("hub_gated", model=name) from error
     except errors.RevisionNotFoundError as error:
-        raise ModelError(
-            f"{name} has no revision {revision}; leave the revision out or take one from its page"
-        ) from error
+        raise ModelError("hub_no_revision", model=name, revision=revision) from error
     except errors.RepositoryNotFoundError as error:
-        raise ModelError(f"the hub has no model {name} that you may read; check the name, or set HF_TOKEN") from error
+        raise ModelError("hub_no_model", model=name) from error
     except errors.HFValidationError as error:
-        raise ModelError(f"{name!r} is neither a folder nor a hub name like owner/name") from error
+        raise ModelError("checkpoint_folder_missing", folder=name) from error
     except (
         errors.LocalEntryNotFoundError,
         errors.HfHubHTTPError,
         errors.OfflineModeIsEnabled,
         httpx.HTTPError,
     ) as error:
-        raise ModelError(
-            f"{name}{at} is not in the hub's cache and the hub cannot be reached; connect once, or copy the checkpoint "
-            "here and give its folder, or use the embedded profile"
-        ) from error
+        raise ModelError("hub_unreachable", model=name) from error
     except OSError as error:
-        raise ModelError(f"{name}{at} could not be fetched: {error}; check the disk and the connection") from error
+        raise ModelError("hub_fetch_failed", model=name, reason=str(error)) from error
 
 
 def _config(folder: Path, name: str) -> Any:
@@ -247,10 +233,8 @@ def _config(folder: Path, name: str) -> Any:
         return AutoConfig.from_pretrained(folder)
     except (ValueError, KeyError, OSError) as error:
         kind = settings.get("model_type", "unnamed")
-        own_code = " and brings its own code, which is never run" if "auto_map" in settings else ""
         raise ModelError(
-            f"{name} is of kind {kind!r}, which this version of transformers does not know{own_code}; "
-            "update transformers or name another checkpoint"
+            "checkpoint_brings_code" if "auto_map" in settings else "checkpoint_kind_unknown", model=name, kind=kind
         ) from error
 
 
@@ -263,10 +247,7 @@ def _sees_images(config: Any, name: str) -> bool:
             return True
         if kind in MODEL_FOR_CAUSAL_LM_MAPPING:
             return False
-    raise ModelError(
-        f"{name} is a {config.model_type} model, which neither sees and writes nor writes; "
-        "name an image-text-to-text or a causal language checkpoint"
-    )
+    raise ModelError("checkpoint_does_not_write", model=name, kind=config.model_type)
 
 
 def _parts(folder: Path, name: str, sees_images: bool, load_options: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -275,28 +256,22 @@ def _parts(folder: Path, name: str, sees_images: bool, load_options: dict[str, A
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
     if not list(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"{name} has no safetensors; pickled weights are not read: convert it or name another checkpoint"
-        )
+        raise ModelError("checkpoint_without_safetensors", model=name)
     kind = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
     try:
         processor = AutoProcessor.from_pretrained(folder) if sees_images else None
         tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(folder)
         model, report = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **load_options)
     except ImportError as error:
-        missing = " ".join(str(error).split())
-        raise ModelError(f"{name} needs a package that is not installed: {missing}") from error
+        raise ModelError("checkpoint_needs_package", model=name, reason=" ".join(str(error).split())) from error
     except torch.cuda.OutOfMemoryError as error:
-        raise ModelError(f"{name} does not fit the GPU's memory; use quantization 4bit or a smaller model") from error
+        raise ModelError("gpu_memory", model=name) from error
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, SafetensorError) as error:
-        raise ModelError(f"{name} could not be loaded: {' '.join(str(error).split())}") from error
+        raise ModelError("checkpoint_not_loaded", model=name, reason=" ".join(str(error).split())) from error
     if report["missing_keys"]:
         # transformers fills such weights with random numbers and goes on.
         absent = sorted(report["missing_keys"])
-        raise ModelError(
-            f"{name} lacks {len(absent)} weights of its architecture, {absent[0]} among them; "
-            "fetch it anew or name the complete checkpoint"
-        )
+        raise ModelError("checkpoint_incomplete", model=name, missing=len(absent), first=absent[0])
     return model, tokenizer, processor
 
 
@@ -305,9 +280,9 @@ def _context_tokens(config: Any, tokenizer: Any, asked: int | None, name: str) -
     made_for = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
     known = made_for < _NO_LIMIT
     if asked is None and not known:
-        raise ModelError(f"{name} does not say how long a prompt it reads; set context_tokens, for example 8192")
+        raise ModelError("context_unknown", model=name)
     if asked is not None and asked < 1:
-        raise ModelError(f"context_tokens is {asked}; it must be at least 1")
+        raise ModelError("option_below_one", option="context_tokens", given=asked)
     # As with GGUF files: a limit of the user's, never more than the model was trained for.
     return int(made_for if asked is None else min(asked, made_for) if known else asked)
 

@@ -6,7 +6,7 @@ Prompts of a batch share their common prefix and are then read and continued sid
 right, eight rows at a time. They take turns instead, each reusing the prefix of the one before, where rows
 would not be independent of their padding (sliding windows), where there is nothing to share a cache with
 (linear attention), and where pictures stand behind the shared prefix, since architectures batch
-pictures of different prompts in ways of their own. Deliberately knows nothing of files and hubs.
+pictures of different prompts in ways of their own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 
 from vision.errors import ModelError, Phrase, PromptTooLong
 from vision.huggingface.cache import CachedForward, CachedRows, PrefixReader
-from vision.huggingface.continuation import Continuation
 from vision.huggingface.prompt_encoding import EncodedPrompt, PromptEncoder, shared_length
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
+from vision.llm.sampling import Continuation
 
 _ROWS_AT_ONCE = 8  # each row holds a cache of the whole prompt
 
@@ -64,19 +64,13 @@ class HubModel:
         return self.stream_batch([prompt], [sampling])
 
     def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
-        if len(prompts) != len(samplings):
-            raise ValueError(f"{len(prompts)} prompts came with {len(samplings)} samplings; give one for each prompt")
-        encoded = [self._fitting(prompt, room=1) for prompt in prompts]
-        return self._write_all(encoded, samplings)
+        pairs = zip(prompts, samplings, strict=True)
+        return self._write_all([(self._fitting(prompt, room=1), sampling) for prompt, sampling in pairs])
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return self.score_batch([prompt], [options])[0]
 
     def score_batch(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
-        if len(prompts) != len(options):
-            raise ValueError(
-                f"{len(prompts)} prompts came with {len(options)} lists of options; give one for each prompt"
-            )
         ids = [[self._option_ids(option) for option in several] for several in options]
         encoded = [
             self._fitting(prompt, room=max(map(len, several), default=0))
@@ -89,23 +83,23 @@ class HubModel:
 
     # Writing
 
-    def _write_all(self, prompts: list[EncodedPrompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
-        for group in _groups(len(prompts)):
-            texts = {i: self._continuation(prompts[i], samplings[i]) for i in group}
-            members = [prompts[i] for i in group]
+    def _write_all(self, asked: list[tuple[EncodedPrompt, Sampling]]) -> Iterator[Chunk]:
+        for group in _groups(len(asked)):
+            texts = {i: self._continuation(*asked[i]) for i in group}
+            members = [asked[i][0] for i in group]
             shared = self._batchable_prefix(members)
             if shared is not None:
                 yield from self._write_rows(members, texts, shared)
                 continue
             for i in group:
-                yield from self._write_one(prompts[i], texts[i], i)
+                yield from self._write_one(asked[i][0], texts[i], i)
 
     def _write_one(self, prompt: EncodedPrompt, text: Continuation, index: int) -> Iterator[Chunk]:
         logits, cached = self._reader.read(prompt)
         self._count_read(len(prompt.ids), cached)
         turn = self._reader.turn
         while True:
-            chunk, token = text.advance(logits, index)
+            chunk, token = text.advance(logits.numpy(), index)
             self.usage.generated_tokens += 1
             if chunk is not None:
                 yield chunk
@@ -123,7 +117,7 @@ class HubModel:
         while True:
             kept, tokens = [], []
             for row, index in enumerate(active):
-                chunk, token = texts[index].advance(logits[row], index)
+                chunk, token = texts[index].advance(logits[row].numpy(), index)
                 self.usage.generated_tokens += 1
                 if chunk is not None:
                     yield chunk
@@ -138,14 +132,8 @@ class HubModel:
             logits = self._forward.step(rows, tokens)
 
     def _continuation(self, prompt: EncodedPrompt, sampling: Sampling) -> Continuation:
-        return Continuation(
-            sampling,
-            room=self.context_tokens - len(prompt.ids),
-            decode=self._decode,
-            ends=self._ends,
-            never=self._never,
-            continued=prompt.continued,
-        )
+        room = self.context_tokens - len(prompt.ids)
+        return Continuation(sampling, room, self._decode, self._ends, prompt.continued, self._never)
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -224,18 +212,16 @@ class HubModel:
     def _fitting(self, prompt: Prompt, *, room: int) -> EncodedPrompt:
         encoded = self._encoder.encode(prompt)
         if len(encoded.ids) + room > self.context_tokens:
-            pictures = f" ({len(encoded.images)} pictures among them)" if encoded.images else ""
-            raise PromptTooLong(
-                f"the prompt takes {len(encoded.ids)} tokens{pictures} and needs {room} more, and "
-                f"{self.identity.name} reads {self.context_tokens} in all: shorten the text, show fewer pictures, or "
-                "raise context_tokens"
-            )
+            sizes = {"tokens": len(encoded.ids), "room": room, "limit": self.context_tokens}
+            if encoded.images:
+                raise PromptTooLong("pictures_too_long", **sizes, pictures=len(encoded.images))
+            raise PromptTooLong("prompt_too_long", **sizes)
         return encoded
 
     def _option_ids(self, option: str) -> tuple[int, ...]:
         ids = self._encoder.encode_continuation(option)
         if not ids:
-            raise ModelError(f"the option {option!r} has no tokens, so it cannot be scored; leave empty options out")
+            raise ModelError("option_empty")
         return ids
 
     def _count_read(self, tokens: int, cached: int) -> None:

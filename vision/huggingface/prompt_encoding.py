@@ -1,7 +1,6 @@
 """Prompts as token ids, positions and pixels, with the place of every picture known.
 
 Two prompts share a key-value cache as far as their token ids and their pictures agree; this module says how far.
-Deliberately runs no model: it asks the processor for inputs and the architecture for position ids.
 """
 
 from __future__ import annotations
@@ -176,13 +175,10 @@ class PromptEncoder:
         try:
             inputs = self._processor(text=[text], images=[pictures], return_tensors="pt", add_special_tokens=special)
         except (ValueError, TypeError, IndexError) as error:
-            raise ModelError(f"the processor of {self._name} refuses the prompt's pictures: {error}") from error
+            raise ModelError("pictures_refused", model=self._name, reason=str(error)) from error
         tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
         if "cross_attention_mask" in tensors:
-            raise ModelError(
-                f"{self._name} looks at pictures through cross-attention, which is not supported; name a checkpoint "
-                "that reads pictures as tokens (Qwen-VL, SmolVLM, LLaVA, InternVL, Gemma 3 and most others)"
-            )
+            raise ModelError("cross_attention_unsupported", model=self._name)
         return tensors
 
     def _find_placeholder(self) -> str:
@@ -192,7 +188,7 @@ class PromptEncoder:
             token = getattr(self._processor, name, None)
             if token and str(token) in turn:
                 return str(token)
-        raise ModelError(f"the chat template of {self._name} writes no placeholder for a picture")
+        raise ModelError("template_without_pictures", model=self._name)
 
     def _needs_special(self, text: str) -> bool:
         """Whether the template leaves the start token to the tokenizer (as transformers decides it)."""

@@ -1,7 +1,7 @@
 """Conversations to token ids, and ids back to text, with the chat template a GGUF file carries.
 
 What people wrote never becomes a control token: a template's own ``<|im_end|>`` ends a turn, the same letters in a
-message are just letters. Knows nothing of weights, nor how the tokenizer was made.
+message are just letters.
 """
 
 from __future__ import annotations
@@ -61,11 +61,9 @@ class ChatTokenizer:
     def prompt_ids(self, prompt: Sequence[Message]) -> tuple[list[int], int]:
         """Ids of the conversation, and how many at its end are an answer already begun."""
         if not prompt:
-            raise ModelError("the prompt holds no message; give at least one")
+            raise ModelError("prompt_empty")
         if any(not isinstance(part, str) for message in prompt for part in message.content):
-            raise ModelError(
-                f"{self._name} reads text only, but the prompt holds a picture; choose a profile that sees"
-            )
+            raise ModelError("model_sees_nothing", model=self._name)
         begun = self.encode(prompt[-1].text) if prompt[-1].role == "assistant" else []
         turns = [(str(m.role), m.text) for m in (prompt[:-1] if prompt[-1].role == "assistant" else prompt)]
         if any(token in text for _, text in turns for token in self._control):
@@ -99,13 +97,13 @@ class ChatTokenizer:
                 tools=None,
             )
         except TemplateError as error:
-            raise ModelError(f"the chat template of {self._name} refuses this conversation: {error}") from error
+            raise ModelError("template_refuses", model=self._name, reason=str(error)) from error
         return text
 
 
 def _compile_template(text: str, name: str) -> Any:
     if not text:
-        raise ModelError(f"{name} has no chat template in its GGUF file; use an instruction-tuned model")
+        raise ModelError("template_missing", model=name)
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -120,4 +118,4 @@ def _compile_template(text: str, name: str) -> Any:
     try:
         return environment.from_string(text)
     except TemplateError as error:
-        raise ModelError(f"the chat template of {name} cannot be read: {error}") from error
+        raise ModelError("template_unreadable", model=name, reason=str(error)) from error

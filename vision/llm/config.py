@@ -1,9 +1,9 @@
-"""The shape of a runner: what GGUF metadata says of a llama, qwen2 or qwen3 model. Knows no tensor data."""
+"""The shape of a language model: what the metadata of a GGUF file says of a llama, qwen2 or qwen3 model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,36 +34,29 @@ class ModelConfig:
     def interleaved_rope(self) -> bool:
         return self.name == "llama"
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def model_config(metadata: Mapping[str, Any], vocabulary: int) -> ModelConfig:
     """Raises ModelError for what the engine cannot run, naming it."""
     name = metadata.get("general.architecture", "(none)")
     if name not in ARCHITECTURES:
-        raise ModelError(
-            f"the GGUF file holds a model of architecture {name!r}; the engine runs {', '.join(ARCHITECTURES)}"
-        )
+        raise ModelError("architecture_unknown", name=name, known=ARCHITECTURES)
 
     def get(key: str, default: Any = None) -> Any:
         value = metadata.get(f"{name}.{key}", default)
         if value is None:
-            raise ModelError(f"the GGUF file lacks {name}.{key}; it was written by an unsuitable converter")
+            raise ModelError("gguf_key_missing", field=f"{name}.{key}")
         return value
 
-    if get("expert_count", 0):
-        raise ModelError(
-            f"the GGUF file holds a mixture of {get('expert_count')} experts; the engine runs dense models"
-        )
+    if experts := get("expert_count", 0):
+        raise ModelError("experts_unsupported", experts=experts)
     scaling = get("rope.scaling.type", "none")
     if scaling not in ("none", "linear"):
-        raise ModelError(f"the GGUF file asks for {scaling!r} RoPE scaling; the engine knows none and linear")
-    heads = get("attention.head_count")
-    width = get("embedding_length")
+        raise ModelError("rope_scaling_unknown", scaling=scaling)
+    heads, width = get("attention.head_count"), get("embedding_length")
     head_size = get("attention.key_length", width // heads)
-    if head_size % 8 or get("rope.dimension_count", head_size) != head_size:
-        raise ModelError(f"heads of {head_size} with rotated part {get('rope.dimension_count')} are not supported")
+    rotated = get("rope.dimension_count", head_size)
+    if head_size % 8 or rotated != head_size:
+        raise ModelError("head_size_unsupported", size=head_size, rotated=rotated)
     return ModelConfig(
         name=name,
         layers=get("block_count"),
@@ -80,10 +73,10 @@ def model_config(metadata: Mapping[str, Any], vocabulary: int) -> ModelConfig:
     )
 
 
-def rope_tables(arch: ModelConfig, tokens: int, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def rope_tables(config: ModelConfig, tokens: int, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Cosines and sines, (tokens, head_size / 2) float32. Llama 3 divides the frequencies by ``factors``."""
-    exponents = np.arange(0, arch.head_size, 2, dtype=np.float64) / arch.head_size
-    frequencies = arch.rope_base**-exponents / arch.rope_scale
+    exponents = np.arange(0, config.head_size, 2, dtype=np.float64) / config.head_size
+    frequencies = config.rope_base**-exponents / config.rope_scale
     if factors is not None:
         frequencies = frequencies / factors.astype(np.float64)
     angles = np.outer(np.arange(tokens, dtype=np.float64), frequencies)

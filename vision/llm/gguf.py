@@ -1,8 +1,7 @@
 """Reads a GGUF file: metadata, and tensors as memory-mapped bytes.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Reads what the header says and nothing more; what
-the tensors mean is for ``packing`` and ``runner``. The ``gguf`` package's own reader takes many seconds for the
-vocabulary of a modern model, so only its tables of types and its dequantisation are used.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The ``gguf`` package's own reader takes many seconds
+for the vocabulary of a modern model, so only its tables of types and its dequantisation are used.
 """
 
 from __future__ import annotations
@@ -95,18 +94,14 @@ def read_gguf(path: Path) -> GGUF:
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"{path} does not exist; give the path of a GGUF file, or run: vignette models pull"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: the file is empty
+        raise WeightsError("gguf_unreadable", file=str(path), reason=str(error)) from error
     if data[:4] != b"GGUF":
-        raise WeightsError(f"{path} is not a GGUF file (it starts with {data[:4]!r}); fetch it again")
+        raise WeightsError("not_gguf", file=str(path), start=repr(data[:4]))
     try:
         return _parse(path, data)
     except (struct.error, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+        raise WeightsError("gguf_damaged", file=str(path), reason=str(error)) from error
 
 
 def _parse(path: Path, data: mmap.mmap) -> GGUF:

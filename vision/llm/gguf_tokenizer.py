@@ -1,7 +1,4 @@
-"""The tokenizer of a GGUF file as a ``tokenizers.Tokenizer``: byte-level BPE (gpt2) and SentencePiece BPE (llama).
-
-Knows nothing of chats and weights.
-"""
+"""The tokenizer of a GGUF file as a ``tokenizers.Tokenizer``: byte-level BPE (gpt2) and SentencePiece BPE (llama)."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ def build_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     kind = metadata.get("tokenizer.ggml.model", "(none)")
     builders = {"gpt2": _byte_level, "llama": _sentence_piece}
     if kind not in builders:
-        raise ModelError(f"the GGUF file has a tokenizer of kind {kind!r}; the engine knows {', '.join(builders)}")
+        raise ModelError("tokenizer_unknown", kind=kind, known=list(builders))
     tokenizer = builders[kind](metadata)
     tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
     for wanted, special in ((_CONTROL, True), (_USER_DEFINED, False)):
@@ -67,7 +64,7 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
 
     name = metadata.get("tokenizer.ggml.pre", "gpt-2")
     if name not in _PATTERNS:
-        raise ModelError(f"the GGUF file names the pre-tokenizer {name!r}; the engine knows {', '.join(_PATTERNS)}")
+        raise ModelError("pre_tokenizer_unknown", kind=name, known=list(_PATTERNS))
     vocabulary = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name == "llama-bpe", fuse_unk=False))

@@ -1,8 +1,8 @@
 """Which blocks of the key-value cache belong to which sequence, and what earlier prompts left to reuse.
 
-A sequence's tokens lie in blocks of 32; sequences with a common prefix share its blocks and count references. A new
-prompt starts from the longest prefix that any sequence, running or remembered, has in common with it. Deliberately
-knows no model: blocks are numbers, and copying one is a function it is given.
+A sequence's tokens lie in blocks of 32; sequences with a common prefix share its blocks and count references
+(PagedAttention, arXiv:2309.06180). A new prompt starts from the longest prefix that any sequence, running or
+remembered, has in common with it. Blocks are numbers here; copying one is a function the cache is given.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class KVCache:
         return opened
 
     def extend(self, sequence: CachedSequence, tokens: Sequence[int]) -> None:
-        """Make room for ``tokens`` at the end and note them. Raises PromptTooLong where no block is left."""
+        """Take blocks for ``tokens`` at the end and note them. Raises PromptTooLong where no block is left."""
         if len(sequence) % self.block_tokens and self._references[sequence.blocks[-1]] > 1:
             shared = sequence.blocks[-1]
             sequence.blocks[-1] = self._take()  # others read that block: write into a copy
@@ -103,7 +103,7 @@ class KVCache:
         del sequence.blocks[needed:]
 
     def close(self, sequence: CachedSequence, *, remember: bool = True) -> None:
-        """End a running sequence; a remembered one stays for later prompts until its room is needed."""
+        """End a running sequence; a remembered one stays for later prompts until its blocks are needed."""
         self._running.remove(sequence)
         if remember and sequence.tokens:
             self._remembered.append(sequence)
@@ -128,9 +128,7 @@ class KVCache:
         while not self._free:
             if not self._remembered:
                 total = len(self._references) * self.block_tokens
-                raise PromptTooLong(
-                    f"the key-value cache of {total} tokens is full; run fewer prompts at once or shorten them"
-                )
+                raise PromptTooLong("cache_full", tokens=total)
             self._drop(self._remembered.pop(0))
         block = self._free.pop()
         self._references[block] = 1

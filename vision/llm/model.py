@@ -14,7 +14,7 @@ from vision.errors import ModelError, PromptTooLong
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
 from vision.llm.batch_runner import BatchRunner
 from vision.llm.chat_tokenizer import ChatTokenizer
-from vision.llm.kernels.binding import CEngine
+from vision.llm.kernels.binding import BLOCK_TOKENS, CEngine
 from vision.llm.kernels.build import load_kernels
 from vision.llm.kv_cache import SPARE_BLOCKS, KVCache
 from vision.llm.model_cache import CachedModel, open_cached
@@ -22,16 +22,11 @@ from vision.llm.scheduler import PromptTokens, Scheduler
 from vision.llm.scoring import score_answers
 
 CACHE_CONTEXTS = 3  # full contexts the key-value cache has room for
-BLOCK_TOKENS = 32
 MAX_ROWS = 256  # tokens in one pass: bounds the work space, and how long a cancellation waits
 
 
 def load_gguf_model(
-    path: Path,
-    *,
-    threads: int | None = None,
-    context_tokens: int = 8192,
-    cache_dir: Path | None = None,
+    path: Path, *, threads: int | None = None, context_tokens: int = 8192, cache_dir: Path | None = None
 ) -> GgufModel:
     """Load a llama, qwen2 or qwen3 GGUF file; the first time it is converted into ``cache_dir``.
 
@@ -39,16 +34,15 @@ def load_gguf_model(
     model was trained for. Raises WeightsError where the file is missing or damaged, ModelError where the engine cannot
     run it, KernelsUnavailable where the kernels cannot be compiled.
     """
-    if context_tokens < 1:
-        raise ModelError(f"context_tokens is {context_tokens}; it must be at least 1")
-    if threads is not None and threads < 1:
-        raise ModelError(f"threads is {threads}; it must be at least 1")
+    for name, value in (("context_tokens", context_tokens), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ModelError("option_below_one", option=name, given=value)
     if cache_dir is None:
         from vision.downloads.store import home
 
         cache_dir = home() / "converted"
     model = open_cached(Path(path), cache_dir)
-    context_tokens = min(context_tokens, model.architecture.trained_context_tokens)
+    context_tokens = min(context_tokens, model.config.trained_context_tokens)
     blocks = CACHE_CONTEXTS * -(-context_tokens // BLOCK_TOKENS) + SPARE_BLOCKS
     engine = CEngine(
         load_kernels(cache_dir),
@@ -85,8 +79,6 @@ class GgufModel:
         return self.stream_batch([prompt], [sampling])
 
     def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
-        if len(prompts) != len(samplings):
-            raise ValueError(f"{len(prompts)} prompts but {len(samplings)} samplings; give one for each")
         batch = self.open_batch()
         for prompt, sampling in zip(prompts, samplings, strict=True):
             batch.add(self.encode(prompt), sampling)
@@ -104,28 +96,23 @@ class GgufModel:
         """Raises PromptTooLong where fewer than ``room_tokens`` are left for the answer."""
         ids, begun = self._tokenizer.prompt_ids(prompt)
         if len(ids) + room_tokens > self.context_tokens:
-            raise PromptTooLong(
-                f"the prompt takes {len(ids)} tokens and needs room for {room_tokens} more, "
-                f"but the context window has {self.context_tokens}; shorten the prompt or raise context_tokens"
-            )
+            raise PromptTooLong("prompt_too_long", tokens=len(ids), room=room_tokens, limit=self.context_tokens)
         return PromptTokens(ids, begun)
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return self.score_batch([prompt], [options])[0]
 
     def score_batch(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
-        if len(prompts) != len(options):
-            raise ValueError(f"{len(prompts)} prompts but {len(options)} lists of options; give one for each")
         answers = [[self._option_ids(option) for option in several] for several in options]
-        asked = [i for i, several in enumerate(answers) if several]
-        ids = [self.encode(prompts[i], room_tokens=max(map(len, answers[i]))).ids for i in asked]
-        scores = score_answers(self._runner, ids, [answers[i] for i in asked], self.context_tokens, self.usage)
-        found = dict(zip(asked, scores, strict=True))
-        return [found.get(i, []) for i in range(len(answers))]
+        asked = [(prompt, several) for prompt, several in zip(prompts, answers, strict=True) if several]
+        ids = [self.encode(prompt, room_tokens=max(map(len, several))).ids for prompt, several in asked]
+        scores = score_answers(self._runner, ids, [several for _, several in asked], self.context_tokens, self.usage)
+        found = iter(scores)
+        return [next(found) if several else [] for several in answers]
 
     def _option_ids(self, option: str) -> list[int]:
         if not option:
-            raise ModelError("an option to score is empty; give it some text")
+            raise ModelError("option_empty")
         return self._tokenizer.encode(option)
 
 

@@ -1,7 +1,4 @@
-"""Reads prompts into the key-value cache: many at once, and what several begin with only once.
-
-Works on token ids; knows neither templates nor weights, and nothing of what is asked after a prompt.
-"""
+"""Reads prompts into the key-value cache: many at once, and what several begin with only once."""
 
 from __future__ import annotations
 
@@ -27,13 +24,13 @@ def prefill(
     for all of them at once; then nothing stays open. Each prompt is counted in the ``usages`` at its place; what it
     shares with others of the batch is read at the cost of one of them.
     """
-    return read_beside(runner, prompts, usages, ())[0]
+    return prefill_with(runner, prompts, usages, ())[0]
 
 
-def read_beside(
+def prefill_with(
     runner: BatchRunner, prompts: Sequence[list[int]], usages: Sequence[Usage], others: Sequence[SequenceInput]
 ) -> tuple[list[tuple[CachedSequence, np.ndarray]], list[np.ndarray]]:
-    """``prefill``, and what the runner has to say to pieces of other sequences, which share the last pass."""
+    """``prefill``, and what the runner gives for other sequences' inputs, which share the last pass."""
     cache = runner.cache
     heads: list[CachedSequence] = []
     opened: list[CachedSequence] = []
@@ -42,12 +39,12 @@ def read_beside(
     def read(
         owned: Sequence[tuple[int, list[int]]], into: list[CachedSequence], first: Sequence[SequenceInput] = ()
     ) -> list[np.ndarray]:
-        pieces = list(first)
+        inputs = list(first)
         for owner, ids in owned:
             into.append(cache.open(ids))
-            pieces.append(SequenceInput(into[-1], ids[len(into[-1]) :]))
-            read_tokens[owner] += len(pieces[-1].tokens)
-        return runner.run(pieces)
+            inputs.append(SequenceInput(into[-1], ids[len(into[-1]) :]))
+            read_tokens[owner] += len(inputs[-1].tokens)
+        return runner.run(inputs)
 
     try:
         for wave in _shared_heads(prompts, [cache.known_tokens(ids) for ids in prompts]):
@@ -68,7 +65,7 @@ def read_beside(
 
 
 def groups_that_fit(runner: BatchRunner, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:
-    """Indices of prompts that may be read together without taking up more than ``most_tokens`` of new room."""
+    """Indices of prompts that may be read together without filling more than ``most_tokens`` of the cache."""
     spare = 2 * runner.cache.block_tokens  # of each prompt: a copy of a shared block, and a last one half full
     groups: list[list[int]] = []
     room = 0

@@ -1,9 +1,7 @@
 """Rearranges GGUF's quantised matrices for ``kernels/matmul.c``, without changing a weight.
 
 Eight outputs are interleaved so that one 256-bit register holds four inputs of each. The numbers themselves (quants,
-scales, minima) are GGUF's, except that kinds without a layout of their own are rounded to 8 bits, and ``Packed.exact``
-says so.
-Knows nothing of files or of what a matrix is for.
+scales, minima) are GGUF's, except that kinds without a layout of their own are rounded to 8 bits.
 
 | layout | from              | bits a weight | a block of 32 inputs                                |
 |--------|-------------------|---------------|-----------------------------------------------------|
@@ -32,7 +30,7 @@ OUTPUTS_AT_A_TIME = 8192  # bounds the memory that rearranging takes
 
 
 class Layout(IntEnum):
-    """Numbers shared with ``kernels/engine.h``."""
+    """Numbers shared with ``kernels/matmul.h``."""
 
     P4 = 0
     P4K = 1
@@ -42,27 +40,26 @@ class Layout(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedMatrix:
     """A matrix ready for the kernel; ``outputs`` counts the padding to a multiple of eight."""
 
     layout: Layout
     outputs: int
     inputs: int
     data: np.ndarray  # uint8, one dimension
-    exact: bool
 
 
-def pack(tensor: Tensor) -> Packed:
+def pack(tensor: Tensor) -> PackedMatrix:
     """Pack a matrix (outputs, inputs). Raises ModelError where ``inputs`` is not a multiple of 32."""
     outputs, inputs = tensor.shape
     if inputs % BLOCK:
-        raise ModelError(f"tensor {tensor.name} has {inputs} inputs; the engine needs a multiple of {BLOCK}")
+        raise ModelError("tensor_width", tensor=tensor.name, inputs=inputs, multiple=BLOCK)
     layout, function = _PACKERS.get(tensor.kind, (Layout.P8, None))
     parts = []
     for first in range(0, outputs, OUTPUTS_AT_A_TIME):
         part = tensor.rows(first, min(first + OUTPUTS_AT_A_TIME, outputs))
         parts.append(function(part.data) if function else _pack_8(_round_to_8_bits(part.floats())))
-    return Packed(layout, _padded(outputs), inputs, np.concatenate(parts), exact=function is not None)
+    return PackedMatrix(layout, _padded(outputs), inputs, np.concatenate(parts))
 
 
 def _padded(outputs: int) -> int:
@@ -140,23 +137,24 @@ def _k_parts(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _pack_4_k(rows: np.ndarray) -> np.ndarray:
     blocks = _grouped(rows, 144)
-    groups, _, supers, _ = blocks.shape
-    header, scales = _k_parts(blocks)
-    pairs = blocks[..., 16:].reshape(groups, COLUMNS, supers, 4, 32)
-    quants = np.stack([pairs & 15, pairs >> 4], axis=4).reshape(groups, COLUMNS, supers * 8, 32)
-    return _with_headers(header, scales, _nibbles(_interleaved(quants)))
+    return _with_headers(*_k_parts(blocks), _nibbles(_k_quads(blocks[..., 16:])))
 
 
 def _pack_5_k(rows: np.ndarray) -> np.ndarray:
     blocks = _grouped(rows, 176)
     groups, _, supers, _ = blocks.shape
-    header, scales = _k_parts(blocks)
-    pairs = blocks[..., 48:].reshape(groups, COLUMNS, supers, 4, 32)
-    quants = np.stack([pairs & 15, pairs >> 4], axis=4).reshape(groups, COLUMNS, supers * 8, 32)
     bits = blocks[..., None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1
     high = _interleaved(bits.reshape(groups, COLUMNS, supers * 8, 32))
     plane = np.bitwise_or.reduce(high << np.arange(8, dtype=np.uint8)[:, None], axis=2)
-    return _with_headers(header, scales, np.concatenate([_nibbles(_interleaved(quants)), plane], axis=-1))
+    body = np.concatenate([_nibbles(_k_quads(blocks[..., 48:])), plane], axis=-1)
+    return _with_headers(*_k_parts(blocks), body)
+
+
+def _k_quads(nibbles: np.ndarray) -> np.ndarray:
+    """The 4-bit parts of Q4_K or Q5_K super-blocks, (groups, 8, super-blocks, 128), as quads."""
+    groups, _, supers, _ = nibbles.shape
+    pairs = nibbles.reshape(groups, COLUMNS, supers, 4, 32)
+    return _interleaved(np.stack([pairs & 15, pairs >> 4], axis=4).reshape(groups, COLUMNS, supers * 8, 32))
 
 
 def _pack_6_k(rows: np.ndarray) -> np.ndarray:

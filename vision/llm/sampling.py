@@ -1,6 +1,6 @@
 """From logits to a token, and from tokens to text that never holds half a character.
 
-Knows nothing of models or caches: a ``Sampler`` turns logits into ids, a ``TextStream`` turns ids into text.
+A ``Sampler`` draws ids from logits, a ``TextStream`` turns ids into text, a ``Continuation`` is both for one answer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from vision.interfaces import Sampling
+from vision.interfaces import Chunk, FinishReason, Sampling
 
 # How far below the likeliest token, in scaled logits, to look. What is below the last of these is never drawn: a
 # vocabulary of 150,000 such tokens would not have a hundred thousandth of the likeliest one's probability.
@@ -102,6 +102,48 @@ class TextStream:
         keep = max((_overlap(self._held, s) for s in self._stop), default=0)
         text, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return text
+
+
+class Continuation:
+    """One text being written: logits in, certain text and the next token out. ``finish`` is None until the end.
+
+    ``room`` is the number of tokens that fit into the context window, ``ends`` are the tokens that end a turn,
+    ``begun`` those of an assistant turn it goes on with, ``never`` those a text may not contain.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        room: int,
+        decode: Callable[[Sequence[int]], str],
+        ends: frozenset[int],
+        begun: Sequence[int],
+        never: Sequence[int] = (),
+    ) -> None:
+        self.finish: FinishReason | None = None
+        self._tokens_left = min(sampling.max_tokens, room)
+        self._ends, self._never = ends, list(never)
+        self._sampler = Sampler(sampling, begun)
+        self._text = TextStream(decode, sampling.stop, begun)
+
+    def advance(self, logits: np.ndarray, index: int = 0) -> tuple[Chunk | None, int]:
+        """The text that became certain, if any, and the token drawn from (vocabulary,) logits, which are changed."""
+        if self._never:
+            logits[self._never] = -np.inf
+        token = self._sampler.draw(logits)
+        self._tokens_left -= 1
+        text = ""
+        if token in self._ends:
+            self.finish = "stop"
+        else:
+            text = self._text.push(token)
+            if self._text.stopped:
+                self.finish = "stop"
+            elif self._tokens_left <= 0:
+                self.finish = "length"
+        if self.finish is not None:
+            text += self._text.finish()
+        return (Chunk(text, index, self.finish) if text or self.finish else None), token
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -1,7 +1,4 @@
-"""Several continuations at once: prompts join, are read, decode together and leave as they finish.
-
-Works on token ids; knows the runner and the cache, but neither templates nor weights.
-"""
+"""Continuous batching: prompts join, are read, decode together and leave as they finish."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.interfaces import Chunk, FinishReason, Sampling, Usage
+from vision.interfaces import Chunk, Sampling, Usage
 from vision.llm.batch_runner import BatchRunner, SequenceInput
 from vision.llm.kv_cache import CachedSequence
-from vision.llm.prefill import read_beside
-from vision.llm.sampling import Sampler, TextStream
+from vision.llm.prefill import prefill_with
+from vision.llm.sampling import Continuation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +25,25 @@ class PromptTokens:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A prompt that has not been read; ``left`` is how many tokens its answer may take."""
+    """A prompt that has not been read; ``room`` is how many tokens its answer may take."""
 
     index: int
     prompt: PromptTokens
     sampling: Sampling
-    left: int
+    room: int
     usage: Usage
 
 
+@dataclass(eq=False, slots=True)
 class _Generation:
-    """One prompt being answered."""
+    """One prompt being answered; ``logits`` (vocabulary,) follow its last token."""
 
-    __slots__ = ("index", "left", "logits", "reserved_tokens", "sampler", "sequence", "text", "usage")
-
-    def __init__(
-        self,
-        index: int,
-        sampler: Sampler,
-        text: TextStream,
-        sequence: CachedSequence,
-        logits: np.ndarray,
-        left: int,
-        usage: Usage,
-    ) -> None:
-        self.index, self.sampler, self.text, self.usage = index, sampler, text, usage
-        self.sequence, self.logits, self.left = sequence, logits, left
-        self.reserved_tokens = len(sequence) + left
+    index: int
+    text: Continuation
+    sequence: CachedSequence
+    logits: np.ndarray
+    reserved_tokens: int
+    usage: Usage
 
 
 class Scheduler:
@@ -85,8 +74,8 @@ class Scheduler:
 
     def add(self, prompt: PromptTokens, sampling: Sampling, usage: Usage | None = None) -> int:
         """Queue a prompt; returns the index its chunks will carry. ``usage`` is where it is counted, if not here."""
-        left = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
-        self._waiting.append(_Waiting(self._next_index, prompt, sampling, left, usage or self._usage))
+        room = min(sampling.max_tokens, self._context_tokens - len(prompt.ids))
+        self._waiting.append(_Waiting(self._next_index, prompt, sampling, room, usage or self._usage))
         self._next_index += 1
         return self._next_index - 1
 
@@ -107,21 +96,27 @@ class Scheduler:
         Texts held back give no chunk, and a prompt gives none in the step in which it is read.
         """
         chunks: list[Chunk] = []
-        pieces = []
+        drawn = []
         for generation in list(self._running):
-            token = generation.sampler.draw(generation.logits)
-            if self._account(generation, token, chunks):
-                pieces.append(SequenceInput(generation.sequence, [token]))
+            chunk, token = generation.text.advance(generation.logits, generation.index)
+            generation.usage.generated_tokens += 1
+            if chunk is not None:
+                chunks.append(chunk)
+            if generation.text.finish is None:
+                drawn.append(SequenceInput(generation.sequence, [token]))
+            else:
+                self._leave(generation)
         joining = self._joining()
-        read, results = read_beside(
-            self._runner, [one.prompt.ids for one in joining], [one.usage for one in joining], pieces
+        read, results = prefill_with(
+            self._runner, [one.prompt.ids for one in joining], [one.usage for one in joining], drawn
         )
         for generation, result in zip(self._running, results, strict=True):
             generation.logits = result[0]
         for one, (sequence, logits) in zip(joining, read, strict=True):
             begun = one.prompt.ids[len(one.prompt.ids) - one.prompt.begun :]
-            sampler, text = Sampler(one.sampling, begun), TextStream(self._decode, one.sampling.stop, begun)
-            self._running.append(_Generation(one.index, sampler, text, sequence, logits, one.left, one.usage))
+            text = Continuation(one.sampling, one.room, self._decode, self._end_ids, begun)
+            reserved = len(sequence) + one.room
+            self._running.append(_Generation(one.index, text, sequence, logits, reserved, one.usage))
         return chunks
 
     def _joining(self) -> list[_Waiting]:
@@ -129,32 +124,11 @@ class Scheduler:
         joining: list[_Waiting] = []
         reserved = sum(generation.reserved_tokens for generation in self._running)
         while self._waiting:
-            reserved += len(self._waiting[0].prompt.ids) + self._waiting[0].left
+            reserved += len(self._waiting[0].prompt.ids) + self._waiting[0].room
             if (self._running or joining) and reserved > self._cache.capacity_tokens:
                 break
             joining.append(self._waiting.popleft())
         return joining
-
-    def _account(self, generation: _Generation, token: int, chunks: list[Chunk]) -> bool:
-        """Note a drawn token; whether the generation goes on."""
-        generation.usage.generated_tokens += 1
-        generation.left -= 1
-        text = ""
-        finish: FinishReason | None = None
-        if token in self._end_ids:
-            finish = "stop"
-        else:
-            text = generation.text.push(token)
-            if generation.text.stopped:
-                finish = "stop"
-            elif generation.left <= 0:
-                finish = "length"
-        if finish:
-            text += generation.text.finish()
-            self._leave(generation)
-        if text or finish:
-            chunks.append(Chunk(text, generation.index, finish))
-        return finish is None
 
     def _leave(self, generation: _Generation) -> None:
         self._running.remove(generation)

@@ -1,7 +1,4 @@
-"""Log-probabilities of given texts as continuations of prompts, in one pass over what the prompts share.
-
-Works on token ids; knows neither templates nor weights.
-"""
+"""Log-probabilities of given texts as continuations of prompts, in one pass over what the prompts share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The same GGUF model as a transformers ``ForCausalLM``: for training, and as the reference the engine is held to.
 
 Takes embeddings in and lets gradients through, which the C engine does not. Weights are dequantised, so memory is
-that of the dtype. Knows nothing of chat or caches.
+that of the dtype.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _OUTSIDE = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weigh
 def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     """A ``LlamaForCausalLM``, ``Qwen2ForCausalLM`` or ``Qwen3ForCausalLM`` on the CPU, in evaluation mode.
 
-    Raises WeightsError and ModelError as ``load_language_model`` does.
+    Raises WeightsError and ModelError as ``load_gguf_model`` does.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     gguf = read_gguf(path)
-    arch = model_config(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
+    config = model_config(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
     tied = "output.weight" not in gguf.tensors
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(_config(arch, gguf, tied), dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_config(_config(config, gguf, tied), dtype=dtype)
     state = {}
     for name, tensor in gguf.tensors.items():
         if (target := _module_name(name)) is not None:
-            state[target] = torch.from_numpy(_values(tensor, arch)).to(dtype)
+            state[target] = torch.from_numpy(_values(tensor, config)).to(dtype)
     if tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, assign=True)
@@ -61,27 +61,27 @@ def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model.eval()
 
 
-def _config(arch: ModelConfig, gguf: GGUF, tied: bool) -> Any:
+def _config(config: ModelConfig, gguf: GGUF, tied: bool) -> Any:
     from transformers import AutoConfig
 
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": arch.rope_base}
-    if arch.rope_scale != 1.0:
-        rope |= {"rope_type": "linear", "factor": arch.rope_scale}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": config.rope_base}
+    if config.rope_scale != 1.0:
+        rope |= {"rope_type": "linear", "factor": config.rope_scale}
     special = {
         f"{name}_token_id": gguf.metadata.get(f"tokenizer.ggml.{key}_token_id")
         for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
     }
     return AutoConfig.for_model(
-        arch.name,
-        vocab_size=arch.vocabulary,
-        hidden_size=arch.width,
-        intermediate_size=arch.hidden,
-        num_hidden_layers=arch.layers,
-        num_attention_heads=arch.heads,
-        num_key_value_heads=arch.kv_heads,
-        head_dim=arch.head_size,
-        max_position_embeddings=arch.trained_context_tokens,
-        rms_norm_eps=arch.epsilon,
+        config.name,
+        vocab_size=config.vocabulary,
+        hidden_size=config.width,
+        intermediate_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        head_dim=config.head_size,
+        max_position_embeddings=config.trained_context_tokens,
+        rms_norm_eps=config.epsilon,
         rope_parameters=rope,
         tie_word_embeddings=tied,
         **special,
@@ -100,9 +100,9 @@ def _module_name(name: str) -> str | None:
     return f"model.layers.{layer}.{_MODULES[module]}.{kind}"
 
 
-def _values(tensor: Tensor, arch: ModelConfig) -> np.ndarray:
+def _values(tensor: Tensor, config: ModelConfig) -> np.ndarray:
     values = tensor.floats()
-    if not arch.interleaved_rope or not tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
+    if not config.interleaved_rope or not tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
         return values.copy()
     # GGUF orders the rows of llama's heads so that RoPE turns neighbours; transformers turns halves.
-    return values.reshape(-1, arch.head_size // 2, 2, arch.width).swapaxes(1, 2).reshape(values.shape).copy()
+    return values.reshape(-1, config.head_size // 2, 2, config.width).swapaxes(1, 2).reshape(values.shape).copy()

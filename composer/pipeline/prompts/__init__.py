@@ -19,6 +19,7 @@ _FIELDS: dict[str, frozenset[str]] = {
     "write_bare": frozenset({"title", "words"}),
     "suits": frozenset({"instruction", "thing"}),
     "read": frozenset({"article"}),
+    "place": frozenset({"openings"}),
     "caption": frozenset({"opening"}),
     "recaption": frozenset({"opening", "earlier"}),
     "choose": frozenset({"opening", "caption"}),
@@ -54,6 +55,9 @@ class Prompts:
     write_bare: str
     read: str
     read_answer: str
+    place: str
+    place_prefix: str
+    place_suffix: str
     caption: str
     caption_prefix: str
     recaption: str

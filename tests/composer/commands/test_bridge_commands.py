@@ -102,5 +102,5 @@ def test_what_is_wrong_is_said_in_one_line(folder: Path, capsys: pytest.CaptureF
     assert vignette("train", "bridge", *data, "--recipe", folder / "odd.toml") == 1
     assert "recipe odd: 'glasses' is not a setting" in capsys.readouterr().err
     assert vignette("train", "lora", *data, "--bridge", folder / "none", "--recipe", folder / "lora.toml") == 1
-    assert "name a folder that `vignette train bridge` wrote" in capsys.readouterr().err
+    assert "name a folder that vignette train bridge wrote" in capsys.readouterr().err
     assert not (folder / "one").exists()

@@ -1,4 +1,4 @@
-"""What ``load_hub_model`` accepts, what it refuses and in which words, and how it names weights."""
+"""What ``load_hub_model`` accepts, what it refuses, and how it names weights."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ def change_config(folder: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "error"),
     [
-        ({"device": "toaster"}, "'toaster' is not a device"),
-        ({"dtype": "int3"}, "'int3' is not a dtype; use auto, float32, bfloat16, float16"),
-        ({"device": "cpu", "quantization": "4bit"}, "quantization 4bit needs a CUDA GPU, and the device is cpu"),
-        ({"device": "cpu", "quantization": "2bit"}, "'2bit' is not a quantization"),
-        ({"device": "cpu", "context_tokens": 0}, "context_tokens is 0; it must be at least 1"),
+        ({"device": "toaster"}, "device_unknown: device=toaster"),
+        ({"dtype": "int3"}, "dtype_unknown: dtype=int3"),
+        ({"device": "cpu", "quantization": "4bit"}, "quantization_needs_cuda: given=4bit, device=cpu"),
+        ({"device": "cpu", "quantization": "2bit"}, "quantization_unknown: given=2bit"),
+        ({"device": "cpu", "context_tokens": 0}, "option_below_one: option=context_tokens, given=0"),
     ],
 )
-def test_an_option_that_does_not_fit_is_named(folder: Path, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelError, match=words):
+def test_an_option_that_does_not_fit_is_named(folder: Path, options: dict[str, Any], error: str) -> None:
+    with pytest.raises(ModelError, match=error):
         load_hub_model(str(folder), **options)
 
 
 def test_a_folder_that_is_missing_or_holds_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="there is no folder"):
+    with pytest.raises(ModelError, match="checkpoint_folder_missing"):
         load_hub_model(str(tmp_path / "nowhere"))
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match="not_a_checkpoint"):
         load_hub_model(str(tmp_path))
 
 
@@ -66,39 +66,39 @@ def test_a_model_that_is_not_cached_is_one_clear_error_offline(tmp_path: Path, m
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="owner/none is not in the hub's cache and the hub cannot be reached; connect"):
+    with pytest.raises(ModelError, match="hub_unreachable: model=owner/none"):
         load_hub_model("owner/none")
 
 
 def test_a_name_that_no_hub_could_have_is_refused() -> None:
-    with pytest.raises(ModelError, match="neither a folder nor a hub name"):
+    with pytest.raises(ModelError, match="checkpoint_folder_missing"):
         load_hub_model("owner/na me?")
 
 
 def test_an_encoder_is_refused_by_its_kind(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    with pytest.raises(ModelError, match="is a clip model, which neither sees and writes nor writes"):
+    with pytest.raises(ModelError, match=r"checkpoint_does_not_write: .*kind=clip"):
         load_hub_model(str(copy))
 
 
 def test_an_unknown_kind_with_code_of_its_own_is_refused_and_its_code_not_run(copy: Path) -> None:
     (copy / "evil.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
     change_config(copy, model_type="evil", auto_map={"AutoConfig": "evil.Config"})
-    with pytest.raises(ModelError, match=r"kind 'evil', which .* brings its own code, which is never run"):
+    with pytest.raises(ModelError, match=r"checkpoint_brings_code: .*kind=evil"):
         load_hub_model(str(copy))
     assert not (copy / "ran").exists()
 
 
 def test_pickled_weights_are_refused(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="has no safetensors; pickled weights are not read"):
+    with pytest.raises(ModelError, match="checkpoint_without_safetensors"):
         load_hub_model(str(copy))
 
 
 def test_a_damaged_weight_file_is_refused(copy: Path) -> None:
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="could not be loaded"):
+    with pytest.raises(ModelError, match="checkpoint_not_loaded"):
         load_hub_model(str(copy))
 
 
@@ -108,13 +108,13 @@ def test_missing_weights_are_not_filled_with_random_numbers(copy: Path) -> None:
     tensors = load_file(copy / "model.safetensors")
     del tensors["model.norm.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks 1 weights of its architecture, model\.norm\.weight among them"):
+    with pytest.raises(ModelError, match=r"checkpoint_incomplete: .*missing=1, first=model\.norm\.weight"):
         load_hub_model(str(copy))
 
 
 def test_a_checkpoint_without_chat_template_is_refused(copy: Path) -> None:
     (copy / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="has no chat template"):
+    with pytest.raises(ModelError, match="template_missing"):
         load_hub_model(str(copy))
 
 
@@ -135,7 +135,7 @@ def test_a_template_that_refuses_the_turns_says_so(copy: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(copy)
     tokenizer.chat_template = AT_MOST_TWO
     chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name="tiny")
-    with pytest.raises(ModelError, match="tiny refuses the turns user, user, user: too many"):
+    with pytest.raises(ModelError, match="template_refuses: model=tiny, reason=too many"):
         chat.render([Message.of("user", "Hello")] * 3)
 
 

@@ -253,7 +253,7 @@ def test_a_prompt_that_leaves_no_room_is_refused_with_its_numbers(model: HubMode
     prompt = ask("Tell me about the parrot.")
     tokens = model.count_tokens(prompt)
     small = load_hub_model(model.identity.name, device="cpu", context_tokens=tokens)
-    with pytest.raises(PromptTooLong, match=f"takes {tokens} tokens and needs 1 more.* reads {tokens} in all"):
+    with pytest.raises(PromptTooLong, match=f"prompt_too_long: tokens={tokens}, room=1, limit={tokens}"):
         small.stream(prompt, Sampling())
     assert len(small.score(prompt[:1], ["A"])) == 1
 
@@ -327,12 +327,12 @@ def test_counting_includes_the_tokens_of_pictures(seeing: HubModel) -> None:
 
 
 def test_a_text_only_model_refuses_pictures(zoo: Callable[[str], HubModel]) -> None:
-    with pytest.raises(ModelError, match=r"reads text only, and the prompt holds 1 picture\(s\)"):
+    with pytest.raises(ModelError, match="model_sees_nothing"):
         zoo("lm").score(ask("See ", picture(1)), ["A"])
 
 
 def test_an_option_without_tokens_is_refused(model: HubModel) -> None:
-    with pytest.raises(ModelError, match="the option '' has no tokens"):
+    with pytest.raises(ModelError, match="option_empty"):
         model.score(ask("Which?"), ["A", ""])
 
 

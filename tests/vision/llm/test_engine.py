@@ -116,11 +116,11 @@ def test_the_environment_chooses_the_path(path: str, monkeypatch: pytest.MonkeyP
 
 def test_a_path_that_is_unknown_or_not_for_this_cpu_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(KERNELS_VARIABLE, "sse9")
-    with pytest.raises(ModelError, match="VIGNETTE_KERNELS is 'sse9'; use auto, vnni, avx2, portable"):
+    with pytest.raises(ModelError, match="kernel_path_unknown: variable=VIGNETTE_KERNELS, given=sse9"):
         load_gguf_model(write_tiny_gguf(tmp_path / "tiny.gguf"), cache_dir=tmp_path / "cache")
     monkeypatch.setattr(build, "_cpu", lambda: ("x86_64", "flags : sse2 avx"))
     for path in PATHS[:-1]:
-        with pytest.raises(ModelError, match=f"is '{path}', which this CPU cannot run; use auto, portable$"):
+        with pytest.raises(ModelError, match=f"kernel_path_not_runnable: variable=VIGNETTE_KERNELS, given={path}"):
             load_kernels(tmp_path, path)
     monkeypatch.setattr(build, "_cpu", lambda: ("x86_64", "flags : avx avx2 fma f16c"))
     assert runnable_paths() == ("avx2", "portable")
@@ -178,7 +178,7 @@ def test_a_full_cache_is_an_error_that_leaves_the_sequences_as_they_were(library
     sequence = runner.cache.open(IDS)
     (before,) = runner.run([SequenceInput(sequence, IDS)])
     hog = runner.cache.open([1])
-    with pytest.raises(PromptTooLong, match="key-value cache of 192 tokens is full"):
+    with pytest.raises(PromptTooLong, match="cache_full: tokens=192"):
         runner.run([SequenceInput(sequence, [1]), SequenceInput(hog, [2] * 60), SequenceInput(hog, [3] * 60)])
     assert sequence.tokens[: len(IDS)] == IDS
     runner.cache.close(hog, remember=False)
@@ -189,10 +189,16 @@ def test_a_full_cache_is_an_error_that_leaves_the_sequences_as_they_were(library
 
 def test_rows_out_of_range_never_reach_the_kernel(library: ctypes.CDLL, tmp_path: Path) -> None:
     runner = c_runner(library, converted(tmp_path))
-    one, zero = np.ones(1, np.int32), np.zeros(1, np.int32)
-    for token, position, block in ((10**6, 0, 0), (-1, 0, 0), (0, 512, 0), (0, 0, BLOCKS), (0, 0, -1)):
+    good = {"token": 0, "position": 0, "sequence": 0, "table": 0, "output_row": 0}
+    bad = [("token", 10**6), ("token", -1), ("position", 512), ("position", 32), ("position", -1), ("sequence", 1)]
+    bad += [("sequence", -1), ("table", BLOCKS), ("table", -1), ("output_row", 1), ("output_row", -1)]
+    for name, value in bad:
+        arrays = {key: np.array([number], np.int32) for key, number in (good | {name: value}).items()}
         with pytest.raises(ValueError, match="out of range"):
-            runner.engine.decode(one * token, one * position, zero, np.array([[block]], np.int32), zero)
+            runner.engine.decode(**arrays | {"table": arrays["table"][None]})
+    two, one = np.zeros(2, np.int32), np.zeros(1, np.int32)
+    with pytest.raises(ValueError, match="2 tokens came with 1 positions"):
+        runner.engine.decode(two, one, two, one[None], one)
 
 
 def test_gradients_reach_embeddings_given_to_the_transformers_model(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +27,14 @@ def test_metadata_and_tensors_equal_those_of_the_gguf_package(tmp_path: Path) ->
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"nothing\.gguf does not exist.*vignette models pull"):
+    with pytest.raises(WeightsError, match=r"gguf_unreadable: .*nothing\.gguf"):
         read_gguf(tmp_path / "nothing.gguf")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.gguf"
     path.write_text("hello, this is text")
-    with pytest.raises(WeightsError, match=re.escape("is not a GGUF file (it starts with b'hell')")):
+    with pytest.raises(WeightsError, match=r"not_gguf: .*start=b'hell'"):
         read_gguf(path)
 
 
@@ -44,5 +43,5 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path, share: float) -> N
     whole = write_tiny_gguf(tmp_path / "whole.gguf").read_bytes()
     path = tmp_path / "cut.gguf"
     path.write_bytes(whole[: max(5, int(len(whole) * share))])
-    with pytest.raises(WeightsError, match="damaged or cut short"):
+    with pytest.raises(WeightsError, match="gguf_damaged"):
         read_gguf(path)

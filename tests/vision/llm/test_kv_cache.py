@@ -75,7 +75,7 @@ def test_what_runs_is_never_forgotten() -> None:
     running = memory.cache.open([1, 2, 3])
     memory.append(running, [1, 2, 3, 4])
     other = memory.cache.open([9, 9])
-    with pytest.raises(PromptTooLong, match="key-value cache of 6 tokens is full"):
+    with pytest.raises(PromptTooLong, match="cache_full: tokens=6"):
         memory.append(other, [9, 9, 9])
     assert memory.read(running) == [1, 2, 3, 4]
 

@@ -232,26 +232,24 @@ def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers(tiny: GgufMode
     fits = next(n for n in range(300, 0, -1) if tiny.count_tokens(ask("x" * n)) == 255)
     chunks = list(tiny.stream(ask("x" * fits), Sampling(max_tokens=50)))
     assert chunks[-1].finish in ("length", "stop")
-    with pytest.raises(
-        PromptTooLong, match=r"takes 256 tokens and needs room for 1 more, but the context window has 256"
-    ):
+    with pytest.raises(PromptTooLong, match="prompt_too_long: tokens=256, room=1, limit=256"):
         tiny.stream(ask("x" * (fits + 1)), Sampling())
-    with pytest.raises(PromptTooLong, match="needs room for 3 more"):
+    with pytest.raises(PromptTooLong, match="room=3"):
         tiny.score(ask("x" * (fits - 1)), ["abc"])
 
 
 def test_wrong_calls_are_refused(tiny: GgufModel) -> None:
-    with pytest.raises(ValueError, match="1 prompts but 2 samplings"):
+    with pytest.raises(ValueError, match="longer than argument"):
         tiny.stream_batch([ask("a")], [Sampling(), Sampling()])
-    with pytest.raises(ModelError, match="option to score is empty"):
+    with pytest.raises(ModelError, match="option_empty"):
         tiny.score(ask("a"), [""])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threads": 0}, "threads is 0"),
-        ({"context_tokens": 0}, "context_tokens is 0"),
+        ({"threads": 0}, "option=threads, given=0"),
+        ({"context_tokens": 0}, "option=context_tokens, given=0"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path: Path, cache: Path, options: dict[str, object], message: str) -> None:
@@ -267,7 +265,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path, cache: Path) ->
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ModelError, match="architecture 'mamba'; the engine runs llama, qwen2, qwen3"):
+    with pytest.raises(ModelError, match="architecture_unknown: name=mamba"):
         load_gguf_model(tmp_path / "m.gguf", cache_dir=cache)
     assert not list(cache.glob("*-v*")), "a refused model leaves no converted folder"
 
@@ -282,7 +280,7 @@ def test_conversion_happens_once_and_appears_whole_or_not_at_all(
 
     with monkeypatch.context() as patch:
         patch.setattr("vision.llm.model_cache._save_safetensors", full_disk)
-        with pytest.raises(WeightsError, match="No space left on device; free some space"):
+        with pytest.raises(WeightsError, match=r"conversion_failed: .*reason=No space left on device"):
             load_gguf_model(path, cache_dir=cache)
     assert not [p for p in cache.iterdir() if p.is_dir() and p.name != "hashes"]
     first = load_gguf_model(path, cache_dir=cache)

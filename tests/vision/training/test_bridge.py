@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.vision.tiny_bridge import COLOURS, picture, tiny_bridge, tiny_language_file, tiny_tower, write_articles
-from vision.bridge import prompts as questions
 from vision.bridge.bridged_model import bridged_model
 from vision.bridge.language_model import CausalModel, load_causal
 from vision.bridge.projector import Bridge
 from vision.errors import DataError, ModelError
+from vision.huggingface.captioning import describe
 from vision.interfaces import Message, Sampling
 from vision.training.batches import batches_of
 from vision.training.bridge import train as runs
@@ -119,12 +119,12 @@ def test_training_samples_are_the_prompts_of_use(data: Path, tmp_path: Path, rec
     parts = prepared(data, tmp_path / "cache", recipe)
     bridge = tiny_bridge(parts.tower, parts.language)
     _, maker = runs.assemble(parts, bridge)
-    sample = maker.sample(questions.describe(MARK), "A wall.", [0], "describe", 50)
-    used = bridged_model(parts.tower, bridge, parts.language)._encoder.encode(questions.describe(picture("red")))  # type: ignore[attr-defined]
+    sample = maker.sample(describe(MARK), "A wall.", [0], "describe", 50)
+    used = bridged_model(parts.tower, bridge, parts.language)._encoder.encode(describe(picture("red")))  # type: ignore[attr-defined]
     assert sample.ids[: -sample.answer] == used.ids
     text = parts.language.tokenizer.decode(sample.ids[-sample.answer :])
     assert text == "A wall.<|im_end|>"
-    assert maker.sample(questions.describe(MARK), "A wall.", [0], "describe", 2).answer == 2
+    assert maker.sample(describe(MARK), "A wall.", [0], "describe", 2).answer == 2
 
 
 def test_a_run_learns_and_its_folder_is_a_model(data: Path, tmp_path: Path, recipe: BridgeRecipe) -> None:
@@ -140,7 +140,7 @@ def test_a_run_learns_and_its_folder_is_a_model(data: Path, tmp_path: Path, reci
     assert ElementTree.parse(tmp_path / "out" / "bridge-curve.svg").getroot().tag.endswith("svg")
     assert {what.split()[0] for what in seen} == {"pictures", "words", "bridge"}
     model = bridged_model(tiny_tower(), Bridge.from_pretrained(tmp_path / "out"), load_causal(recipe.language_model))
-    assert "".join(c.text for c in model.stream(questions.describe(picture("red")), Sampling(8, 0)))
+    assert "".join(c.text for c in model.stream(describe(picture("red")), Sampling(8, 0)))
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
@@ -221,7 +221,7 @@ def test_a_lora_learns_the_three_tasks_and_loads_behind_its_bridge(
     plain = bridged_model(tiny_tower(), bridge, language())
     assert tuned.identity.sha256 != plain.identity.sha256
     words = [Message.of("user", "a wall")]
-    seen = questions.describe(picture("red"))
+    seen = describe(picture("red"))
     assert tuned.score(seen, ["the"]) != pytest.approx(plain.score(seen, ["the"]), abs=1e-4)
     same_words = tuned.score(words, ["the"]) == pytest.approx(plain.score(words, ["the"]), abs=1e-5)
     assert same_words == pictures_only

@@ -1,11 +1,7 @@
-/* Attention of one row over the blocks of its sequence, one key-value head at a time.
- *
- * Keys lie transposed within a block, (head_size, KV_BLOCK), so that eight tokens' scores grow in one register;
- * values lie (KV_BLOCK, head_size). Every row is computed in the same order whatever else is in the batch, so that
- * batches and caches do not change a bit. */
+/* Attention of one row over the blocks of its sequence, one key-value head at a time. */
 #include <math.h>
 
-#include "transformer.h"
+#include "attention.h"
 #include "simd.h"
 
 int attention_items(const Model *m, const Batch *b) { return b->rows * m->kv_heads; }
@@ -38,7 +34,7 @@ static uint16_t *block_of(const Model *m, uint16_t *cache, int layer, int block,
     return cache + (((size_t)block * m->layers + layer) * m->kv_heads + kv_head) * KV_BLOCK * m->head_size;
 }
 
-void keep(const Model *m, const Batch *b, int row, int layer, int kv_head, const float *key, const float *value) {
+void store_key_value(const Model *m, const Batch *b, int row, int layer, int kv_head, const float *key, const float *value) {
     int place = b->position[row] % KV_BLOCK, size = m->head_size;
     int block = b->table[(size_t)b->sequence[row] * b->table_stride + b->position[row] / KV_BLOCK];
     uint16_t *keys = block_of(m, m->keys, layer, block, kv_head) + place, halves[size];
@@ -65,7 +61,7 @@ static inline __attribute__((always_inline)) void score(int heads, const float *
 }
 
 /* Adds n tokens' values, weighted, to 8 * wide numbers of some heads. */
-static inline __attribute__((always_inline)) void mix(int heads, int wide, const float *weights, int stride,
+static inline __attribute__((always_inline)) void add_values(int heads, int wide, const float *weights, int stride,
                                                       const uint16_t *values, int n, int size, float *out) {
     Float8 sum[MOST_HEADS][4];
     for (int h = 0; h < heads; h++)
@@ -79,15 +75,15 @@ static inline __attribute__((always_inline)) void mix(int heads, int wide, const
         for (int i = 0; i < wide; i++) store8(out + h * size + 8 * i, sum[h][i]);
 }
 
-static inline __attribute__((always_inline)) void mix_all(int heads, const float *weights, int stride,
+static inline __attribute__((always_inline)) void add_all_values(int heads, const float *weights, int stride,
                                                           const uint16_t *values, int n, int size, float *out) {
     if (size % 32 == 0)
-        for (int i = 0; i < size; i += 32) mix(heads, 4, weights, stride, values + i, n, size, out + i);
+        for (int i = 0; i < size; i += 32) add_values(heads, 4, weights, stride, values + i, n, size, out + i);
     else
-        for (int i = 0; i < size; i += 8) mix(heads, 1, weights, stride, values + i, n, size, out + i);
+        for (int i = 0; i < size; i += 8) add_values(heads, 1, weights, stride, values + i, n, size, out + i);
 }
 
-static void soften(float *s, int n) {
+static void softmax(float *s, int n) {
     float most = -INFINITY, total = 0;
     for (int t = 0; t < n; t++) most = s[t] > most ? s[t] : most;
     for (int t = 0; t < n; t++) s[t] = fast_exp(s[t] - most);
@@ -99,14 +95,14 @@ static void soften(float *s, int n) {
 /* How many heads to take at once of those left: 3 and 3, 2 and 2, 3 and 2. */
 static int heads_at_once(int left) { return left == 4 ? 2 : left < MOST_HEADS ? left : MOST_HEADS; }
 
-void attend(const Model *m, const Batch *b, Work *w, int layer, int item, int member) {
+void attend(const Model *m, const Batch *b, WorkSpace *w, int layer, int item, int worker) {
     /* Rows of a sequence follow each other, so that one head's keys stay in the cache. */
     int row = item % b->rows, kv_head = item / b->rows, group = m->heads / m->kv_heads, size = m->head_size;
     int tokens = b->position[row] + 1, stride = (tokens + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK;
     const int32_t *table = b->table + (size_t)b->sequence[row] * b->table_stride;
     const float *q = w->q + ((size_t)row * m->heads + (size_t)kv_head * group) * size;
     float *out = w->attended + ((size_t)row * m->heads + (size_t)kv_head * group) * size;
-    float *scores = w->scores[member], scale = 1.0f / sqrtf((float)size);
+    float *scores = w->scores[worker], scale = 1.0f / sqrtf((float)size);
 
     for (int first = 0; first < tokens; first += KV_BLOCK) {
         const uint16_t *keys = block_of(m, m->keys, layer, table[first / KV_BLOCK], kv_head);
@@ -118,7 +114,7 @@ void attend(const Model *m, const Batch *b, Work *w, int layer, int item, int me
             else score(1, q + h * size, keys, size, scale, to, stride);
         }
     }
-    for (int h = 0; h < group; h++) soften(scores + h * stride, tokens);
+    for (int h = 0; h < group; h++) softmax(scores + h * stride, tokens);
     memset(out, 0, sizeof(float) * (size_t)group * size);
     for (int first = 0; first < tokens; first += KV_BLOCK) {
         const uint16_t *values = block_of(m, m->values, layer, table[first / KV_BLOCK], kv_head);
@@ -126,9 +122,9 @@ void attend(const Model *m, const Batch *b, Work *w, int layer, int item, int me
         for (int h = 0, n; h < group; h += n) {
             const float *weights = scores + h * stride + first;
             n = heads_at_once(group - h);
-            if (n == 3) mix_all(3, weights, stride, values, tokens_here, size, out + h * size);
-            else if (n == 2) mix_all(2, weights, stride, values, tokens_here, size, out + h * size);
-            else mix_all(1, weights, stride, values, tokens_here, size, out + h * size);
+            if (n == 3) add_all_values(3, weights, stride, values, tokens_here, size, out + h * size);
+            else if (n == 2) add_all_values(2, weights, stride, values, tokens_here, size, out + h * size);
+            else add_all_values(1, weights, stride, values, tokens_here, size, out + h * size);
         }
     }
 }

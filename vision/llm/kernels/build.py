@@ -2,8 +2,7 @@
 
 Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. The
 environment variable VIGNETTE_KERNELS chooses another path than this CPU's fastest: ``vnni``, ``avx2`` or ``portable``.
-Each rounds in its own way, so the same seed may write another text on another path. Knows nothing of what the kernels
-compute.
+Each rounds in its own way, so the same seed may write another text on another path.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vision.errors import ModelError
+from vision.errors import KernelsUnavailable, ModelError
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -40,10 +39,6 @@ _AVX2 = {"avx2": "-mavx2", "fma": "-mfma", "f16c": "-mf16c"}
 _VNNI = ({"avx_vnni"}, {"avx512_vnni", "avx512vl"})
 
 
-class KernelsUnavailable(Exception):
-    """The kernels cannot be built here; the message says why and what to install."""
-
-
 def load_kernels(cache_dir: Path, path: str | None = None) -> ctypes.CDLL:
     """The compiled library, built if ``cache_dir`` does not have it yet.
 
@@ -60,15 +55,12 @@ def load_kernels(cache_dir: Path, path: str | None = None) -> ctypes.CDLL:
     target = cache_dir / f"kernels-{digest.hexdigest()[:16]}.so"
     if not target.exists():
         if compiler is None:
-            raise KernelsUnavailable(
-                "no C compiler (cc, gcc or clang) was found; install one: apt-get install gcc libc6-dev, "
-                "or pip install ziglang"
-            )
+            raise KernelsUnavailable("compiler_missing")
         _compile(compiler, flags, sources, target)
     try:
         return ctypes.CDLL(str(target))
     except OSError as error:
-        raise KernelsUnavailable(f"{target} cannot be loaded: {error}; delete it to have it built again") from error
+        raise KernelsUnavailable("kernels_not_loadable", file=str(target), reason=str(error)) from error
 
 
 def runnable_paths() -> tuple[str, ...]:
@@ -83,11 +75,10 @@ def _path_flags(path: str) -> tuple[str, ...]:
     if path == "auto":
         return ("-march=native",)
     if path not in PATHS:
-        raise ModelError(f"{KERNELS_VARIABLE} is {path!r}; use auto, {', '.join(PATHS)}")
+        raise ModelError("kernel_path_unknown", variable=KERNELS_VARIABLE, given=path, known=["auto", *PATHS])
     if path not in runnable_paths():
-        raise ModelError(
-            f"{KERNELS_VARIABLE} is {path!r}, which this CPU cannot run; use auto, {', '.join(runnable_paths())}"
-        )
+        known = ["auto", *runnable_paths()]
+        raise ModelError("kernel_path_not_runnable", variable=KERNELS_VARIABLE, given=path, known=known)
     return {"vnni": ("-march=native",), "avx2": tuple(_AVX2.values()), "portable": ()}[path]
 
 
@@ -118,9 +109,9 @@ def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], target:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
-            raise KernelsUnavailable(f"{compiler} could not compile the kernels: {first}")
+            raise KernelsUnavailable("kernels_not_compiled", compiler=compiler, reason=first)
         Path(name).replace(target)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise KernelsUnavailable(f"{compiler} could not be run: {error}") from error
+        raise KernelsUnavailable("kernels_not_compiled", compiler=compiler, reason=str(error)) from error
     finally:
         Path(name).unlink(missing_ok=True)

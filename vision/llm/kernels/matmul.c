@@ -18,7 +18,7 @@
 #define PREFETCH_BYTES 2048
 static const int bytes_per_block[] = {160, 128, 160, 192, 272};
 
-size_t group_bytes(int kind, int inputs) {
+static size_t group_bytes(int kind, int inputs) {
     size_t blocks = (size_t)inputs / BLOCK;
     return blocks * bytes_per_block[kind] + (IS_K(kind) ? blocks / 8 * HEADER_BYTES : 0);
 }

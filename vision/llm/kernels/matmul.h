@@ -1,9 +1,8 @@
-/* The values that cross the files of the engine: packed matrices, quantised rows, the thread team.
+/* Packed matrices, and rows of activations quantised to multiply them by.
  * Layouts are written by vision/llm/repack.py; the two must change together (LAYOUT_VERSION there). */
-#ifndef VIGNETTE_ENGINE_H
-#define VIGNETTE_ENGINE_H
+#ifndef VIGNETTE_MATMUL_H
+#define VIGNETTE_MATMUL_H
 
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -53,18 +52,8 @@ static inline QSpan *row_start(const Rows *rows, int row) {
     return rows->span + (size_t)(row / TILE * TILE) * spans_of(rows->inputs) + row % TILE;
 }
 
-typedef struct Team Team;
-
 void quantise_row(const float *x, const Rows *rows, int row);
 void matmul_groups(const Matrix *w, const Rows *x, float *out, int out_stride, int first_group, int end_group);
 void dequantise_output(const Matrix *w, int output, float *out);
-size_t group_bytes(int kind, int inputs);
-
-/* thread_pool.c: every member runs the same function. */
-Team *team_open(int threads);
-void team_close(Team *team);
-int team_size(const Team *team);
-void team_run(Team *team, void (*work)(void *state, int member), void *state);
-void team_wait(atomic_int *count, int goal); /* until count reaches goal */
 
 #endif

@@ -1,6 +1,6 @@
 /* The few vector operations matmul.c is written in: AVX2 (with VNNI where the CPU has it), or plain C anywhere else. */
-#ifndef VIGNETTE_LANES_H
-#define VIGNETTE_LANES_H
+#ifndef VIGNETTE_SIMD_H
+#define VIGNETTE_SIMD_H
 
 #include <stdint.h>
 #include <string.h>

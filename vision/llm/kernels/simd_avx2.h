@@ -19,9 +19,6 @@ static inline Float8 scale8(Float8 a, float x) { return _mm256_mul_ps(a, _mm256_
 static inline Float8 fma8(Float8 a, Float8 b, Float8 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline Float8 load8(const float *p) { return _mm256_loadu_ps(p); }
 static inline void store8(float *p, Float8 a) { _mm256_storeu_ps(p, a); }
-static inline Float8 bytes_to_float8(const uint8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
 static inline Float8 lanes_to_float8(Lanes32 a) { return _mm256_cvtepi32_ps(a); }
 static inline Lanes32 add_lanes(Lanes32 a, Lanes32 b) { return _mm256_add_epi32(a, b); }
 

@@ -16,7 +16,6 @@ static inline Float8 scale8(Float8 a, float x) { EACH a.v[i] *= x; return a; }
 static inline Float8 fma8(Float8 a, Float8 b, Float8 c) { EACH c.v[i] += a.v[i] * b.v[i]; return c; }
 static inline Float8 load8(const float *p) { Float8 a; memcpy(a.v, p, 32); return a; }
 static inline void store8(float *p, Float8 a) { memcpy(p, a.v, 32); }
-static inline Float8 bytes_to_float8(const uint8_t *p) { Float8 a; EACH a.v[i] = p[i]; return a; }
 static inline Float8 lanes_to_float8(Lanes32 x) { Float8 a; EACH a.v[i] = (float)x.v[i]; return a; }
 static inline Lanes32 add_lanes(Lanes32 a, Lanes32 b) { EACH a.v[i] += b.v[i]; return a; }
 static inline Lanes32 pair_scales(const uint8_t *p) { Lanes32 a; EACH a.v[i] = p[i]; return a; }

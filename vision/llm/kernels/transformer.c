@@ -2,23 +2,25 @@
  *
  * A row is one token of one sequence at one position. Rows of a sequence come in order of position; sequences may mix.
  * Keys and values live in blocks of KV_BLOCK tokens that sequences refer to by table, so that sequences share a
- * prefix by naming the same blocks. All members of the team run `pass`, phase after phase. */
+ * prefix by naming the same blocks. All workers of the pool run `pass`, phase after phase. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "transformer.h"
+#include "attention.h"
+#include "thread_pool.h"
 
+#define PHASES_PER_LAYER 10
 
 typedef struct {
     const Model *model;
     const Batch *batch;
-    Work *work;
+    WorkSpace *work;
 } Pass;
 
-/* A phase is so many items of work, taken by whoever comes. It is over when all items are done, not when all members
- * have arrived: a member that the system put aside between two items holds nobody up. */
+/* A phase is so many items of work, taken by whoever comes. It is over when all items are done, not when all workers
+ * have arrived: a worker that the system put aside between two items holds nobody up. */
 typedef struct { int total, done; Counter *counter; } Phase;
 
 static Phase open_phase(Pass *p, int number, int total) { return (Phase){total, 0, &p->work->phase[number]}; }
@@ -30,7 +32,7 @@ static int pick(Phase *phase, int by) {
 
 static void close_phase(Phase *phase) {
     if (phase->done) atomic_fetch_add_explicit(&phase->counter->done, phase->done, memory_order_acq_rel);
-    team_wait(&phase->counter->done, phase->total);
+    wait_for_count(&phase->counter->done, phase->total);
 }
 
 /* for (each item of phase number) { ... }  close_phase */
@@ -38,8 +40,8 @@ static void close_phase(Phase *phase) {
 
 typedef struct { const Matrix *weight; const Rows *rows; float *out; int stride; } Product;
 
-/* Groups of outputs a member takes at a time. With many rows a pick reads all their activations again, which do not fit
- * the nearer caches, so it should be large; with few rows small picks keep the members even. */
+/* Groups of outputs a worker takes at a time. With many rows a pick reads all their activations again, which do not fit
+ * the nearer caches, so it should be large; with few rows small picks keep the workers even. */
 static int groups_per_pick(const Pass *p, int rows, int total) {
     int even = total / (4 * p->work->threads);
     if (rows < TILE || even < 4) return 4;
@@ -66,7 +68,7 @@ static void multiply(Pass *p, int number, const Product *products, int count) {
     close_phase(&phase);
 }
 
-static void normalise(const float *x, const float *weight, int n, float epsilon, float *out) {
+static void rms_norm(const float *x, const float *weight, int n, float epsilon, float *out) {
     float square = 0;
 #pragma omp simd reduction(+ : square)
     for (int i = 0; i < n; i++) square += x[i] * x[i];
@@ -74,7 +76,7 @@ static void normalise(const float *x, const float *weight, int n, float epsilon,
     for (int i = 0; i < n; i++) out[i] = x[i] * scale * weight[i];
 }
 
-static void turn(float *head, const float *cosine, const float *sine, int size, int interleaved) {
+static void rotate(float *head, const float *cosine, const float *sine, int size, int interleaved) {
     int half = size / 2;
     for (int i = 0; i < half; i++) {
         int a = interleaved ? 2 * i : i, b = interleaved ? 2 * i + 1 : i + half;
@@ -95,13 +97,13 @@ static void prepare_heads(Pass *p, int layer, int row) {
     if (l->k_bias) for (int i = 0; i < m->kv_heads * size; i++) k[i] += l->k_bias[i];
     if (l->v_bias) for (int i = 0; i < m->kv_heads * size; i++) v[i] += l->v_bias[i];
     for (int h = 0; h < m->heads; h++) {
-        if (l->q_norm) normalise(q + h * size, l->q_norm, size, m->epsilon, q + h * size);
-        turn(q + h * size, cosine, sine, size, m->interleaved);
+        if (l->q_norm) rms_norm(q + h * size, l->q_norm, size, m->epsilon, q + h * size);
+        rotate(q + h * size, cosine, sine, size, m->interleaved);
     }
     for (int h = 0; h < m->kv_heads; h++) {
-        if (l->k_norm) normalise(k + h * size, l->k_norm, size, m->epsilon, k + h * size);
-        turn(k + h * size, cosine, sine, size, m->interleaved);
-        keep(m, p->batch, row, layer, h, k + h * size, v + h * size);
+        if (l->k_norm) rms_norm(k + h * size, l->k_norm, size, m->epsilon, k + h * size);
+        rotate(k + h * size, cosine, sine, size, m->interleaved);
+        store_key_value(m, p->batch, row, layer, h, k + h * size, v + h * size);
     }
 }
 
@@ -109,10 +111,10 @@ static void add(float *x, const float *change, int n) {
     for (int i = 0; i < n; i++) x[i] += change[i];
 }
 
-static void layer_pass(Pass *p, int layer, int first, int member) {
+static void layer_pass(Pass *p, int layer, int first, int worker) {
     const Model *m = p->model;
     const Layer *l = &m->layer[layer];
-    Work *w = p->work;
+    WorkSpace *w = p->work;
     int n = p->batch->rows, attended = m->heads * m->head_size, kv = m->kv_heads * m->head_size;
     const Rows narrow = {w->narrow, n, m->width}, wide = {w->wide, n, attended}, hidden = {w->wide, n, m->hidden};
     Phase phase;
@@ -121,8 +123,8 @@ static void layer_pass(Pass *p, int layer, int first, int member) {
     EACH_ITEM(row, phase) {
         float *x = w->x + (size_t)row * m->width;
         if (layer) add(x, w->change + (size_t)row * m->width, m->width);
-        normalise(x, l->attention_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], &narrow, row);
+        rms_norm(x, l->attention_norm, m->width, m->epsilon, w->scratch[worker]);
+        quantise_row(w->scratch[worker], &narrow, row);
     }
     close_phase(&phase);
     const Product qkv[] = {{&l->q, &narrow, w->q, attended}, {&l->k, &narrow, w->k, kv}, {&l->v, &narrow, w->v, kv}};
@@ -132,7 +134,7 @@ static void layer_pass(Pass *p, int layer, int first, int member) {
     EACH_ITEM(row, phase) prepare_heads(p, layer, row);
     close_phase(&phase);
     phase = open_phase(p, first + 3, attention_items(m, p->batch));
-    EACH_ITEM(item, phase) attend(m, p->batch, w, layer, item, member);
+    EACH_ITEM(item, phase) attend(m, p->batch, w, layer, item, worker);
     close_phase(&phase);
     phase = open_phase(p, first + 4, n);
     EACH_ITEM(row, phase) quantise_row(w->attended + (size_t)row * attended, &wide, row);
@@ -144,8 +146,8 @@ static void layer_pass(Pass *p, int layer, int first, int member) {
     EACH_ITEM(row, phase) {
         float *x = w->x + (size_t)row * m->width;
         add(x, w->change + (size_t)row * m->width, m->width);
-        normalise(x, l->feed_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], &narrow, row);
+        rms_norm(x, l->feed_norm, m->width, m->epsilon, w->scratch[worker]);
+        quantise_row(w->scratch[worker], &narrow, row);
     }
     close_phase(&phase);
     const Product gated[] = {{&l->gate, &narrow, w->gate, m->hidden}, {&l->up, &narrow, w->up, m->hidden}};
@@ -162,23 +164,23 @@ static void layer_pass(Pass *p, int layer, int first, int member) {
     multiply(p, first + 9, down, 1);
 }
 
-static void pass(void *state, int member) {
+static void pass(void *state, int worker) {
     Pass *p = state;
     const Model *m = p->model;
     const Batch *b = p->batch;
-    Work *w = p->work;
+    WorkSpace *w = p->work;
     Phase phase = open_phase(p, 0, b->rows);
     EACH_ITEM(row, phase) dequantise_output(&m->embedding, b->token[row], w->x + (size_t)row * m->width);
     close_phase(&phase);
-    for (int layer = 0; layer < m->layers; layer++) layer_pass(p, layer, 1 + layer * PHASES_PER_LAYER, member);
+    for (int layer = 0; layer < m->layers; layer++) layer_pass(p, layer, 1 + layer * PHASES_PER_LAYER, worker);
     int last = 1 + m->layers * PHASES_PER_LAYER;
     const Rows narrow = {w->narrow, b->outputs, m->width};
     phase = open_phase(p, last, b->outputs);
     EACH_ITEM(i, phase) {
         float *x = w->x + (size_t)b->output_row[i] * m->width;
         add(x, w->change + (size_t)b->output_row[i] * m->width, m->width);
-        normalise(x, m->last_norm, m->width, m->epsilon, w->scratch[member]);
-        quantise_row(w->scratch[member], &narrow, i);
+        rms_norm(x, m->last_norm, m->width, m->epsilon, w->scratch[worker]);
+        quantise_row(w->scratch[worker], &narrow, i);
     }
     close_phase(&phase);
     const Product logits[] = {{&m->logits, &narrow, b->logits, b->logits_stride}};
@@ -190,8 +192,19 @@ static void *floats(size_t n, size_t size) {
     return posix_memalign(&p, 64, n * size + 64) ? NULL : p;
 }
 
-Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
-    Work *w = calloc(1, sizeof(Work));
+/* Called from binding.py, as is decode. */
+void work_close(WorkSpace *w) {
+    for (int i = 0; i < w->threads; i++) {
+        if (w->scratch) free(w->scratch[i]);
+        if (w->scores) free(w->scores[i]);
+    }
+    void *all[] = {w->narrow, w->wide, w->phase, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(w);
+}
+
+WorkSpace *work_open(const Model *m, int rows, int threads, int context_tokens) {
+    WorkSpace *w = calloc(1, sizeof(WorkSpace));
     if (!w) return NULL;
     size_t n = (size_t)rows, attended = (size_t)m->heads * m->head_size, kv = (size_t)m->kv_heads * m->head_size;
     size_t wide = attended > (size_t)m->hidden ? attended : (size_t)m->hidden;
@@ -214,22 +227,12 @@ Work *work_open(const Model *m, int rows, int threads, int context_tokens) {
     return w;
 }
 
-void work_close(Work *w) {
-    for (int i = 0; i < w->threads; i++) {
-        if (w->scratch) free(w->scratch[i]);
-        if (w->scores) free(w->scores[i]);
-    }
-    void *all[] = {w->narrow, w->wide, w->phase, w->scratch, w->scores, w->x, w->change, w->q, w->attended, w->k, w->v, w->gate, w->up};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-    free(w);
-}
-
-void decode(const Model *model, const Batch *batch, Work *work, Team *team) {
+void decode(const Model *model, const Batch *batch, WorkSpace *work, ThreadPool *pool) {
     Pass p = {model, batch, work};
     int phases = 3 + model->layers * PHASES_PER_LAYER;
     for (int i = 0; i < phases; i++) {
         atomic_store_explicit(&work->phase[i].next, 0, memory_order_relaxed);
         atomic_store_explicit(&work->phase[i].done, 0, memory_order_relaxed);
     }
-    team_run(team, pass, &p);
+    pool_run(pool, pass, &p);
 }

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision.bridge import prompts as questions
+from vision.huggingface.captioning import SYSTEM, describe
+from vision.interfaces import Message
 from vision.training.dataset import Figure, TrainingArticle
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _OPENING_TOKENS = 16
 _MAX_PLACES = 12
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class PictureMark:
 MARK: Any = PictureMark()
 
 
+def _asked(*content: Any) -> Prompt:
+    return (Message.of("system", SYSTEM), Message("user", content))
+
+
 def descriptions(
     figures: Sequence[Figure], maker: SampleMaker, max_tokens: int, caption_chance: float, seed: int
 ) -> list[Sample]:
@@ -87,7 +93,7 @@ def descriptions(
     for row, figure in enumerate(figures):
         said = figure.caption if figure.caption and generator.random() < caption_chance else figure.alt
         if said := said or figure.caption:
-            samples.append(maker.sample(questions.describe(MARK), said, [row], "describe", max_tokens))
+            samples.append(maker.sample(describe(MARK), said, [row], "describe", max_tokens))
     return samples
 
 
@@ -96,7 +102,8 @@ def captions(figures: Sequence[Figure], maker: SampleMaker, max_tokens: int, sec
     samples = []
     for row, figure in enumerate(figures):
         if figure.caption and figure.before:
-            prompt = questions.caption(maker.cut(figure.section, section_tokens), MARK)
+            section = maker.cut(figure.section, section_tokens).strip()
+            prompt = _asked(f"{section}\n\nWrite the caption of the photograph that stands here.\n", MARK)
             samples.append(maker.sample(prompt, figure.caption, [row], "caption", max_tokens))
     return samples
 
@@ -116,9 +123,12 @@ def choices(
         if not figure.before:
             continue
         rows = np.array([row, *lookalikes[row, : candidates - 1]])[generator.permutation(candidates)]
-        prompt = questions.choose(maker.cut(figure.section, section_tokens), [MARK] * candidates)
-        letter = questions.LETTERS[int(np.flatnonzero(rows == row)[0])]
-        samples.append(maker.sample(prompt, letter, [int(r) for r in rows], "choose", 1))
+        section = maker.cut(figure.section, section_tokens).strip()
+        parts = [f"{section}\n\nWhich of these photographs belongs here?\nA. ", MARK]
+        for letter in _LETTERS[1:candidates]:
+            parts += [f"\n{letter}. ", MARK]
+        answer = _LETTERS[int(np.flatnonzero(rows == row)[0])]
+        samples.append(maker.sample(_asked(*parts, "\n"), answer, [int(r) for r in rows], "choose", 1))
     return samples
 
 
@@ -134,9 +144,11 @@ def places(articles: Sequence[TrainingArticle], rows: dict[object, int], maker: 
                 continue
             start = max(0, min(before[-1] - int(generator.integers(_MAX_PLACES)), len(paragraphs) - _MAX_PLACES))
             window = paragraphs[start : start + _MAX_PLACES]
-            openings = [maker.head(article.blocks[i].text, _OPENING_TOKENS) for i in window]
+            openings = (maker.head(article.blocks[i].text, _OPENING_TOKENS) for i in window)
+            lines = "\n".join(f"{number}. {opening}" for number, opening in enumerate(openings, 1))
+            prompt = _asked(f"{lines}\n\nAfter which of these paragraphs does the photograph belong?\n", MARK)
             answer = str(before[-1] - start + 1)
-            samples.append(maker.sample(questions.place(openings, MARK), answer, [rows[block.image]], "place", 3))
+            samples.append(maker.sample(prompt, answer, [rows[block.image]], "place", 3))
     return samples
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+import numpy as np
 
-from vision.huggingface.continuation import Continuation
 from vision.interfaces import Sampling
+from vision.llm.sampling import Continuation
 
 LETTERS = "abcdefgh"
 END = 7
@@ -19,23 +19,23 @@ def continuation(sampling: Sampling, **changes: Any) -> Continuation:
         "decode": lambda ids: "".join(LETTERS[i] for i in ids),
         "ends": frozenset({END}),
         "never": (),
-        "continued": (),
+        "begun": (),
     }
     return Continuation(sampling, **(settings | changes))
 
 
-def favour(*ids: int) -> torch.Tensor:
+def favour(*ids: int) -> np.ndarray:
     """Logits that like these tokens, the first best, and give the others nothing."""
-    logits = torch.full((8,), -10.0)
+    logits = np.full(8, -10.0, np.float32)
     for rank, token in enumerate(ids):
         logits[token] = 5.0 - rank
     return logits
 
 
-def write(text: Continuation, logits: torch.Tensor) -> str:
+def write(text: Continuation, logits: np.ndarray) -> str:
     out = ""
     while text.finish is None:
-        chunk, _ = text.advance(logits.clone())
+        chunk, _ = text.advance(logits.copy())
         out += chunk.text if chunk else ""
     return out
 
@@ -43,7 +43,7 @@ def write(text: Continuation, logits: torch.Tensor) -> str:
 def test_generated_and_continued_tokens_are_penalised() -> None:
     greedy = Sampling(max_tokens=3, temperature=0, repetition_penalty=1000.0)
     assert write(continuation(greedy), favour(0, 1, 2)) == "abc"
-    assert write(continuation(greedy, continued=(0,)), favour(0, 1, 2, 3)) == "bcd"
+    assert write(continuation(greedy, begun=(0,)), favour(0, 1, 2, 3)) == "bcd"
 
 
 def test_placeholders_are_never_written() -> None:

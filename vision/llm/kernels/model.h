@@ -1,13 +1,11 @@
 /* A model, a batch and the work space of one pass; vision/llm/kernels/binding.py mirrors Model, Layer and Batch. */
-#ifndef VIGNETTE_DECODER_H
-#define VIGNETTE_DECODER_H
+#ifndef VIGNETTE_MODEL_H
+#define VIGNETTE_MODEL_H
 
 #include <stdatomic.h>
 #include <string.h>
 
 #include "matmul.h"
-
-#define PHASES_PER_LAYER 10
 
 typedef struct {
     Matrix q, k, v, output, gate, up, down;
@@ -23,7 +21,7 @@ typedef struct {
     const float *last_norm;
     const Layer *layer;
     const float *cosine, *sine; /* (context_tokens, head_size / 2) */
-    uint16_t *keys, *values;    /* half floats: (blocks, layers, kv_heads), then as attention.c has it */
+    uint16_t *keys, *values;    /* half floats: (blocks, layers, kv_heads), then as in attention.h */
 } Model;
 
 typedef struct {
@@ -42,19 +40,8 @@ typedef struct {
     QSpan *narrow, *wide;
     float *x, *change;                          /* (rows, width) */
     float *q, *attended, *k, *v, *gate, *up;
-    float **scratch, **scores;                  /* one a member */
-} Work;
-
-Work *work_open(const Model *model, int rows, int threads, int context_tokens);
-void work_close(Work *work);
-void decode(const Model *model, const Batch *batch, Work *work, Team *team);
-
-/* attention.c */
-int attention_items(const Model *model, const Batch *batch);
-size_t attention_scratch(const Model *model, int context_tokens);
-void attend(const Model *model, const Batch *batch, Work *work, int layer, int item, int member);
-void keep(const Model *model, const Batch *batch, int row, int layer, int kv_head, const float *key,
-          const float *value);
+    float **scratch, **scores;                  /* one a worker */
+} WorkSpace;
 
 /* e^x to about 2e-7 relative, in a form compilers vectorise. */
 static inline float fast_exp(float x) {
