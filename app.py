@@ -36,7 +36,8 @@ from composer.web.access_control import Access, Guard, access_of, add_options, c
 from composer.web.log_redaction import note, withhold_text
 from composer.studio.showcase import Showcase
 from composer.i18n import UI_LANGUAGES, preferred, strings
-from composer.studio.models import MAX_UPLOAD_BYTES, Studio, make_request
+from composer.pipeline.uploads import MAX_UPLOAD_BYTES
+from composer.studio.models import Studio, make_request
 from composer.studio.picture_links import HEADERS, PREFIX, Gallery
 from composer.studio.session_registry import Rooms
 from composer.studio.libraries import Shelves, offered_folders
@@ -306,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.log_text:
             withhold_text()
         from composer.settings import load_settings
-        from composer.pipeline.model_pool import Workshop
+        from composer.pipeline.model_pool import ModelPool
         from vision.downloads.store import home
 
         settings = load_settings(args.profile)
@@ -316,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
             store = DraftStore()
             store.prune()
-            site = make_site(lambda: Workshop.load(settings), libraries, work_dir, home() / "libraries", store)
+            site = make_site(lambda: ModelPool.load(settings), libraries, work_dir, home() / "libraries", store)
             if libraries:
                 site.service.rooms.studio.warm_up()
             print(f"http://{args.host}:{args.port}", flush=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from composer.errors import UsageError
 from composer.fields import check_known, typed
@@ -86,8 +86,7 @@ class IllustrationSettings:
     ``words_per_picture`` sets the number of slots when it is left to Vignette. ``candidates`` are looked at for each
     slot. ``min_fused`` is the retrieval score in [0, 1] below which a picture is not shown; ``judge_weight`` in
     [0, 1] is the share of the model's judgement against the retrieval score.
-    ``placement`` says who scores the places: "learned", the weights fitted to illustrated books, or "model", the
-    language model; ``library_weight`` is that of what the library has for a place beside them.
+    ``library_weight`` is that of what the library has for a place beside the learned weights of the place itself.
     """
 
     words_per_picture: int = 95
@@ -95,7 +94,6 @@ class IllustrationSettings:
     min_fused: float = 0.3
     judge_weight: float = 0.3
     library_weight: float = 1.0
-    placement: Literal["learned", "model"] = "learned"
 
     def __post_init__(self) -> None:
         _at_least("pictures.words_per_picture", self.words_per_picture, 30)
@@ -103,7 +101,6 @@ class IllustrationSettings:
         _between("pictures.min_fused", self.min_fused, 0.0, 1.0)
         _between("pictures.judge_weight", self.judge_weight, 0.0, 1.0)
         _between("pictures.library_weight", self.library_weight, 0.0, 10.0)
-        _one_of("pictures.placement", self.placement, ("learned", "model"))
 
 
 @dataclass(frozen=True, slots=True)

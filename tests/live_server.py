@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from composer.pipeline.model_pool import Workshop
+from composer.pipeline.model_pool import ModelPool
 from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
 from composer.web.access_control import Access
 from tests.composer.pipeline.test_pipeline import answer
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.small_composer import make_library
+from tests.composer.small_pipeline import make_library
 from tests.fakes import ColourEncoder
 
 EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
@@ -83,7 +83,7 @@ class LiveServer(Hosted):
                 with make_library(folder / "walls", encoder) as library:
                     libraries = [library.folder]
             self.libraries = list(libraries)
-            workshop = Workshop(EASY, self.model, encoder)
+            workshop = ModelPool(EASY, self.model, encoder)
             self.drafts = DraftStore(folder / "drafts")
             self.work_dir = folder / "work"
             self.site = app.make_site(lambda: workshop, self.libraries, self.work_dir, folder / "home", self.drafts)

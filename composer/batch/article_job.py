@@ -21,7 +21,7 @@ from composer.article.model import Article
 from composer.batch.requests import BatchJob
 from composer.errors import OutputExists, UsageError
 from composer.export import DEFAULT_FORMATS
-from composer.export.article_folder import check_free, load_article, save_article, trace_entry
+from composer.export.article_folder import check_free, load_article, save_article
 from composer.export.picture_export import ExportedPictureSettings
 from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 class Composes(Protocol):
-    """What a batch needs of ``composer.pipeline.pipeline.Composer``."""
+    """What a batch needs of ``composer.pipeline.pipeline.Pipeline``."""
 
     def events(self, request: ComposeRequest) -> Iterator[Event]: ...
 
@@ -117,14 +117,14 @@ def existing_outcome(job: BatchJob, config: BatchConfig) -> Outcome | None:
 
 
 def run_job(
-    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], listen: Listener = lambda _: None
+    job: BatchJob, config: BatchConfig, pipeline_for: Callable[[BatchJob], Composes], listen: Listener = lambda _: None
 ) -> Outcome:
     """Make the article of a job that is not already there. Never raises for what its request or the model does.
 
-    ``composer_for`` is asked here, so that its failure is the line's; ``listen`` may raise Interrupted.
+    ``pipeline_for`` is asked here, so that its failure is the line's; ``listen`` may raise Interrupted.
     """
     started = time.perf_counter()
-    outcome = _caught(job, lambda: _made(job, config, composer_for, listen))
+    outcome = _caught(job, lambda: _made(job, config, pipeline_for, listen))
     return replace(outcome, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -207,7 +207,7 @@ def stages_of(folder: Path) -> dict[str, float]:
 
 
 def _made(
-    job: BatchJob, config: BatchConfig, composer_for: Callable[[BatchJob], Composes], listen: Listener
+    job: BatchJob, config: BatchConfig, pipeline_for: Callable[[BatchJob], Composes], listen: Listener
 ) -> Outcome:
     assert job.request is not None
     folder = config.out_dir / job.folder
@@ -215,11 +215,11 @@ def _made(
     trace: list[dict[str, Any]] = []
     notes: list[Phrase] = []
     article: Article | None = None
-    with closing(composer_for(job).events(job.request)) as events:  # type: ignore[type-var]
+    with closing(pipeline_for(job).events(job.request)) as events:  # type: ignore[type-var]
         for event in events:
             listen(event)
             if isinstance(event, StageFinished):
-                trace.append(trace_entry(event))
+                trace.append(event.as_json())
             elif isinstance(event, Notice):
                 notes.append(event)
             elif isinstance(event, Done):

@@ -69,7 +69,7 @@ def run_batch(
 
 def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | None, fail_fast: bool) -> None:
     """Load the models and make what is missing, showing and noting each article as it ends."""
-    from composer.pipeline.model_pool import Workshop
+    from composer.pipeline.model_pool import ModelPool
     from image_db.library import Library
 
     left, config = summary.left(), summary.config
@@ -78,16 +78,16 @@ def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | No
     if any(job.library is None for job in left):
         Library.open(config.library, None).close()  # what is wrong with it is known before models are loaded
     started = time.perf_counter()
-    workshop = Workshop.load(config.profile)
+    workshop = ModelPool.load(config.profile)
     summary.load_seconds = time.perf_counter() - started
     summary.workers = min(workers or workshop.workers, len(left))
 
-    def composer_for(job: BatchJob) -> Composes:
-        return workshop.composer(config.library_of(job), job.settings(config.profile))
+    def pipeline_for(job: BatchJob) -> Composes:
+        return workshop.pipeline(config.library_of(job), job.settings(config.profile))
 
     batch = BatchRun(
         left,
-        lambda job, listen: run_job(job, config, composer_for, listen),
+        lambda job, listen: run_job(job, config, pipeline_for, listen),
         workers=summary.workers,
         fail_fast=fail_fast,
     )

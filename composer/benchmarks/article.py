@@ -14,7 +14,7 @@ from composer.article.model import Article
 from composer.benchmarks.runner import Progress
 from composer.evaluation.report import Measure
 from composer.pipeline import events
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from vision.interfaces import Message, VisionLanguageModel
@@ -27,17 +27,17 @@ IMAGES = 4
 def bench_article(settings: Settings, library_dir: Path, *, rounds: int, progress: Progress) -> dict[str, Measure]:
     """Raises what composing raises; the library is only read."""
     from composer.benchmarks.worker import peak_rss_gb
-    from composer.pipeline.loading import load_composer
+    from composer.pipeline.loading import load_pipeline
 
-    composer = load_composer(settings, library_dir)
+    pipeline = load_pipeline(settings, library_dir)
     request = ComposeRequest(instruction=TOPIC, language="en", images=IMAGES, words=WORDS)
-    _timed(composer, replace(request, words=100))  # the first article pays for opening the library and the encoder
+    _timed(pipeline, replace(request, words=100))  # the first article pays for opening the library and the encoder
     ratios, tokens = [], []
     for number in range(rounds):
         progress(f"article {number + 1} of {rounds}")
         seeded = replace(request, seed=number)
-        plain, plain_tokens = _timed(composer, replace(seeded, images=0))
-        illustrated, text_tokens = _timed(composer, seeded)
+        plain, plain_tokens = _timed(pipeline, replace(seeded, images=0))
+        illustrated, text_tokens = _timed(pipeline, seeded)
         spent, alone = sum(illustrated.values()), sum(plain.values())
         ratios.append((spent / text_tokens) / (alone / plain_tokens))
         tokens.append(text_tokens)
@@ -50,15 +50,15 @@ def bench_article(settings: Settings, library_dir: Path, *, rounds: int, progres
     }
 
 
-def _timed(composer: Composer, request: ComposeRequest) -> tuple[dict[str, float], int]:
+def _timed(pipeline: Pipeline, request: ComposeRequest) -> tuple[dict[str, float], int]:
     """Seconds of each stage after loading, and the tokens of the finished text."""
     seconds: dict[str, float] = {}
     tokens = 0
-    for event in composer.events(request):
+    for event in pipeline.events(request):
         if isinstance(event, events.StageFinished) and event.stage != "load":
             seconds[event.stage] = seconds.get(event.stage, 0.0) + event.seconds
         if isinstance(event, events.Done):
-            tokens = text_tokens(composer.model, event.article)
+            tokens = text_tokens(pipeline.model, event.article)
     return seconds, tokens
 
 

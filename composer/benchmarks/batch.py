@@ -21,7 +21,7 @@ from composer.article.model import Article
 from composer.benchmarks.article import text_tokens
 from composer.benchmarks.runner import DECODE_TOKENS, Progress, sample_ids, workers
 from composer.evaluation.report import Measure
-from composer.pipeline.model_pool import Workshop
+from composer.pipeline.model_pool import ModelPool
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from vision.interfaces import Message, VisionLanguageModel
@@ -70,9 +70,9 @@ def bench_batch(
 
     ``…_same_work`` has the same value beside what the reference would make of the batch's rows and drawn tokens.
     """
-    workshop = Workshop.load(settings)
+    workshop = ModelPool.load(settings)
     ids = sample_ids(model)[:400]
-    counter = workshop.composer(library_dir).model
+    counter = workshop.pipeline(library_dir).model
     rates: dict[str, list[float]] = {"text": [], "illustrated": [], "reference": [], "reading": []}
     work: dict[str, list[BatchWork]] = {"text": [], "illustrated": []}
     try:
@@ -112,21 +112,21 @@ def bench_batch(
 
 def bench_fast(settings: Settings, library_dir: Path, *, rounds: int, progress: Progress) -> dict[str, Measure]:
     """``--fast`` against plain writing; the reference of each measure is plain writing's."""
-    workshop = Workshop.load(settings)
+    workshop = ModelPool.load(settings)
     found: dict[tuple[str, bool], list[float]] = {}
     try:
         for number in range(rounds):
             for fast in (False, True):
-                composer = workshop.composer(library_dir)
+                pipeline = workshop.pipeline(library_dir)
                 topic = TOPICS[number % len(TOPICS)]
                 request = ComposeRequest(topic, language="en", images=0, words=WORDS, seed=number, fast=fast)
                 start = time.perf_counter()
-                article = composer.compose(request)
+                article = pipeline.compose(request)
                 seconds = time.perf_counter() - start
                 values = {
-                    "seconds_per_token": seconds / text_tokens(composer.model, article),
+                    "seconds_per_token": seconds / text_tokens(pipeline.model, article),
                     "said_twice": said_twice([section.text for section in article.sections]),
-                    "nats_per_token": _nats_per_token(composer.model, article),
+                    "nats_per_token": _nats_per_token(pipeline.model, article),
                 }
                 for name, value in values.items():
                     found.setdefault((name, fast), []).append(value)
@@ -168,6 +168,6 @@ def _nats_per_token(model: VisionLanguageModel, article: Article) -> float:
     return spent / max(1.0, tokens)
 
 
-def _together(workshop: Workshop, library_dir: Path, requests: Sequence[ComposeRequest]) -> list[Article]:
+def _together(workshop: ModelPool, library_dir: Path, requests: Sequence[ComposeRequest]) -> list[Article]:
     with ThreadPoolExecutor(len(requests)) as pool:
-        return list(pool.map(lambda request: workshop.composer(library_dir).compose(request), requests))
+        return list(pool.map(lambda request: workshop.pipeline(library_dir).compose(request), requests))

@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     check_free(args.out)
 
-    from composer.pipeline.loading import load_composer
+    from composer.pipeline.loading import load_pipeline
 
     terminal = Terminal(sys.stderr, stream_text=not args.quiet)
     with terminal.loading():
-        composer = load_composer(settings, args.library)
-    article = composer.compose(request, terminal)
+        pipeline = load_pipeline(settings, args.library)
+    article = pipeline.compose(request, terminal)
     notes: list[Phrase] = []
     save_article(article, args.out, formats=formats, trace=terminal.trace, pictures=pictures, notes=notes)
     terminal.summary(article)

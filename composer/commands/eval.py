@@ -198,7 +198,7 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     from composer.evaluation.placement import learned_placer, measure_placement, tasks_of
     from composer.evaluation.report import Measure
     from composer.evaluation.whole_article import measure_illustration
-    from composer.pipeline.placement_model import BoundaryScorer, shipped_boundaries
+    from composer.pipeline.placement_model import PlacementModel, shipped_placement_model
     from composer.settings import load_settings
     from vision.training.dataset import figures_of
 
@@ -209,9 +209,9 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
         args.fit.write_text(scorer.as_json(), encoding="utf-8")
         print(say("wrote", file=args.fit), file=sys.stderr)
     elif args.boundaries:
-        scorer = BoundaryScorer.from_json(args.boundaries.read_text(encoding="utf-8"))
+        scorer = PlacementModel.from_json(args.boundaries.read_text(encoding="utf-8"))
     else:
-        scorer = shipped_boundaries()
+        scorer = shipped_placement_model()
     measures = measure_placement(tasks, learned_placer(scorer))
     about = say("eval_articles", count=len(tasks), data=args.data / args.split)
     if args.no_pictures:

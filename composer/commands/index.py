@@ -57,8 +57,7 @@ def register(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from composer.commands.terminal import say
 
-    report, pictures = index_into(args.library, args.paths, args.profile)
-    described = describe(args.library, args.profile, args.describe) if args.describe else None
+    report, pictures, described = index_into(args.library, args.paths, args.profile, args.describe)
     if args.json:
         from image_db.exporting import json_line
 
@@ -71,14 +70,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.usable else 1
 
 
-def index_into(library_dir: Path, paths: Sequence[Path], profile: str) -> tuple[IndexReport, int]:
-    """Index with progress on stderr; also returns how many pictures the library holds then."""
+def index_into(
+    library_dir: Path, paths: Sequence[Path], profile: str, describe: str | None = None
+) -> tuple[IndexReport, int, DescribeReport | None]:
+    """Index with progress on stderr; also returns how many pictures the library holds then, and who got words.
+
+    ``describe`` gives labels or captions to pictures without words. A second run goes on where one was cut off.
+    """
     from composer.commands.terminal import progress_of, say
-    from composer.pipeline.loading import load_encoder
+    from composer.pipeline.loading import load_describer, load_encoder
     from composer.settings import load_settings
     from image_db.errors import LibraryError, LibraryMissing
     from image_db.indexing import index_paths
     from image_db.library import Library
+    from image_db.metadata.generate import describe_wordless
 
     settings = load_settings(profile)
     # What is wrong with the paths or the library is said before a model is loaded, and before a folder is made.
@@ -87,29 +92,21 @@ def index_into(library_dir: Path, paths: Sequence[Path], profile: str) -> tuple[
     with suppress(LibraryMissing):
         Library.open(library_dir, None).close()
     encoder = load_encoder(settings)
+    described = None
     with Library.open_or_create(library_dir, encoder.identity) as library:
         try:
             with progress_of(say("pictures")) as progress:
                 report = index_paths(library, encoder, paths, progress=progress)
+            if describe:
+                labeller, captioner = load_describer(describe, settings)
+                with progress_of(say("pictures_described")) as progress:
+                    described = describe_wordless(
+                        library, encoder, labeller=labeller, captioner=captioner, progress=progress
+                    )
         except KeyboardInterrupt:
             print(f"\n{say('indexing_stopped', library=library.folder, pictures=len(library))}", file=sys.stderr)
             raise
-        return report, len(library)
-
-
-def describe(library_dir: Path, profile: str, how: str) -> DescribeReport:
-    """Labels or captions for the library's pictures without words; a second run goes on where one was cut off."""
-    from composer.commands.terminal import progress_of, say
-    from composer.pipeline.loading import load_describer, load_encoder
-    from composer.settings import load_settings
-    from image_db.library import Library
-    from image_db.metadata.generate import describe_wordless
-
-    settings = load_settings(profile)
-    encoder = load_encoder(settings)
-    labeller, captioner = load_describer(how, settings)
-    with Library.open(library_dir, encoder.identity) as library, progress_of(say("pictures_described")) as progress:
-        return describe_wordless(library, encoder, labeller=labeller, captioner=captioner, progress=progress)
+        return report, len(library), described
 
 
 def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:

@@ -188,10 +188,10 @@ def run_sample(args: argparse.Namespace) -> int:
     if sample.absent:
         note(say("sample_absent", count=sample.absent))
     try:
-        report, held = index_into(folder, [pictures], args.profile)
+        report, held, _ = index_into(folder, [pictures], args.profile)
     except EncoderMismatch:
         note(say("sample_set_aside", folder=_set_aside(folder)))
-        report, held = index_into(folder, [pictures], args.profile)
+        report, held, _ = index_into(folder, [pictures], args.profile)
     print_report(folder, report, held)
     print(folder)
     return 0 if report.usable else 1

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from composer.article.model import Article
-from composer.export.article_folder import trace_entry
 from composer.i18n import localize, tables
 from composer.pipeline import events
 
@@ -149,7 +148,7 @@ class Terminal:
                 ahead_of_text = "\n\n" if stage == "write" and self._stream_text else ""
                 self._print(say(f"stage_{stage}") + " …" + ahead_of_text)
             case events.StageFinished(stage, seconds):
-                self.trace.append(trace_entry(event))
+                self.trace.append(event.as_json())
                 self._print(say("written_in" if stage == "write" else "done_in", seconds=seconds) + "\n")
             case events.TextDelta(text):
                 if self._stream_text:

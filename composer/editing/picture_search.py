@@ -13,9 +13,9 @@ from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.editing.lookup import section_at
 from composer.pipeline.captions import translate
+from composer.pipeline.pipeline import Pipeline
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.reranking import LOOK_PX
-from composer.pipeline.stages import Stages
 from composer.pipeline.uploads import read_uploads
 from retrieval.candidates import Candidate, Query
 from retrieval.diversity import without_duplicates
@@ -24,37 +24,37 @@ from vision.errors import Phrase
 SHOWN = 12  # pictures a search shows at once
 
 
-def search(stages: Stages, article: Article, section: int, words: str, k: int = SHOWN) -> list[Candidate]:
+def search(pipeline: Pipeline, article: Article, section: int, words: str, k: int = SHOWN) -> list[Candidate]:
     """Pictures of the library for these words, best first, no two alike; the section's text breaks ties.
 
     Raises ValueError for no words and EditError for a section that is not there.
     """
     context = f"{article.title}. {plain_text(section_at(article, section).text)}"
     spoken = detect_language(words)
-    readable = stages.encoder.languages
+    readable = pipeline.encoder.languages
     english = ""
     if readable is not None and spoken not in readable:
-        english = translate(stages.model, load_prompts(spoken), [words])[0]
-    return _found(stages, Query(words, english, context), k)
+        english = translate(pipeline.model, load_prompts(spoken), [words])[0]
+    return _found(pipeline, Query(words, english, context), k)
 
 
-def search_like(stages: Stages, article: Article, section: int, example: Path, k: int = SHOWN) -> list[Candidate]:
+def search_like(pipeline: Pipeline, article: Article, section: int, example: Path, k: int = SHOWN) -> list[Candidate]:
     """Pictures of the library that look like the example. Raises ImageError for a file that is no picture."""
     from vision.images import load_image
 
     section_at(article, section)
-    return _found(stages, Query(example=load_image(example, target_px=LOOK_PX)), k)
+    return _found(pipeline, Query(example=load_image(example, target_px=LOOK_PX)), k)
 
 
-def read_own_picture(stages: Stages, path: Path) -> Candidate:
+def read_own_picture(pipeline: Pipeline, path: Path) -> Candidate:
     """A picture of the person's own, ready to be shown. Raises UsageError for a file that is no picture."""
-    uploads = read_uploads([path], stages.encoder)
+    uploads, _ = read_uploads([path], pipeline.encoder)
     return Candidate(next(uploads.records()), 0.0, 0.0, 0.0, why=(Phrase("you_brought"),))
 
 
-def _found(stages: Stages, query: Query, k: int) -> list[Candidate]:
-    if not len(stages.library):
+def _found(pipeline: Pipeline, query: Query, k: int) -> list[Candidate]:
+    if not len(pipeline.library):
         return []
-    near = stages.searcher.search(query, 3 * k)
-    vectors = stages.searcher.visual_vectors([candidate.record.id for candidate in near])
-    return without_duplicates(near, vectors, stages.library.phashes())[:k]
+    near = pipeline.searcher.search(query, 3 * k)
+    vectors = pipeline.searcher.visual_vectors([candidate.record.id for candidate in near])
+    return without_duplicates(near, vectors, pipeline.library.phashes())[:k]

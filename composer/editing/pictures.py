@@ -7,6 +7,7 @@ nothing here waits for a model.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from composer.article.credit import credit_line
 from composer.article.model import Article, Placement, Slot
@@ -108,20 +109,12 @@ def add_place(article: Article, after_section: int, wish: str = "") -> Article:
 
 def set_caption(article: Article, placement: int, caption: str) -> Article:
     """Print other words under the picture; none where they are empty."""
-    target = shown_picture(article, placement)
-    clean = " ".join(caption.split())
-    if clean == target.caption:
-        return article
-    return _with(article, placement, replace(target, caption=clean, edited=True))
+    return _with_words(article, placement, caption=caption)
 
 
 def set_alt(article: Article, placement: int, alt: str) -> Article:
     """Tell those who cannot see the picture something else; the caption where it is empty."""
-    target = shown_picture(article, placement)
-    clean = " ".join(alt.split())
-    if clean == target.alt:
-        return article
-    return _with(article, placement, replace(target, alt=clean, edited=True))
+    return _with_words(article, placement, alt=alt)
 
 
 def lock_placement(article: Article, placement: int, locked: bool = True) -> Article:
@@ -135,6 +128,13 @@ def picture_index(article: Article, record_id: str) -> int | None:
     return next(
         (i for i, p in enumerate(article.placements) if p.chosen is not None and p.chosen.id == record_id), None
     )
+
+
+def _with_words(article: Article, index: int, **words: str) -> Article:
+    target = shown_picture(article, index)
+    clean: dict[str, Any] = {name: " ".join(text.split()) for name, text in words.items()}
+    changed = replace(target, **clean)
+    return article if changed == target else _with(article, index, replace(changed, edited=True))
 
 
 def _with(article: Article, index: int, placement: Placement) -> Article:

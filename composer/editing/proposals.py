@@ -1,8 +1,8 @@
 """Another text for a section, proposed by the language model sentence by sentence, and what accepting it does.
 
 Paragraphs are asked for one by one; headings stay, and so do lists, tables and code between paragraphs. What streams
-out has passed ``ProseFilter``. An answer in the wrong language, or one that does not do what was asked, is tried once
-more and then given up. Only ``accept`` changes an article.
+out has passed ``SentenceFilter``. An answer in the wrong language, or one that does not do what was asked, is tried
+once more and then given up. Only ``accept`` changes an article.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from composer.editing.lookup import unlocked_section
 from composer.editing.sections import edit_text
 from composer.errors import EditError, UsageError, WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
-from composer.pipeline.sentence_filter import ProseFilter, strip_quotes
+from composer.pipeline.sentence_filter import SentenceFilter, strip_quotes
 from composer.pipeline.writer import TOKENS_PER_WORD, derive_seed
 from composer.request import LANGUAGES, TONES
 from composer.settings import WritingSettings
@@ -144,7 +144,7 @@ def _rewritten(
     """The section's new Markdown in pieces: blocks of running text rewritten, all else as it is."""
     prompts = load_prompts(wish.language)
     target = article.sections[section]
-    prose = ProseFilter()
+    prose = SentenceFilter()
     if wish.action == "expand":  # what stands elsewhere need not be said again
         for number, other in enumerate(article.sections):
             if number != section:
@@ -174,7 +174,7 @@ def _rewritten(
 
 
 def stream_paragraph(
-    model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str
+    model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: SentenceFilter, language: str
 ) -> Iterator[str]:
     """The answer's first paragraph in pieces; what follows it is not asked for.
 

@@ -16,13 +16,10 @@ from composer.article.model import Article, Placement
 from composer.editing.rewrite_article import open_sections, rewrite_article
 from composer.errors import EditError, UsageError
 from composer.pipeline import events
-from composer.pipeline.clock import Clock
-from composer.pipeline.conversation import Dialogue, reading
+from composer.pipeline.conversation import Conversation, reading
+from composer.pipeline.pipeline import Pipeline, RequestContext
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
-from composer.pipeline.prompts import load_prompts
 from composer.pipeline.selection import Considered
-from composer.pipeline.stages import Job, Stages
-from composer.pipeline.uploads import read_uploads
 from composer.request import MAX_IMAGES, ComposeRequest
 
 RerunStage: TypeAlias = Literal["write", "place", "caption", "find", "choose", "finish"]
@@ -35,12 +32,12 @@ CROWDED = 3.0
 class Rerun:
     """An article whose other placements are made again beside those that stay."""
 
-    stages: Stages
-    job: Job
+    pipeline: Pipeline
+    context: RequestContext
     article: Article
     stay: tuple[Placement, ...]
-    dialogue: Dialogue
-    clock: Clock
+    conversation: Conversation
+    timer: events.StageTimer
 
     @property
     def shown(self) -> frozenset[str]:
@@ -54,7 +51,7 @@ class Rerun:
         return fit or [i for i in range(len(self.article.sections)) if i not in taken]
 
     def preferred(self, places: list[int], count: int) -> list[int]:
-        """In an article of our own, the sections with headings if they are enough: see ``Stages.place``."""
+        """In an article of our own, the sections with headings if they are enough: see ``Pipeline.place``."""
         headed = [] if _illustrated(self.article) else [i for i in places if self.article.sections[i].heading]
         return headed if count <= len(headed) else places
 
@@ -63,7 +60,7 @@ class Rerun:
         if not count or not places:
             return []
         sections = self.article.sections
-        worth = self.stages.worth_of_places(self.job, sections, self.dialogue, places)
+        worth = self.pipeline.worth_of_places(self.context, sections, places)
         taken = [p.slot.after_section for p in self.stay if p.chosen is not None]
         near = max(1, round(len(sections) / (count + len(taken)) / 2))
         crowded = [any(abs(place - other) < near for other in taken) for place in places]
@@ -73,7 +70,7 @@ class Rerun:
     def considered(self, found: Sequence[Considered], exclude: frozenset[str]) -> list[Considered]:
         """The same without pictures that are excluded, that stand already or that look like one that does."""
         ids = {c.record.id for entry in found for c in entry.candidates}
-        alike = self.stages.look_alike(ids | self.shown)
+        alike = self.pipeline.look_alike(ids | self.shown)
         gone = exclude | {i for i in ids if i in self.shown or any(alike(i, other) for other in self.shown)}
         return [
             replace(entry, candidates=tuple(c for c in entry.candidates if c.record.id not in gone)) for entry in found
@@ -84,7 +81,12 @@ class Rerun:
 
 
 def rerun_stage(
-    stages: Stages, article: Article, stage: RerunStage, request: ComposeRequest | None = None, *, fresh: bool = True
+    pipeline: Pipeline,
+    article: Article,
+    stage: RerunStage,
+    request: ComposeRequest | None = None,
+    *,
+    fresh: bool = True,
 ) -> Iterator[events.Event]:
     """Run a stage and those that follow it again for what is neither locked nor edited; ends with ``Done``.
 
@@ -103,31 +105,31 @@ def rerun_stage(
     if stage == "write":
         if not open_sections(article):
             raise EditError("all_settled")
-        return _rewrite(stages, article, request)
-    return _rerun(stages, article, stage, request, fresh)
+        return _rewrite(pipeline, article, request)
+    return _rerun(pipeline, article, stage, request, fresh)
 
 
-def _rewrite(stages: Stages, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
+def _rewrite(pipeline: Pipeline, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
     yield events.StageStarted("write")
-    clock = Clock(stages.model)
+    timer = events.StageTimer(pipeline.model)
     tone, seed = (request.tone, request.seed) if request else ("", 0)
-    writing = rewrite_article(stages.model, stages.settings.writing, article, tone=tone, seed=seed)
+    writing = rewrite_article(pipeline.model, pipeline.settings.writing, article, tone=tone, seed=seed)
     with closing(writing) as drafts:  # type: ignore[type-var]
         for article in drafts:
-            yield events.Draft(article)
-    yield clock.finished("write")
-    yield from _rerun(stages, article, "caption", request, fresh=False)
+            yield events.ArticleSoFar(article)
+    yield timer.finished("write")
+    yield from _rerun(pipeline, article, "caption", request, fresh=False)
 
 
 def _rerun(
-    stages: Stages, article: Article, first: RerunStage, request: ComposeRequest | None, fresh: bool
+    pipeline: Pipeline, article: Article, first: RerunStage, request: ComposeRequest | None, fresh: bool
 ) -> Iterator[events.Event]:
     stay = tuple(p for p in article.placements if p.settled)
     free: Sequence[Placement] = [p for p in article.placements if not p.settled]
     if first == "choose" and not all(p.candidates for p in free):
         first = "find"  # the article was stopped before it had anything to choose from
     yield events.StageStarted(first)
-    work = _begin(stages, article, stay, request, read=first != "finish")
+    work = _begin(pipeline, article, stay, request, read=first != "finish")
     slots = [p.slot for p in free]
     places = [slot.after_section for slot in slots]
     found = [Considered(p.slot, p.candidates) for p in free]
@@ -141,24 +143,24 @@ def _rerun(
                 free, rejected = (), frozenset()  # elsewhere, the same pictures are welcome
             case "caption":
                 avoid = [slot.caption for slot in slots] if fresh and stage == first else []
-                slots = stages.caption(work.job, article.sections, work.dialogue, places, avoid)
+                slots = pipeline.caption(work.context, article.sections, work.conversation, places, avoid)
             case "find":
-                found = stages.find(work.job, article, slots, work.shown | rejected)
+                found = pipeline.find(work.context, article, slots, work.shown | rejected)
             case "choose":
                 _limit_required(work, len(slots))
-                left = work.considered(found, rejected - work.job.uploads.required)
-                chosen = stages.choose(work.job, article.sections, work.dialogue, left)
+                left = work.considered(found, rejected - work.context.required)
+                chosen = pipeline.choose(work.context, article.sections, work.conversation, left)
                 free = _kept_where_nothing_is_better(chosen, free)
             case "finish":
-                free = stages.finish(work.job, replace(article, placements=tuple(free))).placements
-        yield work.clock.finished(stage)
+                free = pipeline.finish(work.context, replace(article, placements=tuple(free))).placements
+        yield work.timer.finished(stage)
         if stage == "choose":
-            yield events.Draft(work.with_free(free))
+            yield events.ArticleSoFar(work.with_free(free))
     yield events.Done(work.with_free(free))
 
 
 def set_picture_count(
-    stages: Stages, article: Article, count: int, request: ComposeRequest | None = None
+    pipeline: Pipeline, article: Article, count: int, request: ComposeRequest | None = None
 ) -> Iterator[events.Event]:
     """Let exactly ``count`` pictures stand; ends with ``Done``.
 
@@ -171,26 +173,26 @@ def set_picture_count(
     fixed = sum(p.settled and p.chosen is not None for p in article.placements)
     if fixed > count:
         raise EditError("too_many_fixed", fixed=fixed, count=count)
-    return _set_picture_count(stages, article, count - fixed, request)
+    return _set_picture_count(pipeline, article, count - fixed, request)
 
 
 def _set_picture_count(
-    stages: Stages, article: Article, need: int, request: ComposeRequest | None
+    pipeline: Pipeline, article: Article, need: int, request: ComposeRequest | None
 ) -> Iterator[events.Event]:
     free = [p for p in article.placements if not p.settled and p.chosen is not None]
     best = sorted(free, key=_fit, reverse=True)[:need]
     stay = tuple(p for p in article.placements if p.settled or any(p is kept for kept in best))
     if need <= len(free):
         yield events.StageStarted("choose")
-        yield Clock(stages.model).finished("choose")
+        yield events.StageTimer(pipeline.model).finished("choose")
         yield events.Done(article.with_placements(stay))
         return
     missing = need - len(free)
     yield events.StageStarted("place")
-    work = _begin(stages, article, stay, request, read=True)
-    work.job.uploads.required = frozenset()
+    work = _begin(pipeline, article, stay, request, read=True)
+    work.context = replace(work.context, required=frozenset())
     tried: set[int] = set()
-    yield work.clock.finished("place")
+    yield work.timer.finished("place")
     for widening in range(1, len(article.sections) + 1):
         places = [i for i in work.free_places() if i not in tried]
         if not places:
@@ -204,7 +206,7 @@ def _set_picture_count(
         filled = sorted((p for p in added if p.chosen is not None), key=_fit, reverse=True)[:missing]
         missing -= len(filled)
         work.stay = (*work.stay, *filled)
-        yield events.Draft(work.with_free(()))
+        yield events.ArticleSoFar(work.with_free(()))
     if missing:
         standing = sum(p.chosen is not None for p in work.stay)
         yield events.Notice("fewer_fit", {"standing": standing, "asked": standing + missing})
@@ -213,44 +215,43 @@ def _set_picture_count(
 
 def _illustrate(work: Rerun, places: Sequence[int]) -> Generator[events.Event, None, tuple[Placement, ...]]:
     """Yields the events of the stages that fill these places; returns what became of them."""
-    stages, job, article = work.stages, work.job, work.article
+    pipeline, context, article = work.pipeline, work.context, work.article
     yield events.StageStarted("caption")
-    slots = stages.caption(job, article.sections, work.dialogue, places, [p.slot.caption for p in work.stay])
-    yield work.clock.finished("caption")
+    slots = pipeline.caption(context, article.sections, work.conversation, places, [p.slot.caption for p in work.stay])
+    yield work.timer.finished("caption")
     yield events.StageStarted("find")
-    found = stages.find(job, article, slots, work.shown)
-    yield work.clock.finished("find")
+    found = pipeline.find(context, article, slots, work.shown)
+    yield work.timer.finished("find")
     yield events.StageStarted("choose")
     left = work.considered(found, frozenset())
-    chosen = stages.choose(job, article.sections, work.dialogue, left)
-    yield work.clock.finished("choose")
+    chosen = pipeline.choose(context, article.sections, work.conversation, left)
+    yield work.timer.finished("choose")
     yield events.StageStarted("finish")
-    done = stages.finish(job, replace(article, placements=chosen)).placements
-    yield work.clock.finished("finish")
+    done = pipeline.finish(context, replace(article, placements=chosen)).placements
+    yield work.timer.finished("finish")
     return done
 
 
 def _begin(
-    stages: Stages, article: Article, stay: tuple[Placement, ...], request: ComposeRequest | None, *, read: bool
+    pipeline: Pipeline, article: Article, stay: tuple[Placement, ...], request: ComposeRequest | None, *, read: bool
 ) -> Rerun:
     """``read`` lets the model read the article; nothing is asked about it otherwise."""
     if request is None:
         request = ComposeRequest(text=join_sections(article.sections), language=article.language)
-    prompts = load_prompts(article.language)
-    languages = stages.encoder.languages
-    clock = Clock(stages.model)
-    uploads = read_uploads(request.use_images, stages.encoder, request.may_use)
-    job = Job(request, article.language, prompts, uploads, languages is not None and article.language not in languages)
-    dialogue = reading(prompts, stages.model, article.title, article.sections)[0] if read else Dialogue(())
-    return Rerun(stages, job, article, stay, dialogue, clock)
+    timer = events.StageTimer(pipeline.model)
+    context = pipeline.context(request, article.language)
+    conversation = Conversation(())
+    if read:
+        conversation, _ = reading(context.prompts, pipeline.model, article.title, article.sections)
+    return Rerun(pipeline, context, article, stay, conversation, timer)
 
 
 def _wanted_places(work: Rerun, free: Sequence[Placement], fresh: bool) -> tuple[list[int], int]:
     """Places to choose from, and how many: as many as the request says, or as there were, or as the text carries."""
-    asked = work.job.request.images
+    asked = work.context.request.images
     stand = sum(p.chosen is not None for p in work.stay)
     if asked is None:
-        words = work.stages.settings.pictures.words_per_picture
+        words = work.pipeline.settings.pictures.words_per_picture
         count = len(free) or max(0, number_of_pictures(work.article.sections, words) - stand)
     else:
         count = max(0, asked - stand)
@@ -261,8 +262,8 @@ def _wanted_places(work: Rerun, free: Sequence[Placement], fresh: bool) -> tuple
 
 def _limit_required(work: Rerun, slots: int) -> None:
     """Pictures that must appear and stand already need no slot; no more can be required than there are slots."""
-    left = [i for i in work.job.uploads.ids if i in work.job.uploads.required and i not in work.shown]
-    work.job.uploads.required = frozenset(left[:slots])
+    left = [i for i in work.context.uploads.ids if i in work.context.required and i not in work.shown]
+    work.context = replace(work.context, required=frozenset(left[:slots]))
 
 
 def _kept_where_nothing_is_better(chosen: Sequence[Placement], before: Sequence[Placement]) -> list[Placement]:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from composer.article.language import HAN_PER_WORD, count_words
+from composer.article.language import count_words
 from composer.article.markdown import is_paragraph
 from composer.article.model import Article, Section
 from composer.editing.proposals import stream_paragraph
 from composer.errors import WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
-from composer.pipeline.sentence_filter import ProseFilter
-from composer.pipeline.writer import TOKENS_PER_WORD, derive_seed
+from composer.pipeline.sentence_filter import SentenceFilter
+from composer.pipeline.writer import derive_seed, sampling_of, token_limit, writing_question
 from composer.request import TONES
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
@@ -42,7 +42,7 @@ def rewrite_article(
     prompts = load_prompts(article.language)
     request = _request(prompts, article, tone)
     open_ = set(open_sections(article))
-    prose = ProseFilter()
+    prose = SentenceFilter()
     for number, section in enumerate(article.sections):
         if number not in open_:
             prose.note(section.body)
@@ -54,7 +54,8 @@ def rewrite_article(
         named = f"## {prompts.intro}\n\n" if headed and number == 0 and not lead else lead
         if number in open_:
             words = min(max(count_words(section.body), LEAST_WORDS), MOST_WORDS)
-            sampling = _sampling(settings, words, derive_seed(seed, f"anew {number} {_digest(section)}"))
+            own_seed = derive_seed(seed, f"anew {number} {_digest(section)}")
+            sampling = sampling_of(settings, token_limit(words), own_seed)
             prompt = _prompt(model, request, [*before, named], sampling.max_tokens)
             if body := _body(model, prompt, sampling, prose, article.language):
                 section = replace(section, text=lead + body)
@@ -64,7 +65,7 @@ def rewrite_article(
         before.append(named + section.body + "\n\n")
 
 
-def _body(model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: ProseFilter, language: str) -> str:
+def _body(model: VisionLanguageModel, prompt: Prompt, sampling: Sampling, prose: SentenceFilter, language: str) -> str:
     """The paragraph, or nothing where the model gave none that may stand."""
     try:
         with closing(stream_paragraph(model, prompt, sampling, prose, language)) as pieces:  # type: ignore[type-var]
@@ -77,12 +78,7 @@ def _request(prompts: Prompts, article: Article, tone: str) -> tuple[Message, ..
     headings = [section.heading for section in article.sections if section.heading]
     words = sum(count_words(section.body) for section in article.sections) // max(1, len(article.sections))
     words = min(max(words, LEAST_WORDS), MOST_WORDS) * (1 if headings else len(article.sections))
-    count = round(words * HAN_PER_WORD) if article.language == "zh" else words
-    if headings:
-        listed = "\n".join(f"## {heading}" for heading in (prompts.intro, *headings))
-        asked = prompts.write.format(title=article.title, headings=listed, words=count)
-    else:
-        asked = prompts.write_bare.format(title=article.title, words=count)
+    asked = writing_question(prompts, article.title, headings, words, article.language)
     wish = TONES[tone][article.language] if tone else ""
     return (Message.of("system", prompts.system), Message.of("user", f"{asked}\n\n{wish}".strip()))
 
@@ -94,17 +90,6 @@ def _prompt(model: VisionLanguageModel, request: tuple[Message, ...], before: li
         if start == len(before) or model.count_tokens(prompt) + answer_tokens < model.context_tokens:
             break
     return prompt
-
-
-def _sampling(settings: WritingSettings, words: int, seed: int) -> Sampling:
-    return Sampling(
-        max_tokens=round(words * TOKENS_PER_WORD * 1.5) + 40,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        repetition_penalty=settings.repetition_penalty,
-        seed=seed,
-        stop=("\n\n", "\n#"),
-    )
 
 
 def _digest(section: Section) -> str:

@@ -1,6 +1,6 @@
-"""Does the composer leave a place empty when nothing fits? Libraries with the true picture and with it removed.
+"""Does the pipeline leave a place empty when nothing fits? Libraries with the true picture and with it removed.
 
-Every figure is asked for twice, by its caption and section as the composer asks. A good composer shows the true
+Every figure is asked for twice, by its caption and section as the pipeline asks. A good pipeline shows the true
 picture where the library has it and nothing where it does not. By retrieval alone: what the language model adds
 is measured in ``composer.evaluation.selection``.
 """
@@ -34,7 +34,7 @@ class Asked:
 
 
 def query_of(figure: Figure) -> Query:
-    """As the composer asks: what the picture shows, with title and section around it."""
+    """As the pipeline asks: what the picture shows, with title and section around it."""
     return Query(caption=figure.caption or figure.section, context=figure.section if figure.caption else "")
 
 

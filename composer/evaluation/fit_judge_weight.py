@@ -1,7 +1,7 @@
 """Fits how much the language model's judgement counts beside retrieval.
 
 A conditional logit over the search's best candidates for a wanted picture, with two columns: the search's log-odds and
-the model's, bounded as the composer bounds them. The share of the second weight is the profile's ``judge_weight``.
+the model's, bounded as the pipeline bounds them. The share of the second weight is the profile's ``judge_weight``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.evaluation.conditional_logit import conditional_logit
-from composer.pipeline.placement_model import BoundaryScorer, Passage, features, without_references
+from composer.pipeline.placement_model import Passage, PlacementModel, features, without_references
 from vision.errors import DataError
 
 RIDGE = 5.0
@@ -27,7 +27,7 @@ class Illustrated:
     places: tuple[int, ...]
 
 
-def fit_boundaries(articles: Sequence[Illustrated], ridge: float = RIDGE) -> BoundaryScorer:
+def fit_boundaries(articles: Sequence[Illustrated], ridge: float = RIDGE) -> PlacementModel:
     """Raises DataError where no article has a picture."""
     illustrated = [article for article in articles if article.places]
     if not illustrated:
@@ -42,4 +42,4 @@ def fit_boundaries(articles: Sequence[Illustrated], ridge: float = RIDGE) -> Bou
     scales = np.where(spread > 1e-6, spread, 1.0)  # what never varies tells nothing, and gets no weight
     scaled = [(own - centres) / scales for own in rows]
     weights = conditional_logit(scaled, targets, ridge / len(rows), signed=True)
-    return BoundaryScorer(centres, scales, weights)
+    return PlacementModel(centres, scales, weights)

@@ -1,6 +1,6 @@
 """Language models as judges of a choice: by the candidates' words, or by looking.
 
-Asks through ``retrieval.rerank``, as the composer does, with the section in the place of the article. Any
+Asks through ``retrieval.rerank``, as the pipeline does, with the section in the place of the article. Any
 ``VisionLanguageModel`` can be judged this way.
 """
 

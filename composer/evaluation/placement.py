@@ -19,7 +19,7 @@ from composer.evaluation.placement_baselines import RULES, Rule
 from composer.evaluation.report import Measure
 from composer.evaluation.sequence_metrics import f1_within
 from composer.pipeline.placement import choose_places
-from composer.pipeline.placement_model import BoundaryScorer, Passage, without_references
+from composer.pipeline.placement_model import Passage, PlacementModel, without_references
 from vision.errors import DataError
 from vision.training.dataset import TrainingArticle
 from vision.training.metrics import bootstrap
@@ -42,7 +42,7 @@ class Task:
 
     @property
     def illustrated(self) -> Illustrated:
-        """The nearest the composer can come: a picture before the first passage follows it instead."""
+        """The nearest the pipeline can come: a picture before the first passage follows it instead."""
         return Illustrated(self.passages, tuple(max(position, 1) - 1 for position in self.before))
 
     def unreferenced(self) -> Task:
@@ -69,8 +69,8 @@ def tasks_of(articles: Sequence[TrainingArticle]) -> list[Task]:
     return [task for task in tasks if task.before and len(task.passages) >= LEAST_PASSAGES]
 
 
-def learned_placer(scorer: BoundaryScorer) -> Placer:
-    """As the composer places: scores of all boundaries, then the best spaced choice."""
+def learned_placer(scorer: PlacementModel) -> Placer:
+    """As the pipeline places: scores of all boundaries, then the best spaced choice."""
 
     def place(_: str, passages: Sequence[Passage], count: int) -> Sequence[int]:
         n = len(passages)

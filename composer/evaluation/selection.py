@@ -1,4 +1,4 @@
-"""Does the right picture win among eight? By retrieval, by the language model, and by both as the composer fuses them.
+"""Does the right picture win among eight? By retrieval, by the language model, and by both as the pipeline fuses them.
 
 ``selection_pixels`` knows nothing but the pictures, ``selection_texts`` the library's words (here: alt texts) as well.
 The first is judged against retrieval by looks alone, the second against the same language model reading the words
@@ -105,7 +105,7 @@ def measure_selection(judged: Judged, settings: IllustrationSettings) -> dict[st
 def fused_values(
     candidates: Sequence[Sequence[Candidate]], verdicts: Sequence[Verdict], settings: IllustrationSettings
 ) -> list[np.ndarray]:
-    """What each picture is worth to the composer, choice by choice; by retrieval alone without verdicts."""
+    """What each picture is worth to the pipeline, choice by choice; by retrieval alone without verdicts."""
     if not verdicts:
         return [np.array([worth(c, None, settings) for c in several]) for several in candidates]
     values = []

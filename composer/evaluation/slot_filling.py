@@ -74,7 +74,7 @@ def judge_wanted(
 def measure_wanted(
     wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings
 ) -> dict[str, Measure]:
-    """``slot_first``: how often the true picture is worth most; the others as the composer shows pictures.
+    """``slot_first``: how often the true picture is worth most; the others as the pipeline shows pictures.
 
     References are the search's own figures.
     """
@@ -135,7 +135,7 @@ class _Outcomes:
 def _values(
     candidates: Sequence[Candidate], verdict: Verdict | None, settings: IllustrationSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each is worth to the composer, and whether it may be shown at all."""
+    """What each is worth to the pipeline, and whether it may be shown at all."""
     told, none = (candidates, None) if verdict is None else (verdict.candidates, verdict.none_log_prob)
     values = np.array([worth(candidate, none, settings) for candidate in told])
     return values, np.array([may_be_chosen(candidate, settings, frozenset()) for candidate in candidates])
@@ -147,6 +147,6 @@ def _best(values: np.ndarray, among: Sequence[int]) -> int:
 
 
 def _shown(values: np.ndarray, showable: np.ndarray, among: Sequence[int]) -> int | None:
-    """The place of what the composer would show, None where it would rather show nothing."""
+    """The place of what the pipeline would show, None where it would rather show nothing."""
     fit = [place for place in among if showable[place] and values[place] > 0]
     return _best(values, fit) if fit else None

@@ -1,6 +1,6 @@
 """A whole article, places and pictures together: the sequence shown against the author's, by Edit and Kendall.
 
-Two libraries: all photographs of the split, from which the composer may show nothing, and the article's own, all of
+Two libraries: all photographs of the split, from which the pipeline may show nothing, and the article's own, all of
 which must appear (as with ``--use-image``), so that only their order counts. Captions are not written: sections ask for
 pictures, as in ``composer.evaluation.retrieval``.
 """

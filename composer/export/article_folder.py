@@ -91,7 +91,7 @@ def save_article(
     ``pictures`` says how large its pictures are and takes their metadata away; without it they keep their bytes.
     ``notes`` receives what an export could not keep, such as characters no font has. A chosen picture whose file is
     gone or has changed since it was indexed is left out, and its placement's ``reason`` says so: hours of writing are
-    not lost for it. ``trace`` holds a ``trace_entry`` a stage. Raises as ``new_folder`` and ``export``.
+    not lost for it. ``trace`` holds ``StageFinished.as_json`` of each stage. Raises as ``new_folder`` and ``export``.
     """
     with new_folder(out_dir, over=over) as folder:
         saved = _copy_pictures(article, folder / IMAGES_DIR, pictures or ExportedPictureSettings(originals=True))
@@ -122,16 +122,6 @@ def write_new_file(path: Path, data: bytes) -> None:
         write_atomic(path, data)
     except OSError as error:
         raise ComposerError("not_written", path=str(path), reason=error.strerror) from error
-
-
-def trace_entry(event: StageFinished) -> dict[str, Any]:
-    """A finished stage as it stands in ``trace.jsonl``."""
-    return {
-        "name": event.stage,
-        "seconds": round(event.seconds, 3),
-        "tokens": event.tokens,
-        "cache_hits": event.cache_hits,
-    }
 
 
 def load_article(folder: Path) -> Article:
@@ -166,7 +156,7 @@ def save_download(
         (folder / made.name).write_bytes(made.data)
         return folder / made.name, made.notes
     out = folder / (slug(article.title) or "article")
-    entries = [trace_entry(event) for event in trace]
+    entries = [event.as_json() for event in trace]
     saved = save_article(article, out, trace=entries, pictures=ExportedPictureSettings())
     return zip_article(out), tuple(
         phrase

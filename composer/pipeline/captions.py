@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from composer.article.language import detect_language
 from composer.article.model import Section
-from composer.pipeline.conversation import Dialogue, opening
+from composer.pipeline.conversation import Conversation, opening
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import strip_quotes
 from image_db.metadata.record import ImageRecord
@@ -27,7 +27,7 @@ _CONTENT_WORD = re.compile(r"\b(?!(?:the|and|its|with|for|from|into)\b)[^\W\d_]{
 def propose_captions(
     model: VisionLanguageModel,
     prompts: Prompts,
-    dialogue: Dialogue,
+    conversation: Conversation,
     sections: Sequence[Section],
     places: Sequence[int],
     avoid: Sequence[str] = (),
@@ -37,7 +37,7 @@ def propose_captions(
     ``avoid`` are descriptions that something else is wanted than.
     """
     begins = [opening(sections[i]) for i in places]
-    asked = [dialogue.ask(prompts.caption.format(opening=o), prompts.caption_prefix) for o in begins]
+    asked = [conversation.ask(prompts.caption.format(opening=o), prompts.caption_prefix) for o in begins]
     captions = [clean_caption(text) for text in generate(model, asked, CAPTION_TOKENS)]
     again = [i for i, caption in enumerate(captions) if not caption or _known(caption, [*avoid, *captions[:i]])]
     if again:
@@ -45,7 +45,7 @@ def propose_captions(
             dict.fromkeys(filter(None, (*avoid, *captions)))
         )
         asked = [
-            dialogue.ask(prompts.recaption.format(opening=begins[i], earlier=earlier), prompts.caption_prefix)
+            conversation.ask(prompts.recaption.format(opening=begins[i], earlier=earlier), prompts.caption_prefix)
             for i in again
         ]
         for i, text in zip(again, generate(model, asked, CAPTION_TOKENS), strict=True):

@@ -1,7 +1,7 @@
 """One conversation about one article: the turns in which it was written or read, and the questions that follow.
 
 Every question is asked at the end of the same turns, so that a model's key-value cache holds the article once for
-placing, captions and choosing. Knows the prompts and how to keep a long text within a budget; runs no model.
+captions and choosing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ QUESTION_TOKENS = 1400
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
-    """Turns ending with one of the model's own, to which a question may be added."""
+class Conversation:
+    """FairLock ending with one of the model's own, to which a question may be added."""
 
     turns: tuple[Message, ...]
 
@@ -32,13 +32,13 @@ class Dialogue:
 
 def reading(
     prompts: Prompts, model: VisionLanguageModel, title: str, sections: Sequence[Section]
-) -> tuple[Dialogue, bool]:
+) -> tuple[Conversation, bool]:
     """The model reads a finished text. True where the text had to be shortened to fit its context window."""
     budget = model.context_tokens - QUESTION_TOKENS
 
-    def build(chars: int | None) -> Dialogue:
+    def build(chars: int | None) -> Conversation:
         article = f"# {title}\n\n{shortened(sections, chars)}"
-        return Dialogue(
+        return Conversation(
             (
                 Message.of("system", prompts.system),
                 Message.of("user", prompts.read.format(article=article)),
@@ -52,9 +52,9 @@ def reading(
     chars = max(len(section.text) for section in sections)
     while chars > 40:
         chars = chars * 3 // 4
-        dialogue = build(chars)
-        if model.count_tokens(dialogue.turns) <= budget:
-            return dialogue, True
+        conversation = build(chars)
+        if model.count_tokens(conversation.turns) <= budget:
+            return conversation, True
     return build(40), True
 
 
@@ -68,11 +68,6 @@ def shortened(sections: Sequence[Section], chars: int | None) -> str:
 def opening(section: Section, chars: int = OPENING_CHARS) -> str:
     """What names a section in a question about the article: its heading, or how it begins."""
     return section.heading or _clip(plain_text(section.body), chars)
-
-
-def openings(sections: Sequence[Section]) -> str:
-    """A numbered line a section."""
-    return "\n".join(f"{number}. {opening(section)}" for number, section in enumerate(sections, start=1))
 
 
 def _clip(text: str, chars: int) -> str:

@@ -1,15 +1,17 @@
-"""What happens while an article is made, in order. The terminal, the app and batches all listen to these values.
+"""What happens while an article is made, in order: the terminal, the app and batches all listen to these values.
 
-Knows no listener. Every job ends with ``Done`` or an exception.
+Every request ends with ``Done`` or an exception.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from composer.article.model import Article
 from vision.errors import Phrase
+from vision.interfaces import VisionLanguageModel
 
 Stage: TypeAlias = Literal["load", "write", "place", "caption", "find", "choose", "finish"]
 STAGES: tuple[Stage, ...] = ("load", "write", "place", "caption", "find", "choose", "finish")
@@ -29,6 +31,15 @@ class StageFinished:
     tokens: int = 0
     cache_hits: int = 0
 
+    def as_json(self) -> dict[str, Any]:
+        """A line of ``trace.jsonl``."""
+        return {
+            "name": self.stage,
+            "seconds": round(self.seconds, 3),
+            "tokens": self.tokens,
+            "cache_hits": self.cache_hits,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
@@ -38,8 +49,8 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """The article so far: after writing (no placements), after placing, and after each later stage."""
+class ArticleSoFar:
+    """After writing (no placements), after placing, and after each later stage."""
 
     article: Article
 
@@ -54,4 +65,20 @@ class Done:
     article: Article
 
 
-Event: TypeAlias = StageStarted | StageFinished | TextDelta | Draft | Notice | Done
+Event: TypeAlias = StageStarted | StageFinished | TextDelta | ArticleSoFar | Notice | Done
+
+
+class StageTimer:
+    """Seconds and tokens since the last stage ended."""
+
+    def __init__(self, model: VisionLanguageModel) -> None:
+        self._model = model
+        self._began_s = time.perf_counter()
+        self._usage = model.usage.copy()
+
+    def finished(self, stage: Stage) -> StageFinished:
+        now_s, used = time.perf_counter(), self._model.usage.since(self._usage)
+        tokens = used.prompt_tokens + used.generated_tokens
+        event = StageFinished(stage, now_s - self._began_s, tokens, used.cached_tokens)
+        self._began_s, self._usage = now_s, self._model.usage.copy()
+        return event

@@ -1,7 +1,4 @@
-"""Wires a profile's settings to models, library and pipeline: the one place where kinds become objects.
-
-Imports the heavy packages only inside its functions.
-"""
+"""A profile's settings to models, library and pipeline. Heavy packages are imported only inside its functions."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from composer.settings import Settings
 from vision.errors import KernelsUnavailable, Phrase
 
 if TYPE_CHECKING:
-    from composer.pipeline.pipeline import Composer
+    from composer.pipeline.pipeline import Pipeline
     from image_db.metadata.generate import Captioner, Labeller
     from vision.interfaces import JointEncoder, VisionLanguageModel
 
@@ -92,18 +89,18 @@ def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
     return load_hub_model(name, device=settings.language.device)
 
 
-def load_composer(settings: Settings, library_dir: Path) -> Composer:
+def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
-    from composer.pipeline.pipeline import Composer
+    from composer.pipeline.pipeline import Pipeline
     from image_db.library import Library
     from retrieval.search import Searcher
 
     if not str(library_dir):
-        raise UsageError("--library is missing; name the library's folder, e.g. --library ~/my-library")
+        raise UsageError("library_not_named")
     Library.open(library_dir, None).close()
     encoder = load_encoder(settings)
     library = Library.open(library_dir, encoder.identity)
-    return Composer(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
+    return Pipeline(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
 
 
 def _device(name: str) -> str:

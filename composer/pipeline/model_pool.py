@@ -1,19 +1,21 @@
-"""One set of models for many requests: composers that share them, each for one caller at a time.
+"""One set of models for many requests: pipelines that share them, each for one caller at a time.
 
-Threads may share a workshop. Libraries are opened once, when they are first asked for. Knows no requests.
+Threads may share a pool. A ``BatchingModel`` decodes its callers together; any other model serves one caller at a
+time, call by call, in the order in which they asked.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from composer.pipeline.sharing import InTurns, ServesMany, Turns, callers_at_once, shared
-from vision.interfaces import Usage, VisionLanguageModel
+from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
 if TYPE_CHECKING:
-    from composer.pipeline.pipeline import Composer
+    from composer.pipeline.pipeline import Pipeline
     from composer.settings import Settings
     from image_db.library import Library
     from retrieval.search import Searcher
@@ -22,23 +24,128 @@ if TYPE_CHECKING:
 WORKERS = 8  # articles at once, where the model decodes them together
 
 
-class Workshop:
-    """Models of one profile, and the libraries that its composers take pictures from."""
+@runtime_checkable
+class BatchingModel(Protocol):
+    """A model that decodes several callers together, each through a view of its own."""
 
-    def __init__(self, settings: Settings, model: VisionLanguageModel | ServesMany, encoder: JointEncoder) -> None:
+    callers_at_once: int  # that it serves together with a gain
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def caller(self) -> VisionLanguageModel: ...
+
+    def close(self) -> None: ...
+
+
+def for_many_callers(model: VisionLanguageModel) -> VisionLanguageModel | BatchingModel:
+    """The model ready for several callers: Vignette's own engine decodes them together, others are left as they are."""
+    from vision.llm.model import GgufModel
+    from vision.llm.server import BatchingServer
+
+    return BatchingServer(model) if isinstance(model, GgufModel) else model
+
+
+def callers_at_once(model: VisionLanguageModel | BatchingModel) -> int:
+    """How many callers the model serves together with a gain; 1 where callers take turns."""
+    return model.callers_at_once if isinstance(model, BatchingModel) else 1
+
+
+class FairLock:
+    """A lock handed on in the order of asking. Any thread may release it: a generator's steps may run in several."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._next_ticket = 0
+        self._served = 0
+
+    def acquire(self) -> None:
+        with self._condition:
+            ticket = self._next_ticket
+            self._next_ticket += 1
+            self._condition.wait_for(lambda: self._served == ticket)
+
+    def release(self) -> None:
+        with self._condition:
+            self._served += 1
+            self._condition.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """Callers that have asked and not been served, the present one included."""
+        return self._next_ticket - self._served
+
+
+class ExclusiveView:
+    """A caller's own view of a model it shares with others; ``usage`` counts what this caller used.
+
+    A call inside a stream that this view has not finished belongs to the same turn.
+    """
+
+    def __init__(self, model: VisionLanguageModel, lock: FairLock) -> None:
+        self.identity: ModelIdentity = model.identity
+        self.sees_images: bool = model.sees_images
+        self.context_tokens: int = model.context_tokens
+        self.usage = Usage()
+        self._model, self._lock = model, lock
+        self._depth = 0
+        self._before = Usage()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._depth == 0:
+            self._lock.acquire()
+            self._before = self._model.usage.copy()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                used = self._model.usage.since(self._before)
+                self.usage.prompt_tokens += used.prompt_tokens
+                self.usage.cached_tokens += used.cached_tokens
+                self.usage.generated_tokens += used.generated_tokens
+                self._lock.release()
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        with self._turn():
+            return self._model.count_tokens(prompt)
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
+        with self._turn():
+            yield from self._model.stream(prompt, sampling)
+
+    def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
+        with self._turn():
+            yield from self._model.stream_batch(prompts, samplings)
+
+    def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
+        with self._turn():
+            return self._model.score(prompt, options)
+
+    def score_batch(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[list[float]]:
+        with self._turn():
+            return self._model.score_batch(prompts, options)
+
+
+class ModelPool:
+    """Models of one profile, and the libraries that its pipelines take pictures from, each opened once."""
+
+    def __init__(self, settings: Settings, model: VisionLanguageModel | BatchingModel, encoder: JointEncoder) -> None:
         self.settings = settings
         self.encoder = encoder
         self._model = model
-        self._turns = Turns()
+        self._lock = FairLock()
         self._libraries: dict[Path, tuple[Library, Searcher]] = {}
         self._opening = threading.Lock()
 
     @classmethod
-    def load(cls, settings: Settings) -> Workshop:
+    def load(cls, settings: Settings) -> ModelPool:
         """Load the profile's models. Raises WeightsError or ModelError saying what to fetch or change."""
         from composer.pipeline.loading import load_encoder, load_language_model
 
-        return cls(settings, shared(load_language_model(settings)), load_encoder(settings))
+        return cls(settings, for_many_callers(load_language_model(settings)), load_encoder(settings))
 
     @property
     def workers(self) -> int:
@@ -47,26 +154,28 @@ class Workshop:
 
     @property
     def usage(self) -> Usage:
-        """What all composers used together since the model was loaded."""
+        """What all pipelines used together since the model was loaded."""
         return self._model.usage.copy()
 
-    def composer(self, library_dir: Path, settings: Settings | None = None) -> Composer:
-        """A composer for one caller. ``settings`` may differ from the workshop's in all but the models.
+    def pipeline(self, library_dir: Path, settings: Settings | None = None) -> Pipeline:
+        """A pipeline for one caller. ``settings`` may differ from the pool's in all but the models.
 
         Raises LibraryError where the library cannot be opened or was made with another encoder.
         """
-        from composer.pipeline.pipeline import Composer
+        from composer.pipeline.pipeline import Pipeline
 
         library, searcher = self._library(library_dir)
-        model = self._model.caller() if isinstance(self._model, ServesMany) else InTurns(self._model, self._turns)
-        return Composer(settings or self.settings, model, self.encoder, library, searcher)
+        model = (
+            self._model.caller() if isinstance(self._model, BatchingModel) else ExclusiveView(self._model, self._lock)
+        )
+        return Pipeline(settings or self.settings, model, self.encoder, library, searcher)
 
     def close(self) -> None:
         with self._opening:
             for library, _ in self._libraries.values():
                 library.close()
             self._libraries.clear()
-        if isinstance(self._model, ServesMany):
+        if isinstance(self._model, BatchingModel):
             self._model.close()
 
     def _library(self, folder: Path) -> tuple[Library, Searcher]:

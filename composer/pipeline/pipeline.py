@@ -1,30 +1,99 @@
-"""One request, start to end: write or read, place, caption, find, choose, finish.
+"""One request, from what was asked to an illustrated article: write or read, place, caption, find, choose, finish.
 
-The stages are those of ``composer.pipeline.stages``; here they are only strung together, timed and announced as events.
-Knows no terminal, no files to write and no user interface.
+The way of a request, call by call, from the command line to the written folder:
+
+1. ``composer.cli.main`` reads the command
+2. ``composer.commands.compose.run`` has the request read by ``composer.request.request_from_json``
+3. ``composer.settings.load_settings`` reads the profile
+4. ``composer.pipeline.loading.load_pipeline`` loads the models and opens the library
+5. ``Pipeline.compose`` hands every event to the terminal
+6. ``Pipeline.events`` runs the stages in their order
+7. each stage, a method of ``Pipeline``, asks the writer, placement, captions, reranking or selection
+8. ``composer.export.article_folder.save_article`` writes the folder
+9. which asks ``composer.export`` for every other format
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
 
+from composer.article.credit import credit_line
 from composer.article.language import resolve_language
-from composer.article.model import Article, Placement
+from composer.article.markdown import parse_markdown, plain_text
+from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
-from composer.pipeline.clock import Clock
-from composer.pipeline.prompts import load_prompts
-from composer.pipeline.stages import Job, Stages
-from composer.pipeline.uploads import read_uploads
-from composer.pipeline.writer import Written
+from composer.pipeline.captions import (
+    library_words,
+    propose_captions,
+    settle_captions,
+    subject,
+    suited,
+    translate,
+    varied_subjects,
+)
+from composer.pipeline.conversation import Conversation, reading
+from composer.pipeline.events import Event
+from composer.pipeline.placement import choose_places, eligible, number_of_pictures
+from composer.pipeline.placement_model import passages_of, shipped_placement_model
+from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.reranking import judge_candidates
+from composer.pipeline.selection import Considered, choose, may_be_chosen
+from composer.pipeline.uploads import Uploads, read_uploads
+from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
+from composer.settings import Settings
+from image_db.library import Library
+from retrieval.candidates import Candidate, Filters, Query, log_odds
+from retrieval.diversity import same_picture, without_duplicates
+from retrieval.search import Searcher
+from vision.interfaces import JointEncoder, VisionLanguageModel
+
+# From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
+HINT_FUSED = 0.04
+LEAST_HINTS = 3
 
 
-class Composer(Stages):
-    """Makes articles with one set of models and one library. One request at a time."""
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What the stages of one request share; ``Pipeline.context`` makes it.
 
-    def compose(self, request: ComposeRequest, listener: Callable[[events.Event], None] = lambda _: None) -> Article:
+    ``required`` are the pictures that came along and must appear, by record id. ``english`` tells that the encoder
+    reads no other language and this article is in one.
+    """
+
+    request: ComposeRequest
+    language: str
+    prompts: Prompts
+    uploads: Uploads
+    required: frozenset[str]
+    english: bool
+
+
+class Pipeline:
+    """Makes articles with one set of models and one library, one request at a time.
+
+    The stages are methods of their own: ``composer.editing.rerun`` runs some of them on an article that exists.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: VisionLanguageModel,
+        encoder: JointEncoder,
+        library: Library,
+        searcher: Searcher,
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.encoder = encoder
+        self.library = library
+        self.searcher = searcher
+
+    def compose(self, request: ComposeRequest, listener: Callable[[Event], None] = lambda _: None) -> Article:
         """Make the article. Raises the errors of the packages; nothing is written to disk."""
         article: Article | None = None
         for event in self.events(request):
@@ -34,59 +103,248 @@ class Composer(Stages):
         assert article is not None  # events() ends with Done or raises
         return article
 
-    def events(self, request: ComposeRequest) -> Iterator[events.Event]:
+    def events(self, request: ComposeRequest) -> Iterator[Event]:
         """The same as a stream that ends with ``Done``. Closing it cancels between tokens."""
-        language = resolve_language(request.language, request.text or request.instruction)
-        languages = self.encoder.languages
-        uploads = read_uploads(request.use_images, self.encoder, request.may_use)
-        if len(self.library) == 0 and len(uploads) == 0 and request.images != 0:
-            raise UsageError(
-                "the library holds no pictures; add some with: vignette index PATH… --library DIR, or use --images 0",
-                "library_empty",
-            )
-        job = Job(
-            request, language, load_prompts(language), uploads, languages is not None and language not in languages
-        )
+        context = self.context(request, resolve_language(request.language, request.text or request.instruction))
+        if len(self.library) == 0 and len(context.uploads) == 0 and request.images != 0:
+            raise UsageError("library_empty")
 
-        clock = Clock(self.model)
+        timer = events.StageTimer(self.model)
         yield events.StageStarted("write")
-        if request.text:
-            article, dialogue, cut = self.read(job)
-            if cut:
-                yield events.Notice("read_beginnings", {"tokens": self.model.context_tokens})
-        else:
-            written: Written | None = None
-            for piece in self.write(job):
-                if isinstance(piece, Written):
-                    written = piece
-                elif piece:
-                    yield events.TextDelta(piece)
-            assert written is not None  # write() ends with Written or raises
-            article, dialogue = Article(written.title, language, written.sections), written.dialogue
-        article = replace(article, provenance=self.provenance(job))
-        yield clock.finished("write")
-        yield events.Draft(article)
+        article, conversation = yield from (self.read(context) if request.text else self.write(context))
+        article = replace(article, provenance=self.provenance(context))
+        yield timer.finished("write")
+        yield events.ArticleSoFar(article)
 
         yield events.StageStarted("place")
-        places = self.place(job, article.sections, dialogue)
-        yield clock.finished("place")
+        places = self.place(context, article.sections)
+        yield timer.finished("place")
 
         yield events.StageStarted("caption")
-        slots = self.caption(job, article.sections, dialogue, places)
+        slots = self.caption(context, article.sections, conversation, places)
         article = article.with_placements(tuple(Placement(slot, (), None, ()) for slot in slots))
-        yield clock.finished("caption")
-        yield events.Draft(article)
+        yield timer.finished("caption")
+        yield events.ArticleSoFar(article)
 
         yield events.StageStarted("find")
-        found = self.find(job, article, slots)
-        yield clock.finished("find")
+        found = self.find(context, article, slots)
+        yield timer.finished("find")
 
         yield events.StageStarted("choose")
-        article = article.with_placements(self.choose(job, article.sections, dialogue, found))
-        yield clock.finished("choose")
-        yield events.Draft(article)
+        article = article.with_placements(self.choose(context, article.sections, conversation, found))
+        yield timer.finished("choose")
+        yield events.ArticleSoFar(article)
 
         yield events.StageStarted("finish")
-        article = self.finish(job, article)
-        yield clock.finished("finish")
+        article = self.finish(context, article)
+        yield timer.finished("finish")
         yield events.Done(article)
+
+    def context(self, request: ComposeRequest, language: str) -> RequestContext:
+        """What the stages need of a request; reads the pictures that came with it. Raises UsageError for a bad one."""
+        uploads, required = read_uploads(request.use_images, self.encoder, request.may_use)
+        readable = self.encoder.languages
+        english = readable is not None and language not in readable
+        return RequestContext(request, language, load_prompts(language), uploads, required, english)
+
+    def read(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
+        """A person's own text as an article, and the conversation in which the model read it."""
+        request = context.request
+        parsed = parse_markdown(request.text)
+        if not parsed.sections:
+            raise UsageError("no_paragraph")
+        title = parsed.title or parsed.sections[0].heading or request.text_name or context.prompts.untitled
+        conversation, cut = reading(context.prompts, self.model, title, parsed.sections)
+        if cut:
+            yield events.Notice("read_beginnings", {"tokens": self.model.context_tokens})
+        article = Article(
+            title, context.language, parsed.sections, title_in_text=not parsed.title, preamble=parsed.preamble
+        )
+        return article, conversation
+
+    def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
+        """A new article, its text told as it grows, and the conversation in which the model wrote it."""
+        request = context.request
+        writer = Writer(self.model, context.prompts, self.settings.writing)
+        hints = self._hints(context)
+        plan = writer.plan(request.instruction, request.words, hints, request.seed)
+        briefing = request.briefing(context.language)
+        written = yield from writer.write(
+            briefing, plan, request.words, context.language, hints, request.seed, fast=request.fast
+        )
+        return Article(written.title, context.language, written.sections), written.conversation
+
+    def _hints(self, context: RequestContext) -> list[str]:
+        """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
+        own = [subject(record.caption_in(context.language)) for record in context.uploads.records()]
+        count = self.settings.writing.plan_from_library
+        found: list[str] = []
+        if count and context.request.images != 0 and len(self.library):
+            instruction = context.request.instruction
+            english = translate(self.model, context.prompts, [instruction])[0] if context.english else ""
+            query = Query(caption=instruction, english=english, filters=context.request.filters)
+            near = [c for c in self.searcher.search(query, 2 * count) if c.fused >= HINT_FUSED]
+            subjects = varied_subjects([subject(c.record.caption_in(context.language)) for c in near])[:count]
+            found = suited(self.model, context.prompts, instruction, subjects)
+            if len(found) < LEAST_HINTS:
+                found = []  # the library is about other things, and would lead the plan astray
+        return list(dict.fromkeys([*filter(None, own), *found]))
+
+    def place(self, context: RequestContext, sections: Sequence[Section]) -> list[int]:
+        """After which sections pictures stand, as their indices. Raises UsageError for more pictures than places."""
+        settings, required = self.settings.pictures, len(context.required)
+        places = eligible(sections)
+        count = context.request.images
+        if count is None:
+            count = max(number_of_pictures(sections, settings.words_per_picture), required)
+        if count > len(places):
+            places = list(range(len(sections)))
+        if not context.request.text and count <= len(headed := [i for i in places if sections[i].heading]):
+            # The introduction names what the sections tell: a picture there would be missing from its own section.
+            places = headed
+        if required > len(places):
+            raise UsageError("few_places", used=required, places=len(places))
+        if count == 0:
+            return []
+        return choose_places(places, self.worth_of_places(context, sections, places), count, len(sections))
+
+    def worth_of_places(
+        self, context: RequestContext, sections: Sequence[Section], places: Sequence[int]
+    ) -> list[float]:
+        """How much each place asks for a picture that the library may have: log-odds."""
+        scores = shipped_placement_model().scores(passages_of(sections))
+        support = self._support(context, [sections[i] for i in places])
+        weight = self.settings.pictures.library_weight
+        return [float(scores[i]) + weight * odds for i, odds in zip(places, support, strict=True)]
+
+    def _support(self, context: RequestContext, sections: Sequence[Section]) -> list[float]:
+        """How well the library can illustrate each section: log-odds of the best picture's fused score."""
+        if not len(self.library) or not self.settings.pictures.library_weight:
+            return [0.0] * len(sections)
+        queries = [Query(caption=plain_text(s.text), filters=context.request.filters) for s in sections]
+        best = [max((c.fused for c in found), default=0.0) for found in self.searcher.search_batch(queries, 1)]
+        return [log_odds(value) for value in best]
+
+    def caption(
+        self,
+        context: RequestContext,
+        sections: Sequence[Section],
+        conversation: Conversation,
+        places: Sequence[int],
+        avoid: Sequence[str] = (),
+    ) -> list[Slot]:
+        """What the picture at each place should show: something else than ``avoid`` says."""
+        if not places:
+            return []
+        captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid)
+        return self.slots(context, places, captions)
+
+    def slots(self, context: RequestContext, places: Sequence[int], captions: Sequence[str]) -> list[Slot]:
+        """Places with what they should show, said in English as well where the encoder reads nothing else."""
+        english = translate(self.model, context.prompts, captions) if context.english else captions
+        return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
+
+    def find(
+        self, context: RequestContext, article: Article, slots: Sequence[Slot], exclude: frozenset[str] = frozenset()
+    ) -> list[Considered]:
+        """Candidates for each slot, best first and no two alike; pictures that came along are among them."""
+        queries = [
+            Query(
+                caption=slot.caption,
+                english=slot.query if context.english else "",
+                context=f"{article.title}. {plain_text(article.sections[slot.after_section].text)}",
+                exclude=exclude | frozenset(context.uploads.ids),
+                filters=context.request.filters,
+            )
+            for slot in slots
+        ]
+        count = self.settings.pictures.candidates
+        found: list[list[Candidate]] = [[] for _ in queries]
+        if len(self.library):
+            hashes = self.library.phashes()
+            for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
+                vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
+                found[number] = without_duplicates(candidates, vectors, hashes)[:count]
+        if len(context.uploads):
+            # A picture that must appear has to be a candidate of every slot, whatever the filters say.
+            free = [replace(query, exclude=frozenset(), filters=Filters()) for query in queries]
+            given = Searcher(context.uploads, self.encoder).search_batch(free, len(context.uploads))
+            found = [a + b for a, b in zip(given, found, strict=True)]
+        return [Considered(slot, tuple(candidates)) for slot, candidates in zip(slots, found, strict=True)]
+
+    def choose(
+        self,
+        context: RequestContext,
+        sections: Sequence[Section],
+        conversation: Conversation,
+        found: Sequence[Considered],
+    ) -> tuple[Placement, ...]:
+        """What becomes of each slot: the model judges the candidates, and all slots are filled jointly."""
+        settings, own = self.settings.pictures, frozenset(context.uploads.ids)
+        judged = found
+        if settings.judge_weight:
+            judged = judge_candidates(
+                self.model,
+                context.prompts,
+                settings,
+                context.language,
+                sections,
+                conversation,
+                found,
+                lambda candidate: may_be_chosen(candidate, settings, own),
+            )
+        ids = {c.record.id for entry in judged for c in entry.candidates}
+        chosen = choose(judged, settings, required=context.required, same=self.look_alike(ids))
+        # Should the request end here, no picture stands without its credit and the library's words.
+        return tuple(_worded(placement, context.language) for placement in chosen)
+
+    def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
+        """Tells two of these pictures that a reader would take for one."""
+        ids = sorted(ids)
+        vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
+        hashes = self.library.phashes()
+        return lambda one, other: same_picture(one, other, vectors, hashes)
+
+    def finish(self, context: RequestContext, article: Article) -> Article:
+        """The article with the captions, alt texts and credits to print."""
+        shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
+        words = iter(settle_captions(self.model, context.prompts, context.language, shown))
+        settled = []
+        for placement in article.placements:
+            if placement.chosen is not None:
+                caption, alt = next(words)
+                credit = credit_line(placement.chosen, context.language)
+                placement = replace(placement, caption=caption, alt=alt, credit=credit)
+            settled.append(placement)
+        return article.with_placements(tuple(settled))
+
+    def provenance(self, context: RequestContext) -> dict[str, Any]:
+        """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
+        encoder = self.encoder.identity
+        request = context.request
+        return {
+            "vignette": version("vignette"),
+            "profile": self.settings.name,
+            "models": {
+                "language": {"name": self.model.identity.name, "sha256": self.model.identity.sha256},
+                "encoder": {"name": encoder.name, "sha256": encoder.sha256},
+            },
+            "seed": request.seed,
+            "library": {"name": self.library.folder.name, "pictures": len(self.library)},
+            "request": {
+                "instruction": request.instruction,
+                "illustrated": bool(request.text),
+                "images": "auto" if request.images is None else request.images,
+                "used": list(context.uploads.ids),
+                "language": request.language,
+                "words": request.words,
+                "tone": request.tone,
+            },
+        }
+
+
+def _worded(placement: Placement, language: str) -> Placement:
+    if placement.chosen is None:
+        return placement
+    caption, alt = library_words(placement.chosen, language, placement.slot.caption)
+    return replace(placement, caption=caption, alt=alt, credit=credit_line(placement.chosen, language))

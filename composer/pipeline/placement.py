@@ -1,8 +1,6 @@
 """Where pictures belong: every boundary is scored, positions are chosen by dynamic programming.
 
-Scores come from the learned boundary weights (``composer.pipeline.placement_model``) or from the language model:
-log-probabilities of the paragraphs' numbers as the answer to one question; nothing is sampled. What the library can
-show at a place counts beside them. Knows no captions and no candidates.
+Scores are those of ``composer.pipeline.placement_model`` and what the library can show at a place beside them.
 """
 
 from __future__ import annotations
@@ -13,9 +11,6 @@ from collections.abc import Sequence
 from composer.article.language import count_words
 from composer.article.markdown import plain_text
 from composer.article.model import Section
-from composer.pipeline.conversation import Dialogue, openings
-from composer.pipeline.prompts import Prompts
-from vision.interfaces import VisionLanguageModel
 
 # A block with fewer words than this is a caption, a lead-in or a formula: no place for a picture of its own.
 MIN_WORDS = 12
@@ -26,22 +21,8 @@ LEAST_STEP = 0.25
 def eligible(sections: Sequence[Section]) -> list[int]:
     """Indices of sections that a picture may follow; all of them where the text is nothing but short lines."""
     long = [i for i, section in enumerate(sections) if count_words(plain_text(section.body)) >= MIN_WORDS]
-    told = [i for i in long if not plain_text(sections[i].body).endswith((":", "："))]
-    return told or long or list(range(len(sections)))
-
-
-def model_scores(
-    model: VisionLanguageModel, prompts: Prompts, dialogue: Dialogue, sections: Sequence[Section], places: Sequence[int]
-) -> list[float]:
-    """For each of ``places`` the log-odds that the model answers with its number."""
-    if len(places) < 2:
-        return [0.0] * len(places)
-    question = prompts.place.format(openings=openings([sections[i] for i in places]))
-    options = [f"{number}{prompts.place_suffix}" for number in range(1, len(places) + 1)]
-    raw = model.score(dialogue.ask(question, prompts.place_prefix), options)
-    top = max(raw)
-    total = top + math.log(sum(math.exp(value - top) for value in raw))
-    return [_log_odds(value - total) for value in raw]
+    prose = [i for i in long if not plain_text(sections[i].body).endswith((":", "："))]
+    return prose or long or list(range(len(sections)))
 
 
 def number_of_pictures(sections: Sequence[Section], words_per_picture: int) -> int:
@@ -93,9 +74,3 @@ def _best(places: Sequence[int], scores: Sequence[float], count: int, gap: int) 
     for k in range(count - 1, 0, -1):
         chosen.append(back[k][chosen[-1]])
     return [places[i] for i in reversed(chosen)]
-
-
-def _log_odds(log_prob: float) -> float:
-    """From log p to log p/(1-p), bounded so that a certain answer stays a number."""
-    bounded = min(log_prob, -1e-6)
-    return bounded - math.log(-math.expm1(bounded))

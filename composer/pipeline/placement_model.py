@@ -137,7 +137,7 @@ def features(passages: Sequence[Passage]) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundaryScorer:
+class PlacementModel:
     """Log-odds of boundaries. ``weights`` belong to FEATURES, which are first centred and divided by ``scales``."""
 
     centres: np.ndarray
@@ -158,20 +158,20 @@ class BoundaryScorer:
         return json.dumps(values, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> BoundaryScorer:
+    def from_json(cls, text: str) -> PlacementModel:
         """Raises ComposerError where the file belongs to other features."""
         values = json.loads(text)
         if tuple(values) != FEATURES:
-            raise ComposerError("the boundary weights belong to other features; fit them again (docs/evaluation.md)")
+            raise ComposerError("placement_weights_old")
         columns = [np.array([row[key] for row in values.values()]) for key in ("centre", "scale", "weight")]
         return cls(*columns)
 
 
 @lru_cache(maxsize=1)
-def shipped_boundaries() -> BoundaryScorer:
+def shipped_placement_model() -> PlacementModel:
     """The weights that come with Vignette."""
     file = resources.files("composer.pipeline") / "placement_model.json"
-    return BoundaryScorer.from_json(file.read_text(encoding="utf-8"))
+    return PlacementModel.from_json(file.read_text(encoding="utf-8"))
 
 
 def _next(column: np.ndarray) -> np.ndarray:

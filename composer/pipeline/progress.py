@@ -1,7 +1,4 @@
-"""How far an article is: the events so far, folded into one value that a page can be drawn from.
-
-Knows no listener and no clock; seconds are those the events tell.
-"""
+"""How far an article is: the events so far, folded into one value that a page can be drawn from."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from dataclasses import dataclass, replace
 from composer.article.language import resolve_language
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Article
-from composer.pipeline.events import Done, Draft, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
+from composer.pipeline.events import ArticleSoFar, Done, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``text`` is the running text, ``article`` the latest draft, ``trace`` the stages that are finished.
+    """``text`` is the running text, ``article`` the latest one, ``trace`` the stages that are finished.
 
     ``stopped`` is set where the person ended the job.
     """
@@ -36,7 +33,7 @@ class Progress:
                 return replace(self, stage=None, trace=(*self.trace, event))
             case TextDelta(text):
                 return replace(self, text=self.text + text)
-            case Draft(article):
+            case ArticleSoFar(article):
                 return replace(self, article=article)
             case Notice():
                 return replace(self, notices=(*self.notices, event))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from composer.article.model import Section
-from composer.pipeline.conversation import Dialogue, opening
+from composer.pipeline.conversation import Conversation, opening
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.selection import Considered, worth
 from composer.settings import IllustrationSettings
@@ -39,7 +39,7 @@ def judge_candidates(
     settings: IllustrationSettings,
     language: str,
     sections: Sequence[Section],
-    dialogue: Dialogue,
+    conversation: Conversation,
     found: Sequence[Considered],
     may_be_shown: Callable[[Candidate], bool],
 ) -> list[Considered]:
@@ -57,11 +57,13 @@ def judge_candidates(
 
     asked = [[candidate for candidate in entry.candidates if may_be_judged(candidate)] for entry in found]
     if not model.sees_images:
-        questions = [(question(entry, dialogue.turns), several) for entry, several in zip(found, asked, strict=True)]
+        questions = [
+            (question(entry, conversation.turns), several) for entry, several in zip(found, asked, strict=True)
+        ]
         rankings = rerank(model, questions)
         return [entry.judged(r.candidates, r.none_log_prob) for entry, r in zip(found, rankings, strict=True)]
 
-    turns = dialogue.turns
+    turns = conversation.turns
     judged: list[Considered] = []
     taken: set[str] = set()
     for entry, several in zip(found, asked, strict=True):

@@ -1,16 +1,14 @@
-"""From ranked candidates to placements: what each is worth in its slot, one joint choice, and the reasons.
-
-Knows no model and no index: candidates arrive with their scores.
-"""
+"""From ranked candidates to placements: what each is worth in its slot, one joint choice, and the reasons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from composer.article.model import Placement, Slot
-from composer.pipeline.assignment import assign
 from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, log_odds
@@ -80,6 +78,36 @@ def choose(
         _placement(entry, options, id_, set(filter(None, chosen)), settings, required)
         for entry, options, id_ in zip(considered, values, chosen, strict=True)
     )
+
+
+def assign(values: Sequence[Mapping[str, float]], required: frozenset[str] = frozenset()) -> list[str | None]:
+    """For each slot the id of its picture or None.
+
+    ``values[s][id]`` is what picture ``id`` is worth in slot ``s``; an empty slot is worth 0, so a picture of negative
+    value is shown only if ``required``. Required ids must be among the keys of every slot and no more than the slots.
+    Solved exactly as a linear sum assignment (Jonker–Volgenant, scipy). Ties go to the earlier slot and the smaller id.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    slots = len(values)
+    if len(required) > slots:
+        raise ValueError(f"{len(required)} required pictures do not fit into {slots} slots")
+    ids = sorted({id_ for options in values for id_ in options})
+    if not slots or not ids:
+        return [None] * slots
+    bound = 1.0 + sum(abs(v) for options in values for v in options.values())
+    gain = np.full((slots, len(ids) + slots), -4.0 * bound * slots)  # a picture that is no option of the slot
+    gain[:, len(ids) :] = 0.0  # left empty
+    column = {id_: i for i, id_ in enumerate(ids)}
+    for s, options in enumerate(values):
+        for id_, value in options.items():
+            gain[s, column[id_]] = value + (2.0 * bound if id_ in required else 0.0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    chosen: list[str | None] = [None] * slots
+    for s, c in zip(rows, columns, strict=True):
+        if c < len(ids):
+            chosen[s] = ids[c]
+    return chosen
 
 
 def _clash(

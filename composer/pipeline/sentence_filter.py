@@ -1,7 +1,7 @@
 """Keeps generated text fit to print while it streams: whole sentences only, nothing said twice, no chatter.
 
-A ``ProseFilter`` takes a model's text piece by piece and releases what may stand, so that what a reader saw streaming
-is what the article holds. Knows no model.
+A ``SentenceFilter`` takes a model's text piece by piece and releases what may stand, so that what a reader saw
+streaming is what the article holds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ITEM = re.compile(r"^(?:\d+[.)、]|[-*•])\s+")
 _GAPS = ("", " ", "\n", "\n\n")  # from weakest to strongest
 
 
-class ProseFilter:
+class SentenceFilter:
     """One instance an article: it remembers every sentence that stands.
 
     ``feed`` returns the text released so far by this call, ``finish`` the rest of a passage; where the passage was cut

@@ -1,6 +1,6 @@
 """Pictures that a request brings along: read, described and made searchable like a library of their own.
 
-Knows no slots; a picture named twice, or by two names, counts once.
+A picture named twice, or by two names, counts once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from image_db.metadata.reading import ReadPicture, UnusableFile, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import Listings, UnusablePath, find
+from vision.images import image_size
 from vision.interfaces import EncoderIdentity, JointEncoder
+
+MAX_UPLOAD_BYTES = 40_000_000
 
 
 class Uploads:
@@ -31,15 +34,12 @@ class Uploads:
         records: Sequence[ImageRecord],
         visual: np.ndarray,
         textual: np.ndarray,
-        required: frozenset[str] | None = None,
     ) -> None:
         self.encoder = encoder
         self.ids = [record.id for record in records]
         self.visual = visual  # (n, visual_dim)
         self.textual = textual  # (n, textual_dim), zeros where a picture has no text
         self.has_text = np.array([bool(record.text) for record in records], bool)
-        # Those that must appear; all of them unless told otherwise.
-        self.required = frozenset(self.ids) if required is None else required
         self._records = {record.id: record for record in records}
 
     def __len__(self) -> int:
@@ -58,8 +58,18 @@ class Uploads:
         return {}
 
 
-def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequence[Path] = ()) -> Uploads:
-    """Decode and encode the pictures; those only in ``optional`` need not appear.
+def check_upload(path: Path) -> Path:
+    """The path of a picture of a reasonable size. Raises UsageError for a larger one, ImageError for no picture."""
+    if path.stat().st_size > MAX_UPLOAD_BYTES:
+        raise UsageError("upload_large", name=path.name, limit_mb=MAX_UPLOAD_BYTES // 1_000_000)
+    image_size(path, name=path.name)
+    return path
+
+
+def read_uploads(
+    paths: Sequence[Path], encoder: JointEncoder, optional: Sequence[Path] = ()
+) -> tuple[Uploads, frozenset[str]]:
+    """Decode and encode the pictures; with the ids of those in ``paths``, which must appear.
 
     Raises UsageError naming a file that is missing or no picture.
     """
@@ -80,7 +90,7 @@ def read_uploads(paths: Sequence[Path], encoder: JointEncoder, optional: Sequenc
     visual = encoder.encode_images(images) if images else np.zeros((0, identity.visual_dim), np.float32)
     textual = np.zeros((len(records), identity.textual_dim), np.float32)
     sentences = [sentence(record, encoder.languages) for record in records]
-    told = [i for i, text in enumerate(sentences) if text]
-    if told:
-        textual[told] = encoder.encode_sentences([sentences[i] for i in told])
-    return Uploads(identity, records, visual, textual, frozenset(required))
+    described = [i for i, text in enumerate(sentences) if text]
+    if described:
+        textual[described] = encoder.encode_sentences([sentences[i] for i in described])
+    return Uploads(identity, records, visual, textual), frozenset(required)

@@ -1,8 +1,7 @@
 """Writes an article from an instruction: plans a title and headings, then writes section after section.
 
 The headings are put into the model's own turn, so the structure is certain and the key-value cache grows without a
-re-read. What streams out has passed ``ProseFilter``: it is what the article will hold. Knows no pictures beyond the
-captions it may plan with.
+re-read. What streams out has passed ``SentenceFilter``: it is what the article will hold.
 """
 
 from __future__ import annotations
@@ -10,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from composer.article.language import HAN_PER_WORD, count_words
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Section
 from composer.errors import WritingFailed
-from composer.pipeline.conversation import Dialogue
+from composer.pipeline.conversation import Conversation
+from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import ProseFilter, split_sentences, strip_quotes
+from composer.pipeline.sentence_filter import SentenceFilter, split_sentences, strip_quotes
 from composer.settings import WritingSettings
-from vision.interfaces import Chunk, Message, Sampling, VisionLanguageModel
+from vision.interfaces import Chunk, Message, Prompt, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 110
 THIN_WORDS = 55  # a section with fewer is continued once
@@ -30,6 +31,7 @@ MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
 TOKENS_PER_WORD = 1.5
+PARAGRAPH_ENDS = ("\n\n", "\n#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Written:
 
     title: str
     sections: tuple[Section, ...]
-    dialogue: Dialogue
+    conversation: Conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class _Part:
     samplings: tuple[Sampling, ...]
 
 
-class _SideBySide:
+class _Answers:
     """Answers that grow together, read one after the other; what comes early for a later one is kept."""
 
     def __init__(self, chunks: Iterator[Chunk]) -> None:
@@ -77,6 +79,10 @@ class _SideBySide:
             yield mine.popleft()
 
 
+# The first draft of a part by its number, given the model's own turn so far.
+Drafts: TypeAlias = Callable[[int, str], Iterator[Chunk]]
+
+
 class Writer:
     """Writes one article at a time with one model."""
 
@@ -87,11 +93,11 @@ class Writer:
 
     def plan(self, instruction: str, words: int, hints: Sequence[str], seed: int) -> Plan:
         """Title and headings for about ``words`` words. ``hints`` are captions of pictures that are at hand."""
-        count = max(2, min(12, round(words / WORDS_PER_SECTION)))
+        count = _section_count(words)
         turns = self._plan_turns(instruction, count, hints)
         prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
         for attempt in range(3):
-            sampling = self._sampling(seed, f"plan {attempt}", max_tokens=40 + 24 * count)
+            sampling = self._sampling(seed, f"plan {attempt}", 40 + 24 * count)
             chunks = list(self._model.stream(prompt, sampling))
             answer = "".join(chunk.text for chunk in chunks)
             if chunks and chunks[-1].finish == "length":
@@ -113,55 +119,72 @@ class Writer:
         seed: int,
         *,
         fast: bool = False,
-    ) -> Iterator[str | Written]:
-        """Yield Markdown as it stands, title line first, then one ``Written``. Raises WritingFailed for no text.
+    ) -> Generator[TextDelta, None, Written]:
+        """Yields the text as it stands, title line first, and returns it whole. Raises WritingFailed for no text.
 
         ``fast`` writes all sections at once, each knowing the outline but not what the others say.
         """
-        count = max(2, min(12, round(words / WORDS_PER_SECTION)))
         headings = plan.headings if len(plan.headings) > 1 else ()
         share = words // (len(headings) or 1)
         turns = (
-            *self._plan_turns(instruction, count, hints),
+            *self._plan_turns(instruction, _section_count(words), hints),
             Message.of("assistant", _plan_text(self._prompts, plan)),
-            Message.of("user", self._write_request(plan.title, headings, share, language)),
+            Message.of("user", writing_question(self._prompts, plan.title, headings, share, language)),
         )
-        prose = ProseFilter()
-        # What is printed, and the model's own turn: there the introduction has a heading, or the model would add one.
-        text = told = f"# {plan.title}\n\n"
-        yield text
         parts = self._parts(headings, share, seed)
-        first: _SideBySide | None = None
-        if fast:
-            asked = [(*turns, Message.of("assistant", told + part.named)) for part in parts]
-            first = _SideBySide(self._model.stream_batch(asked, [part.samplings[0] for part in parts]))
+        title_line = f"# {plan.title}\n\n"
+        drafts = self._parallel_drafts(turns, title_line, parts) if fast else self._sequential_drafts(turns, parts)
+        # What is printed, and the model's own turn: there the introduction has a heading, or the model would add one.
+        text = in_turn = title_line
+        yield TextDelta(text)
+        sentences = SentenceFilter()
         for number, part in enumerate(parts):
-            lead, named, intro = part.lead, part.named, part.intro
-            body = ""
-            for attempt, sampling in enumerate(part.samplings):
-                if first is not None and attempt == 0:
-                    chunks = first.of(number)
-                else:
-                    chunks = self._model.stream((*turns, Message.of("assistant", told + named + body)), sampling)
-                join = "" if not body or language == "zh" else " "
-                for piece in _passage(chunks, prose):
-                    yield join + piece if body else lead + piece
-                    body += join + piece if body else piece
-                    join = ""
-                if count_words(body) >= (1 if intro else THIN_WORDS):
-                    break
+            body = yield from self._write_part(turns, part, drafts(number, in_turn), in_turn, sentences, language)
             if body:
-                text += lead + body + "\n\n"
-                told += named + body + "\n\n"
-                yield "\n\n"
+                text += part.lead + body + "\n\n"
+                in_turn += part.named + body + "\n\n"
+                yield TextDelta("\n\n")
         sections = parse_markdown(text).sections
         if not sections:
-            raise WritingFailed(
-                "the model wrote nothing usable; try another --seed, or say more exactly what the article is about",
-                "nothing_written",
-            )
-        dialogue = Dialogue((*turns, Message.of("assistant", told.strip())))
-        yield Written(plan.title, make_sections([s.text for s in sections]), dialogue)
+            raise WritingFailed("nothing_written")
+        conversation = Conversation((*turns, Message.of("assistant", in_turn.strip())))
+        return Written(plan.title, make_sections([s.text for s in sections]), conversation)
+
+    def _sequential_drafts(self, turns: Prompt, parts: Sequence[_Part]) -> Drafts:
+        """Each part's first draft is begun when those before it stand, and knows them."""
+        return lambda number, in_turn: self._draft(turns, in_turn + parts[number].named, parts[number].samplings[0])
+
+    def _parallel_drafts(self, turns: Prompt, title_line: str, parts: Sequence[_Part]) -> Drafts:
+        """All parts' first drafts are begun at once, each after the title line."""
+        asked = [(*turns, Message.of("assistant", title_line + part.named)) for part in parts]
+        answers = _Answers(self._model.stream_batch(asked, [part.samplings[0] for part in parts]))
+        return lambda number, _: answers.of(number)
+
+    def _draft(self, turns: Prompt, in_turn: str, sampling: Sampling) -> Iterator[Chunk]:
+        return self._model.stream((*turns, Message.of("assistant", in_turn)), sampling)
+
+    def _write_part(
+        self,
+        turns: Prompt,
+        part: _Part,
+        draft: Iterator[Chunk],
+        in_turn: str,
+        sentences: SentenceFilter,
+        language: str,
+    ) -> Generator[TextDelta, None, str]:
+        """Yields one part and returns its body, empty where nothing may stand. A thin one is continued."""
+        body = ""
+        for attempt, sampling in enumerate(part.samplings):
+            if attempt:
+                draft = self._draft(turns, in_turn + part.named + body, sampling)
+            join = "" if not body or language == "zh" else " "
+            for piece in _passage(draft, sentences):
+                yield TextDelta(join + piece if body else part.lead + piece)
+                body += join + piece if body else piece
+                join = ""
+            if count_words(body) >= (1 if part.intro else THIN_WORDS):
+                break
+        return body
 
     def _parts(self, headings: Sequence[str], share: int, seed: int) -> list[_Part]:
         """The introduction, where sections follow it, and a part a heading."""
@@ -169,25 +192,19 @@ class Writer:
         for number, heading in enumerate(["", *headings]):
             intro = bool(headings) and not heading
             lead = f"## {heading}\n\n" if heading else ""
-            limit = round(TOKENS_PER_WORD * (INTRO_WORDS if intro else share) * 1.5) + 40
             purpose = f"section {number}" if headings else "whole"
-            samplings = [self._sampling(seed, f"{purpose} {attempt}", max_tokens=limit) for attempt in range(2)]
+            limit = token_limit(INTRO_WORDS if intro else share)
+            samplings = [self._sampling(seed, f"{purpose} {attempt}", limit) for attempt in range(2)]
             parts.append(_Part(lead, f"## {self._prompts.intro}\n\n" if intro else lead, intro, tuple(samplings)))
         return parts
 
     def _sampling(self, seed: int, purpose: str, max_tokens: int) -> Sampling:
-        return Sampling(
-            max_tokens=max_tokens,
-            temperature=self._settings.temperature,
-            top_p=self._settings.top_p,
-            repetition_penalty=self._settings.repetition_penalty,
-            seed=derive_seed(seed, purpose),
-            stop=("\n\n", "\n#") if purpose.startswith("section") else ("\n\n\n",),
-        )
+        stop = PARAGRAPH_ENDS if purpose.startswith("section") else ("\n\n\n",)
+        return sampling_of(self._settings, max_tokens, derive_seed(seed, purpose), stop)
 
     def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
-        told = self._prompts.hints.format(captions="; ".join(hints)) if hints else ""
-        question = self._prompts.plan.format(instruction=instruction.strip(), sections=count, hints=told)
+        shown = self._prompts.hints.format(captions="; ".join(hints)) if hints else ""
+        question = self._prompts.plan.format(instruction=instruction.strip(), sections=count, hints=shown)
         # An example as a conversation of its own: inside the question small models copy it.
         example = self._prompts.plan.format(instruction=self._prompts.example_wish, sections=3, hints="")
         return (
@@ -197,22 +214,46 @@ class Writer:
             Message.of("user", question),
         )
 
-    def _write_request(self, title: str, headings: Sequence[str], share: int, language: str) -> str:
-        count = round(share * HAN_PER_WORD) if language == "zh" else share
-        if not headings:
-            return self._prompts.write_bare.format(title=title, words=count)
-        listed = "\n".join(f"## {heading}" for heading in (self._prompts.intro, *headings))
-        return self._prompts.write.format(title=title, headings=listed, words=count)
+
+def writing_question(prompts: Prompts, title: str, headings: Sequence[str], words: int, language: str) -> str:
+    """What asks for an article: each of its sections, or all of it where there are no headings, of about ``words``."""
+    count = round(words * HAN_PER_WORD) if language == "zh" else words
+    if not headings:
+        return prompts.write_bare.format(title=title, words=count)
+    listed = "\n".join(f"## {heading}" for heading in (prompts.intro, *headings))
+    return prompts.write.format(title=title, headings=listed, words=count)
 
 
-def _passage(chunks: Iterator[Chunk], prose: ProseFilter) -> Iterator[str]:
+def token_limit(words: int) -> int:
+    """Tokens that a text of about so many words may take."""
+    return round(TOKENS_PER_WORD * words * 1.5) + 40
+
+
+def sampling_of(
+    settings: WritingSettings, max_tokens: int, seed: int, stop: tuple[str, ...] = PARAGRAPH_ENDS
+) -> Sampling:
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        repetition_penalty=settings.repetition_penalty,
+        seed=seed,
+        stop=stop,
+    )
+
+
+def _section_count(words: int) -> int:
+    return max(2, min(12, round(words / WORDS_PER_SECTION)))
+
+
+def _passage(chunks: Iterator[Chunk], sentences: SentenceFilter) -> Iterator[str]:
     """One paragraph, as far as it stands."""
     finish = "length"
     for chunk in chunks:
         finish = chunk.finish or finish
-        if out := prose.feed(chunk.text):
+        if out := sentences.feed(chunk.text):
             yield out
-    if rest := prose.finish(complete=finish == "stop"):
+    if rest := sentences.finish(complete=finish == "stop"):
         yield rest
 
 

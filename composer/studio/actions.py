@@ -16,10 +16,10 @@ from composer.editing import pictures, sections
 from composer.editing.proposals import accept
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import STAGES, Event
+from composer.pipeline.uploads import check_upload
 from composer.request import LANGUAGES, MAX_IMAGES, TONES
 from composer.studio.action_values import Asked
 from composer.studio.job_queue import Job
-from composer.studio.models import check_upload
 from composer.studio.session import Offer, Room, request_of
 from composer.studio.studio_heed import heeded
 from retrieval.candidates import Candidate
@@ -101,13 +101,13 @@ def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
 
     asked = Asked(values)
     article = room.present()
-    composer = room.studio.models().composer(room.library)
+    pipeline = room.studio.models().pipeline(room.library)
     section = min(max(asked.number("section"), 0), len(article.sections) - 1)
     words, example = asked.text("words", 500).strip(), asked.text("example", 1_000)
     if example:
-        found = search_like(composer, article, section, check_upload(Path(example)))
+        found = search_like(pipeline, article, section, check_upload(Path(example)))
     elif words:
-        found = search(composer, article, section, words)
+        found = search(pipeline, article, section, words)
     else:
         raise UsageError("say in a few words what the picture should show", "search_empty")
     with room.lock:
@@ -121,7 +121,7 @@ def take_upload(room: Room, path: Path) -> Candidate:
 
     check_upload(path)
     kept = room.shelf.keep_picture(path)
-    candidate = read_own_picture(room.studio.models().composer(room.library), kept)
+    candidate = read_own_picture(room.studio.models().pipeline(room.library), kept)
     with room.lock:
         room.found[candidate.record.id] = candidate
     return candidate
@@ -151,9 +151,9 @@ def _propose(room: Room, asked: Asked) -> None:
         room.touch()
 
     def work(job: Job) -> None:
-        composer = room.studio.models().composer(room.library)
-        writing = composer.settings.writing
-        proposing = propose(composer.model, writing, article, section, action, tone=tone, language=language, seed=seed)
+        pipeline = room.studio.models().pipeline(room.library)
+        writing = pipeline.settings.writing
+        proposing = propose(pipeline.model, writing, article, section, action, tone=tone, language=language, seed=seed)
         with closing(heeded(proposing, lambda: job.stopping)) as events:
             for event in events:
                 with room.lock:
@@ -216,7 +216,7 @@ def _suggest(room: Room, asked: Asked) -> None:
         room.touch()
 
     def work(job: Job) -> None:
-        model = room.studio.models().composer(room.library).model
+        model = room.studio.models().pipeline(room.library).model
         told = room.suggested.get(shown.id, ())
         suggestion = suggest_caption(model, article, at, earlier=(*told, article.placements[at].caption))
         room.suggested[shown.id] = (*told, suggestion.caption)
@@ -248,8 +248,8 @@ def _refit(room: Room, asked: Asked) -> None:
             f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}", "count_wrong", most=MAX_IMAGES
         )
 
-    def events(composer: Any, article: Article) -> Iterator[Event]:
-        return set_picture_count(composer, article, count, request_of(room.draft.info, article))
+    def events(pipeline: Any, article: Article) -> Iterator[Event]:
+        return set_picture_count(pipeline, article, count, request_of(room.draft.info, article))
 
     room.remake("refit", events, _words(room))
 
@@ -260,12 +260,12 @@ def _retry(room: Room, asked: Asked) -> None:
     stage = asked.one_of("stage", ("rest", *STAGES))
     request = request_of(room.draft.info, room.present())
 
-    def events(composer: Any, article: Article) -> Iterator[Event]:
+    def events(pipeline: Any, article: Article) -> Iterator[Event]:
         wanted = room.stage_after_stop() if stage == "rest" else stage
         for again in RERUN_STAGES:
             if again == wanted:
-                return rerun_stage(composer, article, again, request)
-        return iter(composer.events(request))
+                return rerun_stage(pipeline, article, again, request)
+        return iter(pipeline.events(request))
 
     room.remake("retry", events, _words(room))
 

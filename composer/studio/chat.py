@@ -69,7 +69,7 @@ def ask(room: Room, values: Mapping[str, Any]) -> None:
         room.touch()
 
     def work(job: Job) -> None:
-        model = room.studio.models().composer(room.library).model
+        model = room.studio.models().pipeline(room.library).model
         with room.lock:
             if job.stopping:
                 return

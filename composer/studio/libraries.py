@@ -115,7 +115,7 @@ class Shelves:
     def _searched(self, folder: Path, words: str) -> list[ImageRecord]:
         from retrieval.candidates import Query
 
-        searcher = self._studio.models().composer(folder).searcher
+        searcher = self._studio.models().pipeline(folder).searcher
         return [c.record for c in searcher.search(Query(caption=words), SEARCHED_PICTURES)]
 
     def record(self, folder: str, image_id: str) -> ImageRecord:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composer.errors import UsageError
-from composer.i18n import localize, strings
+from composer.i18n import strings
+from composer.pipeline.uploads import check_upload
 from composer.request import ComposeRequest, request_from_json
 from composer.studio.job_queue import Job, Line
 from composer.studio.time_estimate import Pace
@@ -20,19 +21,18 @@ from composer.studio.time_estimate import Pace
 if TYPE_CHECKING:
     from vision.interfaces import JointEncoder
 
-MAX_UPLOAD_BYTES = 40_000_000
 MAX_TEXT_CHARS = 400_000
 
 
 class Models(Protocol):
-    """What ``composer.pipeline.model_pool.Workshop`` offers: models loaded once, a composer a job."""
+    """What ``composer.pipeline.model_pool.ModelPool`` offers: models loaded once, a pipeline a job."""
 
     encoder: JointEncoder
 
     @property
     def workers(self) -> int: ...
 
-    def composer(self, library_dir: Path) -> Any: ...
+    def pipeline(self, library_dir: Path) -> Any: ...
 
 
 class Studio:
@@ -118,22 +118,3 @@ def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeR
 def checked_uploads(paths: Sequence[str] | None) -> tuple[Path, ...]:
     """Files that are pictures of a reasonable size. Raises UsageError naming the first that is not."""
     return tuple(check_upload(Path(name)) for name in paths or ())
-
-
-def check_upload(path: Path) -> Path:
-    from vision.errors import ImageError
-    from vision.images import image_size
-
-    if path.stat().st_size > MAX_UPLOAD_BYTES:
-        limit_mb = MAX_UPLOAD_BYTES // 1_000_000
-        raise UsageError(
-            f"{path.name} is larger than {limit_mb} MB; scale it down first",
-            "upload_large",
-            name=path.name,
-            limit_mb=limit_mb,
-        )
-    try:
-        image_size(path, name=path.name)
-    except ImageError as error:
-        raise UsageError(localize(error, "en"), "no_picture_file", name=path.name) from error
-    return path

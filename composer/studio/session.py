@@ -143,7 +143,7 @@ class Room:
         """Write or illustrate. Returns at once; the job goes on whoever looks."""
 
         def begin(job: Job) -> None:
-            progresses = self._progresses(job, lambda composer: composer.events(request))
+            progresses = self._progresses(job, lambda pipeline: pipeline.events(request))
             recorder = Recorder(self.shelf, self.draft, request.language)
             try:
                 self._watch(record_progress(recorder, progresses))
@@ -159,7 +159,7 @@ class Room:
         article = self.present()
 
         def begin(job: Job) -> None:
-            last = self._watch(self._progresses(job, lambda composer: events(composer, article)))
+            last = self._watch(self._progresses(job, lambda pipeline: events(pipeline, article)))
             made = last.article
             if made is not None:
                 with self.lock:
@@ -201,9 +201,9 @@ class Room:
         def happening() -> Iterator[Event]:
             yield StageStarted("load")
             began_s = time.monotonic()
-            composer = self.studio.models().composer(self.library)
+            pipeline = self.studio.models().pipeline(self.library)
             yield StageFinished("load", time.monotonic() - began_s)
-            yield from events(composer)
+            yield from events(pipeline)
 
         with closing(heeded(happening(), lambda: job.stopping)) as steps:
             for event in steps:

@@ -15,9 +15,9 @@ from composer.article.model import Article
 from composer.article.serialization import to_json
 from composer.errors import UsageError
 from composer.i18n import localize
+from composer.pipeline.uploads import check_upload
 from composer.request import ComposeRequest, request_from_json
 from composer.studio.libraries import OfferedLibrary
-from composer.studio.models import check_upload
 from composer.studio.session import Room
 from composer.web.page_service import PageService
 

@@ -204,8 +204,8 @@ class Api:
             raise UsageError(f"count is {count}; it must be 1 to {MOST_FOUND}")
         room = self._service.rooms.open(owner, draft) if draft else None
         folder = room.library if room is not None and not library else self._desk.library(library).folder
-        composer = self._service.rooms.studio.models().composer(folder)
-        candidates = composer.searcher.search(Query(caption=words.strip()[:500]), count)
+        pipeline = self._service.rooms.studio.models().pipeline(folder)
+        candidates = pipeline.searcher.search(Query(caption=words.strip()[:500]), count)
         if room is not None:
             with room.lock:
                 room.found.update({candidate.record.id: candidate for candidate in candidates})

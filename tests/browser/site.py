@@ -13,14 +13,14 @@ from typing import Any
 from PIL import Image
 
 from composer.pipeline.events import Event
-from composer.pipeline.model_pool import Workshop
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.model_pool import ModelPool
+from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
 from image_db.indexing import index_paths
 from image_db.library import Library
-from tests.composer.fake_composer import FakeComposer
+from tests.composer.fake_pipeline import FakePipeline
 from tests.composer.scripted_model import ScriptedModel
 from tests.fakes import PALETTE, ColourEncoder
 from tests.live_server import Hosted
@@ -56,23 +56,23 @@ def answer(prompt: Prompt, _: Sampling) -> str:
     return (" " if told else "") + REWRITTEN * 3
 
 
-class QuickWorkshop(Workshop):
+class QuickModels(ModelPool):
     """Writes articles by rule and does everything else as the real one. ``step`` is called after each word."""
 
     def __init__(self, settings: Settings, model: ScriptedModel, encoder: ColourEncoder) -> None:
         super().__init__(settings, model, encoder)
         self.step: Callable[[], None] = lambda: None
-        self.writer = FakeComposer([], step=lambda: self.step())
+        self.writer = FakePipeline([], step=lambda: self.step())
 
-    def composer(self, library_dir: Path, settings: Settings | None = None) -> Composer:
-        composer = super().composer(library_dir, settings)
-        self.writer.pictures = tuple(composer.library.records())
+    def pipeline(self, library_dir: Path, settings: Settings | None = None) -> Pipeline:
+        pipeline = super().pipeline(library_dir, settings)
+        self.writer.pictures = tuple(pipeline.library.records())
 
-        class Quick(Composer):
+        class Quick(Pipeline):
             def events(_, request: ComposeRequest) -> Iterator[Event]:
                 return self.writer.events(request)
 
-        return Quick(composer.settings, composer.model, composer.encoder, composer.library, composer.searcher)
+        return Quick(pipeline.settings, pipeline.model, pipeline.encoder, pipeline.library, pipeline.searcher)
 
 
 class Server(Hosted):
@@ -91,7 +91,7 @@ class Server(Hosted):
             self.encoder = ColourEncoder()
             self.model = ScriptedModel(answer)
             settings = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
-            self.workshop = QuickWorkshop(settings, self.model, self.encoder)
+            self.workshop = QuickModels(settings, self.model, self.encoder)
             self.workshop.step = self._step
             libraries = [self._library()] if library else []
             self.drafts = DraftStore(drafts or folder / "drafts")
@@ -100,7 +100,7 @@ class Server(Hosted):
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
-    def writer(self) -> FakeComposer:
+    def writer(self) -> FakePipeline:
         return self.workshop.writer
 
     def _step(self) -> None:

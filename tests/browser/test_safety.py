@@ -158,7 +158,7 @@ def test_a_file_too_large_is_refused_before_it_is_read(open_page: Open, server: 
     with large.open("wb") as file:
         file.truncate(41_000_000)
     from composer.errors import UsageError
-    from composer.studio.models import check_upload
+    from composer.pipeline.uploads import check_upload
 
     with pytest.raises(UsageError, match=r"^large\.jpg is larger than 40 MB; scale it down first$"):
         check_upload(large)

@@ -63,10 +63,10 @@ def rooms(tmp_path: Path) -> Rooms:
     from composer.studio.models import Studio
     from composer.studio.session_registry import Rooms
     from tests.composer.article_samples import picture
-    from tests.composer.fake_composer import FakeComposer
+    from tests.composer.fake_pipeline import FakePipeline
     from tests.composer.quick_rooms import Models
 
-    fake = FakeComposer([picture(tmp_path, "hens.jpg"), picture(tmp_path, "cows.jpg", "indianred")])
+    fake = FakePipeline([picture(tmp_path, "hens.jpg"), picture(tmp_path, "cows.jpg", "indianred")])
     return Rooms(Studio(lambda: Models(fake)), DraftStore(tmp_path / "drafts"))
 
 

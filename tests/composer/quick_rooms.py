@@ -9,23 +9,23 @@ from typing import Any
 from composer.studio.session import Room
 from composer.studio.session_registry import Rooms
 from tests.composer.article_samples import farm_article
-from tests.composer.fake_composer import FakeComposer
+from tests.composer.fake_pipeline import FakePipeline
 
 
 class Models:
-    """A workshop whose composer writes by rule."""
+    """A workshop whose pipeline writes by rule."""
 
     workers = 1
     encoder: Any = None
 
-    def __init__(self, fake: FakeComposer) -> None:
+    def __init__(self, fake: FakePipeline) -> None:
         self.fake = fake
 
-    def composer(self, library_dir: Path) -> FakeComposer:
+    def pipeline(self, library_dir: Path) -> FakePipeline:
         return self.fake
 
 
-def fake_of(rooms: Rooms) -> FakeComposer:
+def fake_of(rooms: Rooms) -> FakePipeline:
     models = rooms.studio.models()
     assert isinstance(models, Models)
     return models.fake

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from composer.article.model import Article
 from composer.pipeline import events
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.pipeline import Pipeline
 from composer.pipeline.prompts import load_prompts
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
@@ -40,8 +40,8 @@ def finished(running: Iterator[events.Event]) -> tuple[Article, list[events.Even
     return done.article, seen
 
 
-def make(composer: Composer, images: int) -> Article:
-    return finished(composer.events(ComposeRequest(text=TEXT, images=images)))[0]
+def make(pipeline: Pipeline, images: int) -> Article:
+    return finished(pipeline.events(ComposeRequest(text=TEXT, images=images)))[0]
 
 
 def shown(article: Article) -> dict[int, str]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from retrieval.candidates import Candidate
 from retrieval.diversity import same_picture, without_duplicates
-from tests.retrieval.shelves import make_record
+from tests.retrieval.small_library import make_record
 
 
 def candidate(name: str, fused: float, caption: str = "") -> Candidate:

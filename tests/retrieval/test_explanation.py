@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from retrieval.candidates import Query
 from retrieval.explanation import SHOWN_CHARACTERS, explain, shared_words
-from tests.retrieval.shelves import make_record
+from tests.retrieval.small_library import make_record
 from vision.errors import Phrase
 
 HENS = make_record("hens", caption="Two hens in a yard")

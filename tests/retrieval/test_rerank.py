@@ -8,7 +8,7 @@ from PIL import Image
 
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
-from tests.retrieval.shelves import make_record
+from tests.retrieval.small_library import make_record
 from vision.errors import ModelError
 from vision.interfaces import Chunk, Message, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 

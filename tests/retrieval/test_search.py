@@ -16,7 +16,7 @@ from retrieval.lexical import LexicalIndex
 from retrieval.score_scale import PROBES, measure
 from retrieval.search import Searcher
 from tests.fakes import PALETTE, ColourEncoder
-from tests.retrieval.shelves import Shown, make_record, picture, put
+from tests.retrieval.small_library import Shown, make_record, picture, put
 from vision.errors import Phrase
 
 

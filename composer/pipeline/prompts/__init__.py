@@ -19,7 +19,6 @@ _FIELDS: dict[str, frozenset[str]] = {
     "write_bare": frozenset({"title", "words"}),
     "suits": frozenset({"instruction", "thing"}),
     "read": frozenset({"article"}),
-    "place": frozenset({"openings"}),
     "caption": frozenset({"opening"}),
     "recaption": frozenset({"opening", "earlier"}),
     "choose": frozenset({"opening", "caption"}),
@@ -55,9 +54,6 @@ class Prompts:
     write_bare: str
     read: str
     read_answer: str
-    place: str
-    place_prefix: str
-    place_suffix: str
     caption: str
     caption_prefix: str
     recaption: str

@@ -27,7 +27,7 @@ from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
 from retrieval.candidates import Filters
 from tests.composer.article_samples import picture
-from tests.composer.fake_composer import FakeComposer
+from tests.composer.fake_pipeline import FakePipeline
 from tests.fakes import ColourEncoder
 from vision.interfaces import Usage
 
@@ -35,23 +35,23 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeComposer:
+def fake(tmp_path: Path) -> FakePipeline:
     lib = tmp_path / "lib"
     Library.create(lib, ColourEncoder().identity).close()
-    return FakeComposer([picture(lib, "hens.jpg", "gold"), picture(lib, "cows.jpg"), picture(lib, "barn.jpg", "red")])
+    return FakePipeline([picture(lib, "hens.jpg", "gold"), picture(lib, "cows.jpg"), picture(lib, "barn.jpg", "red")])
 
 
 class FakeWorkshop:
-    """Hands out one fake composer, and notes for which library and settings."""
+    """Hands out one fake pipeline, and notes for which library and settings."""
 
-    def __init__(self, fake: FakeComposer) -> None:
+    def __init__(self, fake: FakePipeline) -> None:
         self.fake = fake
         self.workers = 2
         self.usage = Usage(prompt_tokens=70, cached_tokens=20, generated_tokens=30)
         self.asked: list[tuple[Path, Settings]] = []
         self.closed = False
 
-    def composer(self, library: Path, settings: Settings) -> FakeComposer:
+    def pipeline(self, library: Path, settings: Settings) -> FakePipeline:
         self.asked.append((library, settings))
         return self.fake
 
@@ -61,7 +61,7 @@ class FakeWorkshop:
 
 @pytest.fixture
 def batch(
-    tmp_path: Path, fake: FakeComposer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fake: FakePipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Runs ``vignette batch`` on the lines given and returns exit code, stdout and stderr."""
     loads: list[FakeWorkshop] = []
@@ -70,7 +70,7 @@ def batch(
         loads.append(FakeWorkshop(fake))
         return loads[-1]
 
-    monkeypatch.setattr(composer.pipeline.model_pool.Workshop, "load", load)
+    monkeypatch.setattr(composer.pipeline.model_pool.ModelPool, "load", load)
     monkeypatch.setattr(composer.cli, "COMMANDS", ("batch",))
 
     def run(*lines: object, options: tuple[str, ...] = (), name: str = "requests.jsonl") -> tuple[int, str, str]:
@@ -151,7 +151,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert errors[0] == localize(WritingFailed("nothing_written"), "en", terminal=True)
     assert errors[1].startswith("line 2: it is not JSON: ")
     assert errors[2] == "unexpected ZeroDivisionError: a bug"
-    assert "fake_composer.py" in summary["items"][2]["details"], "a bug keeps its traceback"
+    assert "fake_pipeline.py" in summary["items"][2]["details"], "a bug keeps its traceback"
     assert errors[3].startswith("line 4: wrods is not known; known are: name, instruction, illustrate, ")
     assert errors[4] == "line 5: it is not a JSON object; write one with keys such as instruction"
     for error in errors[:5]:
@@ -159,7 +159,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert shown_in(tmp_path / "out") == ["006-last", "report.html", "summary.json"]
 
 
-def test_a_rerun_does_only_what_is_missing(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+def test_a_rerun_does_only_what_is_missing(batch: Run, fake: FakePipeline, tmp_path: Path) -> None:
     lines = [{"instruction": "One"}, {"instruction": "please fail"}, {"instruction": "Three"}]
     assert batch(*lines)[0] == 1
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("article.*")}
@@ -189,7 +189,7 @@ def test_an_article_of_another_request_is_never_replaced_unasked(batch: Run, tmp
 
 
 def test_update_makes_what_has_changed_again_and_force_everything(
-    batch: Run, fake: FakeComposer, tmp_path: Path
+    batch: Run, fake: FakePipeline, tmp_path: Path
 ) -> None:
     batch({"instruction": "One", "seed": 1}, {"instruction": "Two"})
     fake.requests.clear()
@@ -206,7 +206,7 @@ def test_update_makes_what_has_changed_again_and_force_everything(
     assert usage.value.code == 2
 
 
-def test_an_article_that_cannot_be_made_again_stays(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+def test_an_article_that_cannot_be_made_again_stays(batch: Run, fake: FakePipeline, tmp_path: Path) -> None:
     batch({"instruction": "One"})
     before = (tmp_path / "out/001-one/article.json").read_bytes()
 
@@ -230,7 +230,7 @@ def test_force_does_not_touch_an_article_that_no_batch_made(batch: Run, tmp_path
 
 
 def test_a_folder_that_holds_something_else_is_refused_before_the_work(
-    batch: Run, fake: FakeComposer, tmp_path: Path
+    batch: Run, fake: FakePipeline, tmp_path: Path
 ) -> None:
     (tmp_path / "out/001-one").mkdir(parents=True)
     (tmp_path / "out/001-one/mine.txt").write_text("keep")
@@ -244,7 +244,7 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
 def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
     number: signal.Signals,
     batch: Run,
-    fake: FakeComposer,
+    fake: FakePipeline,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
@@ -289,7 +289,7 @@ def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
     assert len(fake.requests) == 4 - len(made)
 
 
-def test_two_batches_in_one_folder_are_kept_apart(batch: Run, fake: FakeComposer, tmp_path: Path) -> None:
+def test_two_batches_in_one_folder_are_kept_apart(batch: Run, fake: FakePipeline, tmp_path: Path) -> None:
     from filelock import FileLock
 
     (tmp_path / "out").mkdir()
@@ -427,14 +427,14 @@ def test_an_unreadable_job_is_settled_without_a_model(tmp_path: Path) -> None:
     assert existing_outcome(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path)) is None
 
 
-def test_a_made_article_carries_its_pictures_lost_on_the_way_as_a_reason(tmp_path: Path, fake: FakeComposer) -> None:
+def test_a_made_article_carries_its_pictures_lost_on_the_way_as_a_reason(tmp_path: Path, fake: FakePipeline) -> None:
     fake.pictures[0].path.unlink()
     outcome = run_job(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path), lambda _: fake)
     assert (outcome.status, outcome.pictures, outcome.slots) == ("made", 1, 3)
 
 
 def test_a_composer_that_cannot_be_had_is_the_lines_failure(tmp_path: Path) -> None:
-    def refuse(job: BatchJob) -> FakeComposer:
+    def refuse(job: BatchJob) -> FakePipeline:
         raise UsageError("library_unknown")
 
     outcome = run_job(BatchJob(1, "001-x", ComposeRequest("x")), config(tmp_path), refuse)

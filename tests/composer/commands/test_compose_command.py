@@ -11,7 +11,7 @@ from composer import cli
 from composer.pipeline import loading as parts
 from composer.settings import IllustrationSettings, Settings
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
-from tests.composer.small_composer import make_composer, make_library
+from tests.composer.small_pipeline import make_library, make_pipeline
 from tests.fakes import ColourEncoder
 
 EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
@@ -20,8 +20,8 @@ EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_we
 @pytest.fixture
 def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a library; models are scripted."""
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    monkeypatch.setattr(parts, "load_composer", lambda settings, library_dir: composer)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    monkeypatch.setattr(parts, "load_pipeline", lambda settings, library_dir: pipeline)
     return tmp_path
 
 
@@ -101,8 +101,8 @@ def test_ctrl_c_while_writing_exits_with_130_and_leaves_no_folder(
             raise KeyboardInterrupt
         return answer(prompt, sampling)
 
-    composer = make_composer(tmp_path, interrupted, settings=EASY)
-    monkeypatch.setattr(parts, "load_composer", lambda settings, library_dir: composer)
+    pipeline = make_pipeline(tmp_path, interrupted, settings=EASY)
+    monkeypatch.setattr(parts, "load_pipeline", lambda settings, library_dir: pipeline)
     assert run("old walls", "--library", tmp_path / "library", "--out", tmp_path / "out") == 130
     assert capsys.readouterr().err.endswith("vignette: interrupted\n")
     assert not (tmp_path / "out").exists()
@@ -156,6 +156,6 @@ def test_a_format_whose_library_is_missing_is_known_before_any_model_is_loaded(
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "typst" else real(name, *a))
-    monkeypatch.setattr(parts, "load_composer", lambda *args: pytest.fail("models were loaded"))
+    monkeypatch.setattr(parts, "load_pipeline", lambda *args: pytest.fail("models were loaded"))
     assert run("x", "--library", studio / "library", "--out", studio / "out", "--format", "pdf") == 1
     assert "--format pdf needs the Python package typst" in capsys.readouterr().err

@@ -137,4 +137,4 @@ def test_the_documentation_names_every_edit_and_no_other() -> None:
     pure = functions(sections, pictures)
     asking = functions(picture_search, caption_suggestions, proposals, rerun)
     assert {name for name in pure | asking if f"`{name}" not in text} == set()
-    assert set(re.findall(r"`([a-z_]+)\((?:article|composer|model)", text)) <= pure | asking
+    assert set(re.findall(r"`([a-z_]+)\((?:article|pipeline|model)", text)) <= pure | asking

@@ -13,16 +13,16 @@ from composer.editing.rerun import rerun_stage
 from composer.editing.sections import lock_section
 from composer.errors import EditError
 from composer.pipeline import events
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.pipeline import Pipeline
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.small_composer import make_composer
+from tests.composer.small_pipeline import make_pipeline
 from tests.composer.walls import COLOURS, WALLS, answer, finished, make, unique
 from vision.interfaces import Prompt, Sampling
 
 
 @pytest.fixture
-def composer(tmp_path: Path) -> Composer:
-    return make_composer(tmp_path, answer, settings=WALLS, colours=COLOURS)
+def pipeline(tmp_path: Path) -> Pipeline:
+    return make_pipeline(tmp_path, answer, settings=WALLS, colours=COLOURS)
 
 
 OURS = {"request": {"illustrated": False}}
@@ -51,23 +51,23 @@ def walls(*settled: int) -> Article:
     )
 
 
-def test_writing_anew_keeps_the_structure_and_every_word_that_is_settled(composer: Composer) -> None:
-    composer.model = ScriptedModel(told_anew)
+def test_writing_anew_keeps_the_structure_and_every_word_that_is_settled(pipeline: Pipeline) -> None:
+    pipeline.model = ScriptedModel(told_anew)
     article = lock_section(walls(2), 3)
-    again, seen = finished(rerun_stage(composer, article, "write"))
+    again, seen = finished(rerun_stage(pipeline, article, "write"))
     assert [e.stage for e in seen if isinstance(e, events.StageStarted)][:2] == ["write", "caption"]
     assert again.sections[2:] == article.sections[2:], "edited, locked, and a list"
     assert again.sections[0].text.endswith("on the white wall, of course. And so it stays.")
     assert again.sections[1].text.startswith("## The red wall\n\nNumber ")
     assert "red wall, of course" in again.sections[1].text
     assert not again.sections[1].edited
-    drafts = [e.article for e in seen if isinstance(e, events.Draft)]
+    drafts = [e.article for e in seen if isinstance(e, events.ArticleSoFar)]
     assert drafts[0].sections[1:] == article.sections[1:], "section by section"
 
 
-def test_what_is_written_anew_follows_what_stands_before_it(composer: Composer) -> None:
-    composer.model = model = ScriptedModel(told_anew)
-    list(rerun_stage(composer, walls(1), "write"))
+def test_what_is_written_anew_follows_what_stands_before_it(pipeline: Pipeline) -> None:
+    pipeline.model = model = ScriptedModel(told_anew)
+    list(rerun_stage(pipeline, walls(1), "write"))
     told = [p[-1].text for p in model.asked if p[-1].text.startswith("# ")]
     assert len(told) == 3
     assert "The red wall was painted long ago by its people." in told[1]
@@ -75,50 +75,50 @@ def test_what_is_written_anew_follows_what_stands_before_it(composer: Composer) 
     assert all(text.endswith("\n\n") for text in told)
 
 
-def test_the_same_article_written_anew_twice_gives_two_texts(composer: Composer) -> None:
-    composer.model = ScriptedModel(told_anew)
-    once, _ = finished(rerun_stage(composer, walls(), "write"))
-    twice, _ = finished(rerun_stage(composer, once, "write"))
-    same, _ = finished(rerun_stage(composer, walls(), "write"))
+def test_the_same_article_written_anew_twice_gives_two_texts(pipeline: Pipeline) -> None:
+    pipeline.model = ScriptedModel(told_anew)
+    once, _ = finished(rerun_stage(pipeline, walls(), "write"))
+    twice, _ = finished(rerun_stage(pipeline, once, "write"))
+    same, _ = finished(rerun_stage(pipeline, walls(), "write"))
     assert once.sections == same.sections
     assert once.sections[1] != twice.sections[1]
 
 
-def test_a_section_the_model_has_no_words_for_keeps_its_own(composer: Composer) -> None:
-    composer.model = ScriptedModel(lambda p, s: "墙是红色的，一直都是这样。" if "red" in p[-1].text else "")
-    again, _ = finished(rerun_stage(composer, walls(), "write"))
+def test_a_section_the_model_has_no_words_for_keeps_its_own(pipeline: Pipeline) -> None:
+    pipeline.model = ScriptedModel(lambda p, s: "墙是红色的，一直都是这样。" if "red" in p[-1].text else "")
+    again, _ = finished(rerun_stage(pipeline, walls(), "write"))
     assert again.sections == walls().sections
 
 
-def test_pictures_that_are_settled_outlast_a_new_text(composer: Composer) -> None:
-    article = make(composer, 3)
+def test_pictures_that_are_settled_outlast_a_new_text(pipeline: Pipeline) -> None:
+    article = make(pipeline, 3)
     article = lock_placement(set_caption(article, 0, "Mine"), 1)
     article = replace(article, provenance=OURS)
-    composer.model = ScriptedModel(told_anew)
-    again, _ = finished(rerun_stage(composer, article, "write"))
+    pipeline.model = ScriptedModel(told_anew)
+    again, _ = finished(rerun_stage(pipeline, article, "write"))
     assert set(article.placements[:2]) <= set(again.placements)
     assert unique(again)
 
 
-def test_a_long_article_is_written_anew_within_what_the_model_reads(composer: Composer) -> None:
-    composer.model = model = ScriptedModel(told_anew, context_tokens=1400)
+def test_a_long_article_is_written_anew_within_what_the_model_reads(pipeline: Pipeline) -> None:
+    pipeline.model = model = ScriptedModel(told_anew, context_tokens=1400)
     longer = replace(walls(), sections=walls().sections[:4] * 25)
-    for event in rerun_stage(composer, longer, "write"):
+    for event in rerun_stage(pipeline, longer, "write"):
         if isinstance(event, events.StageFinished):
             break
     assert max(model.count_tokens(p) + s.max_tokens for p, s in zip(model.asked, model.samplings, strict=True)) < 1400
     assert len(model.asked) == 100
 
 
-def test_a_text_of_ones_own_is_read_again_and_stays(composer: Composer) -> None:
-    article = make(composer, 2)
-    again, seen = finished(rerun_stage(composer, article, "write"))
+def test_a_text_of_ones_own_is_read_again_and_stays(pipeline: Pipeline) -> None:
+    article = make(pipeline, 2)
+    again, seen = finished(rerun_stage(pipeline, article, "write"))
     assert next(e.stage for e in seen if isinstance(e, events.StageStarted)) == "place"
     assert again.sections == article.sections
     assert len(again.pictures) == 2
 
 
-def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(composer: Composer) -> None:
+def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(pipeline: Pipeline) -> None:
     with pytest.raises(EditError) as refused:
-        rerun_stage(composer, walls(0, 1, 2, 3), "write")
+        rerun_stage(pipeline, walls(0, 1, 2, 3), "write")
     assert refused.value.key == "all_settled"

@@ -18,7 +18,7 @@ from composer.evaluation.placement import Task, learned_placer, measure_placemen
 from composer.evaluation.placement_baselines import RULES, at_references, evenly_spaced, every_third, from_the_start
 from composer.evaluation.sequence_metrics import edit_similarity, f1_within, kendall_agreement
 from composer.evaluation.whole_article import measure_illustration
-from composer.pipeline.placement_model import BoundaryScorer, Passage
+from composer.pipeline.placement_model import Passage, PlacementModel
 from composer.settings import IllustrationSettings
 from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
 from vision.training.dataset import TrainingArticle, TrainingBlock, figures_of, read_articles
@@ -122,7 +122,7 @@ def test_a_picture_before_the_text_is_met_within_one_only() -> None:
 
 
 def test_the_learned_placer_keeps_count_and_room() -> None:
-    scorer = BoundaryScorer(np.zeros(31), np.ones(31), np.zeros(31))
+    scorer = PlacementModel(np.zeros(31), np.ones(31), np.zeros(31))
     places = learned_placer(scorer)("", [Passage("x")] * 40, 4)
     assert len(places) == 4
     assert min(b - a for a, b in itertools.pairwise(places)) >= 2

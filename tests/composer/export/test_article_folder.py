@@ -18,7 +18,7 @@ from PIL import Image
 from composer.article.model import Article, Section
 from composer.article.serialization import dump, from_json, to_json
 from composer.errors import ComposerError, OutputExists
-from composer.export.article_folder import check_free, load_article, save_article, trace_entry, zip_article
+from composer.export.article_folder import check_free, load_article, save_article, zip_article
 from composer.i18n import localize
 from composer.pipeline.events import StageFinished
 from tests.composer.article_samples import farm_article, picture, placed, record_of
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_folder_holds_article_exports_pictures_and_trace(tmp_path: Path) -> None:
     article = farm_article(tmp_path / "lib")
     stages = [StageFinished("write", 1.23456, tokens=600, cache_hits=12), StageFinished("finish", 0.1)]
-    saved = save_article(article, tmp_path / "out", trace=[trace_entry(stage) for stage in stages])
+    saved = save_article(article, tmp_path / "out", trace=[stage.as_json() for stage in stages])
     hens, cows = article.pictures
     names = {
         f"images/hens-leave-the-barn-at-sunrise-{hens.id[:8]}.jpg",

@@ -18,8 +18,8 @@ SECTIONS = [Section("## Hens\n\nHens scratch in the yard."), Section("Cows graze
 
 def propose(answer) -> tuple[list[str], ScriptedModel]:
     model = ScriptedModel(answer)
-    dialogue, _ = reading(EN, model, "Farm", SECTIONS)
-    return propose_captions(model, EN, dialogue, SECTIONS, [0, 1, 2]), model
+    conversation, _ = reading(EN, model, "Farm", SECTIONS)
+    return propose_captions(model, EN, conversation, SECTIONS, [0, 1, 2]), model
 
 
 def test_a_caption_is_the_first_clause_without_wrapping() -> None:
@@ -44,8 +44,8 @@ def test_a_repeated_caption_is_asked_again_with_the_earlier_ones_named() -> None
 def test_a_model_that_keeps_repeating_itself_yields_to_the_heading() -> None:
     model = ScriptedModel(lambda p, s: " brown hens in the yard")
     sections = [*SECTIONS[1:], Section("## The Duck Pond\n\nDucks swim.")]
-    dialogue, _ = reading(EN, model, "Farm", sections)
-    captions = propose_captions(model, EN, dialogue, sections, [0, 2])
+    conversation, _ = reading(EN, model, "Farm", sections)
+    captions = propose_captions(model, EN, conversation, sections, [0, 2])
     assert captions == ["brown hens in the yard", "The Duck Pond"]
 
 

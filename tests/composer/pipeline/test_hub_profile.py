@@ -13,7 +13,7 @@ from composer.request import ComposeRequest
 from composer.settings import load_settings, parse_settings
 from image_db.indexing import index_paths
 from image_db.library import Library
-from tests.composer.small_composer import paint
+from tests.composer.small_pipeline import paint
 from tests.tiny_models import build_tiny_open_clip, build_tiny_vlm
 
 TEXT = "\n\n".join(f"The {c} wall stands in the old town where it was painted many years ago." for c in ("red", "blue"))
@@ -42,25 +42,25 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
         paint(tmp_path / "pictures" / f"{colour}.png", colour, f"a {colour} wall")
     with Library.create(tmp_path / "library", encoder.identity) as library:
         assert index_paths(library, encoder, [tmp_path / "pictures"]).added == 3
-    composer = parts.load_composer(settings, tmp_path / "library")
-    assert composer.model.sees_images
+    pipeline = parts.load_pipeline(settings, tmp_path / "library")
+    assert pipeline.model.sees_images
 
     looked = []
-    score = type(composer.model).score_batch
+    score = type(pipeline.model).score_batch
 
     def watched(self, prompts, options):
         looked.extend(part for prompt in prompts for m in prompt for part in m.content if not isinstance(part, str))
         return score(self, prompts, options)
 
-    monkeypatch.setattr(type(composer.model), "score_batch", watched)
+    monkeypatch.setattr(type(pipeline.model), "score_batch", watched)
     request = ComposeRequest(text=TEXT, images=2, seed=3)
-    article = composer.compose(request)
+    article = pipeline.compose(request)
 
     assert len(looked) == 2 * 3  # slots, candidates
     judged = [c.log_prob for p in article.placements for c in p.candidates]
     assert all(value is not None and value < 0 for value in judged)
     assert article.provenance["models"]["encoder"]["sha256"] == encoder.identity.sha256
-    assert dump(article) == dump(composer.compose(request))
+    assert dump(article) == dump(pipeline.compose(request))
 
 
 def test_the_shipped_profile_differs_only_in_names_that_need_a_hub() -> None:

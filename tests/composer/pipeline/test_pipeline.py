@@ -8,13 +8,14 @@ import pytest
 
 from composer.article.serialization import dump, from_json, to_json
 from composer.errors import UsageError
+from composer.i18n import localize
 from composer.pipeline import events
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from retrieval.candidates import Filters
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.small_composer import make_composer, paint
+from tests.composer.small_pipeline import make_pipeline, paint
 from vision.errors import Phrase
 from vision.interfaces import Prompt, Sampling
 
@@ -49,110 +50,113 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
     return ""
 
 
-def compose(composer: Composer, **fields) -> tuple[list[events.Event], events.Article]:
-    seen = list(composer.events(ComposeRequest(**fields)))
+def compose(pipeline: Pipeline, **fields) -> tuple[list[events.Event], events.Article]:
+    seen = list(pipeline.events(ComposeRequest(**fields)))
     done = seen[-1]
     assert isinstance(done, events.Done)
     return seen, done.article
 
 
 def test_an_illustrated_text_comes_back_to_the_byte(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=3)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=3)
     assert article.preamble + "".join(s.text + s.gap for s in article.sections) == DRAFT
     assert article.title == "Walls"
 
 
 def test_each_paragraph_gets_the_picture_it_speaks_of(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=4)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=4)
     shown = {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen}
     assert shown == {0: "red", 1: "green", 2: "blue", 3: "yellow"}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
 def test_exactly_as_many_slots_as_asked(tmp_path: Path, count: int) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=count)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=count)
     assert len(article.placements) == count
     assert len({p.id for p in article.pictures}) == len(article.pictures)
 
 
 def test_stages_come_in_order_and_each_ends(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    seen, _ = compose(composer, instruction="old walls", words=200)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    seen, _ = compose(pipeline, instruction="old walls", words=200)
     started = [e.stage for e in seen if isinstance(e, events.StageStarted)]
     finished = [e.stage for e in seen if isinstance(e, events.StageFinished)]
     assert started == finished == ["write", "place", "caption", "find", "choose", "finish"]
 
 
 def test_the_streamed_text_is_the_articles_text(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    seen, article = compose(composer, instruction="old walls", words=200)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    seen, article = compose(pipeline, instruction="old walls", words=200)
     streamed = "".join(e.text for e in seen if isinstance(e, events.TextDelta))
     assert streamed == f"# {article.title}\n\n" + "\n\n".join(s.text for s in article.sections) + "\n\n"
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    one, two, other = (compose(composer, instruction="old walls", seed=s, words=200)[1] for s in (5, 5, 6))
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    one, two, other = (compose(pipeline, instruction="old walls", seed=s, words=200)[1] for s in (5, 5, 6))
     assert dump(one) == dump(two)
     assert dump(one) != dump(other)
     assert one.title != other.title
 
 
 def test_an_article_survives_its_json_form(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=2)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=2)
     assert dump(from_json(to_json(article))) == dump(article)
 
 
 def test_a_picture_that_must_appear_does_so_in_its_place(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY, colours=("red", "green"))
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY, colours=("red", "green"))
     own = paint(tmp_path / "own" / "mine.png", "blue", "a blue wall in the old town")
-    _, article = compose(composer, text=DRAFT, images=2, use_images=(own,))
+    _, article = compose(pipeline, text=DRAFT, images=2, use_images=(own,))
     mine = [p for p in article.placements if p.chosen and p.chosen.path == own.resolve()]
     assert len(mine) == 1
     assert mine[0].reason[0].key == "required"
 
 
 def test_required_pictures_alone_serve_where_the_library_is_empty(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY, colours=())
     own = paint(tmp_path / "own" / "mine.png", "blue")
-    _, article = compose(composer, text=DRAFT, use_images=(own,), images=1)
+    _, article = compose(pipeline, text=DRAFT, use_images=(own,), images=1)
     assert [p.path for p in article.pictures] == [own.resolve()]
 
 
 def test_an_empty_library_is_an_error_that_names_the_command(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
-    with pytest.raises(UsageError, match="vignette index PATH… --library DIR, or use --images 0"):
-        compose(composer, text=DRAFT)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY, colours=())
+    with pytest.raises(UsageError) as caught:
+        compose(pipeline, text=DRAFT)
+    assert "vignette index PATH… --library DIR" in localize(caught.value, "en", terminal=True)
 
 
 def test_a_text_alone_needs_no_pictures(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY, colours=())
-    _, article = compose(composer, text=DRAFT, images=0)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY, colours=())
+    _, article = compose(pipeline, text=DRAFT, images=0)
     assert article.placements == ()
 
 
 def test_a_use_image_that_is_no_picture_is_named(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(UsageError, match=r"--use-image .*broken\.png cannot be used"):
-        compose(composer, text=DRAFT, use_images=(broken,))
+    with pytest.raises(UsageError) as caught:
+        compose(pipeline, text=DRAFT, use_images=(broken,))
+    assert (caught.value.key, caught.value.values["name"]) == ("picture_unusable", "broken.png")
 
 
 def test_more_required_pictures_than_paragraphs_are_refused(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
     own = tuple(paint(tmp_path / "own" / f"{c}.png", c) for c in ("red", "blue"))
-    with pytest.raises(UsageError, match="--use-image names 2 pictures but the text has only 1 places"):
-        compose(composer, text="Only one paragraph.", use_images=own)
+    with pytest.raises(UsageError) as caught:
+        compose(pipeline, text="Only one paragraph.", use_images=own)
+    assert (caught.value.key, caught.value.values) == ("few_places", {"used": 2, "places": 1})
 
 
 def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=2, filters=Filters(licenses=("CC BY",)))
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=2, filters=Filters(licenses=("CC BY",)))
     assert [p.chosen for p in article.placements] == [None, None]
     assert article.placements[0].reason == (Phrase("nothing_found"),)
 
@@ -169,7 +173,7 @@ def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_
         asked.clear()
         judging = Settings("test", pictures=IllustrationSettings(min_fused=least, judge_weight=0.3))
         _, article = compose(
-            make_composer(tmp_path / str(least), answer, scores, settings=judging), text=DRAFT, images=1
+            make_pipeline(tmp_path / str(least), answer, scores, settings=judging), text=DRAFT, images=1
         )
         (placement,) = article.placements
         assert len(asked) == sum(c.fused >= least for c in placement.candidates)
@@ -190,29 +194,29 @@ def test_the_judge_decides_between_pictures_retrieval_cannot_tell_apart(tmp_path
         return [0.0, -8.0] if "purple wall" in asked.split("Does the following", 1)[1] else [-8.0, 0.0]
 
     judging = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=1.0))
-    composer = make_composer(tmp_path, answer, scores, settings=judging)
-    _, article = compose(composer, text=DRAFT, images=1)
+    pipeline = make_pipeline(tmp_path, answer, scores, settings=judging)
+    _, article = compose(pipeline, text=DRAFT, images=1)
     assert article.pictures[0].path.stem == "purple"
     assert article.placements[0].candidates[0].log_prob == pytest.approx(0.0, abs=0.01)
 
 
 def test_closing_the_stream_cancels_the_model(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    running = composer.events(ComposeRequest(instruction="old walls"))
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    running = pipeline.events(ComposeRequest(instruction="old walls"))
     while not isinstance(next(running), events.TextDelta):
         pass
-    assert isinstance(composer.model, ScriptedModel)
-    asked = len(composer.model.asked)
+    assert isinstance(pipeline.model, ScriptedModel)
+    asked = len(pipeline.model.asked)
     running.close()
-    assert len(composer.model.asked) == asked
+    assert len(pipeline.model.asked) == asked
 
 
 def test_a_text_longer_than_the_window_is_placed_by_its_openings_and_kept_whole(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    assert isinstance(composer.model, ScriptedModel)
-    composer.model.context_tokens = 1600
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    assert isinstance(pipeline.model, ScriptedModel)
+    pipeline.model.context_tokens = 1600
     long = "\n\n".join([TEXT] * 6) + "\n"
-    seen, article = compose(composer, text=long, images=2)
+    seen, article = compose(pipeline, text=long, images=2)
     assert [e for e in seen if isinstance(e, events.Notice)] == [events.Notice("read_beginnings", {"tokens": 1600})]
     assert "".join(s.text + s.gap for s in article.sections) == long
 
@@ -224,9 +228,9 @@ def test_chinese_captions_are_searched_in_english_too(tmp_path: Path) -> None:
             return " a red wall"
         return "老城里的红墙" if "照片上是什么" in asked else ""
 
-    composer = make_composer(tmp_path, chinese, settings=EASY)
+    pipeline = make_pipeline(tmp_path, chinese, settings=EASY)
     _, article = compose(
-        composer, text="老城里有一面红色的墙，很多年前由喜欢红色的人们刷成，每天都有人来看它，在墙下拍照。\n", images=1
+        pipeline, text="老城里有一面红色的墙，很多年前由喜欢红色的人们刷成，每天都有人来看它，在墙下拍照。\n", images=1
     )
     assert article.language == "zh"
     assert article.placements[0].slot.query == "a red wall"
@@ -234,15 +238,15 @@ def test_chinese_captions_are_searched_in_english_too(tmp_path: Path) -> None:
 
 
 def test_provenance_names_models_seed_and_library_but_no_time_or_path(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, text=DRAFT, images=1, seed=9)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=DRAFT, images=1, seed=9)
     assert article.provenance["seed"] == 9
     assert article.provenance["models"]["language"]["sha256"] == "0" * 64
     assert str(tmp_path) not in str(article.provenance)
 
 
 def test_in_an_article_of_our_own_the_introduction_leaves_pictures_to_the_sections(tmp_path: Path) -> None:
-    composer = make_composer(tmp_path, answer, settings=EASY)
-    _, article = compose(composer, instruction="old walls", words=200, images=2)
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, instruction="old walls", words=200, images=2)
     assert [s.heading for s in article.sections] == ["", "The Red Wall", "The Blue Wall"]
     assert {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen} == {1: "red", 2: "blue"}

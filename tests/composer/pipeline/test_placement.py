@@ -1,17 +1,12 @@
 """Positions are in range, unique, sorted, spaced, as many as asked, and the best there are."""
 
 import itertools
-import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from composer.article.model import Section
-from composer.pipeline.conversation import reading
-from composer.pipeline.placement import LEAST_STEP, choose_places, eligible, model_scores, number_of_pictures
-from composer.pipeline.prompts import load_prompts
-from tests.composer.scripted_model import ScriptedModel, question
+from composer.pipeline.placement import LEAST_STEP, choose_places, eligible, number_of_pictures
 
 LONG = "Twelve plain words stand here so that a picture may follow this paragraph."
 
@@ -54,16 +49,6 @@ def test_short_lines_and_lead_ins_are_no_places() -> None:
 
 def test_a_text_of_short_lines_still_has_places() -> None:
     assert eligible([Section("One."), Section("Two.")]) == [0, 1]
-
-
-def test_scores_are_the_log_odds_of_the_answers() -> None:
-    prompts = load_prompts("en")
-    sections = [Section(LONG), Section("Short."), Section(LONG)]
-    model = ScriptedModel(lambda p, s: "", lambda p, options: [math.log(0.3), math.log(0.1)][: len(options)])
-    dialogue, _ = reading(prompts, model, "T", sections)
-    scores = model_scores(model, prompts, dialogue, sections, [0, 2])
-    assert scores == pytest.approx([math.log(3), -math.log(3)])
-    assert "2. Twelve plain words" in question(model.asked[-1])
 
 
 def test_a_longer_text_gets_more_pictures_but_never_more_than_places() -> None:

@@ -9,11 +9,11 @@ from composer.evaluation.fit_placement import Illustrated, fit_boundaries
 from composer.pipeline.placement_model import (
     FEATURES,
     REFERENCE,
-    BoundaryScorer,
     Passage,
+    PlacementModel,
     features,
     passages_of,
-    shipped_boundaries,
+    shipped_placement_model,
     without_references,
 )
 from vision.errors import DataError
@@ -81,12 +81,13 @@ def test_no_examples_are_an_error() -> None:
 
 
 def test_weights_survive_the_file_and_others_are_refused() -> None:
-    scorer = shipped_boundaries()
-    again = BoundaryScorer.from_json(scorer.as_json())
+    scorer = shipped_placement_model()
+    again = PlacementModel.from_json(scorer.as_json())
     passages = [Passage(PLAIN), Passage(PLAIN * 3), Passage("Short.")]
     assert again.scores(passages).tolist() == scorer.scores(passages).tolist()
-    with pytest.raises(ComposerError, match="other features"):
-        BoundaryScorer.from_json('{"first": {"centre": 0, "scale": 1, "weight": 1}}')
+    with pytest.raises(ComposerError) as caught:
+        PlacementModel.from_json('{"first": {"centre": 0, "scale": 1, "weight": 1}}')
+    assert caught.value.key == "placement_weights_old"
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_weights_survive_the_file_and_others_are_refused() -> None:
     ],
 )
 def test_the_shipped_weights_follow_references_in_both_languages(plain: str, referring: str) -> None:
-    scores = shipped_boundaries().scores([Passage(plain), Passage(plain), Passage(referring), Passage(plain)])
+    scores = shipped_placement_model().scores([Passage(plain), Passage(plain), Passage(referring), Passage(plain)])
     assert int(scores.argmax()) == 2
 
 
 def test_an_empty_text_has_no_scores() -> None:
-    assert shipped_boundaries().scores([]).tolist() == []
+    assert shipped_placement_model().scores([]).tolist() == []

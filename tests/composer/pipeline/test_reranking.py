@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from composer.article.model import Section, Slot
-from composer.pipeline.conversation import Dialogue
+from composer.pipeline.conversation import Conversation
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered
@@ -21,7 +21,7 @@ from vision.interfaces import Message, Prompt
 
 PROMPTS = load_prompts("en")
 SECTIONS = [Section("Apples are red and round."), Section("Pears hang from the old tree."), Section("Plums fall.")]
-DIALOGUE = Dialogue((Message.of("user", "The article."), Message.of("assistant", "Read.")))
+DIALOGUE = Conversation((Message.of("user", "The article."), Message.of("assistant", "Read.")))
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """Slots are filled jointly; every outcome carries its reason."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from composer.article.model import Placement, Slot
-from composer.pipeline.selection import Considered, choose, worth
+from composer.pipeline.selection import Considered, assign, choose, worth
 from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
@@ -99,3 +102,39 @@ def test_of_two_look_alikes_the_weaker_gives_way() -> None:
 def test_the_chosen_candidate_comes_first_and_all_are_kept() -> None:
     (placement,) = pick([candidate("b", 0.4), candidate("a", 0.9), candidate("c", 0.1)])
     assert [c.record.id for c in placement.candidates] == ["a", "b", "c"]
+
+
+# The joint choice alone
+
+OPTIONS = st.dictionaries(st.sampled_from("abcd"), st.integers(-5, 5), max_size=4)
+
+
+def total(values: list[dict[str, int]], chosen: tuple[str | None, ...]) -> float:
+    return sum(0 if c is None else v[c] for v, c in zip(values, chosen, strict=True))
+
+
+@given(st.lists(OPTIONS, max_size=4))
+def test_the_total_is_the_best_of_all_assignments(values: list[dict[str, int]]) -> None:
+    chosen = assign(values)
+    shown = [c for c in chosen if c is not None]
+    assert len(shown) == len(set(shown))
+    assert all(c is None or c in v for v, c in zip(values, chosen, strict=True))
+    possible = [
+        combo
+        for combo in itertools.product(*[[None, *v] for v in values])
+        if len([c for c in combo if c]) == len({c for c in combo if c})
+    ]
+    assert total(values, tuple(chosen)) == max(total(values, combo) for combo in possible)
+
+
+def test_a_required_picture_is_shown_where_it_costs_least() -> None:
+    assert assign([{"a": -1.0, "b": 0.9}, {"a": -0.5, "b": 0.3}], frozenset("a")) == ["b", "a"]
+
+
+def test_a_picture_worth_less_than_nothing_is_left_out() -> None:
+    assert assign([{"a": -0.1}]) == [None]
+
+
+def test_more_required_pictures_than_slots_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 required pictures do not fit into 1 slots"):
+        assign([{"a": 1.0, "b": 1.0}], frozenset("ab"))

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composer.pipeline.sentence_filter import ProseFilter, split_sentences, strip_quotes
+from composer.pipeline.sentence_filter import SentenceFilter, split_sentences, strip_quotes
 
 
 def run(text: str, size: int = 3, complete: bool = True) -> str:
-    prose = ProseFilter()
+    prose = SentenceFilter()
     out = "".join(prose.feed(text[i : i + size]) for i in range(0, len(text), size))
     return out + prose.finish(complete=complete)
 
@@ -101,7 +101,7 @@ def test_a_list_is_printed_as_sentences() -> None:
 )
 @pytest.mark.parametrize("break_", [" ", "\n\n"])
 def test_nothing_opens_by_pointing_back_to_a_dropped_sentence(said: str, again: str, kept: str, break_: str) -> None:
-    prose = ProseFilter()
+    prose = SentenceFilter()
     prose.note(said)
     assert prose.feed(f"{said}{break_}{again}") + prose.finish(complete=True) == kept
     assert run(f"{said}\n\n{said}{break_}{again}\n\nRain fell.") == f"{said}\n\n{kept}\n\nRain fell."

@@ -1,10 +1,11 @@
 """What the writer makes of a model's answers: a title, headings, whole sentences, and turns to ask about."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import pytest
 
 from composer.errors import WritingFailed
+from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.writer import Plan, Writer, Written, derive_seed, parse_plan
 from composer.settings import WritingSettings
@@ -30,9 +31,17 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
 def written(model: ScriptedModel, plan: Plan | None = None) -> tuple[str, Written]:
     writer = Writer(model, load_prompts("en"), WritingSettings())
     plan = plan or writer.plan("a day on the farm", 300, [], seed=0)
-    *pieces, result = writer.write("a day on the farm", plan, 300, "en", [], seed=0)
-    assert isinstance(result, Written)
-    return "".join(piece for piece in pieces if isinstance(piece, str)), result
+    return returned(writer.write("a day on the farm", plan, 300, "en", [], seed=0))
+
+
+def returned(writing: Generator[TextDelta, None, Written]) -> tuple[str, Written]:
+    """What was streamed, and what came of it."""
+    streamed = ""
+    while True:
+        try:
+            streamed += next(writing).text
+        except StopIteration as end:
+            return streamed, end.value
 
 
 def test_a_plan_has_a_title_and_distinct_headings() -> None:
@@ -92,7 +101,7 @@ def test_the_prompt_only_ever_grows_so_that_its_cache_serves() -> None:
 
 def test_questions_follow_the_turn_in_which_the_article_was_written() -> None:
     _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
-    prompt = result.dialogue.ask("Which?", "This")
+    prompt = result.conversation.ask("Which?", "This")
     assert [m.role for m in prompt[-3:]] == ["assistant", "user", "assistant"]
     assert "Hens leave the coop." in prompt[-3].text
 
@@ -123,9 +132,8 @@ def test_sections_written_side_by_side_stream_in_order_and_repeat_nothing() -> N
 
     model = Interleaved(told)
     writer = Writer(model, load_prompts("en"), WritingSettings())
-    *pieces, result = writer.write("a day on the farm", plan, 300, "en", [], seed=0, fast=True)
-    assert isinstance(result, Written)
-    assert "".join(map(str, pieces)) == "# Farm\n\n" + "\n\n".join(s.text for s in result.sections) + "\n\n"
+    streamed, result = returned(writer.write("a day on the farm", plan, 300, "en", [], seed=0, fast=True))
+    assert streamed == "# Farm\n\n" + "\n\n".join(s.text for s in result.sections) + "\n\n"
     assert [section.heading for section in result.sections] == ["", *plan.headings]
     text = "\n".join(section.text for section in result.sections)
     assert text.count("They scratch in the wet grass") == text.count("The barn is red.") == 1
@@ -143,8 +151,9 @@ def test_side_by_side_no_section_is_told_of_another() -> None:
 
 
 def test_a_silent_model_is_an_error_that_says_what_to_try() -> None:
-    with pytest.raises(WritingFailed, match="try another --seed"):
+    with pytest.raises(WritingFailed) as caught:
         written(ScriptedModel(lambda p, s: ""), Plan("Farm", ()))
+    assert caught.value.key == "nothing_written"
 
 
 def test_seeds_differ_by_purpose_and_by_seed_and_stay_the_same() -> None:

@@ -20,8 +20,7 @@ from composer.editing.history import EditHistory
 from composer.editing.pictures import remove_picture, replace_picture
 from composer.editing.sections import edit_text
 from composer.errors import DraftError
-from composer.pipeline.events import Draft as DraftEvent
-from composer.pipeline.events import StageFinished, StageStarted, TextDelta
+from composer.pipeline.events import ArticleSoFar, StageFinished, StageStarted, TextDelta
 from composer.pipeline.progress import Progress
 from composer.studio.autosave import INTERVAL_S, Recorder, record_progress
 from composer.studio.draft_store import KEPT_DAYS, KEPT_DRAFTS, Draft, DraftStore, Shelf
@@ -304,7 +303,7 @@ def test_old_and_too_many_drafts_are_pruned_but_never_todays(
     assert not shelf.folder.exists()
 
 
-class Clock:
+class StageTimer:
     def __init__(self) -> None:
         self.now_s = 100.0
 
@@ -313,7 +312,7 @@ class Clock:
 
 
 def test_an_article_that_is_being_written_is_on_disk_as_far_as_it_is(shelf: Shelf, tmp_path: Path) -> None:
-    clock = Clock()
+    clock = StageTimer()
     recorder = Recorder(shelf, shelf.new(info={"instruction": "hens"}), clock=clock)
     progress = Progress().after(StageStarted("write"))
     recorder.record(progress)
@@ -329,17 +328,17 @@ def test_an_article_that_is_being_written_is_on_disk_as_far_as_it_is(shelf: Shel
     assert sizes == sorted(sizes)
     assert sizes[2] == len("Hens lay eggs.")
     article = farm_article(tmp_path)
-    recorder.record(progress.after(DraftEvent(article)))
+    recorder.record(progress.after(ArticleSoFar(article)))
     drawn = shelf.open(recorder.draft.id).article
     assert drawn is not None
     assert dump(drawn) == dump(article)
-    recorder.finish(progress.after(DraftEvent(article)).after(StageFinished("write", 1.0)))
+    recorder.finish(progress.after(ArticleSoFar(article)).after(StageFinished("write", 1.0)))
     assert shelf.open(recorder.draft.id).state == "standing"
     assert len(shelf.drafts()) == 1
 
 
 def test_nothing_is_saved_while_nothing_new_stands(shelf: Shelf) -> None:
-    recorder = Recorder(shelf, shelf.new(), clock=(clock := Clock()))
+    recorder = Recorder(shelf, shelf.new(), clock=(clock := StageTimer()))
     progress = Progress().after(TextDelta("# Hens\n\nHens lay eggs."))
     recorder.record(progress)
     revision = recorder.draft.revision
@@ -370,12 +369,12 @@ from composer.studio.draft_store import Shelf
 from composer.studio.autosave import Recorder
 from composer.pipeline.progress import Progress
 from composer.request import ComposeRequest
-from tests.composer.fake_composer import FakeComposer
+from tests.composer.fake_pipeline import FakePipeline
 
 shelf = Shelf(Path(sys.argv[1]))
 recorder = Recorder(shelf, shelf.open(sys.argv[2]))
 progress = Progress()
-for event in FakeComposer((), step=lambda: time.sleep(0.02)).events(ComposeRequest(instruction="old walls")):
+for event in FakePipeline((), step=lambda: time.sleep(0.02)).events(ComposeRequest(instruction="old walls")):
     progress = progress.after(event)
     recorder.record(progress)
     print(len(progress.text), flush=True)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel, question
-from tests.composer.small_composer import paint
+from tests.composer.small_pipeline import paint
 from tests.live_server import LiveServer
 from vision.interfaces import Prompt, Sampling
 

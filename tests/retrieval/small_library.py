@@ -17,7 +17,7 @@ from tests.fakes import PALETTE, ColourEncoder
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture to put on the shelf: its colour and whatever is known of it."""
+    """A picture to add: its colour and whatever is known of it."""
 
     colour: str
     caption: str = ""

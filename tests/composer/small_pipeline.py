@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from composer.pipeline.pipeline import Composer
+from composer.pipeline.pipeline import Pipeline
 from composer.settings import Settings
 from image_db.indexing import index_paths
 from image_db.library import Library
@@ -38,14 +38,14 @@ def make_library(folder: Path, encoder: ColourEncoder, colours: tuple[str, ...] 
     return library
 
 
-def make_composer(
+def make_pipeline(
     folder: Path,
     answer: Answer,
     scores: Scores | None = None,
     settings: Settings | None = None,
     colours: tuple[str, ...] = COLOURS,
-) -> Composer:
+) -> Pipeline:
     encoder = ColourEncoder()
     library = make_library(folder, encoder, colours)
     model = ScriptedModel(answer, scores)
-    return Composer(settings or Settings("test"), model, encoder, library, Searcher(library, encoder))
+    return Pipeline(settings or Settings("test"), model, encoder, library, Searcher(library, encoder))

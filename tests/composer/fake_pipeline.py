@@ -1,4 +1,4 @@
-"""A composer without models: the events of ``Composer`` in their order, from a fixed text."""
+"""A pipeline without models: the events of ``Pipeline`` in their order, from a fixed text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from retrieval.candidates import Candidate
 from tests.composer.article_samples import NOTHING_FITS, record_of, said
 
 
-class FakeComposer:
+class FakePipeline:
     """Writes three paragraphs about the instruction and puts the library's pictures after them in turn.
 
     ``step`` is called after each word written: a test can wait there, or raise. ``closed`` counts jobs that were
@@ -68,13 +68,13 @@ class FakeComposer:
             article = Article(title, language, make_sections(blocks))
         article = replace(article, provenance={"seed": request.seed})
         yield events.StageFinished("write", 1.5, tokens=120, cache_hits=7)
-        yield events.Draft(article)
+        yield events.ArticleSoFar(article)
         for stage in ("place", "caption", "find", "choose"):
             yield events.StageStarted(stage)
             if stage == "choose":
                 article = article.with_placements(self._placements(request, article))
             yield events.StageFinished(stage, 0.25, tokens=10)
-            yield events.Draft(article)
+            yield events.ArticleSoFar(article)
         yield events.StageStarted("finish")
         yield events.StageFinished("finish", 0.1)
         yield events.Done(article)

@@ -16,8 +16,7 @@ from composer.batch.article_job import BatchConfig, Outcome, run_job
 from composer.batch.requests import BatchJob
 from composer.batch.runner import BatchRun
 from composer.export import markdown_html as rendering
-from composer.pipeline.model_pool import Workshop
-from composer.pipeline.sharing import InTurns, Turns, callers_at_once
+from composer.pipeline.model_pool import ExclusiveView, FairLock, ModelPool, callers_at_once
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
@@ -25,7 +24,7 @@ from retrieval.candidates import Filters, Query
 from retrieval.search import Searcher
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel
-from tests.composer.small_composer import COLOURS, make_library, paint
+from tests.composer.small_pipeline import COLOURS, make_library, paint
 from tests.fakes import ColourEncoder
 from vision.interfaces import Chunk, Message, Prompt, Sampling
 
@@ -126,10 +125,10 @@ def run(folder: Path, name: str, model: ScriptedModel, workers: int) -> dict[str
     out = folder / name
     out.mkdir()
     config = BatchConfig(out, one, EASY)
-    workshop = Workshop(EASY, model, encoder)
+    workshop = ModelPool(EASY, model, encoder)
     batch = BatchRun(
         jobs(folder, two),
-        lambda job, listen: run_job(job, config, lambda j: workshop.composer(config.library_of(j)), listen),
+        lambda job, listen: run_job(job, config, lambda j: workshop.pipeline(config.library_of(j)), listen),
         workers=workers,
     )
     ended = [update.news for update in batch.updates() if isinstance(update.news, Outcome)]
@@ -154,13 +153,13 @@ def test_the_number_of_workers_does_not_change_an_article(tmp_path: Path, hurrie
 
 def test_a_model_that_says_nothing_serves_one_caller_at_a_time(tmp_path: Path) -> None:
     assert callers_at_once(OneAtATime()) == 1
-    assert Workshop(EASY, OneAtATime(), ColourEncoder()).workers == 1
-    assert Workshop(EASY, Together(), ColourEncoder()).workers == 8
+    assert ModelPool(EASY, OneAtATime(), ColourEncoder()).workers == 1
+    assert ModelPool(EASY, Together(), ColourEncoder()).workers == 8
 
 
 def test_each_caller_counts_what_it_used_itself() -> None:
-    model, turns = OneAtATime(), Turns()
-    one, two = InTurns(model, turns), InTurns(model, turns)
+    model, turns = OneAtATime(), FairLock()
+    one, two = ExclusiveView(model, turns), ExclusiveView(model, turns)
     prompt = [Message.of("user", "What does it show? The red wall")]
     first = one.stream(prompt, Sampling())
     next(first)
@@ -177,7 +176,7 @@ def test_each_caller_counts_what_it_used_itself() -> None:
 
 
 def test_turns_are_handed_on_in_the_order_of_asking() -> None:
-    turns, served = Turns(), []
+    turns, served = FairLock(), []
     turns.acquire()
 
     def ask(number: int) -> None:
@@ -201,8 +200,8 @@ def test_a_failed_call_gives_the_turn_back() -> None:
     def refuse(prompt: Prompt, options: Sequence[str]) -> list[float]:
         raise ValueError("no")
 
-    turns = Turns()
-    view = InTurns(ScriptedModel(answer, refuse), turns)
+    turns = FairLock()
+    view = ExclusiveView(ScriptedModel(answer, refuse), turns)
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
             view.score([Message.of("user", "x")], ["a"])
@@ -278,11 +277,11 @@ def test_articles_are_rendered_alike_in_all_threads(hurried: None) -> None:
 def test_one_library_is_opened_once_for_all_composers(tmp_path: Path) -> None:
     encoder = ColourEncoder()
     one, two = libraries(tmp_path, encoder)
-    workshop = Workshop(EASY, OneAtATime(), encoder)
+    workshop = ModelPool(EASY, OneAtATime(), encoder)
     made: list = []
-    assert in_threads([lambda: made.append(workshop.composer(one))] * 8) == []
+    assert in_threads([lambda: made.append(workshop.pipeline(one))] * 8) == []
     assert len({id(c.library) for c in made}) == 1
     assert len({id(c.model) for c in made}) == 8
-    assert workshop.composer(two).library is not made[0].library
+    assert workshop.pipeline(two).library is not made[0].library
     assert isinstance(made[0].library, Library)
     workshop.close()
