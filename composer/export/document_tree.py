@@ -59,11 +59,13 @@ class ItemList:
     ordered: bool
     start: int
     items: tuple[tuple[Block, ...], ...]
+    right_to_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
     blocks: tuple[Block, ...]
+    right_to_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Table:
 
     rows: tuple[tuple[Runs, ...], ...]
     aligns: tuple[str, ...]
+    right_to_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ def _levelled(blocks: Sequence[Block]) -> Iterator[Block]:
 def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
     """The blocks of a node; lists and quotes deeper than any page can show give their content to the one around."""
     children = node.children
+    turned = node.attrs.get("dir") == "rtl"
     match node.type:
         case "heading":
             yield Heading(1, int(node.tag[1:]), _runs(children[0]))
@@ -179,12 +183,12 @@ def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
         case "bullet_list" | "ordered_list":
             items = tuple(tuple(_inside(item, depth)) for item in children)
             if depth < _DEEPEST:
-                yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items)
+                yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items, turned)
             else:
                 yield from (block for item in items for block in item)
         case "blockquote":
             inner = tuple(_inside(node, depth))
-            yield from (Quote(inner),) if depth < _DEEPEST else inner
+            yield from (Quote(inner, turned),) if depth < _DEEPEST else inner
         case "fence" | "code_block":
             yield Code(node.content.rstrip("\n"))
         case "hr":
@@ -192,7 +196,8 @@ def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
         case "table":
             rows = [row for part in children for row in part.children]
             aligns = tuple(_align(cell) for cell in rows[0].children)
-            yield Table(tuple(tuple(_runs(cell.children[0]) for cell in row.children) for row in rows), aligns)
+            cells = tuple(tuple(_runs(cell.children[0]) for cell in row.children) for row in rows)
+            yield Table(cells, aligns, turned)
         case other:
             raise AssertionError(f"Markdown node {other!r} is not handled")
 

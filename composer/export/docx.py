@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from docx import Document as open_document
-from docx.enum.table import WD_TABLE_ALIGNMENT
+from docx.enum.table import WD_TABLE_ALIGNMENT, WD_TABLE_DIRECTION
 from docx.enum.text import WD_ALIGN_PARAGRAPH
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml import OxmlElement, parse_xml
@@ -38,7 +38,7 @@ from composer.export.document_tree import (
 )
 from composer.export.figure_size import shown_share
 from composer.export.picture_export import Pictures
-from composer.export.sanitizing import is_right_to_left
+from composer.export.sanitizing import direction, is_right_to_left
 from composer.export.zipping import repacked
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ class _Writer:
     def _table(self, block: Table) -> None:
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
         table.alignment = WD_TABLE_ALIGNMENT.LEFT
+        if block.right_to_left:
+            table.table_direction = WD_TABLE_DIRECTION.RTL
         for index, row in enumerate(block.rows):
             added = table.add_row()
             properties = added._tr.get_or_add_trPr()
@@ -233,13 +235,15 @@ class _Writer:
             self._fill(self._new("Credit"), (Run(block.credit, link=block.source_url),), quiet_link=True)
 
     def _fill(self, paragraph: WordParagraph, runs: tuple[Run, ...], *, quiet_link: bool = False) -> None:
-        if is_right_to_left("".join(run.text for run in runs)):
+        turned = is_right_to_left("".join(run.text for run in runs))
+        if turned:
             paragraph._p.get_or_add_pPr().insert_element_before(OxmlElement("w:bidi"), *_AFTER_BIDI)
         for run in runs:
-            self._add_run(paragraph, run, quiet_link)
+            self._add_run(paragraph, run, quiet_link, turned and direction(run.text) != "ltr")
 
-    def _add_run(self, paragraph: WordParagraph, run: Run, quiet_link: bool) -> None:
+    def _add_run(self, paragraph: WordParagraph, run: Run, quiet_link: bool, turned: bool) -> None:
         added = paragraph.add_run()
+        added.font.rtl = turned or None
         if run.text == "\n":
             added.add_break()
             return

@@ -20,7 +20,7 @@ from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import figcaption
 from composer.export.links import link_address
-from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, shown_text
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
@@ -78,7 +78,7 @@ class _Book:
     def body(self) -> Iterator[str]:
         article = self._article
         if not article.title_in_text:
-            yield f"<header><h1>{inline_html(article.title)}</h1></header>\n"
+            yield f"<header><h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1></header>\n"
         texts = [section.text for section in article.sections]
         for index, html in enumerate(sections_html(texts, whole_text(article))):
             yield html
@@ -133,11 +133,6 @@ def _checked(page: str, title: str, images: Container[str]) -> tuple[Any, list[t
         element.set("id", f"heading-{number}")
         words = " ".join("".join(element.itertext()).split())
         headings.append((int(element.tag[-1]), f"heading-{number}", words or title))
-    for element in root.iter(
-        *(f"{{{_XHTML}}}{tag}" for tag in ("p", "li", "blockquote", *(f"h{n}" for n in range(1, 7))))
-    ):
-        if is_right_to_left("".join(element.itertext())):
-            element.set("dir", "rtl")
     return root, headings
 
 

@@ -16,9 +16,9 @@ from typing import Literal
 from composer.article.model import Article, Placement
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
-from composer.export.markdown_html import attribute, inline_html, sections_html, shown_text
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, shown_text
 from composer.export.picture_urls import PictureUrl
-from composer.export.sanitizing import is_right_to_left, printable_article
+from composer.export.sanitizing import printable_article
 
 _DESCRIPTION_CHARS = 160
 
@@ -42,7 +42,9 @@ def blocks(article: Article, picture_url: PictureUrl) -> Iterator[HtmlBlock]:
     """The title, each section, and each picture that was chosen after its section."""
     article = printable_article(article)
     if not article.title_in_text:
-        yield HtmlBlock("title", 0, f"<header>\n<h1>{inline_html(article.title)}</h1>\n</header>\n")
+        yield HtmlBlock(
+            "title", 0, f"<header>\n<h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1>\n</header>\n"
+        )
     rendered = sections_html([section.text for section in article.sections], whole_text(article))
     for section, html in enumerate(rendered):
         yield HtmlBlock("section", section, html)
@@ -97,12 +99,12 @@ def figcaption(shown: FigureBlock) -> str:
     """
     lines = []
     if shown.caption:
-        lines.append(f'<span class="caption"{_direction(shown.caption)}>{escape(shown.caption)}</span>')
+        lines.append(f'<span class="caption"{dir_attribute(shown.caption)}>{escape(shown.caption)}</span>')
     if shown.credit:
         credit = escape(shown.credit)
         if shown.source_url:
             credit = f'<a href="{attribute(shown.source_url)}">{credit}</a>'
-        lines.append(f'<span class="credit"{_direction(shown.credit)}>{credit}</span>')
+        lines.append(f'<span class="credit"{dir_attribute(shown.credit)}>{credit}</span>')
     return f"<figcaption>{' '.join(lines)}</figcaption>" if lines else ""
 
 
@@ -122,7 +124,3 @@ def summary(article: Article) -> str:
 @lru_cache(maxsize=1)
 def stylesheet() -> str:
     return files("composer.export").joinpath("styles/article.css").read_text(encoding="utf-8")
-
-
-def _direction(text: str) -> str:
-    return ' dir="rtl"' if is_right_to_left(text) else ""

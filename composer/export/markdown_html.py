@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from composer.export.links import link_address, safe_link
+from composer.export.sanitizing import direction, is_right_to_left
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
+    from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
 
@@ -35,8 +37,31 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     parser.validateLink = safe_link  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
+    parser.core.ruler.push("direction", _set_direction)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
     return parser
+
+
+_WORDS = ("text", "text_special", "code_inline", "html_inline")
+_DIRECTED = {
+    *("paragraph_open", "heading_open", "bullet_list_open", "ordered_list_open", "list_item_open", "blockquote_open"),
+    *("table_open", "th_open", "td_open"),
+}
+
+
+def _set_direction(state: StateCore) -> None:
+    """Give every block ``dir="rtl"`` whose first letter reads from right to left: paragraphs, lists, cells, tables."""
+    undecided: list[Token] = []
+    for token in state.tokens:
+        if token.type in _DIRECTED:
+            undecided.append(token)
+        elif token.nesting < 0 and undecided and undecided[-1].level == token.level:
+            undecided.pop()  # it held no word
+        elif token.type == "inline":
+            found = direction("".join(child.content for child in token.children or () if child.type in _WORDS))
+            for block in undecided if found == "rtl" else ():
+                block.attrSet("dir", "rtl")
+            undecided = [] if found else undecided
 
 
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
@@ -108,6 +133,11 @@ def shown_text(text: str) -> str:
         if token.type == "inline":
             words.append(" ")
     return " ".join("".join(words).split())
+
+
+def dir_attribute(text: str) -> str:
+    """The attribute for an element that holds the text, where it reads from right to left."""
+    return ' dir="rtl"' if is_right_to_left(text) else ""
 
 
 def attribute(text: str) -> str:

@@ -157,20 +157,21 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
     def block(value: Block) -> dict[str, Any]:
         match value:
             case Heading():
-                return {"kind": "heading", "level": value.level, "runs": _runs(value.runs)}
+                return {"kind": "heading", "level": value.level, "runs": _runs(value.runs), "rtl": _turned(value.runs)}
             case Paragraph():
-                rtl = is_right_to_left("".join(run.text for run in value.runs))
-                return {"kind": "paragraph", "runs": _runs(value.runs), "rtl": rtl}
+                return {"kind": "paragraph", "runs": _runs(value.runs), "rtl": _turned(value.runs)}
             case ItemList():
                 items = [[block(inner) for inner in item] for item in value.items]
-                return {"kind": "list", "ordered": value.ordered, "start": value.start, "items": items}
+                numbers = {"ordered": value.ordered, "start": value.start}
+                return {"kind": "list", **numbers, "items": items, "rtl": value.right_to_left}
             case Quote():
-                return {"kind": "quote", "blocks": [block(inner) for inner in value.blocks]}
+                blocks = [block(inner) for inner in value.blocks]
+                return {"kind": "quote", "blocks": blocks, "rtl": value.right_to_left}
             case Code():
                 return {"kind": "code", "text": value.text}
             case Table():
                 rows = [[_runs(cell) for cell in row] for row in value.rows]
-                return {"kind": "table", "rows": rows, "aligns": list(value.aligns)}
+                return {"kind": "table", "rows": rows, "aligns": list(value.aligns), "rtl": value.right_to_left}
             case Rule():
                 return {"kind": "rule"}
             case FigureBlock():
@@ -200,8 +201,13 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
         "language": document.language.partition("-")[0].lower(),
         "summary": summary,
         "heading": _runs(document.heading),
+        "heading_rtl": _turned(document.heading),
         "blocks": [block(value) for value in document.blocks],
     }
+
+
+def _turned(runs: tuple[Run, ...]) -> bool:
+    return is_right_to_left("".join(run.text for run in runs))
 
 
 def _runs(runs: tuple[Run, ...]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Text of unknown origin made fit for every format: what no format can hold goes, everything readable stays.
 
 Lone surrogates cannot be written as UTF-8, XML has no place for most control characters and for U+FFFE and U+FFFF, and
-a terminal obeys escape sequences. Knows no format of its own; each exporter starts from ``printable_article``.
+a terminal obeys escape sequences. Each exporter starts from ``printable_article``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
+from typing import Literal
 
 from composer.article.model import Article, Placement, Section
 from image_db.metadata.record import ImageRecord
@@ -56,13 +57,17 @@ def language_tag(language: str) -> str:
     return language if re.fullmatch(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", language) else "und"
 
 
-def is_right_to_left(text: str) -> bool:
-    """Whether the first letter with a direction reads from right to left."""
+def direction(text: str) -> Literal["ltr", "rtl", ""]:
+    """The direction of the first letter that has one; empty where none has."""
     for char in text:
-        direction = unicodedata.bidirectional(char)
-        if direction in ("L", "R", "AL"):
-            return direction != "L"
-    return False
+        found = unicodedata.bidirectional(char)
+        if found in ("L", "R", "AL"):
+            return "ltr" if found == "L" else "rtl"
+    return ""
+
+
+def is_right_to_left(text: str) -> bool:
+    return direction(text) == "rtl"
 
 
 def _placement(placement: Placement) -> Placement:
