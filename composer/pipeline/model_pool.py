@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from vision.errors import Phrase
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class ExclusiveView:
         self.identity: ModelIdentity = model.identity
         self.sees_images: bool = model.sees_images
         self.context_tokens: int = model.context_tokens
+        self.notice: Phrase | None = getattr(model, "notice", None)
         self.usage = Usage()
         self._model, self._lock = model, lock
         self._depth = 0

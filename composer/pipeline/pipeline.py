@@ -111,6 +111,8 @@ class Pipeline:
 
         timer = events.StageTimer(self.model)
         yield events.StageStarted("write")
+        if notice := getattr(self.model, "notice", None):
+            yield events.Notice(notice.key, notice.values)
         article, conversation = yield from (self.read(context) if request.text else self.write(context))
         article = replace(article, provenance=self.provenance(context))
         yield timer.finished("write")

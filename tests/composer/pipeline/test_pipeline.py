@@ -10,6 +10,7 @@ from composer.article.serialization import dump, from_json, to_json
 from composer.errors import UsageError
 from composer.i18n import localize
 from composer.pipeline import events
+from composer.pipeline.model_pool import ExclusiveView, FairLock
 from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
@@ -250,3 +251,15 @@ def test_in_an_article_of_our_own_the_introduction_leaves_pictures_to_the_sectio
     _, article = compose(pipeline, instruction="old walls", words=200, images=2)
     assert [s.heading for s in article.sections] == ["", "The Red Wall", "The Blue Wall"]
     assert {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen} == {1: "red", 2: "blue"}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_a_model_has_to_say_of_how_it_runs_reaches_the_reader(tmp_path: Path, shared: bool) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    pipeline.model.notice = Phrase("slow_without_kernels", {"reason": "no compiler"})  # type: ignore[attr-defined]
+    if shared:
+        pipeline.model = ExclusiveView(pipeline.model, FairLock())
+    seen, _ = compose(pipeline, text=DRAFT, images=0)
+    assert [e for e in seen if isinstance(e, events.Notice)] == [
+        events.Notice("slow_without_kernels", {"reason": "no compiler"})
+    ]
