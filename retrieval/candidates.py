@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Filters:
     """What a picture must satisfy to be found at all. Empty means no restriction."""
 
-    licenses: tuple[str, ...] = ()  # case-insensitive prefixes, e.g. "CC BY"
+    licenses: tuple[str, ...] = ()  # any of them, e.g. "CC BY": see ``image_db.metadata.licenses.allows``
     tags: tuple[str, ...] = ()  # all of them
     min_side_px: int = 0
 

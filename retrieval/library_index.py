@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from image_db.metadata.licenses import allows
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Filters
 from retrieval.index import VectorIndex, keep_file
@@ -140,8 +141,7 @@ def passes(record: ImageRecord, filters: Filters) -> bool:
     """Whether a picture satisfies the filters. Guessed tags do not count: a filter must be able to rely on a tag."""
     if min(record.width_px, record.height_px) < filters.min_side_px:
         return False
-    license_ = record.license.casefold()
-    if filters.licenses and not any(license_.startswith(prefix.casefold()) for prefix in filters.licenses):
+    if filters.licenses and not any(allows(wanted, record.license) for wanted in filters.licenses):
         return False
     held = {tag.casefold() for tag in record.tags}
     return all(tag.casefold() in held for tag in filters.tags)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from image_db.metadata.description import Description, laid_over
+from image_db.metadata.licenses import license_name, parse_license
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -36,9 +37,6 @@ _BOILERPLATE = re.compile(
     r"^(?:.*digital camera|sony dsc|dcim.*|dsc\w*|img\w*|untitled|exif.?jpeg.?picture|default|screenshot|oplus_\d+|"
     r"processed with .*|created with .*|edit(?:ed)? (?:with|by) .*|binary comment|ascii|unknown|none|\W*|\d+)$",
     re.IGNORECASE,
-)
-_CREATIVE_COMMONS = re.compile(
-    r"creativecommons\.org/(?:licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)|publicdomain/(zero|mark)/(\d\.\d))", re.I
 )
 # What Pillow raises on metadata that lies about its own lengths and types.
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
@@ -87,13 +85,13 @@ def _from_xmp(image: ImageFile) -> Description:
     first = _first_language(captions)
     source = next(iter(found.get("source", ())), "")
     statement = next(iter(found.get("statement", ())), "")
-    license_ = ", ".join(found.get("license", ())) or (statement if _CREATIVE_COMMONS.search(statement) else "")
+    license_ = ", ".join(found.get("license", ())) or (statement if parse_license(statement) else "")
     return Description(
         caption=_meant(captions.get(first, "")),
         alt=_meant(alt.get(_first_language(alt), "")),
         tags=tuple(dict.fromkeys(found.get("tags", ()))),
         author=", ".join(found.get("author", ())),
-        license=_license_name(license_ or ", ".join(found.get("rights", ()))),
+        license=license_name(license_ or ", ".join(found.get("rights", ()))),
         source_url=source if source.startswith(("http://", "https://")) else "",
         captions=tuple((code, text) for code, text in _by_code(captions, first)),
     )
@@ -150,7 +148,7 @@ def _from_iptc(image: ImageFile) -> Description:
         caption=_meant(text(120, 105, 5)),
         tags=tuple(dict.fromkeys(texts(25))),
         author=", ".join(texts(80)),
-        license=_license_name(text(116)),
+        license=license_name(text(116)),
     )
 
 
@@ -168,7 +166,7 @@ def _from_exif(image: ImageFile) -> Description:
         ),
         tags=tuple(dict.fromkeys(tag.strip() for tag in keywords.split(";") if tag.strip())),
         author=_exif_text(exif.get(_EXIF_ARTIST)) or _exif_text(exif.get(_EXIF_XP_AUTHOR), wide=True),
-        license=_license_name(_exif_text(exif.get(_EXIF_COPYRIGHT))),
+        license=license_name(_exif_text(exif.get(_EXIF_COPYRIGHT))),
     )
 
 
@@ -197,14 +195,3 @@ def _clean(text: str) -> str:
 
 def _meant(caption: str) -> str:
     return "" if _BOILERPLATE.match(caption) else caption
-
-
-def _license_name(text: str) -> str:
-    """ "CC BY 4.0" for the address of that licence; any other text as it is."""
-    found = _CREATIVE_COMMONS.search(text)
-    if found is None:
-        return text
-    kind, number, dedication, dedication_number = found.groups()
-    if kind:
-        return f"CC {kind.upper()} {number}"
-    return f"CC0 {dedication_number}" if dedication.lower() == "zero" else f"Public Domain Mark {dedication_number}"
