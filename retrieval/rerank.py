@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from retrieval.candidates import Candidate, log_odds
+from retrieval.candidates import Candidate
 from retrieval.tokens import cjk_share
 from vision.interfaces import Message
 
@@ -43,8 +43,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """Candidates with the model's ``log_prob``, best first by its odds times those of ``fused``.
+class Judgement:
+    """Candidates in the order given, each with the model's ``log_prob``.
 
     ``none_log_prob`` is that of showing nothing, an option of even odds; the log-probabilities of all options
     together are normalised. It is None where there were no candidates.
@@ -59,7 +59,7 @@ def rerank(
     asked: Sequence[tuple[Question, Sequence[Candidate]]],
     *,
     images: Mapping[str, Image] | None = None,
-) -> list[Ranking]:
+) -> list[Judgement]:
     """Let the model judge the candidates of every question, all of them in one batch.
 
     ``images`` by record id are shown beside the texts where the model sees images. Raises the model's own errors.
@@ -71,7 +71,7 @@ def rerank(
         prompts += [_prompt(question, candidate, shown) for candidate in candidates]
         options += [[_answer(question, question.yes), _answer(question, question.no)]] * len(candidates)
     scores = iter(model.score_batch(prompts, options) if prompts else [])
-    return [_ranking(candidates, list(islice(scores, len(candidates)))) for _, candidates in asked]
+    return [_judgement(candidates, list(islice(scores, len(candidates)))) for _, candidates in asked]
 
 
 def _prompt(question: Question, candidate: Candidate, images: Mapping[str, Image]) -> Prompt:
@@ -105,13 +105,12 @@ def _answer(question: Question, option: str) -> str:
     )
 
 
-def _ranking(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]) -> Ranking:
+def _judgement(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]) -> Judgement:
     if not candidates:
-        return Ranking(())
+        return Judgement(())
     *logs, none = _normalised([*(yes - no for yes, no in scores), 0.0])
-    judged = [replace(candidate, log_prob=log) for candidate, log in zip(candidates, logs, strict=True)]
-    judged.sort(key=lambda candidate: -((candidate.log_prob or 0.0) + log_odds(candidate.fused)))
-    return Ranking(tuple(judged), none)
+    judged = (replace(candidate, log_prob=log) for candidate, log in zip(candidates, logs, strict=True))
+    return Judgement(tuple(judged), none)
 
 
 def _normalised(logs: Sequence[float]) -> list[float]:

@@ -78,10 +78,9 @@ def judge(
     verdicts = []
     for done, (question, several) in enumerate(asked, 1):
         images = _pictures(gallery, several) if gallery is not None else None
-        (ranking,) = rerank(model, [(question, several)], images=images)
-        judged = {candidate.record.id: candidate for candidate in ranking.candidates}
-        assert ranking.none_log_prob is not None  # a choice has candidates
-        verdicts.append(Verdict(tuple(judged[c.record.id] for c in several), ranking.none_log_prob))
+        (judgement,) = rerank(model, [(question, several)], images=images)
+        assert judgement.none_log_prob is not None  # a choice has candidates
+        verdicts.append(Verdict(judgement.candidates, judgement.none_log_prob))
         progress(done, len(asked))
     return verdicts
 

@@ -60,17 +60,17 @@ def judge_candidates(
         questions = [
             (question(entry, conversation.turns), several) for entry, several in zip(found, asked, strict=True)
         ]
-        rankings = rerank(model, questions)
-        return [entry.judged(r.candidates, r.none_log_prob) for entry, r in zip(found, rankings, strict=True)]
+        judgements = rerank(model, questions)
+        return [entry.judged(j.candidates, j.none_log_prob) for entry, j in zip(found, judgements, strict=True)]
 
     turns = conversation.turns
     judged: list[Considered] = []
     taken: set[str] = set()
     for entry, several in zip(found, asked, strict=True):
         images = look_at(candidate.record for candidate in several)
-        (ranking,) = rerank(model, [(question(entry, turns), several)], images=images)
-        judged.append(entry.judged(ranking.candidates, ranking.none_log_prob))
-        chosen = _provisional(ranking.candidates, ranking.none_log_prob, settings, taken)
+        (judgement,) = rerank(model, [(question(entry, turns), several)], images=images)
+        judged.append(entry.judged(judgement.candidates, judgement.none_log_prob))
+        chosen = _provisional(judgement.candidates, judgement.none_log_prob, settings, taken)
         if chosen is not None:
             taken.add(chosen.id)
             place = opening(sections[entry.slot.after_section])

@@ -20,17 +20,16 @@ MAX_JUDGEMENT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A slot with its candidates, best first, and the model's log-probability that none belongs there."""
+    """A slot with its candidates as the search ranks them, and the model's log-probability that none belongs there."""
 
     slot: Slot
     candidates: tuple[Candidate, ...]
     none_log_prob: float | None = None
 
     def judged(self, candidates: Sequence[Candidate], none_log_prob: float | None) -> Considered:
-        """With those of its candidates that the model judged, best first, before those it was not asked about."""
-        asked = {candidate.record.id for candidate in candidates}
-        others = tuple(candidate for candidate in self.candidates if candidate.record.id not in asked)
-        return Considered(self.slot, (*candidates, *others), none_log_prob)
+        """With what the model says of those of its candidates that it was asked about."""
+        known = {candidate.record.id: candidate for candidate in candidates}
+        return Considered(self.slot, tuple(known.get(c.record.id, c) for c in self.candidates), none_log_prob)
 
 
 def may_be_chosen(candidate: Candidate, settings: IllustrationSettings, required: frozenset[str]) -> bool:

@@ -59,8 +59,8 @@ def candidates(*fused: float) -> list[Candidate]:
     return [Candidate(make_record(f"c{i}", caption=f"picture {i}"), 0, 0, value) for i, value in enumerate(fused)]
 
 
-def names(ranking) -> list[str]:
-    return [c.record.caption for c in ranking.candidates]
+def names(judgement) -> list[str]:
+    return [c.record.caption for c in judgement.candidates]
 
 
 WORTH = {"picture 0": 0.2, "picture 1": 1.0, "picture 2": -0.5, "picture 3": 0.6}
@@ -72,54 +72,44 @@ def test_the_fake_honours_the_protocol() -> None:
 
 def test_each_candidate_is_asked_about_once_and_none_has_even_odds() -> None:
     judge = Judge(WORTH)
-    (ranking,) = rerank(judge, [(QUESTION, candidates(0.5, 0.5, 0.5, 0.5))])
-    assert names(ranking) == ["picture 1", "picture 3", "picture 0", "picture 2"]
+    (judgement,) = rerank(judge, [(QUESTION, candidates(0.5, 0.5, 0.5, 0.5))])
+    assert names(judgement) == list(WORTH), "the order is left as it was"
     assert judge.batches[0][1] == [[" yes", " no"]] * 4
     total = math.log(1 + sum(math.exp(value) for value in WORTH.values()))
-    for candidate in ranking.candidates:
+    for candidate in judgement.candidates:
         assert candidate.log_prob == pytest.approx(WORTH[candidate.record.caption] - total)
-    assert ranking.none_log_prob == pytest.approx(-total)
+    assert judgement.none_log_prob == pytest.approx(-total)
 
 
 def test_all_questions_are_one_batch_over_the_same_turns() -> None:
     judge = Judge(WORTH)
     four = candidates(0.2, 0.9, 0.4, 0.6)
     asked = [(QUESTION, four), (QUESTION, []), (QUESTION, four[:2])]
-    rankings = rerank(judge, asked)
-    assert [len(r.candidates) for r in rankings] == [4, 0, 2]
+    judgements = rerank(judge, asked)
+    assert [len(r.candidates) for r in judgements] == [4, 0, 2]
     (batch,) = judge.batches
     assert len(batch[0]) == 6
     for prompt in batch[0]:
         assert prompt[:3] == QUESTION.turns
         assert prompt[-1] == Message.of("assistant", "Answer:")
         assert prompt[-2].text.startswith("Does the photograph fit?\n\npicture ")
-    assert rankings == [rerank(judge, [one])[0] for one in asked]
+    assert judgements == [rerank(judge, [one])[0] for one in asked]
 
 
 def test_no_candidates_need_no_model() -> None:
     judge = Judge(WORTH)
-    (ranking,) = rerank(judge, [(QUESTION, [])])
-    assert (ranking.candidates, ranking.none_log_prob) == ((), None)
+    (judgement,) = rerank(judge, [(QUESTION, [])])
+    assert (judgement.candidates, judgement.none_log_prob) == ((), None)
     assert judge.batches == []
-
-
-def test_the_order_weighs_the_search_beside_the_model() -> None:
-    (ranking,) = rerank(Judge(WORTH), [(QUESTION, candidates(0.95, 0.3, 0.3, 0.3))])
-    assert names(ranking)[0] == "picture 0"
-
-
-def test_equal_candidates_keep_their_order() -> None:
-    same = {f"picture {i}": 0.0 for i in range(6)}
-    (ranking,) = rerank(Judge(same), [(QUESTION, candidates(*[0.5] * 6))])
-    assert names(ranking) == [f"picture {i}" for i in range(6)]
 
 
 def test_a_model_that_sees_is_shown_the_pictures() -> None:
     two = candidates(0.5, 0.5)
     images = {c.record.id: Image.new("RGB", (4, 4), (level, 0, 0)) for c, level in zip(two, (10, 200), strict=True)}
     judge = Judge({"<10> picture 0": 0.0, "<200> picture 1": 2.0}, sees_images=True)
-    (ranking,) = rerank(judge, [(QUESTION, two)], images=images)
-    assert names(ranking)[0] == "picture 1"
+    (judgement,) = rerank(judge, [(QUESTION, two)], images=images)
+    no, yes = judgement.candidates
+    assert yes.log_prob - no.log_prob == pytest.approx(2.0)
     shown = [part for prompt in judge.batches[0][0] for part in prompt[-2].content if not isinstance(part, str)]
     assert shown == [images[c.record.id] for c in two]
 

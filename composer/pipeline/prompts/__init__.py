@@ -75,7 +75,6 @@ class Prompts:
     suggest_seen: str
     suggest_other: str
     suggest_prefix: str
-    nothing_found: str
     untitled: str
 
     def __post_init__(self) -> None:

@@ -67,9 +67,9 @@ def test_a_model_that_sees_is_shown_each_candidate_with_its_caption(found: list[
 
 def test_the_picture_it_sees_fit_wins_against_none_and_the_other_does_not(found: list[Considered]) -> None:
     (entry,) = judged(seeing(liked=80), found[:1])
-    assert [c.record.id for c in entry.candidates] == ["pear", "apple", "stone"]
+    assert [c.record.id for c in entry.candidates] == ["apple", "pear", "stone"]
     assert entry.none_log_prob is not None
-    assert entry.candidates[0].log_prob > entry.none_log_prob > entry.candidates[1].log_prob
+    assert entry.candidates[1].log_prob > entry.none_log_prob > entry.candidates[0].log_prob
 
 
 def test_of_what_may_not_be_shown_nobody_is_asked(found: list[Considered]) -> None:
