@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.version:
-        from importlib.metadata import version
+        from vision import own_version
 
-        print(version("vignette"))
+        print(own_version())
         return 0
     if args.command is None:
         parser.print_help()

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
 from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
 from image_db.vectors import VectorFile
+from vision import own_version
 from vision.errors import Phrase
 from vision.interfaces import EncoderIdentity
 
@@ -92,7 +92,7 @@ class Library:
                         encoder.sha256,
                         encoder.visual_dim,
                         encoder.textual_dim,
-                        f"vignette {_own_version()}",
+                        f"vignette {own_version()}",
                         datetime.now(UTC).isoformat(timespec="seconds"),
                     ),
                 )
@@ -370,10 +370,3 @@ def encoder_mismatch(folder: Path, made_by: EncoderIdentity, given: EncoderIdent
 def _signed(phash: int | None) -> int | None:
     """SQLite integers are signed."""
     return phash if phash is None or phash < 1 << 63 else phash - (1 << 64)
-
-
-def _own_version() -> str:
-    try:
-        return version("vignette")
-    except PackageNotFoundError:
-        return "unknown"

@@ -67,6 +67,7 @@ def main() -> int:
             # The engine's C kernels are compiled when they are first used.
             print("There is no C compiler here; installing one from the package index (ziglang).", file=sys.stderr)
         steps = newest if args.newest else locked
+        remove_earlier_name(python, args.venv)
         install(python, args.venv, steps(build, dev=args.dev, compiler=compiler), build)
     except Missing as missing:
         print(f"make: {missing}", file=sys.stderr)
@@ -174,6 +175,13 @@ def newest(build: Build, *, dev: bool, compiler: bool) -> typing.Iterator[list[s
         step.append("ziglang")
     # Of two builds of one version pip takes the one with a local label, "+cpu".
     yield step + (["--extra-index-url", build.index] if build.index else [])
+
+
+def remove_earlier_name(python: Path, venv: Path) -> None:
+    """Version 0.1 was the distribution ``vignette``; beside today's it would own the same command and modules."""
+    if any(venv.glob("lib/python3*/site-packages/vignette-*.dist-info")):
+        uninstall = ["uninstall", "--yes", "--disable-pip-version-check", "vignette"]
+        subprocess.run([str(python), "-m", "pip", *uninstall], cwd=venv, capture_output=True)
 
 
 def install(python: Path, venv: Path, steps: typing.Iterator[list[str]], build: Build) -> None:

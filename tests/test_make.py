@@ -160,6 +160,19 @@ def test_the_newest_releases_come_from_the_ranges_and_not_from_the_lock(tmp_path
     assert (install.CPU_INDEX in run) is (build == "CPU")
 
 
+@pytest.mark.parametrize(("installed", "removed"), [("vignette-0.1.0", True), ("vignette_studio-0.2.0", False)])
+def test_version_0_1_which_had_another_name_is_removed_first(tmp_path: Path, installed: str, removed: bool) -> None:
+    (tmp_path / f"lib/python3.11/site-packages/{installed}.dist-info").mkdir(parents=True)
+    pip = tmp_path / "python"
+    pip.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path / "told"}\n')
+    pip.chmod(0o755)
+    install.remove_earlier_name(pip, tmp_path)
+    told = (tmp_path / "told").read_text(encoding="utf-8").split() if removed else []
+    assert told[2:3] == ["uninstall"] * removed
+    assert told[-1:] == ["vignette"] * removed
+    assert (tmp_path / "told").exists() is removed
+
+
 def test_the_first_step_that_fails_is_the_last_and_says_why(tmp_path: Path) -> None:
     pip = tmp_path / "python"
     pip.write_text("#!/bin/sh\necho 'ERROR: No matching distribution found for nosuch==1'\nexit 1\n")

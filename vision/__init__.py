@@ -1,1 +1,14 @@
 """What sees and speaks: towers, bridges, language models, weights. Knows no libraries and no articles."""
+
+# The name on the package index, where ``vignette`` is another project; as in pyproject.toml.
+DISTRIBUTION = "vignette-studio"
+
+
+def own_version() -> str:
+    """Vignette's version as installed; "unknown" where it runs from a folder that nobody installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"

@@ -24,8 +24,8 @@ examples:
   vignette bench fast --library ~/pictures     --fast against plain writing: speed, repetition, coherence
   vignette bench studio                        the page in a browser: opening, editing, ten sessions
 
-With llama-cpp-python installed (pip install "vignette[bench]") every figure has llama.cpp's beside it, same file, same
-threads, taken in turns. bench studio needs Chromium and Playwright (pip install "vignette[browser]"), no model.
+With llama-cpp-python installed (pip install llama-cpp-python) every figure has llama.cpp's beside it, same file, same
+threads, taken in turns. bench studio needs Chromium and Playwright (pip install playwright), no model.
 Stop other work on the machine first.
 """
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 from composer.article.credit import credit_line
@@ -50,6 +49,7 @@ from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query, log_odds
 from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
+from vision import own_version
 from vision.interfaces import JointEncoder, VisionLanguageModel
 
 # From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
@@ -325,7 +325,7 @@ class Pipeline:
         encoder = self.encoder.identity
         request = context.request
         return {
-            "vignette": version("vignette"),
+            "vignette": own_version(),
             "profile": self.settings.name,
             "models": {
                 "language": {"name": self.model.identity.name, "sha256": self.model.identity.sha256},
