@@ -12,8 +12,8 @@ import re
 import unicodedata
 from pathlib import Path
 
+from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement, Section, Slot
-from composer.export.markdown_html import shown_text
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from tests.composer.article_samples import picture, said
@@ -304,7 +304,7 @@ def as_markdown(text: str) -> str:
     """What is read of a string that is an article's own Markdown: the words its rendering shows."""
     without_controls = "".join(c for c in text if unicodedata.category(c) != "Cc" or c in "\t\n\r\x85\x00")
     clean = re.sub("[\ud800-\udfff\x00]", "\ufffd", without_controls)
-    return as_read(shown_text(clean))
+    return as_read(plain_text(clean))
 
 
 def hostile_article(folder: Path, texts: tuple[str, ...] = HOSTILE) -> Article:

@@ -1,7 +1,6 @@
-"""Markdown text to sections and back, without changing a byte of it.
+"""Markdown text to sections and back, without changing a byte of it, and to the words that a reader sees.
 
-Finds blocks with markdown-it-py (CommonMark plus tables) and cuts the source at their line ranges. Knows nothing of
-how the text came about.
+Blocks are found with markdown-it-py, the source is cut at their line ranges. Exports print what the same parser finds.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from composer.article.model import Section
 
@@ -20,6 +20,13 @@ FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 # Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
 _LEADING = {"heading_open", "hr"}
+# Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
+_MAX_NESTING = 100
+_TOO_DEEP = re.compile(rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)])[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE)
+LINK_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
+_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
+# Browsers drop these inside an address, so "java\nscript:" would run.
+IGNORED_IN_ADDRESSES = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,10 @@ def parse_markdown(source: str) -> ParsedText:
         title = named.group(1).strip("'\"")
 
     offsets = _line_offsets(source, start)
-    tokens = [t for t in _parser().parse(source[start:]) if t.level == 0 and t.map is not None and t.nesting >= 0]
+    # No picture may stand inside a comment: Markdown would hide it.
+    tokens = [
+        t for t in _parser(html=True).parse(source[start:]) if t.level == 0 and t.map is not None and t.nesting >= 0
+    ]
     cuts: list[int] = []  # where each section starts
     body_start = start
     pending: int | None = None  # start of headings that wait for their block
@@ -81,31 +91,57 @@ def make_sections(blocks: list[str]) -> tuple[Section, ...]:
 
 def is_paragraph(markdown: str) -> bool:
     """Whether a block is running text and nothing else: one or more paragraphs, no heading, list, table or code."""
-    tokens = [t for t in _parser().parse(markdown) if t.level == 0]
+    tokens = [t for t in _parser(html=True).parse(markdown) if t.level == 0]
     return bool(tokens) and all(t.type in ("paragraph_open", "paragraph_close", "inline") for t in tokens)
 
 
 def plain_text(markdown: str) -> str:
-    """The words of a block as a reader sees them, without marks, links' targets or raw HTML."""
-    parts: list[str] = []
-    for token in _parser().parse(markdown):
-        if token.type == "inline" and token.children:
-            parts.append(
-                "".join(
-                    child.content if child.type in ("text", "code_inline") else " " if "break" in child.type else ""
-                    for child in token.children
-                )
-            )
-        elif token.type in ("code_block", "fence"):
-            parts.append(token.content)
-    return " ".join(" ".join(parts).split())
+    """The words of a text as a reader of the printed article sees them, on one line and not escaped."""
+    words: list[str] = []
+    for token in _parser().parse(shallow(markdown)):
+        if token.type in ("fence", "code_block"):
+            words.append(token.content)
+        for child in token.children or ():
+            words.append(" " if child.type in ("softbreak", "hardbreak") else child.content)
+        if token.type == "inline":
+            words.append(" ")
+    return " ".join("".join(words).split())
 
 
-@lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
+def shallow(text: str) -> str:
+    """The text with lines of more marks than the parser nests, which it would drop, taken for words."""
+    return _TOO_DEEP.sub("\\\\", text)
+
+
+def safe_link(url: str) -> bool:
+    """Whether an address may become a link or a picture: the web, mail, telephone, or a place in the document."""
+    packed = IGNORED_IN_ADDRESSES.sub("", url)
+    if _DATA_PICTURE.match(packed):
+        return True
+    try:
+        scheme = urlsplit(packed).scheme.lower()
+    except ValueError:
+        return False
+    # "foo:bar" that urlsplit takes for a path may still be a scheme to a browser.
+    before_colon = re.split(r"[/?#]", packed, maxsplit=1)[0]
+    return scheme in LINK_SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
+
+
+def make_parser(html: bool = False) -> MarkdownIt:
+    """CommonMark with tables and strikethrough. A link of a scheme that can run code stays literal.
+
+    Raw HTML is text like any other; with ``html`` it is blocks of its own.
+    """
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark", {"html": html, "maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+    parser.validateLink = safe_link  # type: ignore[method-assign]
+    return parser
+
+
+@lru_cache(maxsize=2)
+def _parser(html: bool = False) -> MarkdownIt:
+    parser = make_parser(html)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
     return parser
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.errors import ComposerError
 from composer.export.article_folder import load_article
-from composer.export.markdown_html import attribute, shown_text
+from composer.export.markdown_html import attribute
 from composer.i18n import localize, strings, tables
 from composer.pipeline.events import STAGES
 from composer.request import ComposeRequest
@@ -70,9 +71,9 @@ def _facts(summary: Mapping[str, Any]) -> str:
 def _item(item: Mapping[str, Any], request: ComposeRequest | None, out_dir: Path) -> str:
     folder = out_dir / item["folder"]
     article = _article(folder) if item["status"] in ("made", "kept") else None
-    wish = shown_text((request.instruction or request.text)[:4000])[:_WISH_CHARS] if request is not None else ""
+    wish = plain_text((request.instruction or request.text)[:4000])[:_WISH_CHARS] if request is not None else ""
     shown = [p for p in article.placements if p.chosen is not None] if article else []
-    title = escape((shown_text(article.title) if article else "") or wish or item["folder"])
+    title = escape((plain_text(article.title) if article else "") or wish or item["folder"])
     names = [name for name in _EXPORTS if (folder / name).is_file()] if article else []
     address = quote(item["folder"])
     status = f"{say('line', line=item['line'])} · {say('status_' + item['status'])}"
@@ -86,7 +87,7 @@ def _item(item: Mapping[str, Any], request: ComposeRequest | None, out_dir: Path
     if item["error"]:
         parts.append(f'<p class="error">{escape(item["error"])}</p>\n')
     if article is not None:
-        if wish and wish != shown_text(article.title):
+        if wish and wish != plain_text(article.title):
             parts.append(f'<p class="wish" dir="auto">{escape(wish)}</p>\n')
         parts.append(f'<p class="meta">{escape(_measures(item, request))}</p>\n')
         parts.append(_stages(item["stages"]))

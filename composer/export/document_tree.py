@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
-from composer.export.markdown_html import document_tokens, shown_text
+from composer.export.markdown_html import document_tokens
 from composer.export.sanitizing import one_line, printable_article
 from composer.i18n import tables
 from image_db.metadata.record import ImageRecord
@@ -129,7 +130,7 @@ def to_document(article: Article) -> Document:
     if not clean.title_in_text:
         (root,) = document_tokens([one_line(clean.title)], "", inline=True)
         heading = _runs(root)
-    return Document(shown_text(clean.title) or "Vignette", clean.language, heading, tuple(_levelled(blocks)))
+    return Document(plain_text(clean.title) or "Vignette", clean.language, heading, tuple(_levelled(blocks)))
 
 
 def whole_text(article: Article) -> str:
@@ -253,7 +254,7 @@ def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
                 yield from _each_run(child, replace(look, link=link_address(str(child.attrs.get("href", "")))))
             case "image":
                 link = look.link or link_address(str(child.attrs.get("src", "")))
-                words = shown_text(child.content)
+                words = plain_text(child.content)
                 yield replace(look, text=words or link, link=link)
             case "strong" | "em" | "s":
                 yield from _each_run(child, replace(look, **_MARKS[child.type]))

@@ -15,12 +15,13 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
+from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import figcaption
 from composer.export.links import link_address
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, shown_text
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
@@ -37,7 +38,7 @@ _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
 def to_epub(article: Article, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
     """The file; the same article and time give the same bytes. Raises ImageError for a missing picture."""
     clean = printable_article(article)
-    title = shown_text(clean.title) or "Vignette"
+    title = plain_text(clean.title) or "Vignette"
     language = clean.language
     words = tables(language.partition("-")[0])["document"]
     book = _Book(clean, pictures)

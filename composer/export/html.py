@@ -13,10 +13,11 @@ from html import escape
 from importlib.resources import files
 from typing import Literal
 
+from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
 from composer.export.figure_size import COLUMN_PX, shown_width_px
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, shown_text
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import printable_article
 
@@ -56,7 +57,7 @@ def blocks(article: Article, picture_url: PictureUrl) -> Iterator[HtmlBlock]:
 def to_html(article: Article, picture_url: PictureUrl) -> str:
     """The whole document: one file with ``urls.inside``, one that lives next to ``images/`` with ``urls.beside``."""
     article = printable_article(article)
-    title = shown_text(article.title) or "Vignette"
+    title = plain_text(article.title) or "Vignette"
     body = "".join(block.html for block in blocks(article, picture_url))
     description = summary(article)
     described = f'<meta name="description" content="{attribute(description)}">\n' if description else ""
@@ -111,7 +112,7 @@ def figcaption(shown: FigureBlock) -> str:
 def summary(article: Article) -> str:
     """The first words of the article's first paragraph, whole words, for search engines and link previews."""
     for section in article.sections:
-        text = shown_text(section.body)
+        text = plain_text(section.body)
         if not text:
             continue
         if len(text) <= _DESCRIPTION_CHARS:

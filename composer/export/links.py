@@ -5,35 +5,17 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
+from composer.article.markdown import IGNORED_IN_ADDRESSES, LINK_SCHEMES, safe_link
 from composer.export.sanitizing import printable
-
-_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
-_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
-# Browsers drop these inside an address, so "java\nscript:" would run.
-_IGNORED = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
-
-
-def safe_link(url: str) -> bool:
-    """Whether an address may become a link or a picture: the web, mail, telephone, or a place in the document."""
-    packed = _IGNORED.sub("", url)
-    if _DATA_PICTURE.match(packed):
-        return True
-    try:
-        scheme = urlsplit(packed).scheme.lower()
-    except ValueError:
-        return False
-    # "foo:bar" that urlsplit takes for a path may still be a scheme to a browser.
-    before_colon = re.split(r"[/?#]", packed, maxsplit=1)[0]
-    return scheme in _SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
 
 
 def outside_link(url: str) -> str:
     """The address if it leads to the web, a mail address or a telephone; empty for a place in the document or worse."""
     try:
-        scheme = urlsplit(_IGNORED.sub("", url)).scheme.lower()
+        scheme = urlsplit(IGNORED_IN_ADDRESSES.sub("", url)).scheme.lower()
     except ValueError:
         return ""
-    return url if scheme in _SCHEMES and safe_link(url) else ""
+    return url if scheme in LINK_SCHEMES and safe_link(url) else ""
 
 
 def link_address(url: str) -> str:

@@ -7,14 +7,14 @@ for anything. Knows no article.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from composer.export.links import link_address, safe_link
+from composer.article.markdown import make_parser, plain_text, shallow
+from composer.export.links import link_address
 from composer.export.sanitizing import direction, is_right_to_left
 
 if TYPE_CHECKING:
@@ -25,17 +25,9 @@ if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
 
 
-# Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
-_MAX_NESTING = 100
-_TOO_DEEP = re.compile(rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)])[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE)
-
-
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
-    parser.validateLink = safe_link  # type: ignore[method-assign]
+    parser = make_parser()
     parser.add_render_rule("image", _image)
     parser.core.ruler.push("direction", _set_direction)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
@@ -70,7 +62,7 @@ def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any
     if source.startswith("data:") or _in_the_folder(source):
         return self.image(tokens, index, options, env)
     address = link_address(source)
-    words = escape(shown_text(tokens[index].content) or address)
+    words = escape(plain_text(tokens[index].content) or address)
     in_a_link = sum(t.type == "link_open" for t in tokens[:index]) > sum(t.type == "link_close" for t in tokens[:index])
     return words if in_a_link or not address else f'<a href="{escape(address)}">{words}</a>'
 
@@ -83,8 +75,8 @@ def _in_the_folder(source: str) -> bool:
 def sections_html(texts: Sequence[str], whole: str) -> list[str]:
     """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section."""
     references: dict[str, Any] = {}
-    _parser().parse(_shallow(whole), references)
-    return [_parser().render(_shallow(text), references) for text in texts]
+    _parser().parse(shallow(whole), references)
+    return [_parser().render(shallow(text), references) for text in texts]
 
 
 def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -> list[SyntaxTreeNode]:
@@ -95,14 +87,10 @@ def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -
     from markdown_it.tree import SyntaxTreeNode
 
     references: dict[str, Any] = {}
-    _parser().parse(_shallow(whole), references)
+    _parser().parse(shallow(whole), references)
     if inline:
         return [SyntaxTreeNode(_parser().parseInline(text, references)).children[0] for text in texts]
-    return [SyntaxTreeNode(_parser().parse(_shallow(text), references)) for text in texts]
-
-
-def _shallow(text: str) -> str:
-    return _TOO_DEEP.sub("\\\\", text)
+    return [SyntaxTreeNode(_parser().parse(shallow(text), references)) for text in texts]
 
 
 def open_fence(text: str) -> str:
@@ -120,19 +108,6 @@ def inline_html(text: str) -> str:
     """One line of Markdown, such as a title, as HTML."""
     rendered: str = _parser().renderInline(" ".join(text.split()))
     return rendered
-
-
-def shown_text(text: str) -> str:
-    """What a reader of the rendered Markdown sees, as one line, not escaped."""
-    words: list[str] = []
-    for token in _parser().parse(_shallow(text)):
-        if token.type in ("fence", "code_block"):
-            words.append(token.content)
-        for child in token.children or ():
-            words.append(" " if child.type in ("softbreak", "hardbreak") else child.content)
-        if token.type == "inline":
-            words.append(" ")
-    return " ".join("".join(words).split())
 
 
 def dir_attribute(text: str) -> str:

@@ -62,14 +62,19 @@ def test_a_list_a_table_and_a_code_block_are_one_section_each() -> None:
     assert [s.text.split("\n")[0] for s in sections] == ["- a", "| x |", "```"]
 
 
+def test_a_comment_is_one_section_so_that_no_picture_stands_inside() -> None:
+    sections = parse_markdown("One.\n\n<!-- not\n\nshown -->\n\nTwo.\n").sections
+    assert [s.text for s in sections] == ["One.", "<!-- not\n\nshown -->", "Two."]
+
+
 @pytest.mark.parametrize("source", ["", "\n\n", "# Only a title\n"])
 def test_a_text_without_a_block_has_no_sections(source: str) -> None:
     assert parse_markdown(source).sections == ()
 
 
-def test_plain_text_keeps_words_and_drops_marks_targets_and_html() -> None:
-    shown = plain_text("## Hens\n\nSee [*their* eggs](http://x.y) `now` <b>bold</b>\nand ![alt words](p.png).")
-    assert shown == "Hens See their eggs now bold and ."
+def test_plain_text_keeps_words_and_drops_marks_and_targets() -> None:
+    shown = plain_text("## Hens\n\nSee [*their* ~~eggs~~](http://x.y) `now`\nand ![alt words](p.png).\n\n> q <i>")
+    assert shown == "Hens See their eggs now and alt words. q <i>"
 
 
 def test_our_own_sections_print_a_blank_line_apart() -> None:

@@ -15,7 +15,6 @@ from composer.export.figure_size import COLUMN_PX, MAX_ENLARGEMENT, MAX_HEIGHT_P
 from composer.export.html import summary, to_html
 from composer.export.links import safe_link
 from composer.export.markdown import to_markdown
-from composer.export.markdown_html import shown_text
 from composer.export.picture_export import Pictures, in_library
 from composer.export.picture_urls import beside, embedded
 from tests.composer.article_samples import farm_article, picture, placed
@@ -231,7 +230,3 @@ def test_the_description_is_whole_words_of_the_first_paragraph() -> None:
     assert len(text) <= 160
     assert summary(Article("T", "en", (Section("Short."),))) == "Short."
     assert summary(Article("T", "zh", (Section("长" * 400),))) == "长" * 159 + "…"
-
-
-def test_shown_text_drops_marks_and_keeps_words() -> None:
-    assert shown_text("A *b* `c` [d](e)\nf ![g](h)\n\n> q <i>") == "A b c d f g q <i>"
