@@ -3,7 +3,6 @@
 EXIF turn applied, transparency laid on white, CMYK, palettes and 16 bits brought to 8-bit RGB, animations reduced
 to their first frame. A file from anywhere may be fed to it: formats that run other programs (EPS, WMF) are not
 opened, and the number of pixels is checked before any is decoded.
-Deliberately knows nothing of libraries, records or models.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from vision.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Source: TypeAlias = Path | bytes
+ImageSource: TypeAlias = Path | bytes
 
 # Twice Pillow's own warning threshold, where Pillow itself refuses: about half a gigabyte as RGB.
 MAX_PIXELS = 178_956_970
@@ -67,7 +66,7 @@ _warnings_lock = threading.Lock()
 
 
 def load_image(
-    source: Source, *, max_pixels: int = MAX_PIXELS, target_px: int | None = None, name: str | None = None
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, target_px: int | None = None, name: str | None = None
 ) -> Image.Image:
     """The picture as RGB, upright, on white.
 
@@ -91,7 +90,7 @@ def load_image(
     return rgb.transpose(turn) if turn is not None else rgb
 
 
-def load_display_image(source: Source, *, longest_px: int | None = None, name: str | None = None) -> Image.Image:
+def load_display_image(source: ImageSource, *, longest_px: int | None = None, name: str | None = None) -> Image.Image:
     """The picture as an article prints it: RGB or RGBA in sRGB, upright, its longer side at most ``longest_px``.
 
     Transparency is kept, and colours of a profile (a telephone's wide gamut, CMYK of a printer) are brought to sRGB.
@@ -112,7 +111,7 @@ def load_display_image(source: Source, *, longest_px: int | None = None, name: s
     return flat.transpose(turn) if turn is not None else flat
 
 
-def image_size(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> tuple[int, int]:
+def image_size(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> tuple[int, int]:
     """Width and height in pixels of the picture as shown (EXIF turn applied), from its header alone.
 
     Raises ImageError as ``load_image``, except for damage that only decoding finds.
@@ -122,14 +121,14 @@ def image_size(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None
         return (height_px, width_px) if _orientation(image) in _SIDEWAYS else (width_px, height_px)
 
 
-def _shown_name(source: Source, name: str | None) -> str:
+def _shown_name(source: ImageSource, name: str | None) -> str:
     if name is not None:
         return name
     return str(source) if isinstance(source, Path) else "the picture given"
 
 
 @contextmanager
-def _opened(source: Source, shown: str, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(source: ImageSource, shown: str, max_pixels: int) -> Iterator[Image.Image]:
     with _decoding(shown):
         file = source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
     with file:

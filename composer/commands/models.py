@@ -86,7 +86,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if not args.names:
         results = [result for result in results if result.state != "missing"]
     for result in results:
-        detail = f": {printable(result.detail)}" if result.detail else ""
+        detail = f": {printable(result.problem)}" if result.problem else ""
         print(f"{result.name:<28} {say(f'model_{result.state}')}{detail}")
     bad = [result.name for result in results if result.state != "sound"]
     if bad:

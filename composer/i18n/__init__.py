@@ -72,7 +72,8 @@ def _template(key: str, language: str, terminal: bool) -> str | None:
 def _value(value: Any, language: str, terminal: bool) -> Any:
     """A value as a template takes it: numbers keep their type, so that a template can say how to print them."""
     if isinstance(value, (list, tuple)):
-        return tables(language)["joints"]["list"].join(str(_value(item, language, terminal)) for item in value)
+        joint = "reasons" if any(isinstance(item, Exception) for item in value) else "list"
+        return tables(language)["joints"][joint].join(str(_value(item, language, terminal)) for item in value)
     if isinstance(value, (Phrase, Exception)):
         return localize(value, language, terminal=terminal)
     return value

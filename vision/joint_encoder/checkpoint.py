@@ -2,7 +2,7 @@
 
 Two kinds give the same view: a self-contained open_clip folder (``open_clip_config.json``, one safetensors file,
 tokenizer), and the encoder that ships with Vignette, whose towers are fetched and whose trained parts lie in
-``vision/shipped/joint``. Runs no model; imports torch only to read a tower that is stored as a .pth.
+``vision/joint_encoder/shipped``. Imports torch only to read a tower that is stored as a .pth.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Checkpoint(ABC):
             self.embed_dim = int(self.model_cfg["embed_dim"])
             self.text_cfg: dict[str, Any] = self.model_cfg["text_cfg"]
         except (KeyError, TypeError) as error:
-            raise ModelError(f"{name}: {CONFIG_FILE} lacks {error}; it is not an open_clip configuration") from error
+            raise ModelError("not_open_clip_config", name=name, reason=str(error)) from error
         self.preprocess_cfg: dict[str, Any] = config.get("preprocess_cfg", {})
         own = config.get("vignette", {})
         self.pooled_sentences: bool = own.get("sentences") == "pooled"
@@ -102,7 +102,7 @@ class FolderCheckpoint(Checkpoint):
         """Raises ModelError where the folder is not an open_clip checkpoint."""
         config_file = folder / CONFIG_FILE
         if not config_file.is_file():
-            raise ModelError(f"{folder} has no {CONFIG_FILE}; name the folder of an open_clip checkpoint")
+            raise ModelError("not_open_clip_folder", folder=str(folder))
         super().__init__(str(folder), read_json(config_file), folder)
         self.folder = folder
 
@@ -115,14 +115,15 @@ class FolderCheckpoint(Checkpoint):
 
     @property
     def sha256(self) -> str:
-        if self.weights_file is None:
-            raise ModelError(f"{self.folder} has no safetensors weights; save the model as {WEIGHTS_FILE}")
-        return _combined(_config_hash(self.config), file_sha256(self.weights_file))
+        return _combined(_config_hash(self.config), file_sha256(self._weights()))
 
     def tensors(self, prefix: str) -> dict[str, Array]:
+        return read_tensors(self._weights(), prefix)
+
+    def _weights(self) -> Path:
         if self.weights_file is None:
-            raise ModelError(f"{self.folder} has no safetensors weights; save the model as {WEIGHTS_FILE}")
-        return read_tensors(self.weights_file, prefix)
+            raise ModelError("no_safetensors", folder=str(self.folder), file=WEIGHTS_FILE)
+        return self.weights_file
 
 
 class ShippedCheckpoint(Checkpoint):
@@ -143,8 +144,9 @@ class ShippedCheckpoint(Checkpoint):
     ) -> None:
         """Raises WeightsError where a tower is not on this machine.
 
-        ``towers_only`` leaves out everything trained, to train anew: the resize mode for pictures; ``image_towers`` and
-        ``query_tower`` are then those to train with. ``tuned`` are tensors that training has at hand and no file yet.
+        ``towers_only`` leaves out everything trained, for a training run: the resize mode for pictures; the towers to
+        train with are then ``image_towers`` and ``query_tower``. ``tuned`` are tensors that training has at hand and no
+        file yet.
         """
         from vision.downloads.store import locate
 
@@ -199,7 +201,7 @@ def towers_of(config: Mapping[str, Any]) -> list[str]:
 
 
 def languages_of(model_cfg: Mapping[str, Any]) -> frozenset[str] | None:
-    """English, or None for a multilingual text tower: told by the names of its tower and tokenizer.
+    """English, or None for a multilingual text tower, by the names of its tower and tokenizer.
 
     CLIP's own byte-pair vocabulary, RoBERTa and BERT are English; XLM-R, mT5, NLLB, Gemma (SigLIP 2) and their like
     are not. A configuration overrides this with ``vignette.languages``.
@@ -218,7 +220,7 @@ def read_tensors(file: Path, prefix: str) -> dict[str, Array]:
             names = [name for name in opened.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
             found = {name.removeprefix(prefix): opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file} cannot be read: {error}; fetch it again") from error
+        raise ModelError("weights_unreadable", file=str(file), reason=str(error)) from error
     return {name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in found.items()}
 
 

@@ -64,7 +64,7 @@ def read_trunk(name: str) -> dict[str, Array]:
         a.shape == b.shape for a, b in zip(stored.values(), wanted.values(), strict=True)
     )
     if not fits:
-        raise ModelError(f"{file} does not hold the weights of {timm_name}; run: vignette models pull {name}")
+        raise ModelError("not_its_weights", file=str(file), architecture=timm_name, name=name)
     return {key: value.numpy() for key, value in zip(wanted, stored.values(), strict=True)}
 
 

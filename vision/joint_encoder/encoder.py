@@ -1,7 +1,7 @@
 """Texts and pictures in one space: any open_clip model behind the ``JointEncoder`` protocol.
 
 The encoder that ships with Vignette and any other open_clip checkpoint are one class with the same parts. Each side
-is loaded when it is first used: composing reads texts only, and never imports torch for it. Knows no libraries.
+is loaded when it is first used: composing reads texts only, and never imports torch for it.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def load_open_clip_encoder(name_or_path: str, pretrained: str | None = None, dev
             return _encoder_of(checkpoint, device)
         name_or_path = _LOCAL_DIR + str(folder.resolve())
     elif name_or_path.startswith(_LOCAL_DIR) or Path(name_or_path).is_absolute():
-        raise ModelError(f"{folder} is not a folder; name the folder of an open_clip checkpoint")
+        raise ModelError("not_open_clip_folder", folder=str(folder))
 
     from vision.joint_encoder.checkpoint import languages_of
     from vision.joint_encoder.open_clip import whole_model

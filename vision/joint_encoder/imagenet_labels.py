@@ -1,7 +1,7 @@
 """Words from pixels: what the image tower's own ImageNet classifier sees in a picture.
 
-For pictures that nobody wrote anything about. The labels are guesses and are to be marked as such. Knows no library
-and no joint space; torch comes only with the first picture.
+For pictures that nobody wrote anything about. The labels are guesses and are to be marked as such. torch comes only
+with the first picture.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def load_exactly(module: torch.nn.Module, tensors: dict[str, Array], name: str) 
     try:
         module.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in tensors.items()})
     except RuntimeError as error:
-        raise ModelError(f"the weights of {name} do not fit its configuration: {error}") from error
+        raise ModelError("weights_do_not_fit", name=name, reason=str(error)) from error
 
 
 def preprocess(config: dict[str, Any]) -> Callable[[Image], torch.Tensor]:
@@ -141,20 +141,17 @@ def whole_model(name: str, pretrained: str | None, device: str) -> tuple[ImageTo
     """
     builtin = name.replace("/", "-")
     if ":" not in name and open_clip.get_model_config(builtin) is None:
-        near = ", ".join(get_close_matches(builtin, open_clip.list_models(), 5, cutoff=0.3)) or "none is close"
-        raise ModelError(
-            f"{name!r} is neither a folder nor a model of open_clip (closest names: {near}); "
-            "name a checkpoint folder, hf-hub:OWNER/NAME, or one of open_clip's models"
-        )
+        near = get_close_matches(builtin, open_clip.list_models(), 5, cutoff=0.3)
+        raise ModelError("open_clip_near" if near else "open_clip_unknown", name=name, near=near)
     try:
         model, transform = open_clip.create_model_from_pretrained(name, pretrained, device=device)
         tokenizer = open_clip.get_tokenizer(name)
         config = open_clip.get_model_config(name if ":" in name else builtin)
     except (RuntimeError, OSError, ValueError) as error:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(builtin))
-        known = f"; its known pretrained tags: {tags}" if tags else "; check the checkpoint's files"
-        reason = f"{name!r} with pretrained {pretrained!r}" if pretrained else repr(name)
-        raise ModelError(f"open_clip cannot load {reason}: {error}{known}") from error
+        tags = open_clip.list_pretrained_tags_by_model(builtin)
+        key = "open_clip_tags" if tags else "open_clip_cannot_load"
+        shown = f"{name} {pretrained}" if pretrained else name
+        raise ModelError(key, name=shown, reason=str(error), tags=tags) from error
     model.eval()
     hashed = state_sha256(model)
     return ImageTower(model.visual, transform, device), TextTower(model, tokenizer, device), config, hashed

@@ -26,16 +26,13 @@ def tower_dtype(device: torch.device) -> torch.dtype:
     """
     chosen = os.environ.get(DTYPE_VARIABLE) or "auto"
     if chosen not in DTYPES:
-        raise ModelError(f"{DTYPE_VARIABLE} is {chosen!r}; use {', '.join(DTYPES)}")
+        raise ModelError("variable_unknown", variable=DTYPE_VARIABLE, value=chosen, known=list(DTYPES))
     if chosen == "float32":
         return torch.float32
     if computes_bfloat16(device.type):
         return torch.bfloat16
     if chosen == "bfloat16":
-        raise ModelError(
-            f"{DTYPE_VARIABLE} is 'bfloat16', and the {device.type} of this machine does not compute in it; "
-            "use auto or float32"
-        )
+        raise ModelError("no_bfloat16", variable=DTYPE_VARIABLE, device=device.type)
     return torch.float16 if device.type == "cuda" else torch.float32
 
 

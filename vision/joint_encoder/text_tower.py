@@ -1,7 +1,7 @@
 """The text side of a joint encoder where it is a BERT: words to vectors without torch.
 
 Reads tokenizer and weights from an open_clip checkpoint and gives what open_clip gives; or, for what a picture should
-show, goes through a fetched sentence encoder that open_clip has no place for. Knows no images.
+show, goes through a fetched sentence encoder that open_clip has no place for.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class BertTextTower:
         weights = checkpoint.tensors("text.")
         tower = {name.removeprefix("transformer."): value for name, value in weights.items()}
         context = checkpoint.text_cfg.get("context_length", 77)
-        self._tower = SentenceTower(checkpoint.text_folder, f"the text tower of {checkpoint.name}", tower, context)
+        self._tower = SentenceTower(checkpoint.text_folder, tower, context)
         self._projection = _projection(weights, checkpoint.name)
         self._pooled_sentences = checkpoint.pooled_sentences
 
@@ -78,9 +78,7 @@ class QueryTower:
         prefix, name = QUERY_PROJECTION.split(".", 1)
         found = checkpoint.tensors(f"{prefix}.")
         if name not in found:
-            raise ModelError(
-                f"{checkpoint.name} names the query tower {checkpoint.query_tower} but has no {prefix}.{name}"
-            )
+            raise ModelError("query_tower_lacks", name=checkpoint.name, tower=checkpoint.query_tower, tensor=name)
         self._projection = found[name].T
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -91,9 +89,9 @@ class QueryTower:
 class SentenceTower:
     """Texts to the means of a sentence encoder's last layer, at most ``max_tokens`` of each text."""
 
-    def __init__(self, folder: Path, name: str, weights: Mapping[str, Array], max_tokens: int) -> None:
+    def __init__(self, folder: Path, weights: Mapping[str, Array], max_tokens: int) -> None:
         """``folder`` has config.json and tokenizer.json. Raises ModelError where they or the weights do not fit."""
-        self._tokenizer = _tokenizer(folder, name, max_tokens)
+        self._tokenizer = _tokenizer(folder, max_tokens)
         config = read_json(folder / "config.json")
         self._tower = BertTower(BertConfig.from_dict(config), weights)
 
@@ -109,21 +107,21 @@ def fetched_sentence_tower(name: str) -> SentenceTower:
     folder = locate(name)
     # Mapped, not read: composing needs few of its rows, and the system may drop and read them again.
     weights = map_safetensors(folder / "model.safetensors")
-    return SentenceTower(folder, f"the model {name}", weights, QUERY_TOKENS)
+    return SentenceTower(folder, weights, QUERY_TOKENS)
 
 
 def token_ids(checkpoint: Checkpoint, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """Texts as the tower reads them, special tokens included, no padding. Raises ModelError as the tower does."""
-    return _ids(_tokenizer(checkpoint.text_folder, f"the text tower of {checkpoint.name}", max_tokens), texts)
+    return _ids(_tokenizer(checkpoint.text_folder, max_tokens), texts)
 
 
-def _tokenizer(folder: Path, name: str, max_tokens: int) -> Tokenizer:
+def _tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name} cannot be read: {error}; fetch it again") from error
+        raise ModelError("weights_unreadable", file=str(folder / "tokenizer.json"), reason=str(error)) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
@@ -142,7 +140,7 @@ def _projection(weights: Mapping[str, Array], name: str) -> list[Array]:
     }
     found = tuple(sorted(key for key in weights if key.startswith("proj.")))
     if found not in known:
-        raise ModelError(f"the text projection of {name} has the tensors {', '.join(found)}; this is not open_clip's")
+        raise ModelError("text_projection_unlike", name=name, tensors=list(found))
     return [weights[key].T for key in known[found]]
 
 

