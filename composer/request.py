@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from composer.errors import UsageError
 from composer.fields import check_known, typed
 from retrieval.candidates import Filters
 
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
 MIN_WORDS, MAX_WORDS = 100, 5000
@@ -30,7 +32,8 @@ class ComposeRequest:
 
     Exactly one of ``instruction`` (what to write about) and ``text`` (Markdown to illustrate, kept as it is) leads;
     with ``text`` an instruction is a hint for the pictures. ``images`` is a number of pictures or None for "as many
-    as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is an ISO 639-1 code of LANGUAGES or "auto".
+    as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is one of LANGUAGES or "auto", and for a text any
+    tag of BCP 47.
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
     knowing the outline only. Raises UsageError where something is missing or out of range.
     """
@@ -51,7 +54,8 @@ class ComposeRequest:
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
             raise UsageError("empty_instruction")
-        if self.language != "auto" and self.language not in LANGUAGES:
+        any_tag = bool(self.text) and LANGUAGE_TAG.fullmatch(self.language)
+        if self.language != "auto" and self.language not in LANGUAGES and not any_tag:
             raise UsageError("language_unknown", given=self.language, known=["auto", *LANGUAGES])
         if self.images is not None and not 0 <= self.images <= MAX_IMAGES:
             raise UsageError("pictures_wrong", given=self.images, most=MAX_IMAGES)

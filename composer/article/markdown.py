@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from composer.article.model import Section
+from composer.request import LANGUAGE_TAG
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
+FRONT_LANGUAGE = re.compile(r"^lang(?:uage)?:[ \t]*[\"']?([A-Za-z0-9-]+)[\"']?[ \t]*$", re.MULTILINE)
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 # Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
 _LEADING = {"heading_open", "hr"}
@@ -36,15 +38,18 @@ class ParsedText:
     title: str
     preamble: str
     sections: tuple[Section, ...]
+    language: str = ""  # that the front matter names, a tag of BCP 47
 
 
 def parse_markdown(source: str) -> ParsedText:
     """Cut Markdown into sections. ``title`` is that of the front matter or of a leading level-1 heading, or empty."""
     front = FRONT_MATTER.match(source)
     start = front.end() if front else 0
-    title = ""
+    title = language = ""
     if front and (named := FRONT_TITLE.search(front.group())):
         title = named.group(1).strip("'\"")
+    if front and (named := FRONT_LANGUAGE.search(front.group())) and LANGUAGE_TAG.fullmatch(named.group(1)):
+        language = named.group(1)
 
     offsets = _line_offsets(source, start)
     # No picture may stand inside a comment: Markdown would hide it.
@@ -70,13 +75,14 @@ def parse_markdown(source: str) -> ParsedText:
         cuts.append(pending)
 
     if not cuts:
-        return ParsedText(title, source, ())
+        return ParsedText(title, source, (), language)
     # Reference definitions and the like before the first block have no token: they stay with it.
     cuts[0] = min(cuts[0], body_start)
     if source[cuts[0] : cuts[0] + 1] in "\r\n":
         cuts[0] += _blank(source, cuts[0])
     ends = [*cuts[1:], len(source)]
-    return ParsedText(title, source[: cuts[0]], tuple(_section(source[a:b]) for a, b in zip(cuts, ends, strict=True)))
+    sections = tuple(_section(source[a:b]) for a, b in zip(cuts, ends, strict=True))
+    return ParsedText(title, source[: cuts[0]], sections, language)
 
 
 def join_sections(sections: tuple[Section, ...]) -> str:

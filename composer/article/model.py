@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from composer.article.language import writing_language
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from vision.errors import Phrase
@@ -111,6 +112,11 @@ class Article:
     def pictures(self) -> tuple[ImageRecord, ...]:
         """The chosen pictures in reading order."""
         return tuple(p.chosen for p in self.placements if p.chosen is not None)
+
+    @property
+    def writing_language(self) -> str:
+        """The language that captions and new paragraphs are written in: the article's own, where it can be."""
+        return writing_language(self.language)
 
     def placements_after(self, section: int) -> tuple[Placement, ...]:
         return tuple(p for p in self.placements if p.slot.after_section == section)

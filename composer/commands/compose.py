@@ -37,7 +37,11 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--may-use-image", metavar="FILE", type=Path, action="append", default=[], help="a picture that may appear"
     )
-    parser.add_argument("--language", default="auto", help="auto, en or zh (default: auto, from the instruction)")
+    parser.add_argument(
+        "--language",
+        default="auto",
+        help="auto, en or zh; with --illustrate that of the text, such as de (default: auto, as it reads)",
+    )
     parser.add_argument("--words", metavar="N", type=int, default=600, help="length to aim for (default: 600)")
     parser.add_argument("--tone", metavar="NAME", default="", help="plain, vivid, formal or friendly")
     parser.add_argument(

@@ -48,7 +48,7 @@ def suggest_caption(
     target = shown_picture(article, placement)
     record = target.chosen
     assert record is not None
-    prompts, language = load_prompts(article.language), article.language
+    prompts, language = load_prompts(article.writing_language), article.writing_language
     [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}
     begin = opening(article.sections[target.slot.after_section])

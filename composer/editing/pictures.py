@@ -60,7 +60,7 @@ def show_picture(article: Article, placement: int, found: Candidate) -> Article:
     known = any(c.record.id == found.record.id for c in target.candidates)
     candidates = target.candidates if known else (found, *target.candidates)
     placements = _cleared(article, found.record.id, but=placement)
-    placements[placement] = replace(_showing(target, found.record, article.language), candidates=candidates)
+    placements[placement] = replace(_showing(target, found.record, article.writing_language), candidates=candidates)
     return article.with_placements(tuple(placements))
 
 
@@ -94,8 +94,8 @@ def move_picture(article: Article, placement: int, to_section: int) -> Article:
 def insert_picture(article: Article, after_section: int, found: Candidate) -> Article:
     """Show a picture in a new place after a section, below the pictures that stand there."""
     section_at(article, after_section)
-    slot = Slot(after_section, found.record.caption_in(article.language))
-    shown = _showing(Placement(slot, (found,), None, ()), found.record, article.language)
+    slot = Slot(after_section, found.record.caption_in(article.writing_language))
+    shown = _showing(Placement(slot, (found,), None, ()), found.record, article.writing_language)
     return article.with_placements((*_cleared(article, found.record.id, but=None), shown))
 
 

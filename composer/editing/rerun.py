@@ -239,7 +239,7 @@ def _begin(
     if request is None:
         request = ComposeRequest(text=join_sections(article.sections), language=article.language)
     timer = events.StageTimer(pipeline.model)
-    context = pipeline.context(request, article.language)
+    context = pipeline.context(request, article.writing_language)
     conversation = Conversation(())
     if read:
         conversation, _ = reading(context.prompts, pipeline.model, article.title, article.sections)

@@ -39,7 +39,7 @@ def rewrite_article(
 
     The seed takes part with the text that stands: the same question twice gives two texts.
     """
-    prompts = load_prompts(article.language)
+    prompts = load_prompts(article.writing_language)
     request = _request(prompts, article, tone)
     open_ = set(open_sections(article))
     prose = SentenceFilter()
@@ -57,7 +57,7 @@ def rewrite_article(
             own_seed = derive_seed(seed, f"anew {number} {_digest(section)}")
             sampling = sampling_of(settings, token_limit(words), own_seed)
             prompt = _prompt(model, request, [*before, named], sampling.max_tokens)
-            if body := _body(model, prompt, sampling, prose, article.language):
+            if body := _body(model, prompt, sampling, prose, article.writing_language):
                 section = replace(section, text=lead + body)
                 sections = (*article.sections[:number], section, *article.sections[number + 1 :])
                 article = replace(article, sections=sections)
@@ -78,8 +78,8 @@ def _request(prompts: Prompts, article: Article, tone: str) -> tuple[Message, ..
     headings = [section.heading for section in article.sections if section.heading]
     words = sum(count_words(section.body) for section in article.sections) // max(1, len(article.sections))
     words = min(max(words, LEAST_WORDS), MOST_WORDS) * (1 if headings else len(article.sections))
-    asked = writing_question(prompts, article.title, headings, words, article.language)
-    wish = TONES[tone][article.language] if tone else ""
+    asked = writing_question(prompts, article.title, headings, words, article.writing_language)
+    wish = TONES[tone][article.writing_language] if tone else ""
     return (Message.of("system", prompts.system), Message.of("user", f"{asked}\n\n{wish}".strip()))
 
 

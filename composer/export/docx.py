@@ -53,6 +53,9 @@ _INDENT = Mm(7)
 _BULLET_DEFINITION, _NUMBER_DEFINITION = 900, 901  # the template's
 # Word reads the properties of a paragraph in this order only (ECMA-376 part 1, 17.3.1.26); what it may meet here.
 _AFTER_BIDI = ("w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr")
+_CHINESE_FACES = ("SimSun", "Microsoft YaHei")  # of the template
+_EASTERN = {"ja": ("MS Mincho", "Yu Gothic"), "ko": ("Batang", "Malgun Gothic")}
+_RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.RIGHT}
 
 
@@ -82,9 +85,16 @@ def _set_language(word: WordDocument, language: str) -> None:
     tag: Any = word.styles.element.find(f"{qn('w:docDefaults')}/{qn('w:rPrDefault')}/{qn('w:rPr')}/{qn('w:lang')}")
     chinese = language.partition("-")[0].lower() == "zh"
     known = {"en": "en-US", "und": "x-none"}
+    primary = language.partition("-")[0].lower()
+    eastern = _EASTERN.get(primary, ())
     # The western language is for Latin words within Chinese text.
-    tag.set(qn("w:val"), "en-US" if chinese else known.get(language, language))
-    tag.set(qn("w:eastAsia"), "zh-CN" if chinese or language in known else language)
+    tag.set(qn("w:val"), "en-US" if chinese or eastern else known.get(language, language))
+    tag.set(qn("w:eastAsia"), language if eastern else "zh-CN")
+    if primary in _RIGHT_TO_LEFT:
+        tag.set(qn("w:bidi"), language)
+    for fonts in word.styles.element.iter(qn("w:rFonts")) if eastern else ():
+        if (face := fonts.get(qn("w:eastAsia"))) in _CHINESE_FACES:
+            fonts.set(qn("w:eastAsia"), eastern[_CHINESE_FACES.index(face)])
     if chinese:
         word.styles["Normal"].font.size = Pt(10.5)
         word.styles["Body Text"].paragraph_format.line_spacing = 1.5
@@ -243,11 +253,11 @@ class _Writer:
 
     def _add_run(self, paragraph: WordParagraph, run: Run, quiet_link: bool, turned: bool) -> None:
         added = paragraph.add_run()
-        added.font.rtl = turned or None
         if run.text == "\n":
             added.add_break()
             return
         added.text = run.text
+        added.font.rtl = turned or None
         added.bold = run.strong or None
         if run.emphasis and self._chinese:
             # Chinese has no slanted letters: a dot under each is its emphasis.

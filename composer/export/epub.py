@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
+from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
@@ -91,9 +92,11 @@ class _Book:
         picture = self._pictures.ready(figure.record)
         name = f"picture-{hashlib.sha256(figure.record.id.encode()).hexdigest()[:10]}{picture.kind.suffix}"
         self.images[name] = (picture.kind.media_type, picture.data)
+        tag = writing_language(self._article.language)
+        own = f' lang="{tag}" xml:lang="{tag}"' if is_foreign(self._article.language) else ""
         share = 100 * shown_width_px(picture.width_px, picture.height_px) / COLUMN_PX
         return (
-            f'<figure><img src="images/{name}" alt="{attribute(figure.alt)}" style="width: {share:.0f}%"/>'
+            f'<figure{own}><img src="images/{name}" alt="{attribute(figure.alt)}" style="width: {share:.0f}%"/>'
             f"{figcaption(figure)}</figure>\n"
         )
 

@@ -13,6 +13,7 @@ from html import escape
 from importlib.resources import files
 from typing import Literal
 
+from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.document_tree import FigureBlock, to_figure, whole_text
@@ -89,8 +90,9 @@ def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") 
     size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
     image = f'<img src="{attribute(picture_url(record))}" alt="{attribute(shown.alt)}"{size} decoding="async">'
     caption = figcaption(shown)
+    own = f' lang="{writing_language(language)}"' if is_foreign(language) else ""
     narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
-    return f"<figure{narrow}>\n{image}\n{caption + chr(10) if caption else ''}</figure>\n"
+    return f"<figure{narrow}{own}>\n{image}\n{caption + chr(10) if caption else ''}</figure>\n"
 
 
 def figcaption(shown: FigureBlock) -> str:

@@ -56,9 +56,11 @@ def to_pdf(
 
 
 def _typeset(content: dict[str, Any], root: Path, made: datetime) -> tuple[bytes, tuple[Phrase, ...]]:
-    data, missing = _compile(content, root, made, system_fonts=False)
-    if data is not None:
-        return data, ()
+    # The fetched faces have Japanese and Korean characters in their Chinese forms: the system's may have better.
+    if content["language"] not in ("ja", "ko"):
+        data, missing = _compile(content, root, made, system_fonts=False)
+        if data is not None:
+            return data, ()
     data, missing = _compile(content, root, made, system_fonts=True)
     if data is not None:
         return data, ()

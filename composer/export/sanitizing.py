@@ -11,7 +11,9 @@ import unicodedata
 from dataclasses import replace
 from typing import Literal
 
+from composer.article.language import UNDETERMINED
 from composer.article.model import Article, Placement, Section
+from composer.request import LANGUAGE_TAG
 from image_db.metadata.record import ImageRecord
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -54,7 +56,7 @@ def printable_article(article: Article) -> Article:
 
 def language_tag(language: str) -> str:
     """A BCP 47 tag such as ``en`` or ``zh-Hans``; ``und`` (undetermined) for anything else."""
-    return language if re.fullmatch(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", language) else "und"
+    return language if LANGUAGE_TAG.fullmatch(language) else UNDETERMINED
 
 
 def direction(text: str) -> Literal["ltr", "rtl", ""]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from composer.article.credit import credit_line
-from composer.article.language import resolve_language
+from composer.article.language import detect_language, text_language, writing_language
 from composer.article.markdown import parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
@@ -62,7 +62,7 @@ class RequestContext:
     """What the stages of one request share; ``Pipeline.context`` makes it.
 
     ``required`` are the pictures that came along and must appear, by record id. ``english`` tells that the encoder
-    reads no other language and this article is in one.
+    reads no other language and this article is in one. ``language`` is the one that the model writes in.
     """
 
     request: ComposeRequest
@@ -71,6 +71,16 @@ class RequestContext:
     uploads: Uploads
     required: frozenset[str]
     english: bool
+
+
+def document_language(request: ComposeRequest) -> str:
+    """The tag of the article's language (BCP 47): as asked for, as the text's front matter has it, or as it reads."""
+    if request.language != "auto":
+        return request.language
+    if not request.text:
+        return detect_language(request.instruction)
+    parsed = parse_markdown(request.text)
+    return parsed.language or text_language(plain_text(request.text[len(parsed.preamble) :]) or parsed.title)
 
 
 class Pipeline:
@@ -105,7 +115,8 @@ class Pipeline:
 
     def events(self, request: ComposeRequest) -> Iterator[Event]:
         """The same as a stream that ends with ``Done``. Closing it cancels between tokens."""
-        context = self.context(request, resolve_language(request.language, request.text or request.instruction))
+        language = document_language(request)
+        context = self.context(request, writing_language(language))
         if len(self.library) == 0 and len(context.uploads) == 0 and request.images != 0:
             raise UsageError("library_empty")
 
@@ -113,7 +124,7 @@ class Pipeline:
         yield events.StageStarted("write")
         if notice := getattr(self.model, "notice", None):
             yield events.Notice(notice.key, notice.values)
-        article, conversation = yield from (self.read(context) if request.text else self.write(context))
+        article, conversation = yield from (self.read(context, language) if request.text else self.write(context))
         article = replace(article, provenance=self.provenance(context))
         yield timer.finished("write")
         yield events.ArticleSoFar(article)
@@ -149,8 +160,8 @@ class Pipeline:
         english = readable is not None and language not in readable
         return RequestContext(request, language, load_prompts(language), uploads, required, english)
 
-    def read(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
-        """A person's own text as an article, and the conversation in which the model read it."""
+    def read(self, context: RequestContext, language: str) -> Generator[Event, None, tuple[Article, Conversation]]:
+        """A person's own text, in that language, as an article, and the conversation in which the model read it."""
         request = context.request
         parsed = parse_markdown(request.text)
         if not parsed.sections:
@@ -159,9 +170,7 @@ class Pipeline:
         conversation, cut = reading(context.prompts, self.model, title, parsed.sections)
         if cut:
             yield events.Notice("read_beginnings", {"tokens": self.model.context_tokens})
-        article = Article(
-            title, context.language, parsed.sections, title_in_text=not parsed.title, preamble=parsed.preamble
-        )
+        article = Article(title, language, parsed.sections, title_in_text=not parsed.title, preamble=parsed.preamble)
         return article, conversation
 
     def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:

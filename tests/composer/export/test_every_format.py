@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_any_article_keeps_its_text_and_the_order_of_sections_and_pictures(
         text = squashed(READERS[format_](made(article, format_)).text)
         places = [text.index(mark) for mark in marks]
         assert places == sorted(places), format_
-        assert len(places) == text.count("Mark") + text.count("Figure") + 1 or "Mark" in "".join(texts)
+        assert len(places) == text.count("Mark") + text.count("Figure") + 1 or re.search("Mark|Figure", "".join(texts))
         body = text[places[1] :]
         for piece in _pieces(document.blocks):
             assert squashed(piece) in body, (format_, piece)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 
 from composer.article.markdown import parse_markdown
 from composer.article.model import Article
+from tests.composer.article_samples import farm_article
 from tests.composer.document_samples import made
-from tests.composer.export_reading import check_docx, check_epub
+from tests.composer.export_reading import ReadPdf, check_docx, check_epub
 
 HEBREW = """\
 השוק נפתח מוקדם, לפני שהרחוב מתעורר. הדוכנים מלאים.
@@ -126,3 +129,35 @@ def test_no_word_of_a_wide_table_is_printed_over_another_or_past_the_page(column
 def test_a_table_that_fits_is_set_as_wide_as_its_words(tmp_path: Path) -> None:
     (page,) = rows_of(made(article("| Day | Time |\n|---|---|\n| Monday | 7 |", "T", "en"), "pdf"))
     assert max(right for _, _, right, _, words in page if words.strip() in ("Time", "7")) < 250
+
+
+@pytest.mark.parametrize("language", ["de", "ja", "he", "pt-BR", "und"])
+def test_every_format_names_the_language_of_the_text_and_that_of_its_captions(
+    language: str, tmp_path: Path, with_fonts: None
+) -> None:
+    farm = replace(farm_article(tmp_path), language=language)
+    own = ' lang="en"' if language != "und" else ""
+    html = made(farm, "html").decode()
+    assert f'<html lang="{language}">' in html
+    assert f"<figure{own}>" in html
+    with zipfile.ZipFile(io.BytesIO(made(farm, "epub"))) as book:
+        assert f"<dc:language>{language}</dc:language>" in book.read("EPUB/package.opf").decode()
+        chapter = book.read("EPUB/article.xhtml").decode()
+    assert f'lang="{language}" xml:lang="{language}"' in chapter
+    assert ('<figure lang="en" xml:lang="en">' in chapter) == bool(own)
+    assert ReadPdf(made(farm, "pdf")).reader.root_object["/Lang"] == language.partition("-")[0]
+    data = made(farm, "docx")
+    check_docx(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as word:
+        styles = word.read("word/styles.xml").decode()
+    (spelling,) = re.findall(r"<w:lang [^>]*>", styles)
+    key, value = {
+        "de": ("val", "de"),
+        "ja": ("eastAsia", "ja"),
+        "he": ("bidi", "he"),
+        "pt-BR": ("val", "pt-BR"),
+        "und": ("val", "x-none"),
+    }[language]
+    assert f'w:{key}="{value}"' in spelling
+    assert ("MS Mincho" in styles) == (language == "ja")
+    assert ("SimSun" in styles) != (language == "ja")

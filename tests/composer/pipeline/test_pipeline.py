@@ -263,3 +263,27 @@ def test_what_a_model_has_to_say_of_how_it_runs_reaches_the_reader(tmp_path: Pat
     assert [e for e in seen if isinstance(e, events.Notice)] == [
         events.Notice("slow_without_kernels", {"reason": "no compiler"})
     ]
+
+
+@pytest.mark.parametrize(
+    ("front", "asked", "language"),
+    [("", "auto", "de"), ("---\nlang: nds\n---\n\n", "auto", "nds"), ("---\nlang: nds\n---\n\n", "de-AT", "de-AT")],
+)
+def test_a_text_in_another_language_says_so_and_its_captions_are_english(
+    front: str, asked: str, language: str, tmp_path: Path
+) -> None:
+    text = "\n\n".join(
+        f"Die {colour} Mauer wurde vor langer Zeit gestrichen, von Leuten, die das Abendlicht sehr gern hatten."
+        for colour in ("rote", "blaue")
+    )
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    _, article = compose(pipeline, text=front + text, images=1, language=asked)
+    assert (article.language, article.writing_language) == (language, "en")
+    assert from_json(to_json(article)).language == language
+
+
+def test_only_a_text_may_be_in_a_language_that_is_not_written_here() -> None:
+    with pytest.raises(UsageError, match=r"^language_unknown: "):
+        ComposeRequest(instruction="Über Mauern", language="de")
+    with pytest.raises(UsageError, match=r"^language_unknown: "):
+        ComposeRequest(text="Mauern", language="de_AT; rm")
