@@ -1,197 +1,145 @@
-"""Words that a picture file carries inside: XMP, IPTC and EXIF, in that order of trust.
+"""Words that a picture file carries inside: XMP, IPTC and EXIF, in that order of trust, then texts and comments.
 
 XMP is Unicode and keeps languages apart, IPTC is what agencies fill in, EXIF is often filled by the camera itself.
-Metadata comes from anywhere: what cannot be read is skipped, XML with a document type is not parsed at all. Pillow
-warns of odd tags; callers that care silence it, since that cannot be done in one thread alone.
-Knows no other files and no library.
+Metadata comes from anywhere: what cannot be read is skipped. Pillow warns of odd tags; callers that care silence it,
+since that cannot be done in one thread alone.
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
-from image_db.metadata.description import Description, laid_over
-from image_db.metadata.licenses import license_name, parse_license
+from image_db.metadata.description import Description
+from image_db.metadata.encoding import encoding_of
+from image_db.metadata.fields import FoundWords, clean, described, in_one_language
+from image_db.metadata.licenses import license_name
+from image_db.metadata.xmp import xmp_words
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-_MAX_XMP_BYTES = 1 << 20
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC = "{http://purl.org/dc/elements/1.1/}"
-_CC = "{http://creativecommons.org/ns#}"
-_XMP_RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
-_PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
-_IPTC_CORE = "{http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/}"
-_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-
 _EXIF_DESCRIPTION, _EXIF_ARTIST, _EXIF_COPYRIGHT = 0x010E, 0x013B, 0x8298
-_EXIF_XP_TITLE, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = 0x9C9B, 0x9C9D, 0x9C9E, 0x9C9F
-
-# What cameras and programs write into the description of every picture.
-_BOILERPLATE = re.compile(
-    r"^(?:.*digital camera|sony dsc|dcim.*|dsc\w*|img\w*|untitled|exif.?jpeg.?picture|default|screenshot|oplus_\d+|"
-    r"processed with .*|created with .*|edit(?:ed)? (?:with|by) .*|binary comment|ascii|unknown|none|\W*|\d+)$",
-    re.IGNORECASE,
-)
+_EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = range(0x9C9B, 0x9CA0)
+_EXIF_IFD, _EXIF_USER_COMMENT = 0x8769, 0x9286
+_IPTC_CHARSET, _IPTC_UTF8 = (1, 90), b"\x1b%G"
+_IPTC_PLACES = (92, 90, 95, 101)
 # What Pillow raises on metadata that lies about its own lengths and types.
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
 
 
 def embedded_description(image: ImageFile) -> Description:
     """What an opened picture (not necessarily decoded) says of itself."""
-    return laid_over((_from_xmp(image), _from_iptc(image), _from_exif(image)))
+    return described((_from_xmp(image), _from_iptc(image), _from_exif(image), _from_texts(image)))
 
 
-def _from_xmp(image: ImageFile) -> Description:
+def _from_xmp(image: ImageFile) -> FoundWords:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    if isinstance(packet, str):
-        packet = packet.encode("utf-8", "replace")
-    start, end = packet.find(b"<x:xmpmeta"), packet.rfind(b"</x:xmpmeta>")
-    if start < 0 or end < 0:
-        start, end = packet.find(b"<rdf:RDF"), packet.rfind(b"</rdf:RDF>")
-        end += len(b"</rdf:RDF>")
-    else:
-        end += len(b"</x:xmpmeta>")
-    packet = packet[max(start, 0) : max(end, 0)]
-    # Entities can make a small packet expand without end; honest XMP has none.
-    if not packet or len(packet) > _MAX_XMP_BYTES or b"<!" in packet:
-        return Description()
-    try:
-        root = ElementTree.fromstring(packet)
-    except (ElementTree.ParseError, ValueError):
-        return Description()
-    captions: dict[str, str] = {}
-    alt: dict[str, str] = {}
-    found: dict[str, Any] = {}
-    for node in root.iter(f"{_RDF}Description"):
-        captions = (
-            captions or dict(_alternatives(node, f"{_DC}description")) or dict(_alternatives(node, f"{_DC}title"))
-        )
-        alt = alt or dict(_alternatives(node, f"{_IPTC_CORE}AltTextAccessibility"))
-        for field, values in (
-            ("tags", _values(node, f"{_DC}subject")),
-            ("author", _values(node, f"{_DC}creator")),
-            ("license", _values(node, f"{_CC}license") or _values(node, f"{_XMP_RIGHTS}UsageTerms")),
-            ("rights", _values(node, f"{_DC}rights")),
-            ("source", _values(node, f"{_DC}source") or _values(node, f"{_PHOTOSHOP}Source")),
-            ("statement", _values(node, f"{_XMP_RIGHTS}WebStatement")),
-        ):
-            found.setdefault(field, values) if values else None
-    first = _first_language(captions)
-    source = next(iter(found.get("source", ())), "")
-    statement = next(iter(found.get("statement", ())), "")
-    license_ = ", ".join(found.get("license", ())) or (statement if parse_license(statement) else "")
-    return Description(
-        caption=_meant(captions.get(first, "")),
-        alt=_meant(alt.get(_first_language(alt), "")),
-        tags=tuple(dict.fromkeys(found.get("tags", ()))),
-        author=", ".join(found.get("author", ())),
-        license=license_name(license_ or ", ".join(found.get("rights", ()))),
-        source_url=source if source.startswith(("http://", "https://")) else "",
-        captions=tuple((code, text) for code, text in _by_code(captions, first)),
-    )
+    return xmp_words(packet.encode("utf-8", "replace") if isinstance(packet, str) else packet) or FoundWords()
 
 
-def _first_language(texts: dict[str, str]) -> str:
-    return next((key for key in texts if key.startswith("en")), next(iter(texts), ""))
-
-
-def _by_code(texts: dict[str, str], first: str) -> Iterator[tuple[str, str]]:
-    """Texts by two-letter code, without the first, and without the default, which repeats one of the others."""
-    seen = {first[:2]}
-    for key, text in texts.items():
-        code = key[:2].lower()
-        if key != "x-default" and code not in seen and re.fullmatch("[a-z]{2}", code):
-            seen.add(code)
-            yield code, text
-
-
-def _alternatives(node: ElementTree.Element, name: str) -> Iterator[tuple[str, str]]:
-    """(language, text) of a language alternative; x-default first where it is there."""
-    for item in node.findall(f"{name}/*/{_RDF}li"):
-        if text := _clean(item.text or ""):
-            yield item.get(_XML_LANG, "x-default").lower(), text
-
-
-def _values(node: ElementTree.Element, name: str) -> list[str]:
-    """The items of a bag, sequence or alternative, or the one value of a property or attribute."""
-    items = [item.text or "" for item in node.findall(f"{name}/*/{_RDF}li")]
-    for child in node.findall(name):
-        items += [child.text or "", child.get(f"{_RDF}resource", "")]
-    items.append(node.get(name, ""))
-    return [text for item in items if (text := _clean(item))]
-
-
-def _from_iptc(image: ImageFile) -> Description:
+def _from_iptc(image: ImageFile) -> FoundWords:
     from PIL import IptcImagePlugin
 
     try:
         fields: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
     except _BROKEN:
-        return Description()
-    encoding = "utf-8" if fields.get((1, 90)) == b"\x1b%G" else ""
+        return FoundWords()
 
-    def texts(number: int) -> list[str]:
+    def raw(number: int) -> list[bytes]:
         values = fields.get((2, number), [])
-        values = values if isinstance(values, list) else [values]
-        return [text for value in values if isinstance(value, bytes) and (text := _clean(_decoded(value, encoding)))]
+        return [value for value in (values if isinstance(values, list) else [values]) if isinstance(value, bytes)]
 
-    def text(*numbers: int) -> str:
-        return next((found[0] for number in numbers if (found := texts(number))), "")
+    # All texts of a file are in one encoding, which hardly one says; together they show which.
+    texts = [value for number in (5, 25, 80, 105, 110, 116, 120, *_IPTC_PLACES) for value in raw(number)]
+    declared = fields.get(_IPTC_CHARSET) == _IPTC_UTF8
+    encoding = _encoding(b"\n".join(texts)) if not declared else "utf-8"
 
-    return Description(
-        caption=_meant(text(120, 105, 5)),
-        tags=tuple(dict.fromkeys(texts(25))),
-        author=", ".join(texts(80)),
-        license=license_name(text(116)),
+    def read(*numbers: int) -> list[str]:
+        return next((found for number in numbers if (found := _decoded(raw(number), encoding))), [])
+
+    return FoundWords(
+        titles=in_one_language("".join(read(5)[:1])),
+        headline=", ".join(read(105)[:1]),
+        descriptions=in_one_language("".join(read(120)[:1])),
+        tags=tuple(read(25)),
+        places=tuple(place for number in _IPTC_PLACES for place in read(number)),
+        author=", ".join(read(80, 110)),
+        license=license_name(", ".join(read(116)[:1])),
     )
 
 
-def _from_exif(image: ImageFile) -> Description:
+def _from_exif(image: ImageFile) -> FoundWords:
     try:
-        exif = dict(image.getexif())
+        exif = image.getexif()
+        tags = dict(exif)
+        comment = exif.get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT)
     except _BROKEN:
-        return Description()
-    keywords = _exif_text(exif.get(_EXIF_XP_KEYWORDS), wide=True)
-    return Description(
-        caption=_meant(
-            _exif_text(exif.get(_EXIF_DESCRIPTION))
-            or _exif_text(exif.get(_EXIF_XP_TITLE), wide=True)
-            or _exif_text(exif.get(_EXIF_XP_SUBJECT), wide=True)
-        ),
-        tags=tuple(dict.fromkeys(tag.strip() for tag in keywords.split(";") if tag.strip())),
-        author=_exif_text(exif.get(_EXIF_ARTIST)) or _exif_text(exif.get(_EXIF_XP_AUTHOR), wide=True),
-        license=license_name(_exif_text(exif.get(_EXIF_COPYRIGHT))),
+        return FoundWords()
+    title = _exif_text(tags.get(_EXIF_XP_TITLE), wide=True)
+    subject = _exif_text(tags.get(_EXIF_XP_SUBJECT), wide=True)
+    description = _exif_text(tags.get(_EXIF_DESCRIPTION)) or subject
+    return FoundWords(
+        titles=in_one_language(title),
+        descriptions=in_one_language(description),
+        comment=_exif_text(tags.get(_EXIF_XP_COMMENT), wide=True) or _user_comment(comment),
+        tags=tuple(_exif_text(tags.get(_EXIF_XP_KEYWORDS), wide=True).split(";")),
+        author=_exif_text(tags.get(_EXIF_ARTIST)) or _exif_text(tags.get(_EXIF_XP_AUTHOR), wide=True),
+        license=license_name(_exif_text(tags.get(_EXIF_COPYRIGHT))),
+    )
+
+
+def _from_texts(image: ImageFile) -> FoundWords:
+    """Text chunks of PNG by their registered keywords, comments of JPEG and GIF."""
+
+    def text(*keys: str) -> str:
+        values = (image.info.get(key) for key in keys)
+        return next((said for value in values if (said := _exif_text(value))), "")
+
+    title, description = text("Title"), text("Description")
+    return FoundWords(
+        titles=in_one_language(title),
+        descriptions=in_one_language(description),
+        comment=text("Comment", "comment"),
+        author=text("Author"),
+        license=license_name(text("Copyright")),
     )
 
 
 def _exif_text(value: object, wide: bool = False) -> str:
-    """Text of a tag. Windows' own tags are UTF-16; Pillow reads the others as Latin-1 though most are UTF-8."""
+    """Text of a tag. Windows' own tags are UTF-16; Pillow reads the others as Latin-1, whatever they are in."""
     if isinstance(value, tuple) and all(isinstance(item, int) and 0 <= item < 256 for item in value):
         value = bytes(value)
-    if isinstance(value, bytes):
-        return _clean(value.decode("utf-16-le", "ignore") if wide else _decoded(value))
-    if isinstance(value, str):
-        return _clean(_decoded(value.encode("latin-1")) if value.isascii() or max(value) <= "\xff" else value)
-    return ""
+    if isinstance(value, str) and (value.isascii() or max(value) > "\xff"):
+        return clean(value)
+    data = value.encode("latin-1") if isinstance(value, str) else value if isinstance(value, bytes) else b""
+    if wide:
+        return clean(data.decode("utf-16-le", "ignore"))
+    return ", ".join(_decoded([data], _encoding(data)))
 
 
-def _decoded(data: bytes, encoding: str = "") -> str:
+def _user_comment(value: object) -> str:
+    """Eight bytes name the encoding of what follows (EXIF 3.0, 4.6.5); UTF-16 of either order where it is Unicode."""
+    if not isinstance(value, bytes):
+        return _exif_text(value)
+    kind, data = value[:8].rstrip(b"\0 ").upper(), value[8:]
+    if kind == b"UNICODE":
+        return clean(data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "ignore"))
+    if kind == b"JIS":
+        return clean(data.decode("iso2022_jp", "ignore"))
+    return _exif_text((data if kind in (b"ASCII", b"") else value).rstrip(b"\0 "))
+
+
+def _encoding(data: bytes) -> str:
+    """Empty for what is no text."""
     try:
-        return data.decode(encoding or "utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return encoding_of(data)
+    except ValueError:
+        return ""
 
 
-def _clean(text: str) -> str:
-    """One line without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _meant(caption: str) -> str:
-    return "" if _BOILERPLATE.match(caption) else caption
+def _decoded(values: Iterable[bytes], encoding: str) -> list[str]:
+    texts = (value.rstrip(b"\0").decode(encoding, "replace") for value in values) if encoding else ()
+    # What is replaced would be printed under the picture: nothing is better.
+    return [said for text in texts if "\ufffd" not in text and (said := clean(text))]

@@ -1,22 +1,16 @@
-"""The words of a file name that somebody chose; none where a camera, a phone or a program made the name up.
+"""Tells what somebody wrote of a picture from what a camera, a phone or a program put there.
 
-Knows strings only.
+The words and patterns that say nothing are in ``meaningless.toml``, by language and by who writes them.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
+import unicodedata
+from functools import cache
+from importlib.resources import files
 
-# What devices and programs put around a number: it says nothing of the picture.
-_DEVICE_WORDS = """
-    img image images imgp dsc dscn dscf dsci dcim pxl mvimg vid mov gopr gopro dji pic pict picture pictures photo
-    photos photograph foto bild scan scanned scanner screenshot screen shot screencast whatsapp signal telegram facebook
-    instagram unsplash pexels pixabay flickr shutterstock istock getty untitled unnamed unknown download downloaded file
-    document copy kopie final edited edit tmp temp test thumb thumbnail preview original orig resized cropped crop
-    scaled sample fig burst pano hdr snap capture export exported version jpg jpeg png
-"""
-_SMALL_WORDS = "a an the of in on and or with to by for from de la le les der die das und et el y at am pm no nr"
-_UNTELLING = frozenset((_DEVICE_WORDS + _SMALL_WORDS).split())
 _CAMERA = re.compile(r"^(?:_?[a-z]{1,4}_?\d{3,}|[a-z]?\d+[a-z]?\d*)$")
 _HEX = re.compile(r"^(?=.*\d)[0-9a-f]{6,}$")
 _CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý])")
@@ -24,6 +18,29 @@ _SEPARATORS = re.compile(r"[\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]")
 _CJK = re.compile(r"[぀-ヿ㐀-鿿가-힣]")
 _IDENTIFIER = re.compile(r"^[A-Za-z0-9_-]{20,}$")
+_FILE_NAME = re.compile(r"^[^\s/\\]+\.(?:jpe?g|png|webp|gif|tiff?|bmp|heic|heif|avif|dng|nef|cr[23]|arw)$", re.I)
+_SCREENSHOT = re.compile(
+    r"^(?:screen ?shot|bildschirmfoto|capture d.écran|captura de (?:pantalla|tela)|schermata|снимок экрана|"
+    r"屏幕截图|屏幕快照|截图|截屏|螢幕截圖|スクリーンショット|스크린샷)s?[\W_]*\d",
+    re.IGNORECASE,
+)
+
+
+@cache
+def _table() -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str]]:
+    """The captions and the words that say nothing, and those words in scripts without spaces."""
+    table = tomllib.loads(files("image_db.metadata").joinpath("meaningless.toml").read_text(encoding="utf-8"))
+    captions = "|".join(pattern for patterns in table["captions"].values() for pattern in patterns)
+    words = frozenset(word for listed in table["names"].values() for word in listed.split())
+    joined = "|".join(sorted((word for word in words if _CJK.search(word)), key=len, reverse=True))
+    return re.compile(rf"(?:{captions}|dsc\w*|img\w*|[\W\d_]*)", re.IGNORECASE), words, re.compile(rf"{joined}|qq|\d")
+
+
+def meant(caption: str) -> str:
+    """The caption, or "" where it is what a device or a program writes into every picture, or a file's name."""
+    if _table()[0].fullmatch(caption) or _FILE_NAME.match(caption) or _is_identifier(caption):
+        return ""
+    return caption
 
 
 def words_of_name(stem: str) -> tuple[str, ...]:
@@ -34,16 +51,22 @@ def words_of_name(stem: str) -> tuple[str, ...]:
     >>> words_of_name("IMG_1234")
     ()
     """
-    if "\udc80" <= max(stem, default="") <= "\udcff" or _is_identifier(stem):
+    stem = unicodedata.normalize("NFC", stem)
+    if "\udc80" <= max(stem, default="") <= "\udcff" or _is_identifier(stem) or _SCREENSHOT.match(stem):
         return ()
     words: dict[str, None] = {}
     for piece in _SEPARATORS.split(stem):
-        if piece.casefold() in _UNTELLING:  # before it is taken apart: WhatsApp
+        if _is_untelling(piece.casefold()):  # before it is taken apart: WhatsApp
             continue
         for word in _CAMEL.sub(" ", piece).casefold().split():
-            if _LETTERS.search(word) and word not in _UNTELLING and not _is_number(word):
+            if _LETTERS.search(word) and not _is_untelling(word) and not _is_number(word):
                 words[word] = None
     return tuple(words)
+
+
+def _is_untelling(word: str) -> bool:
+    untelling, joined = _table()[1:]
+    return word.rstrip("0123456789") in untelling or (_CJK.search(word) is not None and not joined.sub("", word))
 
 
 def _is_number(word: str) -> bool:

@@ -39,7 +39,14 @@ def said(path: Path) -> Description:
 
 
 def exif(**fields: object) -> Image.Exif:
-    tags = {"description": 0x010E, "artist": 0x013B, "copyright": 0x8298, "title": 0x9C9B, "keywords": 0x9C9E}
+    tags = {
+        "description": 0x010E,
+        "artist": 0x013B,
+        "copyright": 0x8298,
+        "title": 0x9C9B,
+        "comment": 0x9C9C,
+        "keywords": 0x9C9E,
+    }
     made = Image.Exif()
     for name, value in fields.items():
         made[tags[name]] = value
@@ -129,3 +136,181 @@ def test_broken_or_hostile_xmp_says_nothing(pictures: Path, packet: bytes) -> No
 def test_control_characters_do_not_survive(pictures: Path) -> None:
     path = paint(pictures / "x.jpg", exif=exif(artist="Ann\x1b[31m\nB\x07ob"))
     assert said(path).author == "Ann [31m B ob"
+
+
+def packet(body: str) -> bytes:
+    """An XMP packet of one description with that body, as other programs write it."""
+    namespaces = {
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+        "lr": "http://ns.adobe.com/lightroom/1.0/",
+        "digiKam": "http://www.digikam.org/ns/1.0/",
+        "MicrosoftPhoto": "http://ns.microsoft.com/photo/1.0",
+        "Iptc4xmpCore": "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
+        "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+        "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+        "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
+    }
+    declared = " ".join(f'xmlns:{prefix}="{address}"' for prefix, address in namespaces.items())
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f"<!-- by a test --><rdf:Description {declared}>{body}</rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+def items(name: str, *texts: str, kind: str = "Bag") -> str:
+    return f"<{name}><rdf:{kind}>{''.join(f'<rdf:li>{text}</rdf:li>' for text in texts)}</rdf:{kind}></{name}>"
+
+
+@pytest.mark.parametrize(
+    ("body", "tags"),
+    [
+        (
+            items("lr:hierarchicalSubject", "Where|France|Nîmes", "Buildings|Arena"),
+            ("Where", "France", "Nîmes", "Buildings", "Arena"),
+        ),
+        (
+            items("digiKam:TagsList", "Animals/Storks", "_Digikam_Internal_Tags_/Color", kind="Seq"),
+            ("Animals", "Storks"),
+        ),
+        (items("MicrosoftPhoto:LastKeywordXMP", "Trip/Boat"), ("Trip", "Boat")),
+        (
+            items("dc:subject", "stork", "nest") + items("lr:hierarchicalSubject", "Birds|Stork"),
+            ("stork", "nest", "Birds"),
+        ),
+        (
+            "<photoshop:City>Tartu</photoshop:City><photoshop:Country>Estonia</photoshop:Country>"
+            "<Iptc4xmpCore:Location>Town hall square</Iptc4xmpCore:Location>",
+            ("Town hall square", "Tartu", "Estonia"),
+        ),
+        (
+            '<Iptc4xmpExt:LocationShown><rdf:Bag><rdf:li Iptc4xmpExt:City="Porto" Iptc4xmpExt:CountryName="Portugal"/>'
+            "</rdf:Bag></Iptc4xmpExt:LocationShown>",
+            ("Porto", "Portugal"),
+        ),
+        (items("Iptc4xmpExt:PersonInImage", "Ada Nobody"), ("Ada Nobody",)),
+        (
+            '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag><rdf:li rdf:parseType="Resource">'
+            "<mwg-rs:Name>Bo Nobody</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type></rdf:li></rdf:Bag></mwg-rs:RegionList>"
+            "</mwg-rs:Regions>",
+            ("Bo Nobody",),
+        ),
+    ],
+)
+def test_keywords_places_and_people_of_other_programs_are_tags(
+    pictures: Path, body: str, tags: tuple[str, ...]
+) -> None:
+    assert said(paint(pictures / "x.jpg", xmp=packet(body))) == Description(tags=tags)
+
+
+@pytest.mark.parametrize(
+    ("title", "headline", "description", "caption"),
+    [
+        ("Torii of Itsukushima", "", "Low tide at noon", "Torii of Itsukushima. Low tide at noon"),
+        ("Low tide", "", "Low tide at noon", "Low tide at noon"),
+        ("DSC_0042.JPG", "", "Low tide at noon", "Low tide at noon"),
+        ("Torii!", "", "Low tide", "Torii! Low tide"),
+        ("鸟居", "", "退潮时分", "鸟居。退潮时分"),
+        ("", "Storm over the bay", "", "Storm over the bay"),
+        ("", "Storm over the bay", "Low tide", "Storm over the bay. Low tide"),
+        ("Torii", "", "", "Torii"),
+    ],
+)
+def test_a_title_leads_the_description(
+    pictures: Path, title: str, headline: str, description: str, caption: str
+) -> None:
+    body = f"<photoshop:Headline>{headline}</photoshop:Headline>"
+    body += items("dc:title", title, kind="Alt") + items("dc:description", description, kind="Alt")
+    assert said(paint(pictures / "x.jpg", xmp=packet(body))).caption == caption
+    fields = ((2, 5, title.encode()), (2, 105, headline.encode()), (2, 120, description.encode()))
+    assert said(with_segment(paint(pictures / "y.jpg"), iptc((1, 90, b"\x1b%G"), *fields))).caption == caption
+
+
+def test_the_words_of_a_montage_s_ingredients_are_not_the_picture_s(pictures: Path) -> None:
+    inner = f"<rdf:Description>{items('dc:subject', 'other')}</rdf:Description>"
+    body = f"<xmpMM:Pantry><rdf:Bag><rdf:li>{inner}</rdf:li></rdf:Bag></xmpMM:Pantry>{items('dc:subject', 'own')}"
+    assert said(paint(pictures / "x.jpg", xmp=packet(body))).tags == ("own",)
+
+
+def test_places_of_iptc_are_tags(pictures: Path) -> None:
+    fields = ((2, 90, b"Tashkent"), (2, 101, b"Uzbekistan"), (2, 92, b"Chorsu bazaar"))
+    assert said(with_segment(paint(pictures / "x.jpg"), iptc(*fields))).tags == (
+        "Chorsu bazaar",
+        "Tashkent",
+        "Uzbekistan",
+    )
+
+
+@pytest.mark.parametrize(
+    ("caption", "keyword", "encoding"),
+    [
+        ("雨中的石桥", "石桥", "gb18030"),
+        ("雨中的石橋與燈籠", "石橋", "big5"),
+        ("雨の石橋とちょうちん", "石橋", "cp932"),
+        ("비 오는 날의 돌다리", "돌다리", "cp949"),
+        ("Мост под дождём", "мост", "cp1251"),
+        ("“Evening ferry” – Malmö’s harbour", "ferry", "cp1252"),
+        ("Łazienki w deszczu, Warszawa", "most", "cp1250"),
+        ("Été à la plage", "plage", "latin-1"),
+        ("雨中的石桥 “ferry”", "ferry", "utf-8"),
+    ],
+)
+def test_iptc_is_read_in_the_encoding_it_is_in(pictures: Path, caption: str, keyword: str, encoding: str) -> None:
+    path = with_segment(
+        paint(pictures / "x.jpg"), iptc((2, 120, caption.encode(encoding)), (2, 25, keyword.encode(encoding)))
+    )
+    assert (said(path).caption, said(path).tags) == (caption, (keyword,))
+
+
+def test_what_is_in_no_encoding_is_left_out_rather_than_printed(pictures: Path) -> None:
+    path = with_segment(
+        paint(pictures / "x.jpg"), iptc((2, 120, b"\x01\x02\x81\xff\xfe\x00\x90"), (2, 80, b"\xff\x80"))
+    )
+    assert said(path).caption == ""
+
+
+def test_comments_stand_in_where_there_is_nothing_else(pictures: Path) -> None:
+    comment = "A smith at his anvil\0".encode("utf-16-le")
+    assert said(paint(pictures / "a.jpg", exif=exif(comment=comment))).caption == "A smith at his anvil"
+    with_description = exif(comment=comment, description="At work")
+    assert said(paint(pictures / "b.jpg", exif=with_description)).caption == "At work"
+    assert said(paint(pictures / "c.jpg", comment=b"A loom from 1890")).caption == "A loom from 1890"
+    assert said(paint(pictures / "d.jpg", comment=b"CREATOR: gd-jpeg v1.0, quality = 90")).caption == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"ASCII\0\0\0Geese on a frozen pond",
+        b"UNICODE\0" + "Geese on a frozen pond".encode("utf-16-le"),
+        b"UNICODE\0" + "Geese on a frozen pond".encode("utf-16-be"),
+        b"\0\0\0\0\0\0\0\0Geese on a frozen pond",
+    ],
+)
+def test_the_comment_of_a_camera_says_how_it_is_written(pictures: Path, value: bytes) -> None:
+    made = Image.Exif()
+    made.get_ifd(0x8769)[0x9286] = value
+    assert said(paint(pictures / "x.jpg", exif=made)).caption == "Geese on a frozen pond"
+
+
+def test_texts_of_a_png_are_read_by_their_keywords(pictures: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, text in (
+        ("Title", "Cranes"),
+        ("Description", "Three cranes in mist"),
+        ("Author", "Ann"),
+        ("Copyright", "CC-BY-4.0"),
+    ):
+        info.add_text(key, text)
+    info.add_text("Software", "Painter")
+    expected = Description("Three cranes in mist", author="Ann", license="CC BY 4.0")
+    assert said(paint(pictures / "x.png", pnginfo=info)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["cof", "_cuva", "<KENOX S630  / Samsung S630>", "KODAK Digital Still Camera", "SAMSUNG"]
+)
+def test_what_a_telephone_writes_is_no_caption(pictures: Path, text: str) -> None:
+    assert said(paint(pictures / "x.jpg", exif=exif(description=text))) == Description()
