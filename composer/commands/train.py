@@ -12,9 +12,9 @@ from composer.commands.options import add_command
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
-    from vision.training.bridge.recipe import StepsRecipe
     from vision.training.bridge.train import RunReport
     from vision.training.joint.recipe import JointRecipe
+    from vision.training.recipe_loading import StepsRecipe
 
 Recipe = TypeVar("Recipe", bound="StepsRecipe | JointRecipe")
 

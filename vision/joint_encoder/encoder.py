@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,24 @@ class TextSide(QuerySide, Protocol):
     def sentences(self, texts: Sequence[str]) -> Array: ...
 
 
+Side = TypeVar("Side", covariant=True)
+
+
+class LoadedOnce(Generic[Side]):
+    """A side of the encoder, loaded by whichever thread needs it first while the others wait."""
+
+    def __init__(self, load: Callable[[], Side]) -> None:
+        self._load = load
+        self._loaded: Side | None = None
+        self._loading = threading.Lock()
+
+    def __call__(self) -> Side:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+
 class OpenClipEncoder:
     """A ``JointEncoder``. May be shared by threads."""
 
@@ -53,46 +71,23 @@ class OpenClipEncoder:
         """``load_queries`` where another tower than that of sentences reads what a picture should show."""
         self.identity = identity
         self.languages = languages
-        self._load_images, self._load_texts, self._load_queries = load_images, load_texts, load_queries
-        self._images: ImageSide | None = None
-        self._texts: TextSide | None = None
-        self._queries: QuerySide | None = None
-        self._loading = threading.Lock()
+        self._images, self._texts = LoadedOnce(load_images), LoadedOnce(load_texts)
+        self._queries: LoadedOnce[QuerySide] = LoadedOnce(load_queries) if load_queries else self._texts
 
     def encode_images(self, images: Sequence[Image]) -> Array:
         if not images:
             return np.empty((0, self.identity.visual_dim), np.float32)
-        return _rows(self._image_side().encode(images))
+        return _rows(self._images().encode(images))
 
     def encode_texts(self, texts: Sequence[str]) -> Array:
         if not texts:
             return np.empty((0, self.identity.visual_dim), np.float32)
-        return _rows(self._query_side().encode(texts))
+        return _rows(self._queries().encode(texts))
 
     def encode_sentences(self, texts: Sequence[str]) -> Array:
         if not texts:
             return np.empty((0, self.identity.textual_dim), np.float32)
-        return _rows(self._text_side().sentences(texts))
-
-    def _image_side(self) -> ImageSide:
-        with self._loading:
-            if self._images is None:
-                self._images = self._load_images()
-            return self._images
-
-    def _query_side(self) -> QuerySide:
-        if self._load_queries is None:
-            return self._text_side()
-        with self._loading:
-            if self._queries is None:
-                self._queries = self._load_queries()
-            return self._queries
-
-    def _text_side(self) -> TextSide:
-        with self._loading:
-            if self._texts is None:
-                self._texts = self._load_texts()
-            return self._texts
+        return _rows(self._texts().sentences(texts))
 
 
 def load_embedded_encoder(*, device: str = "cpu") -> OpenClipEncoder:

@@ -1,6 +1,6 @@
 """Both sides of an open_clip model as torch runs them.
 
-Import it lazily: torch, torchvision, timm and transformers come with it. Knows nothing of libraries; vectors leave it
+Import it lazily: torch, torchvision, timm and transformers come with it. Vectors leave it
 as NumPy arrays, not normalised.
 """
 

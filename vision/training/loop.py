@@ -22,31 +22,14 @@ from vision.errors import DataError
 from vision.joint_encoder.precision import computes_bfloat16
 from vision.training import Progress
 from vision.training.batches import Batches
-from vision.training.bridge.recipe import Precision
 from vision.training.charts import draw_chart
+from vision.training.recipe_loading import Precision, StepsRecipe
 
 STATE_FILE, LOSSES_FILE, CURVE_FILE = "state.pt", "losses.csv", "curve.svg"
 _SMOOTHING = 0.9  # of the line through the losses
 
 # Samples of one part → sum of the loss over what it counts, and how much that is. The step divides by the whole count.
 Loss = Callable[[Sequence[int]], tuple[torch.Tensor, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """How a run goes. ``key`` names data and recipe: a checkpoint of another run is refused."""
-
-    key: str
-    total: int
-    at_once: int
-    learning_rate: float
-    warmup: int = 0
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    precision: Precision = "float32"
-    device: str = "cpu"
-    save_every: int = 20
-    seed: int = 0
 
 
 @dataclass(slots=True)
@@ -61,58 +44,62 @@ def run_steps(
     parameters: Mapping[str, torch.nn.Parameter],
     batches: Batches,
     loss: Loss,
-    steps: Steps,
+    recipe: StepsRecipe,
+    key: str,
     folder: Path,
     progress: Progress = lambda *_: None,
     stop_after: int | None = None,
 ) -> LossHistory:
     """Train ``parameters`` in place. ``folder`` gets ``WHAT-state.pt``, ``WHAT-losses.csv`` and ``WHAT-curve.svg``.
 
-    ``stop_after`` ends the call at that step as a kill would, except that nothing is written. Raises DataError where
-    the folder holds the checkpoint of another run.
+    ``key`` names data and recipe: a checkpoint of another run is refused. ``stop_after`` ends the call at that step as
+    a kill would, except that nothing is written. Raises DataError where the folder holds the checkpoint of another run.
     """
     state_file = folder / f"{what}-{STATE_FILE}"
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": steps.weight_decay},
+            {"params": [p for p in parameters.values() if p.dim() > 1], "weight_decay": recipe.weight_decay},
             {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
         ],
-        lr=steps.learning_rate,
+        lr=recipe.learning_rate,
     )
-    torch.manual_seed(steps.seed)
+    torch.manual_seed(recipe.seed)
     history = LossHistory()
-    begun = _resume(state_file, parameters, optimizer, history, steps.key) if state_file.is_file() else 0
+    total = max(1, round(recipe.epochs * len(batches(0))))
+    begun = _resume(state_file, parameters, optimizer, history, key) if state_file.is_file() else 0
     clock = time.monotonic()
     for number, batch in enumerate(_stream(batches, begun), begun):
-        if number >= steps.total or number == stop_after:
+        if number >= total or number == stop_after:
             break
-        rate = _rate(number, steps)
+        rate = _rate(number, total, recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        value = accumulate(batch, list(parameters.values()), loss, steps)
-        torch.nn.utils.clip_grad_norm_(list(parameters.values()), steps.clip)
+        value = accumulate(batch, list(parameters.values()), loss, recipe)
+        torch.nn.utils.clip_grad_norm_(list(parameters.values()), recipe.clip)
         optimizer.step()
         history.rows.append((number + 1, value, rate, round(time.monotonic() - clock, 2)))
-        progress(f"{what} (loss {value:.3f}), steps", number + 1, steps.total)
-        if (number + 1) % steps.save_every == 0 or number + 1 == steps.total:
-            _save(state_file, parameters, optimizer, history, steps.key, number + 1)
+        progress(f"{what} (loss {value:.3f}), steps", number + 1, total)
+        if (number + 1) % recipe.save_every == 0 or number + 1 == total:
+            _save(state_file, parameters, optimizer, history, key, number + 1)
             _write_losses(folder / f"{what}-{LOSSES_FILE}", history)
-        if number + 1 == steps.total:
+        if number + 1 == total:
             _draw_losses(folder / f"{what}-{CURVE_FILE}", f"{what}: loss", history)
     return history
 
 
-def accumulate(batch: Sequence[int], parameters: Sequence[torch.nn.Parameter], loss: Loss, steps: Steps) -> float:
+def accumulate(
+    batch: Sequence[int], parameters: Sequence[torch.nn.Parameter], loss: Loss, recipe: StepsRecipe
+) -> float:
     """Set the gradient of the batch's mean loss, worked off ``at_once`` samples at a time; returns that mean.
 
     The sums of all parts are carried back and divided by the whole count at the end: so the gradient is that of the
     whole batch, however unequal the parts.
     """
     total = weight = 0.0
-    for start in range(0, len(batch), steps.at_once):
-        with autocast(steps.precision, steps.device):
-            found, count = loss(batch[start : start + steps.at_once])
+    for start in range(0, len(batch), recipe.at_once):
+        with autocast(recipe.precision, recipe.device):
+            found, count = loss(batch[start : start + recipe.at_once])
         if not torch.isfinite(found.detach()):
             raise DataError("loss_diverged")
         found.backward()
@@ -141,11 +128,11 @@ def _stream(batches: Batches, begun: int) -> Iterator[list[int]]:
         epoch += 1
 
 
-def _rate(step: int, steps: Steps) -> float:
-    if step < steps.warmup:
-        return steps.learning_rate * (step + 1) / steps.warmup
-    done = (step - steps.warmup) / max(1, steps.total - steps.warmup)
-    return steps.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+def _rate(step: int, total: int, recipe: StepsRecipe) -> float:
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, total - recipe.warmup)
+    return recipe.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _save(

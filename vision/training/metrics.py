@@ -1,4 +1,4 @@
-"""How well queries find what they should: recall, ranks and how sure one may be. Knows no encoders."""
+"""How well queries find what they should: recall, ranks and how sure one may be."""
 
 from __future__ import annotations
 

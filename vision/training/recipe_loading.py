@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from vision.errors import DataError
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Recipe(Protocol):
     """Any dataclass with a ``name``."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepsRecipe:
+    """What every run of gradient steps has: how long, how large a batch, how fast.
+
+    ``batch`` samples make one step, worked off ``at_once`` at a time; the gradient does not depend on ``at_once``.
+    Samples of like length go together. The rate rises for ``warmup`` steps and falls as a cosine. ``precision`` auto
+    is bfloat16 where the processor computes in it, else float32.
+    """
+
+    name: str
+    language_model: str = "smollm2-135m-instruct"
+    seed: int = 0
+    epochs: float = 1.0
+    batch: int = 32
+    at_once: int = 8
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    precision: Precision = "auto"
+    device: str = "cpu"
+    save_every: int = 20
+    max_text_tokens: int = 32
+
+    def __post_init__(self) -> None:
+        check_choice(self, "precision", get_args(Precision))
+        check_bounds(self, "epochs batch at_once learning_rate clip save_every max_text_tokens", above=0)
+        check_bounds(self, "warmup weight_decay", at_least=0)
 
 
 R = TypeVar("R", bound=Recipe)

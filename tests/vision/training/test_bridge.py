@@ -26,7 +26,8 @@ from vision.training.bridge.losses import AnswerLoss, WordLoss
 from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe, load_steps_recipe
 from vision.training.bridge.samples import MARK, descriptions, places
 from vision.training.dataset import figures_of, read_articles
-from vision.training.loop import Steps, accumulate, run_steps
+from vision.training.loop import accumulate, run_steps
+from vision.training.recipe_loading import StepsRecipe
 
 
 @pytest.fixture
@@ -62,8 +63,10 @@ def table(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
-def steps(total: int, **changes: object) -> Steps:
-    return replace(Steps("key", total, at_once=8, learning_rate=1e-2), **changes)  # type: ignore[arg-type]
+def steps(epochs: int, at_once: int = 8) -> StepsRecipe:
+    return StepsRecipe(
+        "test", epochs=epochs, at_once=at_once, learning_rate=1e-2, warmup=0, weight_decay=0, precision="float32"
+    )
 
 
 def test_one_batch_overfits_through_a_frozen_model_that_stays_bit_identical(
@@ -73,7 +76,7 @@ def test_one_batch_overfits_through_a_frozen_model_that_stays_bit_identical(
     before = {name: value.clone() for name, value in language.model.state_dict().items()}
     rows = [0, 1, 2, 3]  # red, green, blue, white
     parameters = dict(bridge.named_parameters())
-    history = run_steps("fit", parameters, lambda _: [rows], loss, steps(120), tmp_path)
+    history = run_steps("fit", parameters, lambda _: [rows], loss, steps(120), "key", tmp_path)
     assert history.rows[-1][1] < 0.75 * history.rows[0][1]
     with torch.no_grad():
         own, _ = loss.each(rows)
@@ -271,7 +274,7 @@ def test_words_learn_to_lie_at_the_embeddings_of_what_is_said(data: Path, tmp_pa
     words = WordLoss(bridge, parts.language.embeddings, parts.language.tokenizer, texts, parts.grids)
     assert words.words == ["blue", "green", "red", "white"]
     run_steps(
-        "words", dict(bridge.named_parameters()), lambda _: [list(range(48))], words, steps(60, at_once=48), tmp_path
+        "words", dict(bridge.named_parameters()), lambda _: [list(range(48))], words, steps(60, 48), "key", tmp_path
     )
     with torch.no_grad():
         best = words.scores(torch.from_numpy(parts.grids.astype(np.float32))).argmax(1)

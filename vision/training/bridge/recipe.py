@@ -3,43 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from vision.bridge.projector import BridgeKind
 from vision.errors import DataError
-from vision.training.recipe_loading import check_bounds, check_choice, load_recipe
-
-Precision = Literal["auto", "float32", "bfloat16"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepsRecipe:
-    """What every run has: how long, how large a batch, how fast.
-
-    ``batch`` samples make one step, worked off ``at_once`` at a time; the gradient does not depend on ``at_once``.
-    Samples of like length go together. The rate rises for ``warmup`` steps and falls as a cosine. ``precision`` auto
-    is bfloat16 where the processor computes in it, else float32.
-    """
-
-    name: str
-    language_model: str = "smollm2-135m-instruct"
-    seed: int = 0
-    epochs: float = 1.0
-    batch: int = 32
-    at_once: int = 8
-    learning_rate: float = 1e-3
-    warmup: int = 20
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    precision: Precision = "auto"
-    device: str = "cpu"
-    save_every: int = 20
-    max_text_tokens: int = 32
-
-    def __post_init__(self) -> None:
-        check_choice(self, "precision", get_args(Precision))
-        check_bounds(self, "epochs batch at_once learning_rate clip save_every max_text_tokens", above=0)
-        check_bounds(self, "warmup weight_decay", at_least=0)
+from vision.training.recipe_loading import StepsRecipe, check_bounds, check_choice, load_recipe
 
 
 @dataclass(frozen=True, slots=True)

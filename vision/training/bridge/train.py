@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from vision.training.batches import batches_of
 from vision.training.bridge.grid_cache import cached_grids
 from vision.training.bridge.holdout import held_back_books
 from vision.training.bridge.losses import AnswerLoss, WordLoss
-from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe, StepsRecipe
+from vision.training.bridge.recipe import BridgeRecipe, LoraRecipe
 from vision.training.bridge.samples import (
     Sample,
     SampleMaker,
@@ -44,7 +44,8 @@ from vision.training.bridge.samples import (
 )
 from vision.training.charts import require_charts
 from vision.training.dataset import Figure, TrainingArticle, figures_of, read_articles
-from vision.training.loop import Steps, run_steps
+from vision.training.loop import run_steps
+from vision.training.recipe_loading import StepsRecipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,19 +144,16 @@ def train_bridge(data: Path, out: Path, recipe: BridgeRecipe, progress: Progress
             parts.grids[seen],
         )
         batches = batches_of([1] * len(seen), recipe.batch, recipe.seed)
-        steps = _steps(recipe, key, len(batches(0)), recipe.word_epochs, recipe.word_learning_rate)
-        run_steps("words", parameters, batches, words, steps, out, progress)
+        first = replace(recipe, epochs=recipe.word_epochs, learning_rate=recipe.word_learning_rate)
+        run_steps("words", parameters, batches, words, first, key, out, progress)
     loss = AnswerLoss(model, train, parts.grids, share_prefix=True)
     batches = batches_of([len(sample.ids) for sample in train], recipe.batch, recipe.seed)
-    steps = _steps(recipe, key, len(batches(0)), recipe.epochs, recipe.learning_rate)
-    run_steps("bridge", parameters, batches, loss, steps, out, progress)
+    history = run_steps("bridge", parameters, batches, loss, recipe, key, out, progress)
     bridge.eval()
     bridge.save_pretrained(out)
     held = [sample for sample in whole if parts.unseen[sample.pictures[0]]]
-    own, other = worth_of_looking(model, held, parts, share_prefix=True)
-    report = _report("bridge", recipe, parts, len(train), own, other, steps.total, started)
-    _write_report(out, report)
-    return report
+    nats = worth_of_looking(model, held, parts, share_prefix=True)
+    return _report("bridge", recipe, parts, len(train), nats, len(history.rows), started, out)
 
 
 @memory_kept()
@@ -191,17 +189,15 @@ def train_lora(
     bridge.train(recipe.train_bridge)
     loss = AnswerLoss(model, seen, parts.grids, share_prefix=False)
     batches = batches_of([len(sample.ids) for sample in seen], recipe.batch, recipe.seed)
-    steps = _steps(recipe, run_key(recipe, parts, config), len(batches(0)), recipe.epochs, recipe.learning_rate)
-    run_steps("lora", parameters, batches, loss, steps, out, progress)
+    key = run_key(recipe, parts, config)
+    history = run_steps("lora", parameters, batches, loss, recipe, key, out, progress)
     model.eval()
     bridge.save_pretrained(out)
     tuned.save_pretrained(out / LORA_FOLDER)
     if recipe.pictures_only:
         (out / LORA_FOLDER / "pictures_only").touch()
-    own, other = worth_of_looking(model, held, parts, share_prefix=False)
-    report = _report("lora", recipe, parts, len(seen), own, other, steps.total, started)
-    _write_report(out, report)
-    return report
+    nats = worth_of_looking(model, held, parts, share_prefix=False)
+    return _report("lora", recipe, parts, len(seen), nats, len(history.rows), started, out)
 
 
 def assemble(parts: BridgeParts, bridge: Bridge) -> tuple[BridgedCausalLM, SampleMaker]:
@@ -306,38 +302,18 @@ def run_key(recipe: StepsRecipe, parts: BridgeParts, config: BridgeConfig) -> st
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def _steps(recipe: StepsRecipe, key: str, an_epoch: int, epochs: float, learning_rate: float) -> Steps:
-    return Steps(
-        key,
-        total=max(1, round(an_epoch * epochs)),
-        at_once=recipe.at_once,
-        learning_rate=learning_rate,
-        warmup=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        clip=recipe.clip,
-        precision=recipe.precision,
-        device=recipe.device,
-        save_every=recipe.save_every,
-        seed=recipe.seed,
-    )
-
-
 def _report(
     kind: str,
     recipe: StepsRecipe,
     parts: BridgeParts,
     samples: int,
-    own: dict[str, float],
-    other: dict[str, float],
+    nats: tuple[dict[str, float], dict[str, float]],
     steps: int,
     started: float,
+    out: Path,
 ) -> RunReport:
     seconds = round(time.monotonic() - started, 1)
     books = len({figure.book for figure in parts.figures})
-    return RunReport(
-        kind, asdict(recipe), samples, len(parts.figures), books, parts.held_back, own, other, steps, seconds
-    )
-
-
-def _write_report(out: Path, report: RunReport) -> None:
+    report = RunReport(kind, asdict(recipe), samples, len(parts.figures), books, parts.held_back, *nats, steps, seconds)
     write_atomic(out / REPORT_FILE, json.dumps(asdict(report), indent=2) + "\n")
+    return report

@@ -24,7 +24,8 @@ from vision.joint_encoder.checkpoint import TEXT_PREFIX, Checkpoint
 from vision.training import Progress
 from vision.training.batches import book_batches
 from vision.training.dataset import Figure
-from vision.training.loop import Steps, run_steps
+from vision.training.loop import run_steps
+from vision.training.recipe_loading import StepsRecipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,18 +61,20 @@ def tune_text_tower(
     loss = PairLoss(tower, checkpoint, figures, looks, recipe.tuned_to_pixels)
     parameters = {name: p for name, p in tower.named_parameters() if p.requires_grad}
     batches = book_batches([figure.book for figure in figures], recipe.tuned_batch, recipe.seed)
-    key = _key(figures, recipe)
-    steps = Steps(
-        key,
-        max(1, round(recipe.tuned_epochs * len(batches(0)))),
+    steps = StepsRecipe(
+        recipe.name,
+        seed=recipe.seed,
+        epochs=recipe.tuned_epochs,
+        batch=recipe.tuned_batch,
         at_once=recipe.tuned_batch,
         learning_rate=recipe.tuned_learning_rate,
         warmup=_WARMUP,
         weight_decay=0.01,
-        seed=recipe.seed,
+        precision="float32",
     )
     folder.mkdir(parents=True, exist_ok=True)
-    run_steps("texts", parameters | {"looks": loss.looks_to_texts}, batches, loss, steps, folder, progress)
+    trained = parameters | {"looks": loss.looks_to_texts}
+    run_steps("texts", trained, batches, loss, steps, _key(figures, recipe), folder, progress)
     return {
         TEXT_PREFIX + name: value.detach().numpy().astype(np.float16).astype(np.float32)
         for name, value in parameters.items()
