@@ -71,8 +71,9 @@ class FusionWeights:
     """Log-odds per standard deviation of a cosine and per unit of a word match.
 
     No weight is negative: more of any evidence never lowers a picture. The defaults were fitted by
-    ``retrieval.fit_fusion`` on the train split of OpenStax, pixels through projections that had not seen the book
-    (docs/retrieval.md); ``lexical_guessed``, ``example`` and ``offset_example`` are set by hand for want of examples.
+    ``composer.evaluation.fit_fusion`` on the train split of OpenStax, pixels through projections that had not seen the
+    book (docs/research/search.md); ``lexical_guessed``, ``example`` and ``offset_example`` are set by hand for want of
+    examples.
     """
 
     visual: float = 0.22

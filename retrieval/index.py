@@ -1,7 +1,7 @@
 """Nearest vectors by inner product: FAISS behind one small class.
 
 Up to ``EXACT_UP_TO`` vectors the search is exact; above that vectors are held as 8-bit codes, and above
-``SCAN_UP_TO`` in an inverted file (docs/retrieval.md has the measurements behind both figures). An index is derived
+``SCAN_UP_TO`` in an inverted file (measured in docs/research/search.md). An index is derived
 data: it is kept beside the library only where building it takes longer than reading it, under a name made of all it
 depends on, and rebuilt whenever that changes. Knows no records, no texts and no fusion.
 """

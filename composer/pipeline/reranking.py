@@ -1,11 +1,11 @@
 """The language model judges the candidates of every slot, in the article's context.
 
 A model that reads words is asked about all slots as one batch over the article, and only about pictures that somebody
-described: by a classifier's guesses it tells look-alikes apart no better than chance (docs/evaluation.md). One that
-sees is asked slot by slot: it looks at the candidates, and the pictures chosen so far stand in the conversation, each
-named by its place, so that it can tell what the article shows already. They stand after the article rather than
-within it: the article then stays the prefix that the key-value cache holds, and every further picture adds to it.
-Knows no library and no settling of which picture goes where (``composer.pipeline.selection``).
+described: by a classifier's guesses it tells look-alikes apart no better than chance (docs/research/choosing.md). One
+that sees is asked slot by slot: it looks at the candidates, and the pictures chosen so far stand in the conversation,
+each named by its place, so that it can tell what the article shows already. They stand after the article rather than
+within it: the article then stays the prefix that the key-value cache holds, and every further picture adds to it. Knows
+no library and no settling of which picture goes where (``composer.pipeline.selection``).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from vision.interfaces import Chunk, Prompt, Sampling, Usage
 from vision.llm.model import GgufModel
 from vision.llm.scheduler import PromptTokens, Scheduler
 
-# Rows a step of the C kernels takes for little more than one: measured in docs/performance.md.
+# Rows a step of the C kernels takes for little more than one: measured in docs/research/engine.md.
 CALLERS_AT_ONCE = 8
 
 

@@ -112,18 +112,18 @@ def test_articles_hash_by_what_is_shown_so_that_a_page_knows_when_to_redraw(tmp_
 
 
 def test_the_example_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "editing.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     save_article(farm_article(tmp_path / "lib"), tmp_path / "farm")
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/editing.md", "exec"), {})
+    exec(compile(example, "docs/python.md", "exec"), {})
     edited = load_article(tmp_path / "farm-edited")
     assert edited.sections[0].text == "The day begins before the sun."
     assert edited.sections[1].text.startswith("## Morning"), "the move was undone"
 
 
 def test_the_documentation_names_every_edit_and_no_other() -> None:
-    text = (Path(__file__).resolve().parents[3] / "docs" / "editing.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs" / "python.md").read_text(encoding="utf-8")
 
     def functions(*modules: ModuleType) -> set[str]:
         found = {

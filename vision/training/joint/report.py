@@ -56,7 +56,7 @@ all {development_figures} photographs of two further books.
 |---|---|---|---|---|---|---|
 {rows}
 
-What limits these figures, with learning curves: docs/joint-encoder.md.
+What limits these figures, with learning curves: docs/research/joint-encoder.md.
 
 ## Limits
 
