@@ -17,13 +17,7 @@ LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
 MIN_WORDS, MAX_WORDS = 100, 5000
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
-# What the writer is told of each, in the languages it writes in.
-TONES = {
-    "plain": {"en": "Write plainly and soberly.", "zh": "语言平实、客观。"},
-    "vivid": {"en": "Write vividly, with concrete detail.", "zh": "语言生动，多写具体细节。"},
-    "formal": {"en": "Write in a formal, precise tone.", "zh": "语言正式、严谨。"},
-    "friendly": {"en": "Write in a warm, friendly tone.", "zh": "语气亲切、友好。"},
-}
+TONES = ("plain", "vivid", "formal", "friendly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +56,9 @@ class ComposeRequest:
         if not MIN_WORDS <= self.words <= MAX_WORDS:
             raise UsageError("words_wrong", given=self.words, least=MIN_WORDS, most=MAX_WORDS)
         if self.tone and self.tone not in TONES:
-            raise UsageError("tone_unknown", given=self.tone, known=list(TONES))
+            raise UsageError("tone_unknown", given=self.tone, known=TONES)
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
-
-    def briefing(self, language: str) -> str:
-        """The instruction as the writer gets it, with the tone that was asked for."""
-        wish = TONES.get(self.tone, {}).get(language, "")
-        return f"{self.instruction}\n\n{wish}" if wish else self.instruction
 
 
 REQUEST_FIELDS = tuple(item.name for item in fields(ComposeRequest))
@@ -109,7 +98,7 @@ def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
             raise UsageError("words_and_length")
         length = typed("length", values["length"], str)
         if length not in LENGTHS:
-            raise UsageError("length_unknown", given=length[:80], known=list(LENGTHS))
+            raise UsageError("length_unknown", given=length[:80], known=tuple(LENGTHS))
         read["words"] = LENGTHS[length]
     if "filters" in values:
         read["filters"] = _filters(typed("filters", values["filters"], dict))

@@ -63,7 +63,7 @@ def parse_markdown(source: str) -> ParsedText:
         assert token.map is not None
         begin, end = offsets[token.map[0]], offsets[token.map[1]]
         if position == 0 and token.type == "heading_open" and token.tag == "h1":
-            title = _plain_heading(source[begin:end])
+            title = plain_text(source[begin:end])
             body_start = end + _blank(source, end)
             continue
         if token.type in _LEADING:
@@ -170,7 +170,3 @@ def _blank(source: str, at: int) -> int:
 def _section(piece: str) -> Section:
     text = piece.rstrip()
     return Section(text, piece[len(text) :])
-
-
-def _plain_heading(markdown: str) -> str:
-    return plain_text(markdown).strip()

@@ -221,7 +221,7 @@ def _heading(model: VisionLanguageModel, prompts: Prompts, heading: str) -> str:
 
 def _prompt(prompts: Prompts, article: Article, wish: _Wish, text: str) -> Prompt:
     template: str = getattr(prompts, f"edit_{wish.action}")
-    tone = TONES[wish.tone][wish.language] if wish.tone else ""
+    tone = prompts.tones.get(wish.tone, "")
     asked = template.format(title=article.title, tone=tone, text=text)
     return (Message.of("system", prompts.system), Message.of("user", asked))
 

@@ -20,7 +20,6 @@ from composer.errors import WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.sentence_filter import SentenceFilter
 from composer.pipeline.writer import derive_seed, sampling_of, token_limit, writing_question
-from composer.request import TONES
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
@@ -79,8 +78,7 @@ def _request(prompts: Prompts, article: Article, tone: str) -> tuple[Message, ..
     words = sum(count_words(section.body) for section in article.sections) // max(1, len(article.sections))
     words = min(max(words, LEAST_WORDS), MOST_WORDS) * (1 if headings else len(article.sections))
     asked = writing_question(prompts, article.title, headings, words, article.writing_language)
-    wish = TONES[tone][article.writing_language] if tone else ""
-    return (Message.of("system", prompts.system), Message.of("user", f"{asked}\n\n{wish}".strip()))
+    return (Message.of("system", prompts.system), Message.of("user", prompts.with_tone(asked, tone)))
 
 
 def _prompt(model: VisionLanguageModel, request: tuple[Message, ...], before: list[str], answer_tokens: int) -> Prompt:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.evaluation.conditional_logit import conditional_logit
-from composer.pipeline.placement_model import Passage, PlacementModel, features, without_references
+from composer.pipeline.placement_model import HeadedText, PlacementModel, features, without_references
 from vision.errors import DataError
 
 RIDGE = 5.0
@@ -23,7 +23,7 @@ RIDGE = 5.0
 class Illustrated:
     """An article's passages and after which of them its pictures stand (0-based, one entry a picture)."""
 
-    passages: tuple[Passage, ...]
+    passages: tuple[HeadedText, ...]
     places: tuple[int, ...]
 
 

@@ -19,7 +19,7 @@ from composer.evaluation.placement_baselines import RULES, Rule
 from composer.evaluation.report import Measure
 from composer.evaluation.sequence_metrics import f1_within
 from composer.pipeline.placement import choose_places
-from composer.pipeline.placement_model import Passage, PlacementModel, without_references
+from composer.pipeline.placement_model import HeadedText, PlacementModel, without_references
 from vision.errors import DataError
 from vision.training.dataset import TrainingArticle
 from vision.training.metrics import bootstrap
@@ -29,7 +29,7 @@ BEST_RULE = "references"
 BEST_RULE_UNREFERENCED = "every_third"
 LEAST_PASSAGES = 3
 
-Placer: TypeAlias = Callable[[str, Sequence[Passage], int], Sequence[int]]
+Placer: TypeAlias = Callable[[str, Sequence[HeadedText], int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Task:
     """An article to place pictures in. ``before`` are the true positions: passages before each picture."""
 
     title: str
-    passages: tuple[Passage, ...]
+    passages: tuple[HeadedText, ...]
     before: tuple[int, ...]
 
     @property
@@ -50,7 +50,7 @@ class Task:
 
 
 def task_of(article: TrainingArticle) -> Task:
-    passages: list[Passage] = []
+    passages: list[HeadedText] = []
     before: list[int] = []
     headed = False
     for block in article.blocks:
@@ -58,7 +58,7 @@ def task_of(article: TrainingArticle) -> Task:
             before.append(len(passages))
             continue
         if block.kind == "paragraph":
-            passages.append(Passage(block.text, headed))
+            passages.append(HeadedText(block.text, headed))
         headed = block.kind == "heading"
     return Task(article.title, tuple(passages), tuple(before))
 
@@ -72,7 +72,7 @@ def tasks_of(articles: Sequence[TrainingArticle]) -> list[Task]:
 def learned_placer(scorer: PlacementModel) -> Placer:
     """As the pipeline places: scores of all boundaries, then the best spaced choice."""
 
-    def place(_: str, passages: Sequence[Passage], count: int) -> Sequence[int]:
+    def place(_: str, passages: Sequence[HeadedText], count: int) -> Sequence[int]:
         n = len(passages)
         return choose_places(range(n), scorer.scores(passages).tolist(), count, n)
 
@@ -80,7 +80,7 @@ def learned_placer(scorer: PlacementModel) -> Placer:
 
 
 def ruled_placer(rule: Rule) -> Placer:
-    def place(_: str, passages: Sequence[Passage], count: int) -> Sequence[int]:
+    def place(_: str, passages: Sequence[HeadedText], count: int) -> Sequence[int]:
         return rule(passages, count)
 
     return place

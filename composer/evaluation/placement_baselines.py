@@ -9,34 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from composer.pipeline.placement_model import REFERENCE, Passage
+from composer.pipeline.placement_model import REFERENCE, HeadedText
 
-Rule: TypeAlias = Callable[[Sequence[Passage], int], list[int]]
+Rule: TypeAlias = Callable[[Sequence[HeadedText], int], list[int]]
 
 
-def evenly_spaced(passages: Sequence[Passage], count: int) -> list[int]:
+def evenly_spaced(passages: Sequence[HeadedText], count: int) -> list[int]:
     """Each picture in the middle of its equal share of the text."""
     n = len(passages)
     return _distinct((round((k + 0.5) * n / count) - 1 for k in range(count)), n, count)
 
 
-def from_the_start(passages: Sequence[Passage], count: int) -> list[int]:
+def from_the_start(passages: Sequence[HeadedText], count: int) -> list[int]:
     """After the first passage, and from there in equal steps: books open their chapters with a picture."""
     n = len(passages)
     return _distinct((round(k * n / count) for k in range(count)), n, count)
 
 
-def every_third(passages: Sequence[Passage], count: int) -> list[int]:
+def every_third(passages: Sequence[HeadedText], count: int) -> list[int]:
     """After the first passage and then after every third: within one of each boundary there is a picture."""
     return _distinct((3 * k for k in range(count)), len(passages), count)
 
 
-def longest_passages(passages: Sequence[Passage], count: int) -> list[int]:
+def longest_passages(passages: Sequence[HeadedText], count: int) -> list[int]:
     by_length = sorted(range(len(passages)), key=lambda i: (-len(passages[i].text), i))
     return _distinct(by_length, len(passages), count)
 
 
-def at_references(passages: Sequence[Passage], count: int) -> list[int]:
+def at_references(passages: Sequence[HeadedText], count: int) -> list[int]:
     """After the first passages that refer to a figure; pictures left over as ``from_the_start``."""
     referring = [i for i, passage in enumerate(passages) if REFERENCE.search(passage.text)]
     return _distinct([*referring[:count], *from_the_start(passages, count)], len(passages), count)

@@ -75,11 +75,8 @@ def settle_captions(
     The words the library has for the picture stand; they are translated where it has none in the article's language.
     A picture without any words keeps what the slot asked for. A model that has not looked adds nothing.
     """
-    captions = [record.caption_in(language) or record.alt or wish for record, wish in chosen]
-    alts = [
-        record.alt if record.alt and detect_language(record.alt) == language else caption
-        for (record, _), caption in zip(chosen, captions, strict=True)
-    ]
+    words = [_library_words(record, language, wish) for record, wish in chosen]
+    captions, alts = [caption for caption, _ in words], [alt for _, alt in words]
     foreign = [i for i, caption in enumerate(captions) if detect_language(caption) != language]
     asked = [
         (
@@ -95,9 +92,13 @@ def settle_captions(
 
 def library_words(record: ImageRecord, language: str, wish: str = "") -> tuple[str, str]:
     """Caption and alt text for a picture without asking a model: the library's own words, or else ``wish``."""
-    caption = record.caption_in(language) or record.alt or wish
-    alt = record.alt if record.alt and detect_language(record.alt) == language else caption
+    caption, alt = _library_words(record, language, wish)
     return _sentence_case(caption), _sentence_case(alt)
+
+
+def _library_words(record: ImageRecord, language: str, wish: str) -> tuple[str, str]:
+    caption = record.caption_in(language) or record.alt or wish
+    return caption, record.alt if record.alt and detect_language(record.alt) == language else caption
 
 
 def subject(caption: str) -> str:

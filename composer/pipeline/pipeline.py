@@ -179,7 +179,7 @@ class Pipeline:
         writer = Writer(self.model, context.prompts, self.settings.writing)
         hints = self._hints(context)
         plan = writer.plan(request.instruction, request.words, hints, request.seed)
-        briefing = request.briefing(context.language)
+        briefing = context.prompts.with_tone(request.instruction, request.tone)
         written = yield from writer.write(
             briefing, plan, request.words, context.language, hints, request.seed, fast=request.fast
         )
@@ -248,10 +248,6 @@ class Pipeline:
         if not places:
             return []
         captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid)
-        return self.slots(context, places, captions)
-
-    def slots(self, context: RequestContext, places: Sequence[int], captions: Sequence[str]) -> list[Slot]:
-        """Places with what they should show, said in English as well where the encoder reads nothing else."""
         english = translate(self.model, context.prompts, captions) if context.english else captions
         return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
 
@@ -307,7 +303,10 @@ class Pipeline:
         ids = {c.record.id for entry in judged for c in entry.candidates}
         chosen = choose(judged, settings, required=context.required, same=self.look_alike(ids))
         # Should the request end here, no picture stands without its credit and the library's words.
-        return tuple(_worded(placement, context.language) for placement in chosen)
+        return tuple(
+            _worded(p, library_words(p.chosen, context.language, p.slot.caption), context.language) if p.chosen else p
+            for p in chosen
+        )
 
     def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
         """Tells two of these pictures that a reader would take for one."""
@@ -320,14 +319,9 @@ class Pipeline:
         """The article with the captions, alt texts and credits to print."""
         shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
         words = iter(settle_captions(self.model, context.prompts, context.language, shown))
-        settled = []
-        for placement in article.placements:
-            if placement.chosen is not None:
-                caption, alt = next(words)
-                credit = credit_line(placement.chosen, context.language)
-                placement = replace(placement, caption=caption, alt=alt, credit=credit)
-            settled.append(placement)
-        return article.with_placements(tuple(settled))
+        return article.with_placements(
+            tuple(p if p.chosen is None else _worded(p, next(words), context.language) for p in article.placements)
+        )
 
     def provenance(self, context: RequestContext) -> dict[str, Any]:
         """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
@@ -354,8 +348,7 @@ class Pipeline:
         }
 
 
-def _worded(placement: Placement, language: str) -> Placement:
-    if placement.chosen is None:
-        return placement
-    caption, alt = library_words(placement.chosen, language, placement.slot.caption)
+def _worded(placement: Placement, words: tuple[str, str], language: str) -> Placement:
+    assert placement.chosen is not None
+    caption, alt = words
     return replace(placement, caption=caption, alt=alt, credit=credit_line(placement.chosen, language))

@@ -36,63 +36,43 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LISTED = re.compile(r"[-•*\d(（]")
 SHORT_WORDS, BRIEF_WORDS = 12, 30
 
-FEATURES = (
-    "first",
-    "second",
-    "third",
-    "last",
-    "last_but_one",
-    "position",
-    "position_squared",
-    "early",
-    "first_of_many",
-    "first_without_references",
-    "words",
-    "short",
-    "brief",
-    "next_words",
-    "next_short",
-    "lead_in",
-    "question",
-    "listed",
-    "headed",
-    "next_headed",
-    "next_but_one_headed",
-    "reference",
-    "next_reference",
-    "earlier_reference",
-    "shown",
-    "next_shown",
-    "capitals",
-    "years",
-    "digits",
-    "symbols",
-    "quotes",
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class HeadedText:
     """A paragraph's words, and whether a heading stands above it."""
 
     text: str
     headed: bool = False
 
 
-def passages_of(sections: Sequence[Section]) -> list[Passage]:
-    return [Passage(plain_text(section.body), bool(section.heading)) for section in sections]
+def passages_of(sections: Sequence[Section]) -> list[HeadedText]:
+    return [HeadedText(plain_text(section.body), bool(section.heading)) for section in sections]
 
 
-def without_references(passage: Passage) -> Passage:
+def without_references(passage: HeadedText) -> HeadedText:
     """The passage as someone writes it who has no pictures yet."""
-    return Passage(" ".join(REFERENCE.sub("", passage.text).split()), passage.headed)
+    return HeadedText(" ".join(REFERENCE.sub("", passage.text).split()), passage.headed)
 
 
-def features(passages: Sequence[Passage]) -> np.ndarray:
+def _next(column: np.ndarray) -> np.ndarray:
+    """The value of the passage after each; 0 after the last."""
+    return np.append(column[1:], 0)[: len(column)]
+
+
+def _capitals(text: str) -> float:
+    """Share of words that begin with a capital, the first word aside: names, mostly."""
+    words = _WORD.findall(text)
+    return sum(word[0].isupper() for word in words[1:]) / max(1, len(words))
+
+
+def features(passages: Sequence[HeadedText]) -> np.ndarray:
     """(n, len(FEATURES)): what is known of the boundary after each passage."""
+    columns = _columns(passages).values()
+    return np.stack([np.asarray(column, float) for column in columns], axis=1)
+
+
+def _columns(passages: Sequence[HeadedText]) -> dict[str, Sequence[float] | np.ndarray]:
     n = len(passages)
-    if not n:
-        return np.empty((0, len(FEATURES)))
     texts = [passage.text for passage in passages]
     length = np.array([count_words(text) for text in texts], float)
     headed = np.array([passage.headed for passage in passages], float)
@@ -100,7 +80,7 @@ def features(passages: Sequence[Passage]) -> np.ndarray:
     shown = np.array([bool(SHOWN.search(text)) for text in texts], float)
     at = np.arange(n)
     first, words, short = at == 0, np.log1p(length), length < SHORT_WORDS
-    columns = {
+    return {
         "first": first,
         "second": at == 1,
         "third": at == 2,
@@ -109,7 +89,7 @@ def features(passages: Sequence[Passage]) -> np.ndarray:
         "position": (at + 1) / n,
         "position_squared": ((at + 1) / n) ** 2,
         "early": 1 / (at + 1),
-        "first_of_many": first * np.log(n),
+        "first_of_many": first * np.log(max(n, 1)),
         "first_without_references": first * (not reference.any()),
         "words": words,
         "short": short,
@@ -133,7 +113,9 @@ def features(passages: Sequence[Passage]) -> np.ndarray:
         "symbols": [bool(_SYMBOL.search(text)) for text in texts],
         "quotes": [any(mark in text for mark in '“”"「」') for text in texts],
     }
-    return np.stack([np.asarray(columns[name], float) for name in FEATURES], axis=1)
+
+
+FEATURES = tuple(_columns(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +126,7 @@ class PlacementModel:
     scales: np.ndarray
     weights: np.ndarray
 
-    def scores(self, passages: Sequence[Passage]) -> np.ndarray:
+    def scores(self, passages: Sequence[HeadedText]) -> np.ndarray:
         """(n,) one value a boundary; only differences within a text mean anything."""
         scores: np.ndarray = ((features(passages) - self.centres) / self.scales) @ self.weights
         return scores
@@ -172,14 +154,3 @@ def shipped_placement_model() -> PlacementModel:
     """The weights that come with Vignette."""
     file = resources.files("composer.pipeline") / "placement_model.json"
     return PlacementModel.from_json(file.read_text(encoding="utf-8"))
-
-
-def _next(column: np.ndarray) -> np.ndarray:
-    """The value of the passage after each; 0 after the last."""
-    return np.append(column[1:], 0)
-
-
-def _capitals(text: str) -> float:
-    """Share of words that begin with a capital, the first word aside: names, mostly."""
-    words = _WORD.findall(text)
-    return sum(word[0].isupper() for word in words[1:]) / max(1, len(words))

@@ -6,6 +6,7 @@ A picture named twice, or by two names, counts once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,37 +23,39 @@ from vision.interfaces import EncoderIdentity, JointEncoder
 MAX_UPLOAD_BYTES = 40_000_000
 
 
+@dataclass(frozen=True)
 class Uploads:
-    """The pictures of one request, in memory, as a ``PictureCollection`` and its ``CollectionVectors``."""
+    """The pictures of one request, in memory, as a ``PictureCollection`` and its ``CollectionVectors``.
 
+    ``visual`` is (n, visual_dim), ``textual`` (n, textual_dim) with zeros where a picture has no text.
+    """
+
+    encoder: EncoderIdentity
+    pictures: Mapping[str, ImageRecord]  # by id
+    visual: np.ndarray
+    textual: np.ndarray
     folder = Path("uploads")  # never written to: so few pictures keep no index on disk
     revision = 0
 
-    def __init__(
-        self,
-        encoder: EncoderIdentity,
-        records: Sequence[ImageRecord],
-        visual: np.ndarray,
-        textual: np.ndarray,
-    ) -> None:
-        self.encoder = encoder
-        self.ids = [record.id for record in records]
-        self.visual = visual  # (n, visual_dim)
-        self.textual = textual  # (n, textual_dim), zeros where a picture has no text
-        self.has_text = np.array([bool(record.text) for record in records], bool)
-        self._records = {record.id: record for record in records}
+    @property
+    def ids(self) -> list[str]:
+        return list(self.pictures)
+
+    @property
+    def has_text(self) -> np.ndarray:
+        return np.array([bool(record.text) for record in self.pictures.values()], bool)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.pictures)
 
     def matrix(self) -> Uploads:
         return self
 
     def records(self) -> Iterator[ImageRecord]:
-        return iter(self._records.values())
+        return iter(self.pictures.values())
 
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
-        return [self._records[id_] for id_ in image_ids]
+        return [self.pictures[id_] for id_ in image_ids]
 
     def phashes(self) -> Mapping[str, int]:
         return {}
@@ -93,4 +96,4 @@ def read_uploads(
     described = [i for i, text in enumerate(sentences) if text]
     if described:
         textual[described] = encoder.encode_sentences([sentences[i] for i in described])
-    return Uploads(identity, records, visual, textual), frozenset(required)
+    return Uploads(identity, {record.id: record for record in records}, visual, textual), frozenset(required)

@@ -1,43 +1,17 @@
-"""What the models are asked, one TOML file a language. Strict: every file has every key and every field.
-
-Knows no model and no article; ``Prompts`` is a bag of templates that ``composer.pipeline.conversation`` fills.
-"""
+"""What the models are asked, one TOML file a language; every file has the same keys and fields."""
 
 from __future__ import annotations
 
-import string
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-
-# The fields each template must use, so that a translation cannot lose one.
-_FIELDS: dict[str, frozenset[str]] = {
-    "plan": frozenset({"instruction", "sections", "hints"}),
-    "hints": frozenset({"captions"}),
-    "write": frozenset({"title", "headings", "words"}),
-    "write_bare": frozenset({"title", "words"}),
-    "suits": frozenset({"instruction", "thing"}),
-    "read": frozenset({"article"}),
-    "caption": frozenset({"opening"}),
-    "recaption": frozenset({"opening", "earlier"}),
-    "choose": frozenset({"opening", "caption"}),
-    "standing": frozenset({"opening"}),
-    "localise": frozenset({"text"}),
-    "translate": frozenset({"text"}),
-    "edit_rewrite": frozenset({"title", "tone", "text"}),
-    "edit_expand": frozenset({"title", "tone", "text"}),
-    "edit_shorten": frozenset({"title", "tone", "text"}),
-    "edit_translate": frozenset({"text"}),
-    "suggest": frozenset({"shown"}),
-    "suggest_seen": frozenset({"shown", "opening"}),
-    "suggest_other": frozenset({"earlier"}),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Templates in one language. Those ending in ``_prefix`` start the model's own answer."""
+    """Templates in one language. Those ending in ``_prefix`` start the model's own answer; ``tones`` are by name."""
 
     system: str
     plan: str
@@ -76,18 +50,17 @@ class Prompts:
     suggest_other: str
     suggest_prefix: str
     untitled: str
+    tones: Mapping[str, str] = field(hash=False)
 
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            used = {name for _, name, _, _ in string.Formatter().parse(getattr(self, item.name)) if name}
-            wanted = _FIELDS.get(item.name, frozenset())
-            if used != wanted:
-                raise ValueError(f"prompt {item.name} uses the fields {sorted(used)}, not {sorted(wanted)}")
+    def with_tone(self, wish: str, tone: str) -> str:
+        """What is asked of the writer, with the tone that is wanted."""
+        return f"{wish}\n\n{self.tones[tone]}" if tone else wish
 
 
 @cache
 def load_prompts(language: str) -> Prompts:
     """Templates of a language Vignette writes in."""
     text = (resources.files("composer.pipeline.prompts") / f"{language}.toml").read_text(encoding="utf-8")
-    values = {key: value.strip("\n") for key, value in tomllib.loads(text).items()}
-    return Prompts(**values)
+    values = tomllib.loads(text)
+    tones: dict[str, str] = values.pop("tones")
+    return Prompts(**{key: value.strip("\n") for key, value in values.items()}, tones=tones)

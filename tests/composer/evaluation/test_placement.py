@@ -18,12 +18,12 @@ from composer.evaluation.placement import Task, learned_placer, measure_placemen
 from composer.evaluation.placement_baselines import RULES, at_references, evenly_spaced, every_third, from_the_start
 from composer.evaluation.sequence_metrics import edit_similarity, f1_within, kendall_agreement
 from composer.evaluation.whole_article import measure_illustration
-from composer.pipeline.placement_model import Passage, PlacementModel
+from composer.pipeline.placement_model import HeadedText, PlacementModel
 from composer.settings import IllustrationSettings
 from tests.composer.knowing import COUNT, KnowingEncoder, write_articles
 from vision.training.dataset import TrainingArticle, TrainingBlock, figures_of, read_articles
 
-TEN = tuple(Passage(f"Passage {i} says something.") for i in range(10))
+TEN = tuple(HeadedText(f"HeadedText {i} says something.") for i in range(10))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_f1_of_positions_by_hand(predicted: list[int], true: list[int], exact: f
 
 @given(st.integers(1, 30), st.integers(1, 12))
 def test_rules_give_as_many_distinct_places_as_there_are(n: int, count: int) -> None:
-    passages = [Passage("word " * (i % 5 + 1)) for i in range(n)]
+    passages = [HeadedText("word " * (i % 5 + 1)) for i in range(n)]
     for rule in RULES.values():
         places = rule(passages, count)
         assert places == sorted(set(places))
@@ -91,12 +91,12 @@ def test_rules_place_where_they_say() -> None:
     assert evenly_spaced(TEN, 2) == [1, 7]
     assert from_the_start(TEN, 2) == [0, 5]
     assert every_third(TEN, 3) == [0, 3, 6]
-    referring = (*TEN[:4], Passage("As Figure 2 shows."), *TEN[5:8], Passage("An old tower ()."), TEN[9])
+    referring = (*TEN[:4], HeadedText("As Figure 2 shows."), *TEN[5:8], HeadedText("An old tower ()."), TEN[9])
     assert at_references(referring, 1) == [4]
     assert at_references(referring, 3) == [0, 4, 8]
 
 
-def task(*before: int, passages: tuple[Passage, ...] = TEN) -> Task:
+def task(*before: int, passages: tuple[HeadedText, ...] = TEN) -> Task:
     return Task("Title", passages, before)
 
 
@@ -123,7 +123,7 @@ def test_a_picture_before_the_text_is_met_within_one_only() -> None:
 
 def test_the_learned_placer_keeps_count_and_room() -> None:
     scorer = PlacementModel(np.zeros(31), np.ones(31), np.zeros(31))
-    places = learned_placer(scorer)("", [Passage("x")] * 40, 4)
+    places = learned_placer(scorer)("", [HeadedText("x")] * 40, 4)
     assert len(places) == 4
     assert min(b - a for a, b in itertools.pairwise(places)) >= 2
 

@@ -9,7 +9,7 @@ from composer.evaluation.fit_placement import Illustrated, fit_boundaries
 from composer.pipeline.placement_model import (
     FEATURES,
     REFERENCE,
-    Passage,
+    HeadedText,
     PlacementModel,
     features,
     passages_of,
@@ -26,7 +26,7 @@ PLAIN = "Some thirty plain words would stand here in a real text, and these few 
 )
 def test_references_to_figures_are_known(text: str) -> None:
     assert REFERENCE.search(text)
-    assert not REFERENCE.search(without_references(Passage(text)).text)
+    assert not REFERENCE.search(without_references(HeadedText(text)).text)
 
 
 @pytest.mark.parametrize("text", ["He figured it out.", "The figure of a man", "f(x) is a function", "地图上"])
@@ -36,7 +36,11 @@ def test_other_words_are_no_references(text: str) -> None:
 
 def test_features_tell_what_they_name() -> None:
     rows = features(
-        [Passage(PLAIN), Passage("Born in 1879 in Ulm, Einstein (Figure 1) said:", headed=True), Passage("E = mc2")]
+        [
+            HeadedText(PLAIN),
+            HeadedText("Born in 1879 in Ulm, Einstein (Figure 1) said:", headed=True),
+            HeadedText("E = mc2"),
+        ]
     )
     assert rows.shape == (3, len(FEATURES))
     of = {name: rows[:, i].tolist() for i, name in enumerate(FEATURES)}
@@ -56,8 +60,8 @@ def test_features_tell_what_they_name() -> None:
 
 def test_sections_become_passages_without_their_headings() -> None:
     assert passages_of([Section("## Head\n\nA *word*."), Section("More.")]) == [
-        Passage("A word.", True),
-        Passage("More."),
+        HeadedText("A word.", True),
+        HeadedText("More."),
     ]
 
 
@@ -68,7 +72,7 @@ def test_what_decides_the_examples_is_learned() -> None:
     for _ in range(60):
         long = int(generator.integers(8))
         passages = [
-            Passage(" ".join(["word"] * (120 if i == long else int(generator.integers(10, 40))))) for i in range(8)
+            HeadedText(" ".join(["word"] * (120 if i == long else int(generator.integers(10, 40))))) for i in range(8)
         ]
         articles.append(Illustrated(tuple(passages), (long,)))
     scorer = fit_boundaries(articles[:40], ridge=0.1)
@@ -77,13 +81,13 @@ def test_what_decides_the_examples_is_learned() -> None:
 
 def test_no_examples_are_an_error() -> None:
     with pytest.raises(DataError, match="no_illustrated_articles"):
-        fit_boundaries([Illustrated((Passage("x"),), ())])
+        fit_boundaries([Illustrated((HeadedText("x"),), ())])
 
 
 def test_weights_survive_the_file_and_others_are_refused() -> None:
     scorer = shipped_placement_model()
     again = PlacementModel.from_json(scorer.as_json())
-    passages = [Passage(PLAIN), Passage(PLAIN * 3), Passage("Short.")]
+    passages = [HeadedText(PLAIN), HeadedText(PLAIN * 3), HeadedText("Short.")]
     assert again.scores(passages).tolist() == scorer.scores(passages).tolist()
     with pytest.raises(ComposerError) as caught:
         PlacementModel.from_json('{"first": {"centre": 0, "scale": 1, "weight": 1}}')
@@ -98,7 +102,9 @@ def test_weights_survive_the_file_and_others_are_refused() -> None:
     ],
 )
 def test_the_shipped_weights_follow_references_in_both_languages(plain: str, referring: str) -> None:
-    scores = shipped_placement_model().scores([Passage(plain), Passage(plain), Passage(referring), Passage(plain)])
+    scores = shipped_placement_model().scores(
+        [HeadedText(plain), HeadedText(plain), HeadedText(referring), HeadedText(plain)]
+    )
     assert int(scores.argmax()) == 2
 
 
