@@ -234,6 +234,7 @@ def _made(
         trace=trace,
         pictures=config.pictures,
         notes=notes,
+        text_folder=job.text_folder,
         over=replaces,
     )
     return replace(

@@ -47,7 +47,8 @@ KEYS = (
 class BatchJob:
     """One line of the file. ``request`` is None where the line cannot be read, and ``error`` says why.
 
-    ``library`` None means that of the batch; ``overrides`` are sections of a profile that replace values of it.
+    ``library`` None means that of the batch; ``overrides`` are sections of a profile that replace values of it;
+    ``text_folder`` is where the pictures of a text of its own lie.
     """
 
     line: int
@@ -56,6 +57,7 @@ class BatchJob:
     error: KeyedError | None = None
     library: Path | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text_folder: Path | None = None
 
     def settings(self, profile: Settings) -> Settings:
         """The profile with the job's own values. Raises UsageError for one out of range."""
@@ -118,7 +120,9 @@ def _job(row: Row, base: Path) -> BatchJob:
     except KeyedError as error:
         return BatchJob(row.line, _folder(row.line, words), None, _in_line(row.line, error))
     title = request.instruction or parse_markdown(request.text).title or request.text_name
-    return BatchJob(row.line, name or _folder(row.line, title), request, library=library, overrides=overrides)
+    named = row.values.get("illustrate")
+    text_folder = (base / named).parent if named is not None else None
+    return BatchJob(row.line, name or _folder(row.line, title), request, None, library, overrides, text_folder)
 
 
 def _in_line(line: int, error: KeyedError) -> UsageError:

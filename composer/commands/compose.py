@@ -79,7 +79,15 @@ def run(args: argparse.Namespace) -> int:
         pipeline = load_pipeline(settings, args.library)
     article = pipeline.compose(request, terminal)
     notes: list[Phrase] = []
-    save_article(article, args.out, formats=formats, trace=terminal.trace, pictures=pictures, notes=notes)
+    save_article(
+        article,
+        args.out,
+        formats=formats,
+        trace=terminal.trace,
+        pictures=pictures,
+        notes=notes,
+        text_folder=args.illustrate.parent if args.illustrate is not None else None,
+    )
     terminal.summary(article)
     for degraded in notes:
         note(printable(degraded))

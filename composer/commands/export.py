@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     article = load_article(folder)
     made = datetime.fromtimestamp((folder / "article.json").stat().st_mtime, UTC)
-    pictures = Pictures(article, in_folder(article, folder / IMAGES_DIR), settings)
+    pictures = Pictures(article, in_folder(article, folder / IMAGES_DIR), settings, text_folder=folder)
     if one_file:
         packed = download(article, formats, pictures, made=made)
         write_new_file(args.out, packed.data)

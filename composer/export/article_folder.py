@@ -84,6 +84,7 @@ def save_article(
     trace: Sequence[Mapping[str, Any]] = (),
     pictures: ExportedPictureSettings | None = None,
     notes: list[Phrase] | None = None,
+    text_folder: Path | None = None,
     over: bool = False,
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
@@ -91,17 +92,24 @@ def save_article(
     ``pictures`` says how large its pictures are and takes their metadata away; without it they keep their bytes.
     ``notes`` receives what an export could not keep, such as characters no font has. A chosen picture whose file is
     gone or has changed since it was indexed is left out, and its placement's ``reason`` says so: hours of writing are
-    not lost for it. ``trace`` holds ``StageFinished.as_json`` of each stage. Raises as ``new_folder`` and ``export``.
+    not lost for it. The pictures that the text itself shows are copied from ``text_folder`` to the paths it names, and
+    those that are not there are noted. ``trace`` holds ``StageFinished.as_json`` of each stage.
+
+    Raises as ``new_folder`` and ``export``.
     """
     with new_folder(out_dir, over=over) as folder:
         saved = _copy_pictures(article, folder / IMAGES_DIR, pictures or ExportedPictureSettings(originals=True))
         _write_text(folder / "article.json", dump(saved))
-        ready = Pictures(saved, in_folder(saved, folder / IMAGES_DIR), pictures)
+        ready = Pictures(saved, in_folder(saved, folder / IMAGES_DIR), pictures, text_folder)
+        for path, data in ready.text_files().items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            if not (folder / path).exists():
+                (folder / path).write_bytes(data)
         exports = [export(saved, format_, ready, picture_url=beside(saved)) for format_ in formats]
         write_exports(exports, folder)
         _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
     if notes is not None:
-        notes += [note for exported in exports for note in exported.notes]
+        notes += [*ready.missing(), *(note for exported in exports for note in exported.notes)]
     return saved
 
 

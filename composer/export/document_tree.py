@@ -8,14 +8,15 @@ pictures are printed. Knows no file and no format.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
-from composer.export.markdown_html import document_tokens
+from composer.export.markdown_html import document_tokens, relative_path, whole_text
 from composer.export.sanitizing import one_line, printable_article
 from composer.i18n import tables
 from image_db.metadata.record import ImageRecord
@@ -90,9 +91,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class FigureBlock:
-    """A chosen picture. ``alt`` is never empty; ``source_url`` is a web address or empty."""
+    """A chosen picture, or one that the text shows from its folder, by its address there. ``alt`` is never empty;
+    ``source_url`` is a web address or empty."""
 
-    record: ImageRecord
+    picture: ImageRecord | str
     alt: str
     caption: str
     credit: str
@@ -115,12 +117,16 @@ class Document:
 _DEEPEST = 8
 
 
-def to_document(article: Article) -> Document:
-    """The whole article in reading order."""
+def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: False) -> Document:
+    """The whole article in reading order.
+
+    ``is_there`` tells of the address of a picture in the text whether it can be shown. One that can stands in a place
+    of its own, after its paragraph where words stand beside it.
+    """
     clean = printable_article(article)
     blocks: list[Block] = []
     for index, root in enumerate(document_tokens([s.text for s in clean.sections], whole_text(clean))):
-        blocks += [block for node in root.children for block in _blocks(node, 0)]
+        blocks += [block for node in root.children for block in _blocks(node, 0, is_there)]
         blocks += [
             to_figure(placement, clean.language)
             for placement in clean.placements_after(index)
@@ -133,11 +139,6 @@ def to_document(article: Article) -> Document:
     return Document(plain_text(clean.title) or "Vignette", clean.language, heading, tuple(_levelled(blocks)))
 
 
-def whole_text(article: Article) -> str:
-    """The article's own text from the first character to the last, in which links may be defined anywhere."""
-    return article.preamble + "".join(section.text + section.gap for section in article.sections)
-
-
 def to_figure(placement: Placement, language: str) -> FigureBlock:
     """The picture of a placement with its words; the placement must have one."""
     record = placement.chosen
@@ -145,7 +146,7 @@ def to_figure(placement: Placement, language: str) -> FigureBlock:
     words = (placement.alt, placement.caption, record.alt, record.caption)
     unknown = tables(language.partition("-")[0])["document"]["picture"]
     return FigureBlock(
-        record=record,
+        picture=record,
         alt=next((one_line(text) for text in words if one_line(text)), unknown),
         caption=one_line(placement.caption),
         credit=one_line(placement.credit),
@@ -171,7 +172,7 @@ def _levelled(blocks: Sequence[Block]) -> Iterator[Block]:
         yield replace(block, level=len(open_levels))
 
 
-def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
+def _blocks(node: SyntaxTreeNode, depth: int, is_there: Callable[[str], bool]) -> Iterator[Block]:
     """The blocks of a node; lists and quotes deeper than any page can show give their content to the one around."""
     children = node.children
     turned = node.attrs.get("dir") == "rtl"
@@ -179,16 +180,20 @@ def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
         case "heading":
             yield Heading(1, int(node.tag[1:]), _runs(children[0]))
         case "paragraph":
-            if runs := _runs(children[0]):
+            images = [n for n in children[0].walk() if n.type == "image"]
+            figures = [_text_figure(image) for image in images if is_there(str(image.attrs["src"]))]
+            alone = all(n.type in ("image", "softbreak", "hardbreak") for n in children[0].children)
+            if (runs := _runs(children[0])) and not (figures and alone):
                 yield Paragraph(runs)
+            yield from figures
         case "bullet_list" | "ordered_list":
-            items = tuple(tuple(_inside(item, depth)) for item in children)
+            items = tuple(tuple(_inside(item, depth, is_there)) for item in children)
             if depth < _DEEPEST:
                 yield ItemList(node.type == "ordered_list", int(node.attrs.get("start", 1)), items, turned)
             else:
                 yield from (block for item in items for block in item)
         case "blockquote":
-            inner = tuple(_inside(node, depth))
+            inner = tuple(_inside(node, depth, is_there))
             yield from (Quote(inner, turned),) if depth < _DEEPEST else inner
         case "fence" | "code_block":
             yield Code(node.content.rstrip("\n"))
@@ -203,8 +208,15 @@ def _blocks(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
             raise AssertionError(f"Markdown node {other!r} is not handled")
 
 
-def _inside(node: SyntaxTreeNode, depth: int) -> Iterator[Block]:
-    return (block for child in node.children for block in _blocks(child, depth + 1))
+def _inside(node: SyntaxTreeNode, depth: int, is_there: Callable[[str], bool]) -> Iterator[Block]:
+    return (block for child in node.children for block in _blocks(child, depth + 1, is_there))
+
+
+def _text_figure(image: SyntaxTreeNode) -> FigureBlock:
+    address = str(image.attrs["src"])
+    caption = one_line(str(image.attrs.get("title", "")))
+    alt = plain_text(image.content) or caption or Path(relative_path(address)).stem
+    return FigureBlock(address, alt, caption, credit="", source_url="")
 
 
 def _align(cell: SyntaxTreeNode) -> str:

@@ -220,7 +220,7 @@ class _Writer:
         self._new("Table Text")
 
     def _figure(self, block: FigureBlock) -> None:
-        picture = self._pictures.ready(block.record)
+        picture = self._pictures.ready(block.picture)
         share = shown_share(picture.width_px, picture.height_px, _TALLEST)
         lines = [text for text in (block.caption, block.credit) if text]
         paragraph = self._new("Figure")

@@ -18,15 +18,16 @@ from uuid import UUID
 from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article
-from composer.export.document_tree import FigureBlock, to_figure, whole_text
+from composer.export.document_tree import FigureBlock, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import figcaption
 from composer.export.links import link_address
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html
-from composer.export.picture_export import Pictures
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, whole_text
+from composer.export.picture_export import Pictures, PreparedPicture
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
 from composer.i18n import tables
+from image_db.metadata.record import ImageRecord
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
@@ -82,16 +83,25 @@ class _Book:
         if not article.title_in_text:
             yield f"<header><h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1></header>\n"
         texts = [section.text for section in article.sections]
-        for index, html in enumerate(sections_html(texts, whole_text(article))):
+        for index, html in enumerate(sections_html(texts, whole_text(article), self._text_picture)):
             yield html
             for placement in article.placements_after(index):
                 if placement.chosen is not None:
                     yield self._figure(to_figure(placement, article.language))
 
-    def _figure(self, figure: FigureBlock) -> str:
-        picture = self._pictures.ready(figure.record)
-        name = f"picture-{hashlib.sha256(figure.record.id.encode()).hexdigest()[:10]}{picture.kind.suffix}"
+    def _text_picture(self, address: str) -> str:
+        picture = self._pictures.of_text(address)
+        return f"images/{self._add(address, picture)}" if picture is not None else ""
+
+    def _add(self, id_: str, picture: PreparedPicture) -> str:
+        name = f"picture-{hashlib.sha256(id_.encode()).hexdigest()[:10]}{picture.kind.suffix}"
         self.images[name] = (picture.kind.media_type, picture.data)
+        return name
+
+    def _figure(self, figure: FigureBlock) -> str:
+        assert isinstance(figure.picture, ImageRecord)  # those of the text stand in its HTML
+        picture = self._pictures.ready(figure.picture)
+        name = self._add(figure.picture.id, picture)
         tag = writing_language(self._article.language)
         own = f' lang="{tag}" xml:lang="{tag}"' if is_foreign(self._article.language) else ""
         share = 100 * shown_width_px(picture.width_px, picture.height_px) / COLUMN_PX

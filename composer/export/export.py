@@ -16,7 +16,7 @@ from composer.errors import ExportError
 from composer.export import FORMATS, unknown_format
 from composer.export.picture_export import Pictures
 from composer.export.picture_files import IMAGES_DIR, slug
-from composer.export.picture_urls import PictureUrl, carried, embedded
+from composer.export.picture_urls import PictureUrl, carried, embedded, text_beside, text_embedded
 from composer.export.sanitizing import printable_article
 from composer.export.zipping import packed
 from vision.errors import Phrase
@@ -92,7 +92,7 @@ def download(article: Article, formats: Sequence[str], pictures: Pictures, *, ma
     """The article as one file named after its title: the format's own, or a zip for Markdown and several formats."""
     exports = [export(article, format_, pictures, made=made) for format_ in formats]
     stem = slug(printable_article(article).title, max_chars=60) or "article"
-    notes = tuple(note for one in exports for note in one.notes)
+    notes = tuple(note for one in exports for note in one.notes) + pictures.missing()
     if len(exports) == 1 and len(exports[0].files) == 1 and exports[0].format != "md":
         (data,) = exports[0].files.values()
         return Download(f"{stem}.{exports[0].format}", MEDIA_TYPES[exports[0].format], data, notes)
@@ -108,13 +108,15 @@ def _export(
 
     name = f"article.{format_}"
     if format_ in ("md", "html") and picture_url is not None:
-        text = to_markdown(article, picture_url) if format_ == "md" else to_html(article, picture_url)
+        page = format_ == "html"
+        text = to_html(article, picture_url, text_beside(pictures)) if page else to_markdown(article, picture_url)
         return Exported(format_, {name: text.encode("utf-8")})
     pictures.prepare_all(article.pictures, as_they_are=format_ in ("md", "html"))
     if format_ == "html":
-        return Exported(format_, {name: to_html(article, embedded(pictures)).encode("utf-8")})
+        return Exported(format_, {name: to_html(article, embedded(pictures), text_embedded(pictures)).encode("utf-8")})
     if format_ == "md":
         files = {f"{IMAGES_DIR}/{one.name}": one.data for one in map(pictures.carried, article.pictures)}
+        files = pictures.text_files() | files
         return Exported(format_, {name: to_markdown(article, carried(pictures)).encode("utf-8"), **files})
     described = summary(printable_article(article))
     if format_ == "epub":
@@ -123,7 +125,7 @@ def _export(
         return Exported(format_, {name: to_epub(article, pictures, made, described)})
     from composer.export.document_tree import to_document
 
-    document = to_document(article)
+    document = to_document(article, lambda address: pictures.of_text(address) is not None)
     if format_ == "docx":
         from composer.export.docx import to_docx
 

@@ -16,9 +16,16 @@ from typing import Literal
 from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
-from composer.export.document_tree import FigureBlock, to_figure, whole_text
+from composer.export.document_tree import FigureBlock, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html
+from composer.export.markdown_html import (
+    TextPictureUrl,
+    attribute,
+    dir_attribute,
+    inline_html,
+    sections_html,
+    whole_text,
+)
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import printable_article
 
@@ -40,14 +47,16 @@ class HtmlBlock:
     html: str
 
 
-def blocks(article: Article, picture_url: PictureUrl) -> Iterator[HtmlBlock]:
+def blocks(
+    article: Article, picture_url: PictureUrl, text_picture_url: TextPictureUrl | None = None
+) -> Iterator[HtmlBlock]:
     """The title, each section, and each picture that was chosen after its section."""
     article = printable_article(article)
     if not article.title_in_text:
         yield HtmlBlock(
             "title", 0, f"<header>\n<h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1>\n</header>\n"
         )
-    rendered = sections_html([section.text for section in article.sections], whole_text(article))
+    rendered = sections_html([section.text for section in article.sections], whole_text(article), text_picture_url)
     for section, html in enumerate(rendered):
         yield HtmlBlock("section", section, html)
         for index, placement in enumerate(article.placements):
@@ -55,11 +64,11 @@ def blocks(article: Article, picture_url: PictureUrl) -> Iterator[HtmlBlock]:
                 yield HtmlBlock("figure", index, figure(placement, picture_url, article.language))
 
 
-def to_html(article: Article, picture_url: PictureUrl) -> str:
+def to_html(article: Article, picture_url: PictureUrl, text_picture_url: TextPictureUrl | None = None) -> str:
     """The whole document: one file with ``urls.inside``, one that lives next to ``images/`` with ``urls.beside``."""
     article = printable_article(article)
     title = plain_text(article.title) or "Vignette"
-    body = "".join(block.html for block in blocks(article, picture_url))
+    body = "".join(block.html for block in blocks(article, picture_url, text_picture_url))
     description = summary(article)
     described = f'<meta name="description" content="{attribute(description)}">\n' if description else ""
     return (
@@ -85,7 +94,8 @@ def to_html(article: Article, picture_url: PictureUrl) -> str:
 def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
     """A picture with its caption and credit."""
     shown = to_figure(placement, language)
-    record = shown.record
+    record = placement.chosen
+    assert record is not None
     width_px = shown_width_px(record.width_px, record.height_px)
     size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
     image = f'<img src="{attribute(picture_url(record))}" alt="{attribute(shown.alt)}"{size} decoding="async">'

@@ -53,7 +53,8 @@ def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str
 def picture_block(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
     """Image, caption and credit as one paragraph of up to three lines, joined by hard breaks."""
     shown = to_figure(placement, language)
-    lines = [f"![{escape(shown.alt)}]({picture_url(shown.record)})"]
+    assert placement.chosen is not None
+    lines = [f"![{escape(shown.alt)}]({picture_url(placement.chosen)})"]
     if caption := escape(shown.caption):
         lines.append(f"*{caption}*")
     if credit := escape(shown.credit):

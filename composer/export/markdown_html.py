@@ -2,18 +2,20 @@
 
 Raw HTML is shown as text and a link of a scheme that can run code stays literal, so nothing written can execute and
 everything written can be read. A picture on another server becomes a link to it: reading an article asks no server
-for anything. Knows no article.
+for anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from composer.article.markdown import make_parser, plain_text, shallow
+from composer.article.model import Article
 from composer.export.links import link_address
 from composer.export.sanitizing import direction, is_right_to_left
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
+
+
+TextPictureUrl: TypeAlias = Callable[[str], str]
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +64,13 @@ def _set_direction(state: StateCore) -> None:
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     """A picture in the text: one within the document or in its folder is shown, one on the web is linked."""
     source = str(tokens[index].attrs["src"])
-    if source.startswith("data:") or _in_the_folder(source):
+    url: TextPictureUrl | None = env.get("picture_url")
+    if is_beside(source) and url is not None:
+        if shown := url(source):
+            tokens[index].attrSet("src", shown)
+            return self.image(tokens, index, options, env)
+        return escape(plain_text(tokens[index].content) or relative_path(source))
+    if source.startswith("data:") or is_beside(source):
         return self.image(tokens, index, options, env)
     address = link_address(source)
     words = escape(plain_text(tokens[index].content) or address)
@@ -67,16 +78,39 @@ def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any
     return words if in_a_link or not address else f'<a href="{escape(address)}">{words}</a>'
 
 
-def _in_the_folder(source: str) -> bool:
-    path = unquote(source).replace("\\", "/")
-    return ":" not in path and not path.startswith("/") and ".." not in path.split("/")
+def is_beside(address: str) -> bool:
+    """Whether a picture's address in a text leads to a file of the text's own folder, and to none outside."""
+    path = relative_path(address)
+    return bool(path) and not re.search(r"[:\0]", path) and path[0] != "/" and ".." not in path.split("/")
 
 
-def sections_html(texts: Sequence[str], whole: str) -> list[str]:
-    """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section."""
-    references: dict[str, Any] = {}
-    _parser().parse(shallow(whole), references)
-    return [_parser().render(shallow(text), references) for text in texts]
+def relative_path(address: str) -> str:
+    """The path of a file in the text's folder, from its address as it is written."""
+    return unquote(re.split("[?#]", address, maxsplit=1)[0]).replace("\\", "/")
+
+
+def text_pictures(text: str) -> list[str]:
+    """The addresses of the pictures that a text shows from its own folder, as they are written, each once."""
+    tokens = [child for token in _parser().parse(shallow(text)) for child in token.children or ()]
+    sources = [str(token.attrs["src"]) for token in tokens if token.type == "image"]
+    return list(dict.fromkeys(source for source in sources if is_beside(source)))
+
+
+def whole_text(article: Article) -> str:
+    """The article's own text from the first character to the last, in which links may be defined anywhere."""
+    return article.preamble + "".join(section.text + section.gap for section in article.sections)
+
+
+def sections_html(texts: Sequence[str], whole: str, picture_url: TextPictureUrl | None = None) -> list[str]:
+    """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section.
+
+    ``picture_url`` says where a picture of the text's own folder is found; one that it answers nothing for stands there
+    in words. Without it addresses stay as they are.
+    """
+    environment: dict[str, Any] = {}
+    _parser().parse(shallow(whole), environment)
+    environment["picture_url"] = picture_url
+    return [_parser().render(shallow(text), environment) for text in texts]
 
 
 def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -> list[SyntaxTreeNode]:

@@ -180,12 +180,13 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
                 return figure(value)
 
     def figure(value: FigureBlock) -> dict[str, Any]:
-        if value.record.id not in written:
-            picture = pictures.ready(value.record)
+        key = value.picture if isinstance(value.picture, str) else value.picture.id
+        if key not in written:
+            picture = pictures.ready(value.picture)
             name = f"/picture-{len(written)}{picture.kind.suffix}"
             (root / name[1:]).write_bytes(picture.data)
-            written[value.record.id] = (name, shown_share(picture.width_px, picture.height_px, _TALLEST))
-        name, share = written[value.record.id]
+            written[key] = (name, shown_share(picture.width_px, picture.height_px, _TALLEST))
+        name, share = written[key]
         return {
             "kind": "figure",
             "file": name,

@@ -2,7 +2,7 @@
 
 A photograph carries where and when it was taken and with which camera; none of that belongs in what is published, so
 every picture is either written anew or, where it is a JPEG of the right size already, freed of everything but its
-pixels and its colour profile. Knows no format's layout and no library: the caller says where a picture's file is.
+pixels and its colour profile.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from composer.article.model import Article
 from composer.errors import ComposerError, UsageError
+from composer.export.markdown_html import is_beside, relative_path, text_pictures, whole_text
 from composer.export.picture_files import (
     IMAGES_DIR,
     JPEG,
@@ -30,7 +33,7 @@ from composer.export.picture_files import (
     shown_as,
 )
 from image_db.metadata.record import ImageRecord
-from vision.errors import ImageError
+from vision.errors import ImageError, Phrase
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,16 +73,35 @@ class PreparedPicture:
 
 
 class Pictures:
-    """The chosen pictures of one article, each made ready once, however many formats ask for it."""
+    """The pictures of one article, each made ready once, however many formats ask for it.
 
-    def __init__(self, article: Article, file_of: PictureFile, settings: ExportedPictureSettings | None = None) -> None:
+    Those chosen for it come from ``file_of``; those that its text names itself, from ``text_folder`` and nowhere else.
+    """
+
+    def __init__(
+        self,
+        article: Article,
+        file_of: PictureFile,
+        settings: ExportedPictureSettings | None = None,
+        text_folder: Path | None = None,
+    ) -> None:
         self.settings = settings or ExportedPictureSettings()
         self._file_of = file_of
+        self._text_folder = text_folder
+        self._article = article
+        self._of_text: dict[str, PreparedPicture | None] = {}
         self._captions = {p.chosen.id: p.caption for p in reversed(article.placements) if p.chosen is not None}
         self._ready: dict[tuple[str, bool], PreparedPicture] = {}
 
-    def ready(self, record: ImageRecord) -> PreparedPicture:
-        """JPEG or PNG, for formats that show nothing else. Raises ImageError naming a file that is gone or damaged."""
+    def ready(self, record: ImageRecord | str) -> PreparedPicture:
+        """JPEG or PNG, for formats that show nothing else. Raises ImageError naming a file that is gone or damaged.
+
+        A string is the address of a picture in the text, which ``of_text`` has.
+        """
+        if isinstance(record, str):
+            picture = self.of_text(record)
+            assert picture is not None
+            return picture
         return self._get(record, as_it_is=False)
 
     def carried(self, record: ImageRecord) -> PreparedPicture:
@@ -102,9 +124,56 @@ class Pictures:
             kind, made = shown_as(data, str(path))
             size_px = image_size(made, name=str(path))
         else:
-            kind, made, size_px = prepare(data, None if self.settings.originals else self.settings.max_px, str(path))
+            kind, made, size_px = prepare(data, self._max_px, str(path))
         words = self._captions.get(record.id) or record.caption or record.path.stem
         return PreparedPicture(picture_name(words, record.id, kind), kind, made, *size_px)
+
+    def of_text(self, address: str) -> PreparedPicture | None:
+        """A picture that the text shows from its folder, as JPEG or PNG; None where it is missing or is no picture."""
+        if address not in self._of_text:
+            self._of_text[address] = None
+            if (path := self._beside_text(address)) is not None:
+                with suppress(ImageError):
+                    kind, data, size_px = prepare(read_picture(path), self._max_px, str(path))
+                    name = picture_name(path.stem, hashlib.sha256(address.encode()).hexdigest(), kind)
+                    self._of_text[address] = PreparedPicture(name, kind, data, *size_px)
+        return self._of_text[address]
+
+    def text_file(self, address: str) -> bytes | None:
+        """What an export carries for it under its own name: the same, or the file's own bytes where it is another kind.
+
+        None where there is no such picture; a drawing (SVG) is carried as it is.
+        """
+        path, picture = self._beside_text(address), self.of_text(address)
+        if path is None or (picture is None and path.suffix.lower() != ".svg"):
+            return None
+        data = read_picture(path)
+        own = picture is None or self.settings.originals or picture.kind != kind_of(data)
+        return data if own or picture is None else picture.data
+
+    def text_files(self) -> dict[str, bytes]:
+        """The pictures that the text shows from its folder, by their paths in it."""
+        found = ((relative_path(address), self.text_file(address)) for address in self._addresses)
+        return {path: data for path, data in found if data is not None}
+
+    def missing(self) -> tuple[Phrase, ...]:
+        """A note for each picture that the text names in its folder and that is not there, or is none."""
+        lost = (address for address in self._addresses if self.text_file(address) is None)
+        return tuple(Phrase("text_picture_missing", {"picture": relative_path(address)}) for address in lost)
+
+    @cached_property
+    def _addresses(self) -> list[str]:
+        return text_pictures(whole_text(self._article))
+
+    @property
+    def _max_px(self) -> int | None:
+        return None if self.settings.originals else self.settings.max_px
+
+    def _beside_text(self, address: str) -> Path | None:
+        if self._text_folder is None or not is_beside(address):
+            return None
+        path = (self._text_folder / relative_path(address)).resolve()
+        return path if path.is_relative_to(self._text_folder.resolve()) and path.is_file() else None
 
     def _get(self, record: ImageRecord, as_it_is: bool) -> PreparedPicture:
         key = (record.id, as_it_is)

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from composer.article.model import Article
 from composer.errors import ComposerError
-from composer.export.picture_export import Pictures
+from composer.export.markdown_html import TextPictureUrl
+from composer.export.picture_export import Pictures, PreparedPicture
 from composer.export.picture_files import IMAGES_DIR
 from image_db.metadata.record import ImageRecord
 
@@ -40,11 +41,26 @@ def carried(pictures: Pictures) -> PictureUrl:
 def embedded(pictures: Pictures) -> PictureUrl:
     """The picture as the export carries it, as a data URI."""
 
-    def url(record: ImageRecord) -> str:
-        picture = pictures.carried(record)
-        return f"data:{picture.kind.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
+    return lambda record: _data_uri(pictures.carried(record))
+
+
+def text_beside(pictures: Pictures) -> TextPictureUrl:
+    """The address in the text itself, for a page beside which the text's pictures lie; empty for one that is not."""
+    return lambda address: address if pictures.text_file(address) is not None else ""
+
+
+def text_embedded(pictures: Pictures) -> TextPictureUrl:
+    """A picture of the text as a data URI; empty for one that is not there."""
+
+    def url(address: str) -> str:
+        picture = pictures.of_text(address)
+        return _data_uri(picture) if picture is not None else ""
 
     return url
+
+
+def _data_uri(picture: PreparedPicture) -> str:
+    return f"data:{picture.kind.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
 
 
 def _beside(name: str) -> str:

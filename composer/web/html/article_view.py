@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 from composer.article.model import Article, Section
 from composer.editing.pictures import alternatives
-from composer.export.document_tree import whole_text
 from composer.export.html import figure
-from composer.export.markdown_html import attribute, inline_html, sections_html
+from composer.export.markdown_html import attribute, inline_html, sections_html, whole_text
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import encodable, printable_article
 from composer.i18n import localize

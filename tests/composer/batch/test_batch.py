@@ -316,6 +316,15 @@ def test_a_line_that_breaks_before_it_is_made_does_not_end_the_batch(
     assert [item["error_key"] for item in told(tmp_path)["items"]] == ["unexpected", ""]
 
 
+def test_pictures_of_a_text_of_its_own_come_along_and_the_missing_are_noticed(batch: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "texts", "boats.jpg")
+    (tmp_path / "texts/trip.md").write_text("# Trip\n\nBy boat.\n\n![Boats](boats.jpg)\n\n![Nets](nets.jpg)\n")
+    assert batch({"illustrate": "texts/trip.md"})[0] == 0
+    assert (tmp_path / "out/001-trip/boats.jpg").is_file()
+    (notice,) = told(tmp_path)["items"][0]["notices"]
+    assert "nets.jpg" in notice
+
+
 def test_fail_fast_begins_nothing_after_a_failure(batch: Run, tmp_path: Path) -> None:
     lines = [{"instruction": "One"}, {"instruction": "please fail"}, {"instruction": "Three"}]
     code, out, _ = batch(*lines, options=("--fail-fast", "--workers", "1"))
