@@ -1,334 +1,176 @@
-"""The Gradio view: renders an Article and hands every action to ``composer``. Holds no logic.
+"""The Gradio view: renders an Article and hands every action to ``composer``.
 
 The form is Gradio's; the article is one component drawn by ``gr.render`` when a draft is opened. Its script asks for
 the blocks that changed (``composer.web.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.
-Models are shared through one ``Studio``. Listens on this machine only, logs nothing a person wrote and asks no other
-host for anything.
+Listens on this machine only, logs nothing a person wrote and asks no other host for anything.
 """
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 # Read by Gradio when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
-from composer.web.http_api import Api
-from composer.studio.draft_store import DraftStore
-from composer.errors import UsageError
-from composer.export.html import stylesheet
-from composer.i18n import localize
-from composer.web.html.page_shell import brand, chat_shell, draft_list, message, page_scripts, page_style, paper_shell
+from composer.studio.studio import Studio
 from composer.web.form import Form
-from composer.web.html.library_view import shell as library_shell
-from composer.web.page_service import PageService, sendable
-from composer.web.access_control import Access, Guard, access_of, add_options, check_access
-from composer.web.log_redaction import note, withhold_text
-from composer.studio.showcase import Showcase
-from composer.i18n import UI_LANGUAGES, preferred, strings
-from composer.pipeline.uploads import MAX_UPLOAD_BYTES
-from composer.studio.models import Studio, make_request
-from composer.studio.picture_links import HEADERS, PREFIX, Gallery
-from composer.studio.session_registry import Rooms
-from composer.studio.libraries import Shelves, offered_folders
-from composer.studio.studio_trouble import EXPECTED
-from vision.errors import ImageError
+from composer.web.html.context import LANGUAGES, choose_language, message, words_of
+from composer.web.html.library_view import library_shell
+from composer.web.html.page_shell import article_shell, brand, chat_shell, draft_list
+from composer.web.http_api import Api
+from composer.web.log_redaction import note
+from composer.web.page_service import PageService
+from composer.web.server import serve
 
-_UI_NAMES = {"en": "EN", "zh": "中"}
 _QUICK: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 # Only a queued event tells the page that a State has changed; without a limit none waits for another.
 _QUEUED: dict[str, Any] = {**_QUICK, "queue": True, "concurrency_limit": None}
-_DRAFTS_JS = """
-element.addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-drop]');
-  if (!button) return;
-  const { owner } = window.vignette.session;
-  const answer = await server.drop({ owner, draft: button.dataset.drop, ui: 'LANGUAGE' });
-  element.querySelector('.drafts').outerHTML = answer.html || '<span></span>';
-});
-"""
+_DRAWN: dict[str, Any] = {"show_progress": "hidden", "queue": False, "concurrency_limit": None}
 
 
-@dataclass(frozen=True)
-class Site:
-    """What the page stands on."""
+class Page:
+    """The page inside a ``gr.Blocks``; its parts are built in the order of its methods.
 
-    service: PageService
-    work_dir: Path
+    ``seat`` is (owner, draft, language), one value so that the article is drawn once; ``language`` is its last part.
+    """
 
+    def __init__(self, page: gr.Blocks, studio: Studio) -> None:
+        self.studio = studio
+        self.service = PageService(studio)
+        self.words = words_of(LANGUAGES[0])
+        self.seat = gr.State(("", "", ""))
+        self.language = gr.State("")
+        self.header()
+        with gr.Tabs(elem_id="tabs"):
+            self.tabs = {
+                name: gr.Tab(self.words[f"tab_{name}"], id=name, render_children=name != "write")
+                for name in ("write", "library", "chat")
+            }
+        with self.tabs["write"]:
+            self.write_tab()
+        with self.tabs["library"]:
+            self.library_tab()
+        with self.tabs["chat"]:
+            self.chat_tab()
+        self.events(page)
 
-def make_site(
-    load: Callable[[], Any], libraries: Sequence[Path], work_dir: Path, home: Path, drafts: DraftStore | None = None
-) -> Site:
-    """``load`` gives the models, ``home`` is where new libraries go. The caller empties ``work_dir`` at the end."""
-    studio = Studio(load)
-    rooms = Rooms(studio, drafts or DraftStore())
-    shelves = Shelves(studio, libraries, home)
-    gallery = Gallery(Showcase(work_dir / "pictures"))
-    uploads = work_dir / "uploads"
-    uploads.mkdir(parents=True, exist_ok=True)
-    return Site(PageService(rooms, shelves, gallery, uploads, work_dir / "exports"), work_dir)
-
-
-def build(site: Site) -> Any:
-    """The page as ``gr.Blocks``."""
-    service = site.service
-    rooms, shelves = service.rooms, service.shelves
-    first = strings(UI_LANGUAGES[0])
-    offered = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
-
-    with gr.Blocks(title="Vignette", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
-        # Whose page this is, which draft it shows and in which language; one value, so that it is drawn once.
-        seat = gr.State(("", "", ""))
-        tongue = gr.State("")
-        visitor = [gr.Textbox(visible=False) for _ in range(3)]
+    def header(self) -> None:
         with gr.Row(elem_id="top"):
-            head = gr.HTML(brand(first), apply_default_css=False, elem_id="brand")
-            ui = gr.Radio(
-                [(name, code) for code, name in _UI_NAMES.items()],
-                value=UI_LANGUAGES[0],
-                label="Language of the page",
+            self.brand = _html(brand(self.words), elem_id="brand")
+            self.choice = gr.Radio(
+                [(words_of(code)["short_name"], code) for code in LANGUAGES],
+                value=LANGUAGES[0],
+                label=self.words["page_language"],
                 show_label=False,
                 container=False,
                 elem_id="ui-language",
                 elem_classes="segments",
             )
-        with gr.Tabs(elem_id="tabs"):
-            write_tab = gr.Tab(first["tab_write"], id="write")
-            library_tab = gr.Tab(first["tab_library"], id="library", render_children=True)
-            chat_tab = gr.Tab(first["tab_chat"], id="chat", render_children=True)
-        with write_tab:
-            form = Form(first, offered)
-            status = gr.HTML("", apply_default_css=False, elem_id="status")
 
-            @gr.render(
-                inputs=[seat],
-                triggers=[seat.change],
-                queue=False,
-                concurrency_limit=None,
-                show_progress="hidden",
-            )
-            def show(seat: tuple[str, str, str]) -> None:
-                owner, draft, ui = seat
-                words = strings(ui)
-                if not owner:
-                    return
-                if not draft:
-                    gr.HTML(
-                        draft_list(rooms.drafts(owner), words),
-                        apply_default_css=False,
-                        js_on_load=_DRAFTS_JS.replace("LANGUAGE", ui),
-                        server_functions=_callable(service.drop),
-                    )
-                    return
-                gr.HTML(
-                    paper_shell(words, ui),
-                    apply_default_css=False,
+    def write_tab(self) -> None:
+        self.form = Form(self.words, self.offered())
+        self.status = _html("", elem_id="status")
+
+        @gr.render(inputs=[self.seat], triggers=[self.seat.change], **_DRAWN)
+        def show(seat: tuple[str, str, str]) -> None:
+            owner, draft, language = seat
+            words = words_of(language)
+            if owner and not draft:
+                _html(
+                    draft_list(self.studio.sessions.drafts(owner), words),
+                    js_on_load=f"window.vignette.drafts(element, {language!r}, server);",
+                    server_functions=self.service.functions("drop"),
+                )
+            elif owner:
+                _html(
+                    article_shell(words, language),
                     elem_id="article",
-                    js_on_load=f"window.vignette.paper(element, {json.dumps(draft)}, {ui!r}, server, upload);",
-                    server_functions=_callable(service.act, service.follow, service.find, service.take, service.export),
+                    js_on_load=f"window.vignette.paper(element, {json.dumps(draft)}, {language!r}, server, upload);",
+                    server_functions=self.service.functions("act", "follow", "find", "take", "export"),
                 )
 
-        with library_tab:
+    def library_tab(self) -> None:
+        @gr.render(inputs=[self.language], triggers=[self.language.change], **_DRAWN)
+        def show(language: str) -> None:
+            shown = _html(
+                library_shell(words_of(language)),
+                elem_id="library",
+                js_on_load=f"window.vignette.library(element, {language!r}, server, trigger); 'change';",
+                server_functions=self.service.functions("browse", "form", "save", "index", "sample", "indexing"),
+            )
+            shown.change(self.offer, self.form.library, self.form.library, **_QUICK)
 
-            @gr.render(inputs=[tongue], triggers=[tongue.change], queue=False, show_progress="hidden")
-            def show_library(ui: str) -> None:
-                shown = gr.HTML(
-                    library_shell(strings(ui)),
-                    apply_default_css=False,
-                    elem_id="library",
-                    js_on_load=f"window.vignette.library(element, {ui!r}, server, trigger); 'change';",
-                    server_functions=_callable(
-                        service.browse, service.form, service.save, service.index, service.sample, service.indexing
-                    ),
-                )  # fmt: skip
-                shown.change(_offer, form.library, form.library, **_QUICK)
+    def chat_tab(self) -> None:
+        @gr.render(inputs=[self.language], triggers=[self.language.change], **_DRAWN)
+        def show(language: str) -> None:
+            _html(chat_shell(words_of(language)), elem_id="chat", js_on_load="window.vignette.chat(element, upload);")
 
-        with chat_tab:
-
-            @gr.render(inputs=[tongue], triggers=[tongue.change], queue=False, show_progress="hidden")
-            def show_chat(ui: str) -> None:
-                gr.HTML(
-                    chat_shell(strings(ui)),
-                    apply_default_css=False,
-                    elem_id="chat",
-                    js_on_load="window.vignette.chat(element, upload);",
-                )
-
-        def _offer(chosen: str | None) -> Any:
-            choices = [(shelf.label, str(shelf.folder)) for shelf in shelves.shelves()]
-            kept = chosen if chosen in [folder for _, folder in choices] else None
-            return gr.update(choices=choices, value=kept or (choices[0][1] if choices else None))
-
-        def relabel(ui: str, mode: str) -> dict[Any, Any]:
-            """Everything on the page that is worded, in the language asked for."""
-            words = strings(ui)
-            return {
-                head: brand(words),
-                write_tab: gr.update(label=words["tab_write"]),
-                library_tab: gr.update(label=words["tab_library"]),
-                chat_tab: gr.update(label=words["tab_chat"]),
-                **form.relabelled(words, mode == "illustrate"),
-            }
-
-        worded = [head, write_tab, library_tab, chat_tab, *form.worded]
-
-        def speak(ui: str, mode: str, sat: tuple[str, str, str]) -> dict[Any, Any]:
-            return {tongue: ui, seat: (sat[0], sat[1], ui), **relabel(ui, mode)}
-
-        ui.input(
-            speak, [ui, form.mode, seat], [tongue, seat, *worded],
-            js="(ui, mode, seat) => { vignette.store('language', ui); return [ui, mode, seat]; }", **_QUEUED,
-        )  # fmt: skip
-        form.mode.change(relabel, [ui, form.mode], worded, **_QUICK)
-
-        def greet(owner: str, draft: str, language: str, mode: str, request: gr.Request) -> dict[Any, Any]:
-            known = language if language in UI_LANGUAGES else ""
-            chosen = known or preferred(request.headers.get("accept-language", ""))
-            return {seat: (owner, draft, chosen), tongue: chosen, ui: chosen, **relabel(chosen, mode)}
-
+    def events(self, page: gr.Blocks) -> None:
+        form, worded = self.form, [self.brand, *self.tabs.values(), *self.form.worded]
+        visitor = [gr.Textbox(visible=False) for _ in range(3)]
         page.load(
-            greet, [*visitor, form.mode], [seat, tongue, ui, *worded],
+            self.greet, [*visitor, form.mode], [self.seat, self.language, self.choice, *worded],
             js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUEUED,
         )  # fmt: skip
-        page.load(_offer, form.library, form.library, **_QUICK)
-
-        def begin(seat: tuple[str, str, str], folder: str | None, *values: Any) -> list[Any]:
-            """Check what was filled in; only then does what stands on the page give way."""
-            owner, _, ui = seat
-            if not owner:
-                return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
-            try:
-                request = make_request(form.values(values), ui)
-                if not folder:
-                    raise UsageError("choose a library first, or index one in the tab Library", "no_library_chosen")
-                room = rooms.begin(owner, request, shelves.known(folder))
-            except EXPECTED as error:
-                return [gr.update(), message(localize(error, ui))]
-            return [(owner, room.draft.id, ui), ""]
-
+        page.load(self.offer, form.library, form.library, **_QUICK)
+        self.choice.input(
+            self.speak, [self.choice, form.mode, self.seat], [self.language, self.seat, *worded],
+            js="(ui, mode, seat) => { vignette.store('language', ui); return [ui, mode, seat]; }", **_QUEUED,
+        )  # fmt: skip
+        form.mode.change(self.relabel, [self.choice, form.mode], worded, **_QUICK)
         gr.on(
             [form.write.click, form.instruction.submit],
-            begin,
-            [seat, form.library, *form.fields],
-            [seat, status],
-            **_QUEUED,
-        )
-        Api(service, note).register()
+            self.begin, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED,
+        )  # fmt: skip
+
+    def offered(self) -> list[tuple[str, str]]:
+        return [(library.label, library.name) for library in self.studio.libraries.offered()]
+
+    def offer(self, chosen: str | None) -> Any:
+        choices = self.offered()
+        kept = chosen if chosen in [name for _, name in choices] else None
+        return gr.update(choices=choices, value=kept or (choices[0][1] if choices else None))
+
+    def relabel(self, language: str, mode: str) -> dict[Any, Any]:
+        """Everything on the page that is worded, in the language asked for."""
+        words = words_of(language)
+        tabs = {tab: gr.update(label=words[f"tab_{name}"]) for name, tab in self.tabs.items()}
+        return {self.brand: brand(words), **tabs, **self.form.relabelled(words, mode == "illustrate")}
+
+    def speak(self, language: str, mode: str, seat: tuple[str, str, str]) -> dict[Any, Any]:
+        return {self.language: language, self.seat: (*seat[:2], language), **self.relabel(language, mode)}
+
+    def greet(self, owner: str, draft: str, kept: str, mode: str, request: gr.Request) -> dict[Any, Any]:
+        language = choose_language(kept, request.headers.get("accept-language", ""))
+        return {self.choice: language, **self.speak(language, mode, (owner, draft, ""))}
+
+    def begin(self, seat: tuple[str, str, str], library: str | None, *filled: Any) -> list[Any]:
+        """Check what was filled in; only then does what stands on the page give way."""
+        owner, _, language = seat
+        if not owner:
+            return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
+        asked = {**Form.values(filled), "owner": owner, "library": library, "ui": language}
+        answer = self.service.begin(asked)
+        if "error" in answer:
+            return [gr.update(), message(answer["error"])]
+        return [(owner, answer["draft"], language), ""]
+
+
+def build(studio: Studio) -> Any:
+    """The page and the API as ``gr.Blocks``."""
+    with gr.Blocks(title="Vignette", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+        Page(page, studio)
+        Api(studio, note).register()
     return page
 
 
-def _callable(*methods: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """Functions of the same names: Gradio marks what a page may call, which a method does not allow."""
-
-    def function(method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(values: dict[str, Any]) -> Any:
-            return sendable(method(values))
-
-        async def wait(values: dict[str, Any]) -> Any:
-            return sendable(await method(values))
-
-        chosen = wait if inspect.iscoroutinefunction(method) else call
-        chosen.__name__ = method.__name__
-        return chosen
-
-    return [function(method) for method in methods]
-
-
-def launch(
-    page: Any, site: Site, *, host: str, port: int, block: bool = True, access: Access | None = None, mcp: bool = False
-) -> Any:
-    """Serve the page, by default to this machine alone. Raises UsageError for a port in use."""
-    from starlette.middleware import Middleware
-
-    access = access or check_access(host, public=False, login="")
-    page.queue(default_concurrency_limit=1)
-    try:
-        served, _, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            quiet=True,
-            app_kwargs={"middleware": [Middleware(Guard, access=access)]},
-            mcp_server=mcp,
-            enable_monitoring=False,
-            _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
-            prevent_thread_lock=True,
-            max_file_size=MAX_UPLOAD_BYTES,
-            footer_links=[],
-            ssr_mode=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            css=stylesheet() + page_style(),
-            head=page_scripts(),
-        )
-    except OSError as error:
-        raise UsageError(f"--port {port} cannot be used: {error}; choose another") from error
-    add_pictures(served, site.service.gallery)
-    if block:
-        page.block_thread()
-    return served
-
-
-def add_pictures(served: Any, gallery: Gallery) -> None:
-    """One address for pictures and exports, before Gradio's own that takes any."""
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import FileResponse, Response
-    from starlette.routing import Route
-
-    async def send(request: Request) -> Response:
-        try:
-            found = await run_in_threadpool(gallery.find, request.path_params["token"])
-        except ImageError:
-            found = None  # the alternative text stands in its place; saving says what is wrong
-        if found is None or not found.path.is_file():
-            return Response(status_code=404)
-        return FileResponse(found.path, headers=HEADERS, filename=found.download or None)
-
-    served.router.routes.insert(0, Route(f"/{PREFIX}/{{token}}", send))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="app.py", description="Vignette's page, on this machine only.")
-    add_options(parser)
-    args = parser.parse_args(argv)
-    try:
-        access = access_of(args)
-        if not args.log_text:
-            withhold_text()
-        from composer.settings import load_settings
-        from composer.pipeline.model_pool import ModelPool
-        from vision.downloads.store import home
-
-        settings = load_settings(args.profile)
-        libraries = offered_folders(args.library)
-        with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
-            work_dir = Path(temporary).resolve()
-            os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
-            store = DraftStore()
-            store.prune()
-            site = make_site(lambda: ModelPool.load(settings), libraries, work_dir, home() / "libraries", store)
-            if libraries:
-                site.service.rooms.studio.warm_up()
-            print(f"http://{args.host}:{args.port}", flush=True)
-            launch(build(site), site, host=args.host, port=args.port, access=access, mcp=args.mcp)
-    except EXPECTED as error:
-        print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _html(content: str, **options: Any) -> Any:
+    return gr.HTML(content, apply_default_css=False, **options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(build))

@@ -16,6 +16,7 @@ LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
 MIN_WORDS, MAX_WORDS = 100, 5000
+MAX_SEED = 2**63 - 1  # what every reader of JSON takes
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
 TONES = ("plain", "vivid", "formal", "friendly")
 
@@ -55,6 +56,8 @@ class ComposeRequest:
             raise UsageError("pictures_wrong", given=self.images, most=MAX_IMAGES)
         if not MIN_WORDS <= self.words <= MAX_WORDS:
             raise UsageError("words_wrong", given=self.words, least=MIN_WORDS, most=MAX_WORDS)
+        if abs(self.seed) > MAX_SEED:
+            raise UsageError("field_range", field="seed", given=self.seed, least=-MAX_SEED, most=MAX_SEED)
         if self.tone and self.tone not in TONES:
             raise UsageError("tone_unknown", given=self.tone, known=TONES)
         if self.images is not None and len(self.use_images) > self.images:

@@ -88,7 +88,7 @@ def person(browser: Any, url: str, **options: Any) -> Any:
 
 def show(page: Any, drafts: DraftStore, url: str, folder: Path, library: Path) -> None:
     owner = page.evaluate("window.vignette.session.owner")
-    draft = drafts.shelf(owner).new(load_article(folder), {"library": str(library), "words": 600})
+    draft = drafts.drafts_of(owner).new(load_article(folder), {"library": str(library), "words": 600})
     page.goto(f"{url}/?draft={draft.id}")
     page.locator(".sheet .figure").first.wait_for()
 

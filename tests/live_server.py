@@ -13,7 +13,9 @@ from typing import Any
 from composer.pipeline.model_pool import ModelPool
 from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
+from composer.studio.studio import Studio
 from composer.web.access_control import Access
+from composer.web.server import launch
 from tests.composer.pipeline.test_pipeline import answer
 from tests.composer.scripted_model import ScriptedModel
 from tests.composer.small_pipeline import make_library
@@ -32,15 +34,15 @@ class Hosted:
 
     page: Any
     port: int
+    studio: Studio
 
-    def host(self, site: Any, work_dir: Path, *, port: int = 0, **options: Any) -> None:
+    def host(self, work_dir: Path, *, port: int = 0, **options: Any) -> None:
         import app
 
         self._uploads_before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
         self.port = port or free_port()
-        self.page = app.build(site)
-        app.launch(self.page, site, host="127.0.0.1", port=self.port, block=False, **options)
+        self.page = launch(app.build, self.studio, host="127.0.0.1", port=self.port, block=False, **options)
         gc.collect()
 
     def close(self) -> None:
@@ -74,8 +76,6 @@ class LiveServer(Hosted):
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import app
-
             self.folder = folder
             self.model = model or ScriptedModel(answer)
             encoder = ColourEncoder()
@@ -86,6 +86,9 @@ class LiveServer(Hosted):
             workshop = ModelPool(EASY, self.model, encoder)
             self.drafts = DraftStore(folder / "drafts")
             self.work_dir = folder / "work"
-            self.site = app.make_site(lambda: workshop, self.libraries, self.work_dir, folder / "home", self.drafts)
-            self.host(self.site, self.work_dir, access=access, mcp=mcp)
+            roots = access.roots if access is not None else None
+            self.studio = Studio.make(
+                lambda: workshop, self.libraries, self.work_dir, folder / "home", self.drafts, roots
+            )
+            self.host(self.work_dir, access=access, mcp=mcp)
         self.url = f"http://127.0.0.1:{self.port}/"

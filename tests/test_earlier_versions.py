@@ -59,7 +59,7 @@ def test_a_draft_opens_with_its_steps_and_its_talk(tmp_path: Path) -> None:
     from composer.studio.draft_store import DraftStore
 
     shutil.copytree(WRITTEN / "drafts", tmp_path / "drafts")
-    shelf = DraftStore(tmp_path / "drafts").shelf(OWNER)
+    shelf = DraftStore(tmp_path / "drafts").drafts_of(OWNER)
     [info] = shelf.drafts()
     draft = shelf.open(info.id)
     assert draft.history is not None

@@ -19,7 +19,7 @@ MODULES = [*sorted(path for layer in LAYERS[:-1] for path in (ROOT / layer).rglo
 NAMES = [str(path.relative_to(ROOT)) for path in MODULES]
 COMMANDS = sorted(path for path in (ROOT / "composer" / "commands").glob("*.py") if path.name != "__init__.py")
 HEAVY = {"torch", "torchvision", "transformers", "open_clip", "faiss", "gradio", "numpy", "PIL", "timm", "tokenizers"}
-LONGEST_LINES = 400
+LONGEST_LINES = 600
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:

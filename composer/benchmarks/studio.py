@@ -13,7 +13,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from composer.benchmarks.runner import BenchFailed, Progress
 from composer.errors import UsageError
 from composer.evaluation.report import Measure
 from composer.studio.draft_store import DraftStore
+from composer.web.command_line import page_command
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from vision.errors import Phrase
@@ -113,7 +113,7 @@ def bench_studio(browser: str, progress: Progress, load: Load | None = None) -> 
 @contextmanager
 def served(home: Path, libraries: Sequence[Path] = ()) -> Iterator[str]:
     """Address of the page, served by a process of its own until the block is left. Its home is ``home``."""
-    command = [sys.executable, "-m", "app", "--port", str(_free_port()), "--profile", "tiny"]
+    command = [*page_command(), "--port", str(_free_port()), "--profile", "tiny"]
     for library in libraries:
         command += ["--library", str(library)]
     environment = {**os.environ, "VIGNETTE_HOME": str(home)}
@@ -174,7 +174,7 @@ class _Person:
 
     def open(self) -> Any:
         owner = self.drafts.new_owner()
-        draft = self.drafts.shelf(owner).new(self.article, {"library": "/", "words": 600})
+        draft = self.drafts.drafts_of(owner).new(self.article, {"library": "/", "words": 600})
         context = self.browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
         context.add_init_script(f"localStorage.setItem('vignette.owner', '{owner}')")
         page = context.new_page()

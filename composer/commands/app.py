@@ -26,17 +26,18 @@ network you trust or through a proxy that speaks https. Programs use the same ad
 
 
 def register(subparsers: Subparsers) -> None:
-    from composer.web.access_control import add_options
+    from composer.web.command_line import add_options
 
     add_options(add_command(subparsers, "app", "write and illustrate on a page in the browser", run, examples=EXAMPLES))
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.web.access_control import PASSWORD_VARIABLE
+    from composer.web.command_line import PASSWORD_VARIABLE, page_command
 
-    command = [sys.executable, "-m", "app", "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
-    for library in args.library or ():
-        command += ["--library", str(library)]
+    command = [*page_command(), "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
+    for name in ("library", "library-root"):
+        for folder in getattr(args, name.replace("-", "_")) or ():
+            command += [f"--{name}", str(folder)]
     command += [f"--{name}" for name in ("public", "mcp", "log-text") if getattr(args, name.replace("-", "_"))]
     if args.password:
         os.environ[PASSWORD_VARIABLE] = args.password

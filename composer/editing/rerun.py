@@ -169,7 +169,7 @@ def set_picture_count(
     Raises EditError at once where more than ``count`` pictures are locked or edited.
     """
     if not 0 <= count <= MAX_IMAGES:
-        raise EditError("count_wrong", most=MAX_IMAGES)
+        raise EditError("count_wrong", count=count, most=MAX_IMAGES)
     fixed = sum(p.settled and p.chosen is not None for p in article.placements)
     if fixed > count:
         raise EditError("too_many_fixed", fixed=fixed, count=count)

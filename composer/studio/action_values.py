@@ -1,7 +1,7 @@
 """The values that come with an action of the page, read strictly, and what they were meant for.
 
-A page names sections and pictures by where it shows them. It may know less than the room does, if another window was
-quicker: then the text or the picture that it showed tells what was meant. Knows no room.
+A page names sections and pictures by where it shows them. It may know less than the session does, if another window
+was quicker: then the text or the picture that it showed says what was meant.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from composer.article.model import Article
-from composer.errors import UsageError
+from composer.errors import EditError, UsageError
 from composer.export.sanitizing import encodable
+from composer.fields import typed
 from retrieval.candidates import Candidate
 
 MAX_TEXT_CHARS = 60_000
+MAX_NUMBER = 2**31 - 1
 Word = TypeVar("Word", bound=str)
 _ABOUT_SECTIONS = frozenset(
     {
@@ -30,71 +32,75 @@ _ABOUT_PLACES = frozenset(
 )  # fmt: skip
 
 
-class Asked:
-    """The values that came with an action, read strictly."""
+class ActionValues:
+    """The values by name. ``found`` are pictures that a search or an upload brought up. Every method raises UsageError
+    for a value of another kind."""
 
     def __init__(self, values: Mapping[str, Any], found: Mapping[str, Candidate] | None = None) -> None:
         self._values = values
-        self.found = found or {}  # pictures that a search or an upload brought up
+        self._found = found or {}
 
     def text(self, name: str, most_chars: int = MAX_TEXT_CHARS) -> str:
-        value = self._values.get(name, "")
-        if not isinstance(value, str):
-            raise UsageError(f"{name} is not a text", "malformed")
+        value: str = typed(name, self._values.get(name, ""), str)
         if len(value) > most_chars:
-            raise UsageError(
-                f"{name} has {len(value):,} characters; at most {most_chars:,} are taken",
-                "text_long",
-                chars=f"{len(value):,}",
-                most=f"{most_chars:,}",
-            )
+            raise UsageError("text_long", chars=len(value), most=most_chars)
         return encodable(value)
 
     def number(self, name: str) -> int:
         value = self._values.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise UsageError(f"{name} is not a number", "not_a_number")
         try:
-            return int(value)
-        except ValueError as error:
-            raise UsageError(f"{name} is not a number", "not_a_number") from error
+            # A text of many digits would take long to read.
+            if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) < 20):
+                number = int(value)
+                if abs(number) <= MAX_NUMBER:
+                    return number
+        except ValueError:
+            pass
+        raise UsageError("not_a_number")
 
     def one_of(self, name: str, known: Sequence[Word]) -> Word:
         value = self.text(name, 100)
         for word in known:
             if word == value:
                 return word
-        raise UsageError(f"{name} is {value!r}; use one of: {', '.join(filter(None, known))}", "malformed")
+        raise UsageError("field_choice", field=name, given=value, known=[word for word in known if word])
 
     def flag(self, name: str) -> bool:
         return self._values.get(name) in (True, "true", "1", 1)
+
+    def candidate(self) -> Candidate:
+        """The picture of the given id. Raises EditError where it is not among those found."""
+        candidate = self._found.get(self.text("id", 100))
+        if candidate is None:
+            raise EditError("not_found")
+        return candidate
 
     @property
     def at(self) -> int:
         return self.number("at")
 
-    def meet(self, name: str, article: Article | None) -> bool:
-        """Whether what the page meant has been lost: a page may know less than the room, if another one was quicker.
+    def resolve_target(self, action: str, article: Article | None) -> bool:
+        """False where what the page meant is gone.
 
         ``was`` is the text or the picture that the page showed at ``at``. Where it stands elsewhere by now, that
         becomes ``at``.
         """
-        if "was" not in self._values or article is None or name not in _ABOUT_SECTIONS | _ABOUT_PLACES:
-            return False
-        was, at = _plain(self.text("was")), self.at
-        standing = [_plain(section.text) for section in article.sections]
-        if name in _ABOUT_PLACES:
-            standing = [p.chosen.id if p.chosen is not None else _plain(p.slot.caption) for p in article.placements]
-        if 0 <= at < len(standing) and standing[at] == was:
-            return False
-        places = [index for index, other in enumerate(standing) if other == was]
-        if len(places) != 1:
+        if "was" not in self._values or article is None or action not in _ABOUT_SECTIONS | _ABOUT_PLACES:
             return True
+        was, at = _plain(self.text("was")), self.at
+        present = [_plain(section.text) for section in article.sections]
+        if action in _ABOUT_PLACES:
+            present = [p.chosen.id if p.chosen is not None else _plain(p.slot.caption) for p in article.placements]
+        if 0 <= at < len(present) and present[at] == was:
+            return True
+        places = [index for index, other in enumerate(present) if other == was]
+        if len(places) != 1:
+            return False
         moved = {"at": places[0]}
-        if "to" in self._values and name == "move_section":
+        if "to" in self._values and action == "move_section":
             moved["to"] = self.number("to") + places[0] - at
         self._values = {**self._values, **moved}
-        return False
+        return True
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
-"""What a page may ask of a room, by name: edits, steps, questions to the model. Values come from a browser: untrusted.
+"""What a page may ask of a session, by name: edits, steps back, questions to the model.
 
-Each action checks its own values and raises UsageError or EditError. Knows no HTML.
+Values come from a browser and are not trusted: each action checks its own and raises UsageError or EditError.
 """
 
 from __future__ import annotations
@@ -13,271 +13,246 @@ from typing import Any
 
 from composer.article.model import Article
 from composer.editing import pictures, sections
-from composer.editing.proposals import accept
+from composer.editing.caption_suggestions import suggest_caption
+from composer.editing.lookup import unlocked_section
+from composer.editing.picture_search import read_own_picture, search, search_like
+from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, Restarted, accept, propose
+from composer.editing.rerun import RERUN_STAGES, rerun_stage, set_picture_count
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import STAGES, Event
 from composer.pipeline.uploads import check_upload
 from composer.request import LANGUAGES, MAX_IMAGES, TONES
-from composer.studio.action_values import Asked
-from composer.studio.job_queue import Job
-from composer.studio.session import Offer, Room, request_of
-from composer.studio.studio_heed import heeded
+from composer.studio.action_values import ActionValues
+from composer.studio.job_queue import Job, stoppable
+from composer.studio.session import DraftSession, PendingProposal, request_of
 from retrieval.candidates import Candidate
 
-Edit = Callable[[Article, Asked], Article]
+MOST_FOUND = 1_000  # pictures that a session remembers to show by id
 
 # Each is also the name of the step in the history.
-EDITS: Mapping[str, Edit] = {
-    "edit_text": lambda article, asked: sections.edit_text(article, asked.at, asked.text("text")),
-    "set_title": lambda article, asked: sections.set_title(article, asked.text("text", 500)),
-    "add_section": lambda article, asked: sections.add_section(article, asked.at, asked.text("text")),
-    "delete_section": lambda article, asked: sections.delete_section(article, asked.at),
-    "move_section": lambda article, asked: sections.move_section(article, asked.at, asked.number("to")),
-    "split_section": lambda article, asked: sections.split_section(article, asked.at, _cut(article, asked)),
-    "merge_sections": lambda article, asked: sections.merge_sections(article, asked.at),
-    "lock_section": lambda article, asked: sections.lock_section(article, asked.at, asked.flag("locked")),
-    "replace_picture": lambda article, asked: pictures.replace_picture(article, asked.at, asked.text("id", 100)),
-    "show_picture": lambda article, asked: pictures.show_picture(article, asked.at, _found(asked)),
-    "remove_picture": lambda article, asked: pictures.remove_picture(article, asked.at),
-    "delete_picture": lambda article, asked: pictures.delete_picture(article, asked.at),
-    "move_picture": lambda article, asked: pictures.move_picture(article, asked.at, asked.number("to")),
-    "insert_picture": lambda article, asked: pictures.insert_picture(article, asked.at, _found(asked)),
-    "add_place": lambda article, asked: pictures.add_place(article, asked.at, asked.text("text", 500)),
-    "set_caption": lambda article, asked: pictures.set_caption(article, asked.at, asked.text("text", 2_000)),
-    "set_alt": lambda article, asked: pictures.set_alt(article, asked.at, asked.text("text", 2_000)),
-    "lock_placement": lambda article, asked: pictures.lock_placement(article, asked.at, asked.flag("locked")),
+EDITS: Mapping[str, Callable[[Article, ActionValues], Article]] = {
+    "edit_text": lambda article, given: sections.edit_text(article, given.at, given.text("text")),
+    "set_title": lambda article, given: sections.set_title(article, given.text("text", 500)),
+    "add_section": lambda article, given: sections.add_section(article, given.at, given.text("text")),
+    "delete_section": lambda article, given: sections.delete_section(article, given.at),
+    "move_section": lambda article, given: sections.move_section(article, given.at, given.number("to")),
+    "split_section": lambda article, given: sections.split_section(article, given.at, _cut(article, given)),
+    "merge_sections": lambda article, given: sections.merge_sections(article, given.at),
+    "lock_section": lambda article, given: sections.lock_section(article, given.at, given.flag("locked")),
+    "replace_picture": lambda article, given: pictures.replace_picture(article, given.at, given.text("id", 100)),
+    "show_picture": lambda article, given: pictures.show_picture(article, given.at, given.candidate()),
+    "remove_picture": lambda article, given: pictures.remove_picture(article, given.at),
+    "delete_picture": lambda article, given: pictures.delete_picture(article, given.at),
+    "move_picture": lambda article, given: pictures.move_picture(article, given.at, given.number("to")),
+    "insert_picture": lambda article, given: pictures.insert_picture(article, given.at, given.candidate()),
+    "add_place": lambda article, given: pictures.add_place(article, given.at, given.text("text", 500)),
+    "set_caption": lambda article, given: pictures.set_caption(article, given.at, given.text("text", 2_000)),
+    "set_alt": lambda article, given: pictures.set_alt(article, given.at, given.text("text", 2_000)),
+    "lock_placement": lambda article, given: pictures.lock_placement(article, given.at, given.flag("locked")),
 }
 
 
-def perform(room: Room, name: str, values: Mapping[str, Any]) -> None:
-    """Do it, or begin it where it takes a model. Raises what ``studio_trouble.EXPECTED`` names."""
-    asked = Asked(values, room.found)
-    with room.lock:
-        lost = asked.meet(name, room.article)
-        if lost and name == "edit_text":
-            _keep_below(room, asked)
-        if lost:
-            raise EditError("it was changed in another window meanwhile; try again", "changed_elsewhere")
+def perform(session: DraftSession, name: str, values: Mapping[str, Any]) -> None:
+    """Do it, or begin it where it takes a model. Raises KeyedError where it cannot be done."""
+    given = ActionValues(values, session.found)
+    with session.lock:
+        if not given.resolve_target(name, session.article):
+            if name == "edit_text":
+                _keep_below(session, given)
+            raise EditError("changed_elsewhere")
     if name in EDITS:
-        room.change(name, lambda article: EDITS[name](article, asked), asked.text("typing", 100))
+        session.change(name, lambda article: EDITS[name](article, given), given.text("typing", 100))
     elif name in COMMANDS:
-        COMMANDS[name](room, asked)
+        COMMANDS[name](session, given)
     else:
-        raise UsageError(f"there is no action {name[:40]!r}", "malformed")
+        raise UsageError("action_unknown", name=name[:40])
 
 
-def _keep_below(room: Room, asked: Asked) -> None:
+def _keep_below(session: DraftSession, given: ActionValues) -> None:
     """What was typed into a paragraph that somebody else changed meanwhile: nothing of either is lost."""
-    at = min(max(asked.at, 0), len(room.present().sections) - 1)
-    text = asked.text("text")
-    room.change("add_section", lambda article: sections.add_section(article, at, text), asked.text("typing", 100))
-    raise EditError("this paragraph was changed in another window; what you typed here stands below it", "kept_below")
+    at = min(max(given.at, 0), len(session.present().sections) - 1)
+    text = given.text("text")
+    session.change("add_section", lambda article: sections.add_section(article, at, text), given.text("typing", 100))
+    raise EditError("kept_below")
 
 
-def _cut(article: Article, asked: Asked) -> int:
+def _cut(article: Article, given: ActionValues) -> int:
     """The offset asked for, or the middle-most point at which the section can be split."""
-    if asked.text("offset", 20):
-        return asked.number("offset")
-    points = sections.split_points(article, asked.at)
+    if given.text("offset", 20):
+        return given.number("offset")
+    points = sections.split_points(article, given.at)
     if not points:
-        raise EditError("this paragraph has no place to split it at; edit it instead", "cannot_split")
-    middle = len(article.sections[asked.at].text) / 2
+        raise EditError("cannot_split")
+    middle = len(article.sections[given.at].text) / 2
     return min(points, key=lambda point: abs(point - middle))
-
-
-def _found(asked: Asked) -> Candidate:
-    candidate = asked.found.get(asked.text("id", 100))
-    if candidate is None:
-        raise EditError("that picture is not among those found; search again", "not_found")
-    return candidate
 
 
 # Pictures that are looked for
 
 
-def find_pictures(room: Room, values: Mapping[str, Any]) -> list[Candidate]:
+def find_pictures(session: DraftSession, values: Mapping[str, Any]) -> list[Candidate]:
     """Library pictures for words, or like an example file that was uploaded. They may then be shown by id."""
-    from composer.editing.picture_search import search, search_like
-
-    asked = Asked(values)
-    article = room.present()
-    pipeline = room.studio.models().pipeline(room.library)
-    section = min(max(asked.number("section"), 0), len(article.sections) - 1)
-    words, example = asked.text("words", 500).strip(), asked.text("example", 1_000)
+    given = ActionValues(values)
+    article = session.present()
+    section = min(max(given.number("section"), 0), len(article.sections) - 1)
+    words, example = given.text("words", 500).strip(), given.text("example", 1_000)
     if example:
-        found = search_like(pipeline, article, section, check_upload(Path(example)))
+        picture = check_upload(Path(example))
+        found = search_like(session.models.pipeline(session.library), article, section, picture)
     elif words:
-        found = search(pipeline, article, section, words)
+        found = search(session.models.pipeline(session.library), article, section, words)
     else:
-        raise UsageError("say in a few words what the picture should show", "search_empty")
-    with room.lock:
-        room.found.update({candidate.record.id: candidate for candidate in found})
+        raise UsageError("search_empty")
+    remember(session, found)
     return found
 
 
-def take_upload(room: Room, path: Path) -> Candidate:
+def take_upload(session: DraftSession, path: Path) -> Candidate:
     """A picture of the person's own, kept beside the draft. Raises UsageError for what is no picture or too large."""
-    from composer.editing.picture_search import read_own_picture
-
     check_upload(path)
-    kept = room.shelf.keep_picture(path)
-    candidate = read_own_picture(room.studio.models().pipeline(room.library), kept)
-    with room.lock:
-        room.found[candidate.record.id] = candidate
+    kept = session.drafts.keep_picture(path)
+    candidate = read_own_picture(session.models.pipeline(session.library), kept)
+    remember(session, [candidate])
     return candidate
+
+
+def remember(session: DraftSession, found: list[Candidate]) -> None:
+    """Let the pictures be shown by their ids; the latest found are kept."""
+    with session.lock:
+        for candidate in found:
+            session.found.pop(candidate.record.id, None)
+            session.found[candidate.record.id] = candidate
+        for old in list(session.found)[:-MOST_FOUND]:
+            del session.found[old]
 
 
 # Questions to the model
 
 
-def _propose(room: Room, asked: Asked) -> None:
-    from composer.editing.lookup import unlocked_section
-    from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, Restarted, propose
-
-    action = asked.one_of("action", PROPOSAL_ACTIONS)
-    tone = asked.one_of("tone", ("", *TONES))
-    language = asked.one_of("language", ("", *LANGUAGES))
-    with room.lock:
-        article, section = room.present(), asked.at
-        before = unlocked_section(article, section).text
-        earlier = next((o for o in room.offers if o.before == before), None)
-        seed = asked.number("seed") if asked.text("seed", 20) else 0
-        offer = Offer(before, action)
-        if earlier is not None:
+def _propose(session: DraftSession, given: ActionValues) -> None:
+    action = given.one_of("action", PROPOSAL_ACTIONS)
+    tone = given.one_of("tone", ("", *TONES))
+    language = given.one_of("language", ("", *LANGUAGES))
+    seed = given.number("seed") if given.text("seed", 20) else 0
+    with session.lock:
+        article, section = session.present(), given.at
+        pending = PendingProposal(unlocked_section(article, section).text, action)
+        for earlier in [p for p in session.proposals if p.before == pending.before]:
             if earlier.job is not None:
-                room.studio.stop(earlier.job)
-            room.offers.remove(earlier)
-        room.offers.append(offer)
-        room.touch()
+                earlier.job.stop()
+            session.proposals.remove(earlier)
+        session.proposals.append(pending)
+        session.touch()
 
     def work(job: Job) -> None:
-        pipeline = room.studio.models().pipeline(room.library)
+        pipeline = session.models.pipeline(session.library)
         writing = pipeline.settings.writing
         proposing = propose(pipeline.model, writing, article, section, action, tone=tone, language=language, seed=seed)
-        with closing(heeded(proposing, lambda: job.stopping)) as events:
+        with closing(stoppable(proposing, job)) as events:
             for event in events:
-                with room.lock:
-                    if isinstance(event, Delta):
-                        offer.text += event.text
-                    elif isinstance(event, Restarted):
-                        offer.text = ""
-                    elif isinstance(event, Proposal):
-                        offer.proposal, offer.text = event, event.after
-                    room.touch()
+                with session.lock:
+                    match event:
+                        case Delta():
+                            pending.text += event.text
+                        case Restarted():
+                            pending.text = ""
+                        case Proposal():
+                            pending.proposal, pending.text = event, event.after
+                    session.touch()
 
-    def failed(trouble: Exception | None) -> None:
-        offer.trouble = trouble
-        if offer.proposal is None and not trouble and offer in room.offers:
-            room.offers.remove(offer)  # stopped: the text stays as it was
+    def ended(error: Exception | None) -> None:
+        pending.error = error
+        if pending.proposal is None and not error and pending in session.proposals:
+            session.proposals.remove(pending)  # stopped: the text stays as it was
 
-    offer.job = room.ask(work, failed)
-
-
-def _offer_at(room: Room, asked: Asked) -> Offer:
-    article = room.present()
-    at = asked.at
-    if 0 <= at < len(article.sections):
-        for offer in room.offers:
-            if offer.before == article.sections[at].text:
-                return offer
-    raise EditError("there is no proposal for this paragraph any more", "proposal_gone")
+    pending.job = session.ask(work, ended)
 
 
-def _accept(room: Room, asked: Asked) -> None:
-    with room.lock:
-        offer = _offer_at(room, asked)
-        if offer.proposal is None:
-            raise EditError("the proposal is not finished yet", "proposal_unfinished")
-        proposal = replace(offer.proposal, section=asked.at)  # paragraphs before it may have come or gone
-        room.change(offer.action, lambda article: accept(article, proposal))
+def _pending_at(session: DraftSession, at: int) -> PendingProposal:
+    present = session.present().sections
+    for pending in session.proposals:
+        if 0 <= at < len(present) and pending.before == present[at].text:
+            return pending
+    raise EditError("proposal_gone")
 
 
-def _reject(room: Room, asked: Asked) -> None:
-    with room.lock:
-        offer = _offer_at(room, asked)
-        if offer.job is not None:
-            room.studio.stop(offer.job)
-        room.offers.remove(offer)
-        room.touch()
+def _accept(session: DraftSession, given: ActionValues) -> None:
+    with session.lock:
+        pending = _pending_at(session, given.at)
+        if pending.proposal is None:
+            raise EditError("proposal_unfinished")
+        proposal = replace(pending.proposal, section=given.at)  # paragraphs before it may have come or gone
+        session.change(pending.action, lambda article: accept(article, proposal))
 
 
-def _suggest(room: Room, asked: Asked) -> None:
+def _reject(session: DraftSession, given: ActionValues) -> None:
+    with session.lock:
+        pending = _pending_at(session, given.at)
+        if pending.job is not None:
+            pending.job.stop()
+        session.proposals.remove(pending)
+        session.touch()
+
+
+def _suggest(session: DraftSession, given: ActionValues) -> None:
     """A caption and alt text of the model's for the picture shown there; they replace the present ones as a step."""
-    from composer.editing.caption_suggestions import suggest_caption
-
-    with room.lock:
-        article, at = room.present(), asked.at
+    with session.lock:
+        article, at = session.present(), given.at
         shown = article.placements[at].chosen if 0 <= at < len(article.placements) else None
         if shown is None:
-            raise EditError("there is no picture to describe", "no_picture")
-        if shown.id in room.suggesting:
+            raise EditError("no_picture")
+        if shown.id in session.suggesting:
             return
-        room.suggesting.add(shown.id)
-        room.touch()
+        session.suggesting.add(shown.id)
+        session.touch()
 
     def work(job: Job) -> None:
-        model = room.studio.models().pipeline(room.library).model
-        told = room.suggested.get(shown.id, ())
-        suggestion = suggest_caption(model, article, at, earlier=(*told, article.placements[at].caption))
-        room.suggested[shown.id] = (*told, suggestion.caption)
+        model = session.models.pipeline(session.library).model
+        earlier = session.suggested.get(shown.id, ())
+        suggestion = suggest_caption(model, article, at, earlier=(*earlier, article.placements[at].caption))
+        session.suggested[shown.id] = (*earlier, suggestion.caption)
 
-        def settle(now: Article) -> Article:
+        def describe(now: Article) -> Article:
             place = pictures.picture_index(now, shown.id)
             if place is None:
-                raise EditError("the picture is not shown any more", "picture_gone")
-            return pictures.set_alt(
-                pictures.set_caption(now, place, suggestion.caption), place, suggestion.alt or suggestion.caption
-            )
+                raise EditError("picture_gone")
+            return pictures.set_alt(pictures.set_caption(now, place, suggestion.caption), place, suggestion.alt)
 
         if not job.stopping:
-            room.change("suggest", settle)
+            session.change("suggest", describe)
 
-    def failed(trouble: Exception | None) -> None:
-        room.suggesting.discard(shown.id)
-        room.trouble = trouble
+    def ended(error: Exception | None) -> None:
+        session.suggesting.discard(shown.id)
+        session.error = error
 
-    room.ask(work, failed)
+    session.ask(work, ended)
 
 
-def _refit(room: Room, asked: Asked) -> None:
-    from composer.editing.rerun import set_picture_count
-
-    count = asked.number("count")
+def _refit(session: DraftSession, given: ActionValues) -> None:
+    count = given.number("count")
     if not 0 <= count <= MAX_IMAGES:
-        raise UsageError(
-            f"{count} pictures are out of range; ask for 0 to {MAX_IMAGES}", "count_wrong", most=MAX_IMAGES
-        )
+        raise UsageError("count_wrong", count=count, most=MAX_IMAGES)
+    request = request_of(session.draft.info, session.present())
+    session.remake("refit", request, lambda pipeline, article: set_picture_count(pipeline, article, count, request))
+
+
+def _retry(session: DraftSession, given: ActionValues) -> None:
+    asked = given.one_of("stage", ("rest", *STAGES))
+    stage = session.stage_after_stop() if asked == "rest" else asked
+    request = request_of(session.draft.info, session.present())
 
     def events(pipeline: Any, article: Article) -> Iterator[Event]:
-        return set_picture_count(pipeline, article, count, request_of(room.draft.info, article))
-
-    room.remake("refit", events, _words(room))
-
-
-def _retry(room: Room, asked: Asked) -> None:
-    from composer.editing.rerun import RERUN_STAGES, rerun_stage
-
-    stage = asked.one_of("stage", ("rest", *STAGES))
-    request = request_of(room.draft.info, room.present())
-
-    def events(pipeline: Any, article: Article) -> Iterator[Event]:
-        wanted = room.stage_after_stop() if stage == "rest" else stage
-        for again in RERUN_STAGES:
-            if again == wanted:
-                return rerun_stage(pipeline, article, again, request)
+        if stage in RERUN_STAGES:
+            return rerun_stage(pipeline, article, stage, request)
         return iter(pipeline.events(request))
 
-    room.remake("retry", events, _words(room))
+    session.remake("retry", request, events)
 
 
-def _words(room: Room) -> int:
-    return int(room.draft.info.get("words") or 600)
-
-
-COMMANDS: Mapping[str, Callable[[Room, Asked], None]] = {
-    "undo": lambda room, _: room.step("undo"),
-    "redo": lambda room, _: room.step("redo"),
-    "stop": lambda room, _: room.stop(),
+COMMANDS: Mapping[str, Callable[[DraftSession, ActionValues], object]] = {
+    "undo": lambda session, _: session.step("undo"),
+    "redo": lambda session, _: session.step("redo"),
+    "stop": lambda session, _: session.stop(),
     "propose": _propose,
     "accept": _accept,
     "reject": _reject,

@@ -1,27 +1,26 @@
-"""Saves an article while it is written, often enough that a kill costs seconds of it.
-
-Knows no page; a job that makes an article feeds its progress in.
-"""
+"""Saves an article while it is written, often enough that a kill costs seconds of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 from composer.pipeline.progress import Progress
-from composer.studio.draft_store import Draft, Shelf
+from composer.studio.draft_store import Draft, DraftState, OwnerDrafts
+from composer.studio.growing_text import GrowingText
 
 INTERVAL_S = 0.7
 
 
-class Recorder:
+class Autosave:
     """Follows one job. ``draft`` is the state last saved; hand it to the session when the job is over."""
 
     def __init__(
-        self, shelf: Shelf, draft: Draft, language: str = "auto", clock: Callable[[], float] = time.monotonic
+        self, drafts: OwnerDrafts, draft: Draft, language: str = "auto", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.draft = draft
-        self._shelf, self._language, self._clock = shelf, language, clock
+        self._drafts, self._clock = drafts, clock
+        self._growing = GrowingText(language)
         self._saved: Progress | None = None
         self._next_s = 0.0
 
@@ -37,19 +36,7 @@ class Recorder:
         """The job is over, however it ended: what stands is the person's to edit."""
         self._save(progress, "standing")
 
-    def _save(self, progress: Progress, state: str) -> None:
-        article = progress.standing(self._language)
-        self.draft = self._shelf.save(self.draft, article, state="writing" if state == "writing" else "standing")
+    def _save(self, progress: Progress, state: DraftState) -> None:
+        self.draft = self._drafts.save(self.draft, self._growing.standing(progress), state=state)
         self._saved = progress
         self._next_s = self._clock() + INTERVAL_S
-
-
-def record_progress(recorder: Recorder, progresses: Iterable[Progress]) -> Iterator[Progress]:
-    """The same progress, saved as it passes; also where the job fails or its reader goes away."""
-    progress = Progress()
-    try:
-        for progress in progresses:
-            recorder.record(progress)
-            yield progress
-    finally:
-        recorder.finish(progress)

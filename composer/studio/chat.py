@@ -1,7 +1,7 @@
 """Questions about the article or one of its pictures, answered by the model that wrote it.
 
-A model without eyes is told what the library says of a picture, and the answer says so: it must not seem to have
-looked. Knows no HTML.
+A model that cannot see is shown what the library says of a picture, and the answer says so: it must not seem to have
+looked.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from composer.article.markdown import join_sections
 from composer.article.model import Article
 from composer.errors import DraftError, UsageError
 from composer.pipeline.conversation import shortened
-from composer.studio.action_values import Asked
+from composer.pipeline.reranking import LOOK_PX
+from composer.studio.action_values import ActionValues
 from composer.studio.actions import take_upload
-from composer.studio.job_queue import Job
-from composer.studio.session import Room
-from composer.studio.studio_heed import heeded
-from composer.studio.studio_talk import Said
+from composer.studio.job_queue import Job, stoppable
+from composer.studio.session import ChatTurn, DraftSession
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 
 MAX_QUESTION_CHARS = 4_000
 ANSWER_TOKENS = 400
-LOOK_PX = 448
-_REMEMBERED = 6  # earlier questions the model is told again
+_REMEMBERED = 6  # earlier questions the model is shown again
 
 _SYSTEM = {
     "en": "You are a helpful editor. Answer questions about the article and its pictures briefly and truthfully. "
@@ -46,65 +44,64 @@ _WORDS = {
 _PICTURE = {"en": "Look at this picture. {question}", "zh": "请看这张图片。{question}"}
 
 
-def ask(room: Room, values: Mapping[str, Any]) -> None:
-    """Add the question to the room's talk and answer it. ``picture`` is an id shown in the article, or empty.
+def ask(session: DraftSession, values: Mapping[str, Any]) -> None:
+    """Add the question to the session's chat and answer it. ``picture`` is an id shown in the article, or empty.
 
     Raises UsageError for an empty question or an unknown picture.
     """
-    asked = Asked(values)
-    question = asked.text("question", MAX_QUESTION_CHARS).strip()
+    given = ActionValues(values)
+    question = given.text("question", MAX_QUESTION_CHARS).strip()
     if not question:
-        raise UsageError("ask something", "question_empty")
-    picture_id, upload = asked.text("picture", 100), asked.text("upload", 1_000)
-    with room.lock:
-        article = room.present()
-        record = _picture(room, article, picture_id)
+        raise UsageError("question_empty")
+    picture_id, upload = given.text("picture", 100), given.text("upload", 1_000)
+    with session.lock:
+        article = session.present()
+        record = _picture(session, article, picture_id)
     if upload:
-        record = take_upload(room, Path(upload)).record
-    with room.lock:
-        said = Said(question, record)
-        earlier = [old for old in room.said if old.over and old.answer and old.picture == record][-_REMEMBERED:]
-        room.said.append(said)
-        room.keep_talk()
-        room.touch()
+        record = take_upload(session, Path(upload)).record
+    with session.lock:
+        turn = ChatTurn(question, record)
+        earlier = [old for old in session.chat if old.over and old.answer and old.picture == record][-_REMEMBERED:]
+        session.chat.append(turn)
+        session.keep_chat()
+        session.touch()
 
     def work(job: Job) -> None:
-        model = room.studio.models().pipeline(room.library).model
-        with room.lock:
+        model = session.models.pipeline(session.library).model
+        with session.lock:
             if job.stopping:
                 return
-            said.note = "reads_words" if record is not None and not model.sees_images else ""
+            turn.note = "reads_words" if record is not None and not model.sees_images else ""
         prompt = fitted_prompt(model, article, record, earlier, question)
         sampling = Sampling(max_tokens=ANSWER_TOKENS, temperature=0.3, repetition_penalty=1.05)
-        with closing(heeded(model.stream(prompt, sampling), lambda: job.stopping)) as chunks:
+        with closing(stoppable(model.stream(prompt, sampling), job)) as chunks:
             for chunk in chunks:
-                with room.lock:
-                    said.answer += chunk.text
-                    room.touch()
+                with session.lock:
+                    turn.answer += chunk.text
+                    session.touch()
 
-    def failed(trouble: Exception | None) -> None:
-        said.over = True
-        said.trouble = trouble
+    def ended(error: Exception | None) -> None:
+        turn.over, turn.error = True, error
         try:
-            room.keep_talk()
-        except DraftError as error:
-            said.trouble = said.trouble or error
+            session.keep_chat()
+        except DraftError as refused:
+            turn.error = turn.error or refused
 
-    said.job = room.ask(work, failed)
+    turn.job = session.ask(work, ended)
 
 
-def stop_answers(room: Room) -> None:
+def stop_answers(session: DraftSession) -> None:
     """End what is being answered and what waits for it; what was said so far stays."""
-    with room.lock:
-        for said in room.said:
-            if not said.over and said.job is not None:
-                said.note = "answer_stopped"
-                room.studio.stop(said.job)
-        room.touch()
+    with session.lock:
+        for turn in session.chat:
+            if not turn.over and turn.job is not None:
+                turn.note = "answer_stopped"
+                turn.job.stop()
+        session.touch()
 
 
 def fitted_prompt(
-    model: VisionLanguageModel, article: Article, record: ImageRecord | None, earlier: list[Said], question: str
+    model: VisionLanguageModel, article: Article, record: ImageRecord | None, earlier: list[ChatTurn], question: str
 ) -> Prompt:
     """The conversation with as much of the article as the model can read."""
     budget = model.context_tokens - ANSWER_TOKENS - 16
@@ -121,17 +118,17 @@ def _prompt(
     model: VisionLanguageModel,
     article: Article,
     record: ImageRecord | None,
-    earlier: list[Said],
+    earlier: list[ChatTurn],
     question: str,
     chars: int | None,
 ) -> Prompt:
     language = detect_language(question)
     turns = [Message.of("system", _SYSTEM[language])]
-    told = "" if record is not None else f"# {article.title}\n\n{_text(article, chars)}"
     for number, (asked, answer) in enumerate([*((old.question, old.answer) for old in earlier), (question, "")]):
         content: tuple[str | Image, ...] = (asked,)
         if number == 0 and record is None:
-            content = (f"{_ARTICLE[language].format(article=told)}\n\n{asked}",)
+            shown = _ARTICLE[language].format(article=f"# {article.title}\n\n{_text(article, chars)}")
+            content = (f"{shown}\n\n{asked}",)
         elif number == 0 and record is not None:
             content = _about(model, record, asked, language)
         turns.append(Message("user", content))
@@ -162,12 +159,12 @@ def _about(model: VisionLanguageModel, record: ImageRecord, question: str, langu
     return (_WORDS[language].format(words=words, question=question),)
 
 
-def _picture(room: Room, article: Article, picture_id: str) -> ImageRecord | None:
+def _picture(session: DraftSession, article: Article, picture_id: str) -> ImageRecord | None:
     if not picture_id:
         return None
     for placement in article.placements:
         if placement.chosen is not None and placement.chosen.id == picture_id:
             return placement.chosen
-    if picture_id in room.found:
-        return room.found[picture_id].record
-    raise UsageError("that picture is not in the article any more", "picture_gone")
+    if picture_id in session.found:
+        return session.found[picture_id].record
+    raise UsageError("picture_gone")

@@ -2,7 +2,7 @@
 
 A person's drafts lie in a folder of their own, named by the hash of a token that only the person's browser holds. A
 draft is one file, replaced as a whole: whoever reads sees the state before a save or after it, never between. Two
-sessions never write to one draft: the one that comes second goes on in a copy. Knows no page and no models.
+processes never write to one draft: the one that comes second goes on in a copy.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from composer.article.markdown import join_sections
 from composer.article.model import Article
 from composer.editing.history import EditHistory, history_from_json, history_to_json
 from composer.errors import ComposerError, DraftError
+from composer.export.sanitizing import encodable
+from vision.downloads.files import write_atomic
+from vision.errors import KeyedError
 
-State: TypeAlias = Literal["writing", "standing"]
+DraftState: TypeAlias = Literal["writing", "standing"]
 
 FORMAT_VERSION = 1
 MAX_TITLE_CHARS = 120
@@ -37,7 +40,7 @@ KEPT_DRAFTS = 100
 _DAY_S = 86_400.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _ID = re.compile(r"[0-9a-f]{32}\Z")
-_PARTIAL = ".partial-"
+_PARTIAL = ".*partial*"  # what a killed save left, of earlier versions too
 _PICTURES = "pictures"
 _LOCK_TIMEOUT_S = 10.0
 
@@ -49,7 +52,7 @@ class DraftInfo:
     id: str
     title: str
     saved_s: float
-    state: State
+    state: DraftState
     words: int
     pictures: int
 
@@ -66,7 +69,7 @@ class Draft:
     revision: int
     writer: str
     saved_s: float
-    state: State
+    state: DraftState
     history: EditHistory | None
     info: Mapping[str, Any] = field(default_factory=dict, hash=False)
     talk: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
@@ -90,12 +93,12 @@ class DraftStore:
         """A token for somebody new: 256 random bits."""
         return secrets.token_urlsafe(32)
 
-    def shelf(self, owner: str) -> Shelf:
+    def drafts_of(self, owner: str) -> OwnerDrafts:
         """The drafts of whoever holds the token. Raises DraftError for what cannot be one."""
         if not _TOKEN.match(owner):
-            raise DraftError("this is no owner's token; ask for a new one", "malformed")
+            raise DraftError("owner_unknown")
         # Who can list the folder's names must not learn the tokens.
-        return Shelf(self.folder / hashlib.sha256(owner.encode()).hexdigest()[:40])
+        return OwnerDrafts(self.folder / hashlib.sha256(owner.encode()).hexdigest()[:40])
 
     def prune(self, now_s: float | None = None) -> int:
         """Remove drafts that are too old or too many, pictures no draft shows, and what killed saves left.
@@ -105,11 +108,11 @@ class DraftStore:
         now_s = time.time() if now_s is None else now_s
         removed = 0
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():
-            removed += Shelf(folder).prune(now_s)
+            removed += OwnerDrafts(folder).prune(now_s)
         return removed
 
 
-class Shelf:
+class OwnerDrafts:
     """One person's drafts. Threads and processes may share one."""
 
     def __init__(self, folder: Path) -> None:
@@ -117,7 +120,7 @@ class Shelf:
 
     def new(self, article: Article | EditHistory | None = None, info: Mapping[str, Any] | None = None) -> Draft:
         """Begin a draft; it is on disk when this returns. Without an article it is one that is being written."""
-        state: State = "writing" if article is None else "standing"
+        state: DraftState = "writing" if article is None else "standing"
         empty = Draft(secrets.token_hex(16), 0, secrets.token_hex(8), 0.0, state, None, dict(info or {}))
         return self.save(empty, article, state=state)
 
@@ -126,8 +129,7 @@ class Shelf:
         draft: Draft,
         article: Article | EditHistory | None,
         *,
-        state: State = "standing",
-        info: Mapping[str, Any] | None = None,
+        state: DraftState = "standing",
         talk: Sequence[Mapping[str, Any]] | None = None,
     ) -> Draft:
         """Write the draft's next state and return it as saved.
@@ -136,17 +138,16 @@ class Shelf:
         own, with another ``id``. Raises DraftError where the disk refuses; what was saved before is still there.
         """
         history = EditHistory(article) if isinstance(article, Article) else article
-        kept = dict(draft.info if info is None else info)
-        said = draft.talk if talk is None else tuple(talk)
+        turns = draft.talk if talk is None else tuple(talk)
         with self._locked(draft.id) as path:
             held = _header(path) if path.exists() else None
             if held is None or held["writer"] == draft.writer or held["revision"] == draft.revision:
                 revision = (held["revision"] if held else draft.revision) + 1
-                saved = Draft(draft.id, revision, draft.writer, time.time(), state, history, kept, said)
+                saved = Draft(draft.id, revision, draft.writer, time.time(), state, history, draft.info, turns)
                 _write(path, saved)
                 return saved
         copy = replace(draft, id=secrets.token_hex(16), revision=0)
-        return self.save(copy, history, state=state, info=kept, talk=said)
+        return self.save(copy, history, state=state, talk=turns)
 
     def open(self, draft_id: str) -> Draft:
         """The draft as it was last saved, for another session to go on with. Raises DraftError where it is gone."""
@@ -157,13 +158,9 @@ class Shelf:
                 talk = json.loads(file.readline() or "[]")  # drafts of earlier versions have none
             history = history_from_json(body) if body is not None else None
         except FileNotFoundError as error:
-            raise DraftError(
-                "this draft is gone; it was deleted, or not saved for a long time", "draft_gone"
-            ) from error
+            raise DraftError("draft_gone") from error
         except (OSError, ValueError, ComposerError) as error:
-            raise DraftError(
-                f"{path} cannot be read: {error}; delete it, or restore it from a backup", "draft_unreadable"
-            ) from error
+            raise DraftError("draft_unreadable", path=str(path), reason=_reason(error)) from error
         return Draft(
             header["id"],
             header["revision"],
@@ -204,14 +201,11 @@ class Shelf:
                 self.folder / _PICTURES / hashlib.sha256(data).hexdigest() / f"{slug(path.stem) or 'picture'}{suffix}"
             )
             if not kept.exists():
-                _replace(kept, data)
+                kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                write_atomic(kept, data)
             os.utime(kept.parent)
         except OSError as error:
-            raise DraftError(
-                f"picture {path.name} cannot be kept: {error.strerror}; free some space",
-                "picture_not_kept",
-                name=path.name,
-            ) from error
+            raise DraftError("picture_not_kept", name=path.name, reason=_reason(error)) from error
         return kept
 
     def prune(self, now_s: float) -> int:
@@ -227,7 +221,7 @@ class Shelf:
             text = self._path(info.id).read_text(encoding="utf-8")
             shown.update(re.findall(r"[0-9a-f]{64}", text))
         left = [path for path in self.folder.glob(f"{_PICTURES}/*") if path.name not in shown]
-        left += self.folder.rglob(f"{_PARTIAL}*")
+        left += self.folder.rglob(_PARTIAL)
         left += [path for path in self.folder.glob("*.lock") if not path.with_suffix(".draft").exists()]
         for path in left:
             if path.exists() and now_s - path.stat().st_mtime > _DAY_S:
@@ -238,7 +232,7 @@ class Shelf:
 
     def _path(self, draft_id: str) -> Path:
         if not _ID.match(draft_id):
-            raise DraftError("this is no draft's id", "malformed")
+            raise DraftError("draft_unknown")
         return self.folder / f"{draft_id}.draft"
 
     @contextmanager
@@ -252,14 +246,9 @@ class Shelf:
             with FileLock(path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
                 yield path
         except Timeout as error:
-            raise DraftError(
-                f"{path} is being saved for too long by another process; try again", "draft_busy"
-            ) from error
+            raise DraftError("draft_busy", path=str(path)) from error
         except OSError as error:
-            raise DraftError(
-                f"{path} cannot be saved: {error.strerror}; free some space, or set VIGNETTE_HOME to another disk",
-                "draft_not_saved",
-            ) from error
+            raise DraftError("draft_not_saved", path=str(path), reason=_reason(error)) from error
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -267,17 +256,19 @@ def _header(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             header: dict[str, Any] = json.loads(file.readline())
         if header["format"] != FORMAT_VERSION:
-            raise DraftError(
-                f"{path} has format {header['format']!r}; this version reads {FORMAT_VERSION}", "draft_unreadable"
-            )
+            raise DraftError("draft_format", path=str(path), found=header["format"], read=FORMAT_VERSION)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DraftError(f"{path} cannot be read: {error}", "draft_unreadable") from error
+        raise DraftError("draft_unreadable", path=str(path), reason=_reason(error)) from error
     return header
+
+
+def _reason(error: Exception) -> object:
+    return error if isinstance(error, KeyedError) else getattr(error, "strerror", None) or str(error)
 
 
 def _write(path: Path, draft: Draft) -> None:
     article = draft.article
-    told = article.title if article else str(draft.info.get("title") or draft.info.get("instruction") or "")
+    title = article.title if article else str(draft.info.get("title") or draft.info.get("instruction") or "")
     header = {
         "format": FORMAT_VERSION,
         "id": draft.id,
@@ -285,25 +276,11 @@ def _write(path: Path, draft: Draft) -> None:
         "writer": draft.writer,
         "saved_s": draft.saved_s,
         "state": draft.state,
-        "title": " ".join(told.split())[:MAX_TITLE_CHARS],
+        "title": " ".join(title.split())[:MAX_TITLE_CHARS],
         "words": count_words(join_sections(article.sections)) if article else 0,
         "pictures": len(article.pictures) if article else 0,
         "info": dict(draft.info),
     }
     body = history_to_json(draft.history) if draft.history else None
     lines = [json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (header, body, draft.talk)]
-    _replace(path, "\n".join((*lines, "")).encode("utf-8", "replace"))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all, power cuts included."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.parent / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, encodable("\n".join((*lines, ""))))

@@ -1,21 +1,23 @@
-"""The libraries a page offers: opened, browsed, searched, indexed and put right, beside the articles being made.
+"""The libraries that a page offers: browsed, searched, indexed and corrected, beside the articles being made.
 
-Records are read through a connection of its own; whatever searches the library for an article sees changes at once.
-Knows no widgets and no HTML.
+A library is named, never its folder. A page reads records through a connection of its own; whatever searches the
+library for an article sees changes at once.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.errors import UsageError
-from composer.studio.models import Studio
-from composer.studio.studio_trouble import settled
+from composer.studio.job_queue import report_outcome
+from composer.studio.models import StudioModels
 from image_db.errors import LibraryMissing
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ MAX_FIELD_CHARS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class OfferedLibrary:
-    """A library as it is offered: its folder, its name and how many pictures it holds."""
+    """A library as it is offered; no two have the same name."""
 
     folder: Path
     name: str
@@ -43,7 +45,7 @@ class OfferedLibrary:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class RecordPage:
     """One page of pictures; ``matches`` counts them all, ``page`` starts at 0."""
 
     records: tuple[ImageRecord, ...]
@@ -53,177 +55,210 @@ class Leaf:
 
 
 @dataclass(slots=True)
-class Indexing:
-    """An indexing run: ``stage`` is "waiting", "fetching", "loading", "indexing" or "over"."""
+class IndexingRun:
+    """``stage`` is "waiting", "fetching", "loading", "indexing" or "over"; ``name`` is the library's once it is."""
 
     folder: Path
     stage: str = "waiting"
     what: str = ""
     done: int = 0
     total: int = 0
+    name: str = ""
     report: IndexReport | None = None
-    trouble: Exception | None = None
+    error: Exception | None = None
 
 
-class Shelves:
-    """Threads may share one. ``folders`` are those given at the start; new libraries are made under ``home``."""
+class OfferedLibraries:
+    """Threads may share one. ``folders`` are those given at the start; new libraries are made under ``home``.
 
-    def __init__(self, studio: Studio, folders: Sequence[Path], home: Path) -> None:
-        self._studio = studio
+    Where others than this machine's owner reach the page, ``roots`` are the folders whose pictures they may index, and
+    they name them without the way there; None lets any folder be indexed and the sample be fetched.
+    """
+
+    def __init__(
+        self, models: StudioModels, folders: Sequence[Path], home: Path, roots: Sequence[Path] | None = None
+    ) -> None:
+        self._models = models
         self._home = home
         self._lock = threading.Lock()
         self._folders = list(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
-        self.indexing: Indexing | None = None
+        self.roots = None if roots is None else _named([root.expanduser().resolve() for root in roots])
+        self.indexing: IndexingRun | None = None
 
-    def shelves(self) -> list[OfferedLibrary]:
+    def offered(self) -> list[OfferedLibrary]:
         """Those given first, then those made here; one that is gone is left out."""
         from image_db.library import Library
 
         made = sorted(path.parent for path in self._home.glob("*/catalog.sqlite")) if self._home.is_dir() else []
-        found = []
+        pictures = {}
         for folder in dict.fromkeys([*self._folders, *made]):
-            try:
-                with Library.open(folder, None) as library:
-                    found.append(OfferedLibrary(folder, folder.name, len(library)))
-            except LibraryMissing:
-                continue
-        return found
+            with suppress(LibraryMissing), Library.open(folder, None) as library:
+                pictures[folder] = len(library)
+        return [OfferedLibrary(folder, name, pictures[folder]) for name, folder in _named(list(pictures)).items()]
 
-    def known(self, folder: str) -> Path:
-        """A folder that is offered. Raises UsageError for any other: a page names libraries, not paths."""
-        for shelf in self.shelves():
-            if str(shelf.folder) == folder:
-                return shelf.folder
-        raise UsageError("that library is not offered here; index a folder first", "library_unknown")
+    def find(self, name: str) -> OfferedLibrary:
+        """The library of that name, the first one for an empty name. Raises UsageError where none is offered so."""
+        offered = self.offered()
+        for library in offered:
+            if name in ("", library.name):
+                return library
+        raise UsageError("library_unknown", name=name[:80], known=[library.name for library in offered])
 
     # Looking
 
-    def browse(self, folder: str, words: str, page: int) -> Leaf:
+    def browse(self, name: str, words: str, page: int) -> RecordPage:
         """Everything in the order in which it was added, or what fits the words, best first."""
         from image_db.library import Library
-
-        path = self.known(folder)
-        if words.strip():
-            records = self._searched(path, words.strip())
-            start = page * PAGE_PICTURES
-            return _leaf(records[start : start + PAGE_PICTURES], page, len(records))
-        with Library.open(path, None) as library:
-            ids = library.matrix().ids
-            start = page * PAGE_PICTURES
-            return _leaf(library.get(ids[start : start + PAGE_PICTURES]), page, len(ids))
-
-    def _searched(self, folder: Path, words: str) -> list[ImageRecord]:
         from retrieval.candidates import Query
 
-        searcher = self._studio.models().pipeline(folder).searcher
-        return [c.record for c in searcher.search(Query(caption=words), SEARCHED_PICTURES)]
+        folder, start = self.find(name).folder, page * PAGE_PICTURES
+        if words.strip():
+            found = self._models.pipeline(folder).searcher.search(Query(caption=words.strip()), SEARCHED_PICTURES)
+            records, matches = [candidate.record for candidate in found[start : start + PAGE_PICTURES]], len(found)
+        else:
+            with Library.open(folder, None) as library:
+                ids = library.matrix().ids
+                records, matches = library.get(ids[start : start + PAGE_PICTURES]), len(ids)
+        return RecordPage(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches)
 
-    def record(self, folder: str, image_id: str) -> ImageRecord:
+    def record(self, name: str, image_id: str) -> ImageRecord:
         from image_db.library import Library
 
-        with Library.open(self.known(folder), None) as library:
+        with Library.open(self.find(name).folder, None) as library:
             return library.record(image_id)
 
-    def failures(self, folder: str) -> list[Failure]:
+    def failures(self, name: str) -> list[Failure]:
         from image_db.library import Library
 
-        with Library.open(self.known(folder), None) as library:
+        with Library.open(self.find(name).folder, None) as library:
             return library.failures()
 
-    # Putting right
+    # Correcting
 
-    def describe(self, folder: str, image_id: str, values: Mapping[str, Any]) -> ImageRecord:
+    def describe(self, name: str, image_id: str, values: Mapping[str, Any]) -> ImageRecord:
         """Other words for a picture, at once searchable. Raises UsageError for a field that is not one."""
         from image_db.library import Library
         from image_db.metadata.description import sentence
 
-        given = {name: _field(values, name) for name in FIELDS if name in values}
-        encoder = self._studio.models().encoder
-        with Library.open(self.known(folder), encoder.identity) as library:
+        given = {field: _field(values, field) for field in FIELDS if field in values}
+        encoder = self._models.loaded().encoder
+        with Library.open(self.find(name).folder, encoder.identity) as library:
             record = edited_record(library.record(image_id), given)
-            said = sentence(record, encoder.languages)
-            library.update_text(record, encoder.encode_sentences([said])[0] if said else None)
+            words = sentence(record, encoder.languages)
+            library.update_text(record, encoder.encode_sentences([words])[0] if words else None)
             return library.record(image_id)
 
     # Indexing
 
-    def index(self, pictures: str, name: str) -> Indexing:
+    def index(self, pictures: str, name: str) -> IndexingRun:
         """Bring the library of that name up to date with a folder of pictures, in a thread of its own.
 
-        Raises UsageError where the folder is missing, or while another run goes on.
+        Raises UsageError where the folder is missing or not to be indexed, or while another run goes on.
         """
-        source = Path(pictures).expanduser()
-        if not pictures.strip() or not source.is_absolute():
-            raise UsageError(
-                f"{pictures.strip() or 'nothing'} is not the full path of a folder, like /home/me/Pictures",
-                "folder_relative",
-                given=pictures.strip(),
-            )
-        if not source.is_dir():
-            raise UsageError(
-                f"{source} is not a folder on this machine; check the path", "folder_missing", folder=source
-            )
+        source = self._source(pictures.strip())
         folder = self._folder_of(name or source.name)
-        return self._begin(folder, lambda _: [source])
+        return self._begin(folder, lambda _: source)
 
-    def index_sample(self) -> Indexing:
-        """Fetch the sample's photographs and index them."""
+    def index_sample(self) -> IndexingRun:
+        """Fetch the sample's photographs and index them. Raises UsageError where visitors may not start that."""
         from image_db.sample.build import fetch_sample
         from vision.downloads.store import home
 
+        if self.roots is not None:
+            raise UsageError("sample_not_here")
         folder = self._home / "sample"
 
-        def fetch(run: Indexing) -> list[Path]:
+        def fetch(run: IndexingRun) -> Path:
             def progress(what: str, done: int, total: int) -> None:
                 run.what, run.done, run.total = what, done, total
 
             run.stage = "fetching"
             fetch_sample(folder / "pictures", home() / "downloads", progress)
-            return [folder / "pictures"]
+            return folder / "pictures"
 
         return self._begin(folder, fetch)
 
+    def _source(self, pictures: str) -> Path:
+        if self.roots is None:
+            source = Path(pictures).expanduser()
+            if not pictures or not source.is_absolute():
+                raise UsageError("folder_relative", given=pictures)
+            if not source.is_dir():
+                raise UsageError("folder_missing", folder=str(source))
+            return source
+        root, *below = Path(pictures).parts or ("",)
+        if root not in self.roots:
+            raise UsageError("folder_not_offered", folder=pictures[:200], known=list(self.roots))
+        source = self.roots[root].joinpath(*below)
+        if not self._inside(source) or not source.is_dir():
+            raise UsageError("folder_not_offered", folder=pictures[:200], known=list(self.roots))
+        for folder, folders, files in os.walk(source):
+            for entry in (*folders, *files):
+                path = Path(folder, entry)
+                if path.is_symlink() and not self._inside(path):
+                    raise UsageError("folder_leads_out", link=entry)
+        return source
+
+    def _inside(self, path: Path) -> bool:
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # a link to itself
+            return False
+        return any(real.is_relative_to(root) for root in (self.roots or {}).values())
+
     def _folder_of(self, name: str) -> Path:
-        for shelf in self.shelves():
-            if shelf.name == name:
-                return shelf.folder
+        for library in self.offered():
+            if library.name == name:
+                return library.folder
         plain = re.sub(r"[^\w-]+", "-", name).strip("-")[:60]
         if not plain:
-            raise UsageError("give the library a name of letters or digits", "name_wrong")
+            raise UsageError("name_wrong")
         return self._home / plain
 
-    def _begin(self, folder: Path, sources: Callable[[Indexing], list[Path]]) -> Indexing:
+    def _begin(self, folder: Path, source: Callable[[IndexingRun], Path]) -> IndexingRun:
         with self._lock:
             if self.indexing is not None and self.indexing.stage != "over":
-                raise UsageError("a folder is being indexed already; wait until it is done", "indexing_already")
-            run = self.indexing = Indexing(folder)
+                raise UsageError("indexing_already")
+            run = self.indexing = IndexingRun(folder)
 
-        def settle(trouble: Exception | None) -> None:
-            run.trouble, run.stage = trouble, "over"
+        def ended(error: Exception | None) -> None:
+            run.error, run.stage = error, "over"
 
         def work() -> None:
-            with settled(settle):
-                self._index(run, sources(run))
+            with report_outcome(ended):
+                self._index(run, source(run))
 
         threading.Thread(target=work, daemon=True, name="vignette-index").start()
         return run
 
-    def _index(self, run: Indexing, sources: list[Path]) -> None:
+    def _index(self, run: IndexingRun, source: Path) -> None:
         from image_db.indexing import index_paths
         from image_db.library import Library
 
         run.stage, run.done, run.total = "loading", 0, 0
-        encoder = self._studio.models().encoder
+        encoder = self._models.loaded().encoder
 
         def progress(done: int, total: int) -> None:
             run.done, run.total = done, total
 
         with Library.open_or_create(run.folder, encoder.identity) as library:
             run.stage = "indexing"
-            run.report = index_paths(library, encoder, sources, progress=progress)
+            run.report = index_paths(library, encoder, [source], progress=progress)
         with self._lock:
             if run.folder not in self._folders:
                 self._folders.append(run.folder)
+        run.name = next((library.name for library in self.offered() if library.folder == run.folder), "")
+
+
+def _named(folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders by their names; of several with one name the later ones are numbered."""
+    named: dict[str, Path] = {}
+    for folder in folders:
+        name, number = folder.name, 2
+        while name in named:
+            name, number = f"{folder.name} ({number})", number + 1
+        named[name] = folder
+    return named
 
 
 def edited_record(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
@@ -252,32 +287,5 @@ def edited_record(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
 def _field(values: Mapping[str, Any], name: str) -> str:
     value = values[name]
     if not isinstance(value, str) or len(value) > MAX_FIELD_CHARS:
-        raise UsageError(
-            f"{name} is not a text of at most {MAX_FIELD_CHARS:,} characters",
-            "field_wrong",
-            most=f"{MAX_FIELD_CHARS:,}",
-        )
+        raise UsageError("field_wrong", name=name, most=MAX_FIELD_CHARS)
     return " ".join(value.split())
-
-
-def _leaf(records: Sequence[ImageRecord], page: int, matches: int) -> Leaf:
-    return Leaf(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches)
-
-
-def offered_folders(given: Sequence[Path] | None) -> list[Path]:
-    """The folders of the libraries to offer: those given, else the sample library if it is there.
-
-    Raises LibraryError for one that was given and cannot be opened.
-    """
-    from image_db.library import Library
-    from image_db.sample.build import sample_folder
-
-    found = []
-    for folder in given or [sample_folder()]:
-        try:
-            with Library.open(folder, None) as library:
-                found.append(library.folder)
-        except LibraryMissing:
-            if given:
-                raise
-    return found

@@ -1,31 +1,27 @@
-"""The page's engine room: models that all sessions share, two lines of work for them, requests made from fields.
+"""The models that all sessions share, and the two queues of jobs that ask them.
 
-Articles take minutes and wait in one line; questions about a paragraph take seconds and wait in another, so that nobody
-who edits has to wait for the articles of others. Knows no widgets and no articles.
+Articles take minutes and wait in one queue; questions about a paragraph take seconds and wait in another, so that
+nobody who edits has to wait for the articles of others.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from composer.errors import UsageError
-from composer.i18n import strings
-from composer.pipeline.uploads import check_upload
-from composer.request import ComposeRequest, request_from_json
-from composer.studio.job_queue import Job, Line
-from composer.studio.time_estimate import Pace
+from composer.studio.job_queue import Job, JobQueue
+from composer.studio.time_estimate import TimeEstimator
+from vision.errors import KeyedError
 
 if TYPE_CHECKING:
     from vision.interfaces import JointEncoder
 
-MAX_TEXT_CHARS = 400_000
 
-
-class Models(Protocol):
-    """What ``composer.pipeline.model_pool.ModelPool`` offers: models loaded once, a pipeline a job."""
+class LoadedModels(Protocol):
+    """What ``composer.pipeline.model_pool`` offers: models loaded once, a pipeline for each job."""
 
     encoder: JointEncoder
 
@@ -35,86 +31,39 @@ class Models(Protocol):
     def pipeline(self, library_dir: Path) -> Any: ...
 
 
-class Studio:
-    """Loads the models when they are first needed and runs jobs with them. Threads may share one."""
+class StudioModels:
+    """Loads the models when they are first needed. Threads may share one."""
 
-    def __init__(self, load: Callable[[], Models]) -> None:
+    def __init__(self, load: Callable[[], LoadedModels]) -> None:
         self._load = load
-        self._models: Models | None = None
+        self._models: LoadedModels | None = None
         self._loading = threading.Lock()
-        self._long, self._short = Line(), Line()
-        self.pace = Pace()
+        self._articles, self._questions = JobQueue(), JobQueue()
+        self.times = TimeEstimator()
 
-    @property
-    def loaded(self) -> bool:
-        return self._models is not None
-
-    def models(self) -> Models:
+    def loaded(self) -> LoadedModels:
         """Raises what loading raises; the next call tries again."""
         with self._loading:
             if self._models is None:
                 self._models = self._load()
-                self._long.width = max(1, self._models.workers)
+                self._articles.width = max(1, self._models.workers)
             return self._models
 
+    def pipeline(self, library: Path) -> Any:
+        """A pipeline for one job that takes pictures from the library. Raises LibraryError where it does not open."""
+        return self.loaded().pipeline(library)
+
     def warm_up(self) -> None:
-        """Begin loading while the person still types. A failure is told to whoever needs the models first."""
-        threading.Thread(target=self._try_to_load, daemon=True, name="vignette-load").start()
+        """Begin loading while the person still types. A failure is raised again to whoever needs the models first."""
 
-    def _try_to_load(self) -> None:
-        from image_db.errors import LibraryError
-        from vision.errors import VisionError
+        def load() -> None:
+            with suppress(KeyedError):
+                self.loaded()
 
-        try:
-            self.models()
-        except (UsageError, LibraryError, VisionError):
-            return  # raised again, and shown, when a job asks
+        threading.Thread(target=load, daemon=True, name="vignette-load").start()
 
-    def submit(self, work: Callable[[Job], None], *, long: bool) -> Job:
-        return (self._long if long else self._short).submit(work)
+    def make_article(self, work: Callable[[Job], None], moved: Callable[[], None]) -> Job:
+        return self._articles.submit(work, moved)
 
-    def before(self, job: Job) -> int:
-        """How many jobs come before this one."""
-        return self._long.before(job) or self._short.before(job)
-
-    def stop(self, job: Job) -> None:
-        self._long.stop(job)
-        self._short.stop(job)
-
-
-def make_request(values: Mapping[str, Any], ui_language: str = "en") -> ComposeRequest:
-    """What the page's fields say, as a request. Raises UsageError where something is missing or wrong.
-
-    ``values``: illustrate, instruction, text, length, pictures, language, tone, seed, must and may (paths).
-    """
-    words = strings(ui_language)
-    illustrate, text = bool(values["illustrate"]), str(values["text"] or "")
-    instruction = str(values["instruction"] or "").strip()
-    if illustrate and not text.strip():
-        raise UsageError("paste the text that pictures should be added to", "empty_text")
-    if not illustrate and not instruction:
-        raise UsageError("say what the article should be about", "empty_instruction")
-    if len(text) > MAX_TEXT_CHARS:
-        limit = f"{MAX_TEXT_CHARS:,}"
-        raise UsageError(
-            f"the text is longer than {limit} characters; illustrate it in parts", "text_too_long", limit=limit
-        )
-    return request_from_json(
-        {
-            "instruction": instruction,
-            "text": text if illustrate else "",
-            "text_name": words["text"] if illustrate else "",
-            "use_images": [str(path) for path in checked_uploads(values["must"])],
-            "may_use": [str(path) for path in checked_uploads(values["may"])],
-            "images": values["pictures"] or "auto",
-            "language": values["language"],
-            "seed": values["seed"] or 0,
-            "length": values["length"],
-            "tone": values["tone"] or "",
-        }
-    )
-
-
-def checked_uploads(paths: Sequence[str] | None) -> tuple[Path, ...]:
-    """Files that are pictures of a reasonable size. Raises UsageError naming the first that is not."""
-    return tuple(check_upload(Path(name)) for name in paths or ())
+    def answer(self, work: Callable[[Job], None]) -> Job:
+        return self._questions.submit(work)

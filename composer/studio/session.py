@@ -1,43 +1,45 @@
-"""A draft as it stands open: its article and steps, the work going on in it, what has been proposed and said.
+"""An open draft: its article and the steps back, the job that makes it, proposals, and the chat about it.
 
-Every page that shows the draft looks at one room, under one lock: no edit is lost between two of them, and none waits
-for a model. Knows no widgets and no HTML.
+Every page that shows the draft looks at one session, under one lock: no edit is lost between two of them, and none
+waits for a model.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from composer.article.markdown import join_sections
 from composer.article.model import Article
+from composer.article.serialization import record_from_json, record_to_json
 from composer.editing.history import EditHistory
-from composer.errors import EditError, UsageError
+from composer.editing.proposals import Proposal
+from composer.errors import EditError
 from composer.pipeline.events import Event, Notice, StageFinished, StageStarted
 from composer.pipeline.progress import Progress
 from composer.request import REQUEST_FIELDS, ComposeRequest, request_from_json, request_to_json
-from composer.studio.autosave import Recorder, record_progress
-from composer.studio.draft_store import Draft, Shelf
-from composer.studio.job_queue import Job
-from composer.studio.models import Studio
-from composer.studio.studio_heed import heeded
-from composer.studio.studio_talk import Said, talk_from_json, talk_to_json
-from composer.studio.studio_trouble import settled
+from composer.studio.autosave import Autosave
+from composer.studio.change_signal import ChangeSignal
+from composer.studio.draft_store import Draft, OwnerDrafts
+from composer.studio.growing_text import GrowingText
+from composer.studio.job_queue import Job, report_outcome, stoppable
+from composer.studio.models import StudioModels
+from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 
-if TYPE_CHECKING:
-    from composer.editing.proposals import Proposal
+KEPT_QUESTIONS = 100
+END_S = 5.0  # how long a draft that is deleted waits for what runs in it
 
-Making = Literal["compose", "refit", "retry"]
+JobKind = Literal["compose", "refit", "retry"]
 
 
 @dataclass(slots=True)
-class Offer:
+class PendingProposal:
     """What the model proposes for a section: streaming text, then a ``proposal`` to accept or reject."""
 
     before: str
@@ -45,38 +47,61 @@ class Offer:
     job: Job | None = None
     text: str = ""
     proposal: Proposal | None = None
-    trouble: Exception | None = None
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
-class Work:
-    """The making of the whole article: which kind, how far, and since when."""
+class ChatTurn:
+    """A question and what has been answered so far. ``picture`` is what it was about, None for the article.
 
-    kind: Making
+    ``note`` is a key of the page's words.
+    """
+
+    question: str
+    picture: ImageRecord | None = None
+    answer: str = ""
+    note: str = ""
+    error: Exception | None = None
+    job: Job | None = None
+    over: bool = False
+
+
+@dataclass(slots=True)
+class RunningJob:
+    """The making of the whole article: which kind, how far, and since when (seconds of ``time.monotonic``)."""
+
+    kind: JobKind
     words: int
+    growing: GrowingText
     job: Job | None = None
     progress: Progress = field(default_factory=Progress)
     began_s: float = field(default_factory=time.monotonic)
     stage_s: float = field(default_factory=time.monotonic)
 
+    def article(self) -> Article | None:
+        return self.growing.standing(self.progress)
 
-class Room:
-    """One open draft. ``lock`` is held by whoever reads several of its fields or changes any."""
+    def words_written(self) -> int:
+        return self.growing.words(self.progress.text)
 
-    def __init__(self, studio: Studio, shelf: Shelf, draft: Draft) -> None:
-        self.studio = studio
-        self.shelf = shelf
+
+class DraftSession:
+    """``lock`` is held by whoever reads several fields or changes any; ``touch`` tells the pages of a change."""
+
+    def __init__(self, models: StudioModels, drafts: OwnerDrafts, draft: Draft) -> None:
+        self.models = models
+        self.drafts = drafts
         self.draft = draft
         self.lock = threading.RLock()
-        self.version = 1
+        self.changes = ChangeSignal()
         self.history: EditHistory | None = draft.history
-        self.work: Work | None = None
+        self.running: RunningJob | None = None
         self.trace: tuple[StageFinished, ...] = ()
         self.notices: tuple[Notice, ...] = ()
         self.note = "interrupted" if draft.state == "writing" else ""  # a key of the page's words
-        self.trouble: Exception | None = None
-        self.offers: list[Offer] = []
-        self.said: list[Said] = talk_from_json(draft.talk)
+        self.error: Exception | None = None
+        self.proposals: list[PendingProposal] = []
+        self.chat: list[ChatTurn] = chat_from_json(draft.talk)
         self.suggesting: set[str] = set()  # ids of pictures whose caption the model writes now
         self.suggested: dict[str, tuple[str, ...]] = {}
         self.found: dict[str, Candidate] = {}
@@ -91,12 +116,10 @@ class Room:
         return Path(str(self.draft.info.get("library", "")))
 
     def present(self) -> Article:
-        if self.history is None:
-            raise EditError("there is no article yet", "no_article")
-        return self.history.article
+        return self._editable().article
 
     def touch(self) -> None:
-        self.version += 1
+        self.changes.notify()
 
     # Edits
 
@@ -106,175 +129,209 @@ class Room:
         Raises EditError where the edit does not fit, or while the article is being made.
         """
         with self.lock:
-            article = self.present()
-            if self.work is not None:
-                raise EditError("the article is still being made; stop it first or wait", "being_made")
-            edited = edit(article)
-            assert self.history is not None
-            start = self.history
+            history = self._editable()
+            self._check_idle()
+            edited = edit(history.article)
             if typing and self._typing is not None and self._typing[0] == typing:
-                start = self._typing[1]
-            history = start.do(action, edited)
-            self._typing = (typing, start) if typing else None
-            self._keep(history)
+                history = self._typing[1]
+            self._typing = (typing, history) if typing else None
+            self._keep(history.do(action, edited))
 
     def step(self, way: Literal["undo", "redo"]) -> None:
         with self.lock:
-            self.present()
-            assert self.history is not None
-            if self.work is not None:
-                raise EditError("the article is still being made; stop it first or wait", "being_made")
+            history = self._editable()
+            self._check_idle()
             self._typing = None
-            self._keep(self.history.undo() if way == "undo" else self.history.redo())
+            self._keep(history.undo() if way == "undo" else history.redo())
+
+    def _editable(self) -> EditHistory:
+        if self.history is None:
+            raise EditError("no_article")
+        return self.history
+
+    def _check_idle(self) -> None:
+        if self.running is not None:
+            raise EditError("being_made")
 
     def _keep(self, history: EditHistory) -> None:
         if history is self.history:
             return
-        self.draft = self.shelf.save(self.draft, history)
+        self.draft = self.drafts.save(self.draft, history)
         self.history = history
-        self.note, self.trouble = "", None
+        self.note, self.error = "", None
         texts = {section.text for section in history.article.sections}
-        self.offers = [offer for offer in self.offers if offer.before in texts]
+        self.proposals = [pending for pending in self.proposals if pending.before in texts]
         self.touch()
 
     # The whole article
 
     def compose(self, request: ComposeRequest) -> None:
         """Write or illustrate. Returns at once; the job goes on whoever looks."""
+        autosave = Autosave(self.drafts, self.draft, request.language)
 
-        def begin(job: Job) -> None:
-            progresses = self._progresses(job, lambda pipeline: pipeline.events(request))
-            recorder = Recorder(self.shelf, self.draft, request.language)
+        def make(job: Job, running: RunningJob) -> None:
             try:
-                self._watch(record_progress(recorder, progresses))
+                self._follow(job, running, lambda pipeline: pipeline.events(request), autosave.record)
             finally:
-                with self.lock:
-                    self.draft = recorder.draft
-                    self.history = recorder.draft.history
+                try:
+                    autosave.finish(running.progress)
+                finally:
+                    with self.lock:
+                        self.draft, self.history = autosave.draft, autosave.draft.history
 
-        self._start("compose", request.words, begin)
+        self._start("compose", request, make)
 
-    def remake(self, kind: Making, events: Callable[[Any, Article], Iterator[Event]], words: int) -> None:
+    def remake(self, kind: JobKind, request: ComposeRequest, events: Callable[[Any, Article], Iterator[Event]]) -> None:
         """Run stages again on the article as it stands; what comes out is one step that can be undone."""
         article = self.present()
 
-        def begin(job: Job) -> None:
-            last = self._watch(self._progresses(job, lambda pipeline: events(pipeline, article)))
-            made = last.article
+        def make(job: Job, running: RunningJob) -> None:
+            self._follow(job, running, lambda pipeline: events(pipeline, article))
+            made = running.progress.article
             if made is not None:
                 with self.lock:
-                    assert self.history is not None
-                    self._keep(self.history.do(kind, made))
+                    self._keep(self._editable().do(kind, made))
 
-        self._start(kind, words, begin)
+        self._start(kind, request, make)
 
-    def _start(self, kind: Making, words: int, begin: Callable[[Job], None]) -> None:
+    def _start(self, kind: JobKind, request: ComposeRequest, make: Callable[[Job, RunningJob], None]) -> None:
         with self.lock:
-            if self.work is not None:
-                raise UsageError("this article is being made already; stop it first or wait", "being_made")
-            self.work = work = Work(kind, words)
-            self.note, self.trouble = "", None
-            self.notices = ()
+            self._check_idle()
+            self.running = running = RunningJob(kind, request.words, GrowingText(request.language))
+            self.note, self.error, self.notices = "", None, ()
             self.touch()
 
-        def settle(trouble: Exception | None) -> None:
+        def ended(error: Exception | None) -> None:
             with self.lock:
-                self.trouble, self.work = trouble, None
-                self.trace, self.notices = work.progress.trace, work.progress.notices
+                self.error, self.running = error, None
+                self.trace, self.notices = running.progress.trace, running.progress.notices
                 self.note = ""  # a stop that came after the last step has nothing to stop
-                if trouble is None and work.progress.stopped:
+                if error is None and running.progress.stopped:
                     self.note = "stopped" if self.history is not None else "stopped_early"
                 self.touch()
 
         def run(job: Job) -> None:
-            with settled(settle):
-                begin(job)
+            with report_outcome(ended):
+                make(job, running)
 
-        work.job = self.studio.submit(run, long=True)
+        running.job = self.models.make_article(run, self.touch)
 
-    def _progresses(self, job: Job, events: Callable[[Any], Iterator[Event]]) -> Iterator[Progress]:
-        progress = Progress()
-        if job.stopping:
-            yield replace(progress, stopped=True)
-            return
-
-        def happening() -> Iterator[Event]:
-            yield StageStarted("load")
-            began_s = time.monotonic()
-            pipeline = self.studio.models().pipeline(self.library)
-            yield StageFinished("load", time.monotonic() - began_s)
-            yield from events(pipeline)
-
-        with closing(heeded(happening(), lambda: job.stopping)) as steps:
+    def _follow(
+        self,
+        job: Job,
+        running: RunningJob,
+        events: Callable[[Any], Iterator[Event]],
+        record: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Take the events as they come until they end or the job is stopped."""
+        with closing(stoppable(self._loaded(events), job)) as steps:
             for event in steps:
-                progress = progress.after(event)
-                yield progress
-        if not progress.done:
-            yield replace(progress, stopped=True)
+                progress = running.progress.after(event)
+                if isinstance(event, StageFinished):
+                    self.models.times.learn(event, running.words)
+                with self.lock:
+                    if progress.stage != running.progress.stage:
+                        running.stage_s = time.monotonic()
+                    running.progress = progress
+                    self.touch()
+                if record is not None:
+                    record(progress)
+        if not running.progress.done:
+            running.progress = replace(running.progress, stopped=True)
 
-    def _watch(self, progresses: Iterator[Progress]) -> Progress:
-        progress = Progress()
-        for progress in progresses:
-            with self.lock:
-                work = self.work
-                assert work is not None
-                if progress.stage != work.progress.stage:
-                    work.stage_s = time.monotonic()
-                if len(progress.trace) > len(work.progress.trace):
-                    self.studio.pace.learn(progress.trace[-1], work.words)
-                work.progress = progress
-                self.touch()
-        return progress
+    def _loaded(self, events: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:
+        """The events, after those of loading the models."""
+        yield StageStarted("load")
+        began_s = time.monotonic()
+        pipeline = self.models.pipeline(self.library)
+        yield StageFinished("load", time.monotonic() - began_s)
+        yield from events(pipeline)
 
-    def keep_talk(self) -> None:
-        """Save what was said with the draft. Raises DraftError where the disk refuses."""
+    def stop(self) -> list[Job]:
+        """End the making of the article, and every proposal and answer under way. Returns the jobs that end."""
         with self.lock:
-            self.draft = self.shelf.save(self.draft, self.history, talk=talk_to_json(self.said))
-
-    def stop(self) -> None:
-        """End the making of the article, and every proposal and answer under way."""
-        with self.lock:
-            work = self.work
-            asked = [o.job for o in self.offers if o.proposal is None] + [s.job for s in self.said if not s.over]
-            jobs = [job for job in [work.job if work else None, *asked] if job is not None]
-            if work is not None:
+            asked = [p.job for p in self.proposals if p.proposal is None] + [t.job for t in self.chat if not t.over]
+            jobs = [job for job in [self.running.job if self.running else None, *asked] if job is not None]
+            if self.running is not None:
                 self.note = "stopping"
                 self.touch()
         for job in jobs:
-            self.studio.stop(job)
+            job.stop()
+        return jobs
+
+    def close(self) -> None:
+        """Stop, and wait for what is under way to end: nothing is saved after this."""
+        for job in self.stop():
+            job.wait(END_S)
 
     # Questions that take seconds
 
-    def ask(self, work: Callable[[Job], None], failed: Callable[[Exception | None], None]) -> Job:
-        """Run quick work in the short line; ``failed`` is told, under the lock, why it came to nothing."""
+    def ask(self, work: Callable[[Job], None], ended: Callable[[Exception | None], None]) -> Job:
+        """Run quick work beside the articles; ``ended`` is called, under the lock, with its error or None."""
 
-        def settle(trouble: Exception | None) -> None:
+        def report(error: Exception | None) -> None:
             with self.lock:
-                failed(trouble)
+                ended(error)
                 self.touch()
 
         def run(job: Job) -> None:
-            with settled(settle):
+            with report_outcome(report):
                 if not job.stopping:
                     work(job)
 
-        return self.studio.submit(run, long=False)
+        return self.models.answer(run)
+
+    def keep_chat(self) -> None:
+        """Save what was said with the draft. Raises DraftError where the disk refuses."""
+        with self.lock:
+            self.draft = self.drafts.save(self.draft, self.history, talk=chat_to_json(self.chat))
 
     @property
     def busy(self) -> bool:
-        return self.work is not None
+        """Whether the whole article is being made."""
+        return self.running is not None
 
     @property
     def active(self) -> bool:
         """Whether anything is going on that a page would want to see."""
-        talking = any(not said.over for said in self.said)
-        offering = any(offer.proposal is None and not offer.trouble for offer in self.offers)
-        return self.busy or talking or offering or bool(self.suggesting)
+        answering = any(not turn.over for turn in self.chat)
+        proposing = any(pending.proposal is None and not pending.error for pending in self.proposals)
+        return self.busy or answering or proposing or bool(self.suggesting)
 
     def stage_after_stop(self) -> Literal["place", "choose"]:
         """From where pictures would be made for a text that was stopped or interrupted."""
         over = {finished.stage for finished in self.trace}
         return "choose" if "find" in over and self.article is not None and self.article.placements else "place"
+
+
+def chat_to_json(chat: Sequence[ChatTurn]) -> list[dict[str, Any]]:
+    """The latest questions, each with its answer as far as it goes."""
+    return [
+        {
+            "question": turn.question,
+            "answer": turn.answer,
+            "note": turn.note,
+            "over": turn.over,
+            "picture": None
+            if turn.picture is None
+            else {"id": turn.picture.id, **record_to_json(turn.picture, turn.picture.path.name)},
+        }
+        for turn in chat[-KEPT_QUESTIONS:]
+    ]
+
+
+def chat_from_json(values: Sequence[Mapping[str, Any]]) -> list[ChatTurn]:
+    """Read what ``chat_to_json`` wrote; an answer that was still being given says that it was cut off."""
+    return [
+        ChatTurn(
+            entry["question"],
+            None if entry["picture"] is None else record_from_json(entry["picture"]["id"], entry["picture"]),
+            entry["answer"],
+            entry["note"] if entry["over"] else "answer_cut",
+            over=True,
+        )
+        for entry in values
+    ]
 
 
 def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:

@@ -1,80 +1,88 @@
-"""The rooms that are open: found again by whose draft it is and which, one for all pages that show it.
+"""The sessions that are open: found again by whose draft it is and which, one for all pages that show it.
 
-An owner's token is the only key to their drafts. Knows no page.
+An owner's token is the only key to their drafts.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from composer.article.model import Article
 from composer.request import ComposeRequest
 from composer.studio.draft_store import DraftInfo, DraftStore
-from composer.studio.models import Studio
-from composer.studio.session import Room, request_info
+from composer.studio.models import StudioModels
+from composer.studio.session import DraftSession, request_info
 
-MOST_OPEN = 200
+MOST_KEPT = 200
 
 
-class Rooms:
-    """Threads may share one."""
+class SessionRegistry:
+    """Threads may share one. Keeps the sessions used last, and finds every other that somebody still holds: a job that
+    runs in one holds it, too."""
 
-    def __init__(self, studio: Studio, store: DraftStore) -> None:
-        self.studio = studio
+    def __init__(self, models: StudioModels, store: DraftStore, most_kept: int = MOST_KEPT) -> None:
+        self.models = models
         self.store = store
-        self._open: dict[tuple[str, str], Room] = {}
-        self._lock = threading.Lock()
+        self._most_kept = most_kept
+        self._recent: OrderedDict[tuple[str, str], DraftSession] = OrderedDict()
+        self._known: WeakValueDictionary[tuple[str, str], DraftSession] = WeakValueDictionary()
+        self._reading: dict[tuple[str, str], threading.Lock] = {}
+        self._lock = threading.Lock()  # never held while a file is read or written
 
-    def new_owner(self) -> str:
-        return self.store.new_owner()
-
-    def begin(self, owner: str, request: ComposeRequest, library: Path) -> Room:
+    def begin(self, owner: str, request: ComposeRequest, library: Path) -> DraftSession:
         """A new draft, and the making of its article. Uploads are kept beside the draft first."""
-        shelf = self.store.shelf(owner)
+        drafts = self.store.drafts_of(owner)
         kept = replace(
             request,
-            use_images=tuple(shelf.keep_picture(path) for path in request.use_images),
-            may_use=tuple(shelf.keep_picture(path) for path in request.may_use),
+            use_images=tuple(drafts.keep_picture(path) for path in request.use_images),
+            may_use=tuple(drafts.keep_picture(path) for path in request.may_use),
         )
-        room = Room(self.studio, shelf, shelf.new(None, request_info(kept, library)))
-        room.note = ""
-        self._add(owner, room)
-        room.compose(kept)
-        return room
+        session = DraftSession(self.models, drafts, drafts.new(None, request_info(kept, library)))
+        session.note = ""
+        self._use((owner, session.draft.id), session)
+        session.compose(kept)
+        return session
 
-    def adopt(self, owner: str, article: Article, library: Path) -> Room:
-        """A draft of an article that exists already."""
-        shelf = self.store.shelf(owner)
-        room = Room(self.studio, shelf, shelf.new(article, {"library": str(library), "words": 600}))
-        self._add(owner, room)
-        return room
-
-    def open(self, owner: str, draft_id: str) -> Room:
+    def open(self, owner: str, draft_id: str) -> DraftSession:
         """Raises DraftError for a draft that is gone or another's."""
+        key = (owner, draft_id)
         with self._lock:
-            room = self._open.get((owner, draft_id))
-            if room is not None:
-                return room
-            shelf = self.store.shelf(owner)
-            room = Room(self.studio, shelf, shelf.open(draft_id))
-            self._open[(owner, draft_id)] = room
-            return room
+            session = self._known.get(key)
+            reading = self._reading.setdefault(key, threading.Lock()) if session is None else None
+        if reading is not None:
+            try:
+                with reading:  # one reads the draft, whoever else asks for it waits
+                    session = self._known.get(key)
+                    if session is None:
+                        drafts = self.store.drafts_of(owner)
+                        session = self._use(key, DraftSession(self.models, drafts, drafts.open(draft_id)))
+            finally:
+                with self._lock:
+                    self._reading.pop(key, None)
+        assert session is not None
+        return self._use(key, session)
 
     def drafts(self, owner: str) -> tuple[DraftInfo, ...]:
-        return self.store.shelf(owner).drafts()
+        return self.store.drafts_of(owner).drafts()
 
     def delete(self, owner: str, draft_id: str) -> None:
+        """End what is going on in a draft and remove it for good."""
+        key = (owner, draft_id)
         with self._lock:
-            room = self._open.pop((owner, draft_id), None)
-        if room is not None:
-            room.stop()
-        self.store.shelf(owner).delete(draft_id)
+            session = self._known.pop(key, None)
+            self._recent.pop(key, None)
+        if session is not None:
+            session.close()
+        self.store.drafts_of(owner).delete(draft_id)
 
-    def _add(self, owner: str, room: Room) -> None:
+    def _use(self, key: tuple[str, str], session: DraftSession) -> DraftSession:
         with self._lock:
-            idle = [key for key, other in self._open.items() if not other.busy]
-            for key in idle[: max(0, len(self._open) - MOST_OPEN + 1)]:
-                del self._open[key]
-            self._open[(owner, room.draft.id)] = room
+            session = self._known.setdefault(key, session)
+            self._recent[key] = session
+            self._recent.move_to_end(key)
+            while len(self._recent) > self._most_kept:
+                self._recent.popitem(last=False)
+        return session

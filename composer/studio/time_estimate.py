@@ -1,6 +1,6 @@
 """How long the rest of a job will take, judged by earlier jobs of this process and by how far the text is.
 
-Knows no clock: seconds are given. A first job is judged by what stages took of the whole on a small machine.
+A first job is judged by what each stage took of the whole on a small machine.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Lock
 
-from composer.article.language import count_words
 from composer.pipeline.events import STAGES, StageFinished
 from composer.pipeline.progress import Progress
 
@@ -19,7 +18,7 @@ _RELATIVE: Mapping[str, float] = {
 _MEMORY = 0.5  # share of the newest job in what is expected
 
 
-class Pace:
+class TimeEstimator:
     """Threads may share one."""
 
     def __init__(self) -> None:
@@ -33,12 +32,15 @@ class Pace:
             known = self._per_word.get(stage.stage)
             self._per_word[stage.stage] = seen if known is None else _MEMORY * seen + (1 - _MEMORY) * known
 
-    def left_s(self, progress: Progress, words: int, stage_s: float) -> float | None:
-        """Seconds until the end, ``stage_s`` after the present stage began; None while nothing can be said."""
+    def left_s(self, progress: Progress, written: int, words: int, stage_s: float) -> float | None:
+        """Seconds until the end, ``stage_s`` after the present stage began; None while nothing can be said.
+
+        ``written`` is the number of words so far, of about ``words``.
+        """
         if progress.stage is None or progress.done:
             return None
         over = {stage.stage: stage.seconds for stage in progress.trace}
-        writing_s = over.get("write") or self._writing_s(progress, words, stage_s)
+        writing_s = over.get("write") or self._writing_s(progress, written, words, stage_s)
         if writing_s is None:
             return None
         left = 0.0
@@ -49,8 +51,8 @@ class Pace:
             left += max(whole - stage_s, 0.0) if stage == progress.stage else whole
         return left
 
-    def _writing_s(self, progress: Progress, words: int, stage_s: float) -> float | None:
-        share = count_words(progress.text) / max(words, 1)
+    def _writing_s(self, progress: Progress, written: int, words: int, stage_s: float) -> float | None:
+        share = written / max(words, 1)
         if progress.stage == "write" and share >= 0.1:
             return stage_s / min(share, 1.0)
         with self._lock:

@@ -3,36 +3,44 @@
 A page elsewhere on the web can make a browser send requests to a server on the same machine, directly or by pointing a
 name of its own at 127.0.0.1 (DNS rebinding). So the name asked for must be one of this server's, what comes from
 another page is refused, and with a password everything asks for it. Routes of Gradio's that hand out files by path or
-fetch addresses are closed: pictures and exports have addresses of their own. Knows no articles.
+fetch addresses are closed: pictures and exports have addresses of their own.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import binascii
 import hmac
 import ipaddress
-import os
 import re
-from collections.abc import Mapping
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from composer.errors import UsageError
+from composer.i18n import localize, preferred
+from vision.errors import Phrase
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
+_V = TypeVar("_V")
+
 LEAST_PASSWORD_CHARS = 10
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+# Wrong passwords within a minute, from one address and from all.
+GUESSES_OF_ONE = 10
+GUESSES_OF_ALL = 100
+GUESS_WINDOW_S = 60.0
+_MOST_ADDRESSES = 10_000
 # Files by path, addresses fetched on a caller's behalf, figures about other callers.
 _CLOSED = re.compile(r"/+(?:gradio_api/+)?(?:file|proxy)(?:[=/]|$)|/+(?:gradio_api/+)?monitoring(?:/|$)", re.IGNORECASE)
 _STARTING = "/gradio_api/startup-events"  # Gradio asks itself, without a password; tells only whether it has begun
-_FAILURE_PAUSE_S = 1.0
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
     "x-content-type-options": "nosniff",
@@ -45,12 +53,14 @@ HEADERS: Mapping[str, str] = {
 class Access:
     """Who may reach the server. ``names`` are those it may be asked for, None any; ``login`` is user:password.
 
-    ``loopback`` says that it listens on this machine only.
+    ``loopback`` says that it listens on this machine only. ``roots`` are the folders whose pictures visitors may
+    index, None where its owner may index any.
     """
 
     loopback: bool
     names: tuple[str, ...] | None
     login: str = ""
+    roots: tuple[Path, ...] | None = None
 
 
 def is_loopback(host: str) -> bool:
@@ -61,62 +71,75 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_access(host: str, *, public: bool, login: str, names: tuple[str, ...] = ()) -> Access:
+def check_access(host: str, *, public: bool, login: str, roots: Sequence[Path] | None = None) -> Access:
     """What may be reached by whom. Raises UsageError where others could reach it and were not meant to, or unasked."""
     if login:
         user, _, password = login.partition(":")
         if not user or len(password) < LEAST_PASSWORD_CHARS:
-            raise UsageError(
-                f"the password must be given as USER:PASSWORD, the password with at least {LEAST_PASSWORD_CHARS} "
-                f"characters; set {PASSWORD_VARIABLE} or --password"
-            )
+            raise UsageError("password_weak", least=LEAST_PASSWORD_CHARS)
+    for root in roots or ():
+        if not root.expanduser().is_dir():
+            raise UsageError("root_missing", folder=str(root))
     if is_loopback(host):
         shown = f"[{host}]" if ":" in host else host
-        return Access(True, (*LOOPBACK_NAMES, shown, *names), login)
+        # A proxy may stand before a page of this machine: --public and --library-root say that it has visitors.
+        return Access(True, (*LOOPBACK_NAMES, shown), login, tuple(roots or ()) if public or roots else None)
     if not public:
-        raise UsageError(
-            f"--host {host} is not an address of this machine alone: others could reach the page; use 127.0.0.1, or "
-            "add --public and a password if that is meant"
-        )
+        raise UsageError("host_not_local", host=host)
     if not login:
-        raise UsageError(
-            f"--public needs a password; set {PASSWORD_VARIABLE}=USER:PASSWORD, or give --password USER:PASSWORD"
-        )
-    return Access(False, names or None, login)
+        raise UsageError("password_needed")
+    return Access(False, None, login, tuple(roots or ()))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of ``vignette app`` and ``python app.py``."""
-    parser.add_argument("--library", type=Path, action="append", metavar="DIR", help="a library; may be repeated")
-    parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
-    parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
-    parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")
-    parser.add_argument(
-        "--password",
-        metavar="USER:PASSWORD",
-        default="",
-        help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
-    )
-    parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
-    parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
+class GuessLimit:
+    """Counts wrong passwords of the last minute. Threads may share one; ``clock`` gives seconds.
+
+    An address that has known the password is let on while others use up what all have together.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._of_all: deque[float] = deque(maxlen=GUESSES_OF_ALL)
+        self._of_one: OrderedDict[str, deque[float]] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def used_up(self, address: str) -> bool:
+        """Whether the address may not try another password yet."""
+        with self._lock:
+            own = self._of_one.get(address, deque())
+            full = self._full(own, GUESSES_OF_ONE)
+            return full or (address not in self._known and self._full(self._of_all, GUESSES_OF_ALL))
+
+    def count(self, address: str, right: bool) -> None:
+        """Note a password that an address gave."""
+        with self._lock:
+            if right:
+                _remember(self._known, address, None)
+                return
+            now_s = self._clock()
+            self._of_all.append(now_s)
+            own = self._of_one.get(address) or deque(maxlen=GUESSES_OF_ONE)
+            own.append(now_s)
+            _remember(self._of_one, address, own)
+
+    def _full(self, guesses: deque[float], most: int) -> bool:
+        return len(guesses) == most and self._clock() - guesses[0] < GUESS_WINDOW_S
 
 
-def access_of(args: argparse.Namespace) -> Access:
-    """Who may reach the page. Raises UsageError for what would let in others unasked."""
-    login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
-    access = check_access(args.host, public=args.public, login=login)
-    if args.mcp and (login or not access.loopback):
-        raise UsageError("mcp_not_local")
-    return access
+def _remember(addresses: OrderedDict[str, _V], address: str, value: _V) -> None:
+    addresses[address] = value
+    addresses.move_to_end(address)
+    while len(addresses) > _MOST_ADDRESSES:
+        addresses.popitem(last=False)
 
 
 class Guard:
     """ASGI middleware around the whole server."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, guesses: GuessLimit | None = None) -> None:
         self._app = app
-        self._access = access
+        self._guesses = guesses or GuessLimit()
         self._names = None if access.names is None else frozenset(name.lower() for name in access.names)
         self._login = access.login.encode()
 
@@ -125,9 +148,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        refused = await self._refusal(scope, headers)
+        refused = self._refusal(scope, headers)
         if refused is not None:
-            await _refuse(scope, receive, send, *refused)
+            await _refuse(scope, receive, send, *refused, preferred(headers.get("accept-language", "")))
             return
 
         async def sealed(message: Message) -> None:
@@ -139,24 +162,31 @@ class Guard:
 
         await self._app(scope, receive, sealed)
 
-    async def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Status and reason, or None for a request that may pass."""
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
+        """Status and the key of the reason, or None for a request that may pass."""
         host = headers.get("host", "")
         if self._names is not None and _name(host) not in self._names:
-            return 421, "this server does not answer to that name; open it by the address it printed"
+            return 421, "other_name"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return 403, "requests from other pages are refused"
+            return 403, "other_page"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "requests from other pages are refused"
+            return 403, "other_page"
         path = scope["path"]
         # The server decodes a path once; whoever encodes it twice must not slip through what decodes it again.
         if any(_CLOSED.match(form) for form in (path, unquote(path), unquote(unquote(path)))):
-            return 404, "nothing is served there"
-        if self._login and path != _STARTING and not self._knows(headers.get("authorization", "")):
-            await _pause(headers)
-            return 401, "name and password are needed"
-        return None
+            return 404, "not_served"
+        return None if not self._login or path == _STARTING else self._wrong_password(scope, headers)
+
+    def _wrong_password(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
+        if "authorization" not in headers:
+            return 401, "login_needed"  # a browser that has not been asked yet
+        address = _network(scope.get("client"))
+        if self._guesses.used_up(address):
+            return 429, "too_many_guesses"
+        right = self._knows(headers["authorization"])
+        self._guesses.count(address, right)
+        return None if right else (401, "login_needed")
 
     def _knows(self, authorization: str) -> bool:
         kind, _, given = authorization.partition(" ")
@@ -169,22 +199,25 @@ class Guard:
         return hmac.compare_digest(said, self._login)
 
 
-async def _pause(headers: Mapping[str, str]) -> None:
-    """Makes guessing slow; a browser that has not been asked yet does not wait."""
-    import asyncio
-
-    if "authorization" in headers:
-        await asyncio.sleep(_FAILURE_PAUSE_S)
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, reason: str) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, key: str, language: str) -> None:
     from starlette.responses import PlainTextResponse
 
+    reason = localize(Phrase(key), language)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": reason})
         return
     extra = {"www-authenticate": 'Basic realm="Vignette", charset="UTF-8"'} if status == 401 else {}
+    extra |= {"retry-after": f"{GUESS_WINDOW_S:.0f}"} if status == 429 else {}
     await PlainTextResponse(reason + "\n", status, {**HEADERS, **extra})(scope, receive, send)
+
+
+def _network(client: Sequence[object] | None) -> str:
+    """Whose guesses count together: an IPv4 address, or the network of 64 bits that one holder of IPv6 has."""
+    try:
+        address = ipaddress.ip_address(str(client[0]) if client else "")
+    except ValueError:
+        return ""
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _name(host: str) -> str:

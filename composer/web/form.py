@@ -1,7 +1,4 @@
-"""The form of the Write tab: Gradio's own fields, their words in both languages, and what was filled in.
-
-The one module of ``composer`` that imports Gradio; only the view imports it. Holds no logic.
-"""
+"""The form of the Write tab: Gradio's own fields, their words in every language, and the request they make."""
 
 from __future__ import annotations
 
@@ -12,11 +9,13 @@ from typing import Any
 import gradio as gr
 
 from composer.errors import UsageError
-from composer.request import LANGUAGES, TONES
-from composer.studio.models import MAX_TEXT_CHARS
+from composer.i18n import strings
+from composer.pipeline.uploads import check_upload
+from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, request_from_json
+from composer.web.html.context import Words
 
-Words = Mapping[str, str]
-_LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
+MAX_INSTRUCTION_CHARS = 10_000
+MAX_TEXT_CHARS = 400_000
 _NAMES = ("mode", "instruction", "text", "text_file", "length", "pictures", "language", "tone", "seed", "must", "may")
 
 
@@ -102,17 +101,48 @@ class Form:
 
     @staticmethod
     def values(filled: Sequence[Any]) -> dict[str, Any]:
-        """What was filled in, by name; a text file stands for pasted text. Raises UsageError."""
-        given = dict(zip(_NAMES, filled, strict=True))
-        given["illustrate"] = given.pop("mode") == "illustrate"
-        file = given.pop("text_file")
-        if given["illustrate"] and file and not str(given["text"] or "").strip():
-            given["text"] = _read(Path(file))
-        return given
+        """What was filled in, by name; see ``make_request``."""
+        return dict(zip(_NAMES, filled, strict=True))
+
+
+def make_request(values: Mapping[str, Any], words: Words) -> ComposeRequest:
+    """What the page's fields say, as a request. Raises UsageError where something is missing or wrong.
+
+    A text file stands for a text that was not pasted; pictures are paths of files that were uploaded.
+    """
+    illustrate, text = values["mode"] == "illustrate", str(values["text"] or "")
+    instruction = str(values["instruction"] or "").strip()
+    if illustrate and values["text_file"] and not text.strip():
+        text = _read(Path(values["text_file"]))
+    check_length(instruction, text)
+    if illustrate and not text.strip():
+        raise UsageError("empty_text")
+    return request_from_json(
+        {
+            "instruction": instruction,
+            "text": text if illustrate else "",
+            "text_name": words["text"] if illustrate else "",
+            "use_images": [str(check_upload(Path(name))) for name in values["must"] or ()],
+            "may_use": [str(check_upload(Path(name))) for name in values["may"] or ()],
+            "images": values["pictures"] or "auto",
+            "language": values["language"],
+            "seed": values["seed"] or 0,
+            "length": values["length"],
+            "tone": values["tone"] or "",
+        }
+    )
+
+
+def check_length(instruction: str, text: str) -> None:
+    """Raise UsageError for more than a server takes: nothing else looks at a text before."""
+    if len(instruction) > MAX_INSTRUCTION_CHARS:
+        raise UsageError("instruction_too_long", limit=MAX_INSTRUCTION_CHARS)
+    if len(text) > MAX_TEXT_CHARS:
+        raise UsageError("text_too_long", limit=MAX_TEXT_CHARS)
 
 
 def _read(path: Path) -> str:
-    wrong = UsageError(f"that file is not a text of at most {MAX_TEXT_CHARS:,} characters", "text_file_wrong")
+    wrong = UsageError("text_file_wrong", limit=MAX_TEXT_CHARS)
     if path.stat().st_size > 4 * MAX_TEXT_CHARS:
         raise wrong
     try:
@@ -138,7 +168,7 @@ def _modes(words: Words) -> list[tuple[str, str]]:
 
 
 def _lengths(words: Words) -> list[tuple[str, str]]:
-    return [(words[name], name) for name in ("short", "medium", "long")]
+    return [(words[name], name) for name in LENGTHS]
 
 
 def _counts(words: Words) -> list[tuple[str, str]]:
@@ -146,7 +176,7 @@ def _counts(words: Words) -> list[tuple[str, str]]:
 
 
 def _languages(words: Words) -> list[tuple[str, str]]:
-    return [(words["auto"], "auto"), *((_LANGUAGE_NAMES.get(code, name), code) for code, name in LANGUAGES.items())]
+    return [(words["auto"], "auto"), *((strings(code)["own_name"], code) for code in LANGUAGES)]
 
 
 def _tones(words: Words) -> list[tuple[str, str]]:

@@ -1,60 +1,63 @@
 """The endpoints of Vignette's HTTP API, which Gradio's clients and MCP reach, too: compose, edit, search, export.
 
 A draft belongs to whoever holds its ``owner`` token, which the first answer tells; what a draft's page shows and what
-its API tells is one article. Values come from anywhere and are checked as the page's are. Knows no widgets.
+its API tells is one article. Nothing that comes in is trusted, and nothing that goes out names a path of this machine.
 """
 
 import asyncio
+import inspect
+import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import gradio as gr
 
+from composer.article.model import Article
+from composer.article.serialization import to_json
 from composer.errors import UsageError
-from composer.i18n import localize
-from composer.studio.actions import perform, take_upload
-from composer.studio.models import MAX_TEXT_CHARS
-from composer.studio.studio_trouble import EXPECTED
-from composer.web.api_desk import LOOK_AGAIN_S, ApiDesk
+from composer.fields import typed
+from composer.request import request_from_json
+from composer.studio.actions import perform, remember, take_upload
+from composer.studio.session import DraftSession
+from composer.studio.studio import Studio
+from composer.web.error_words import error_words
+from composer.web.form import check_length
 from composer.web.log_redaction import redacted
-from composer.web.page_service import PageService
+from retrieval.candidates import Query
+from vision.errors import KeyedError, Phrase
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
 
 MOST_FOUND = 50
-UNEXPECTED = "something went wrong inside; the log of the server says what"
+MOST_UPLOADS = 20
+COUNT_AGAIN_S = 1.0  # every answer costs the machine that writes some milliseconds
+LONGEST_WAIT_S = 60.0
+_TOLD_OF_PICTURES = ("id", "caption", "alt", "author", "license", "source_url", "width_px", "height_px")
 
-Told = TypeVar("Told")
+Json: TypeAlias = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class Api:
-    """Threads may share one. Every method is an endpoint; its docstring is what clients are told of it."""
+    """Threads may share one. Every method of ``ENDPOINTS`` is an endpoint; its docstring is what clients are told."""
 
-    def __init__(self, service: PageService, tell: Callable[[str], None]) -> None:
-        """``tell`` notes what went wrong unexpectedly, without anything a person wrote."""
-        self._service = service
-        self._desk = ApiDesk(service)
-        self._tell = tell
+    ENDPOINTS = (
+        *("libraries", "compose", "illustrate", "article", "edit", "search", "add_picture", "export", "drafts"),
+        *("stop", "delete"),
+    )
+
+    def __init__(self, studio: Studio, note: Callable[[str], None]) -> None:
+        """``note`` logs what went wrong unexpectedly, without anything a person wrote."""
+        self._studio = studio
+        self._note = note
 
     def register(self) -> None:
         """Add the endpoints to the ``gr.Blocks`` being built."""
-        for endpoint in (
-            self.libraries,
-            self.compose,
-            self.illustrate,
-            self.article,
-            self.edit,
-            self.search,
-            self.add_picture,
-            self.export,
-            self.drafts,
-            self.stop,
-            self.delete,
-        ):
-            gr.api(self._guarded(endpoint), api_name=endpoint.__name__, concurrency_limit=None)
+        for name in self.ENDPOINTS:
+            gr.api(self._answering(getattr(self, name)), api_name=name, concurrency_limit=None)
 
     # Making articles
 
@@ -91,13 +94,12 @@ class Api:
             fast: Write the sections side by side, each knowing less of the others.
             owner: Your key to earlier drafts; a new one is made if it is empty.
         """
-        asked = self._desk.request(
-            must_use, may_use, instruction=instruction, images=images, words=words, language=language, tone=tone,
-            seed=seed, fast=fast,
-        )  # fmt: skip
-        async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
-            async for told in steps:
-                yield told
+        check_length(typed("instruction", instruction, str), "")
+        asked = {"instruction": instruction.strip(), "words": words, "tone": tone, "fast": fast}
+        asked |= {"images": images, "language": language, "seed": seed}
+        async with aclosing(self._made(asked, must_use, may_use, library, owner, request)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def illustrate(
         self,
@@ -123,16 +125,13 @@ class Api:
             may_use: Uploaded pictures that may appear.
             owner: Your key to earlier drafts; a new one is made if it is empty.
         """
+        check_length("", typed("text", text, str))
         if not text.strip():
             raise UsageError("empty_text")
-        if len(text) > MAX_TEXT_CHARS:
-            raise UsageError("text_too_long", limit=f"{MAX_TEXT_CHARS:,}")
-        asked = self._desk.request(
-            must_use, may_use, text=text, text_name="text", images=images, language=language, seed=seed
-        )
-        async with aclosing(self._desk.begun(asked, library, owner, _root(request))) as steps:
-            async for told in steps:
-                yield told
+        asked = {"text": text, "text_name": "text", "images": images, "language": language, "seed": seed}
+        async with aclosing(self._made(asked, must_use, may_use, library, owner, request)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def article(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
         """The article of a draft as it stands now, finished or not.
@@ -141,8 +140,8 @@ class Api:
             owner: The key to your drafts.
             draft: Which of them.
         """
-        room = await asyncio.to_thread(self._service.rooms.open, owner, draft)
-        return await asyncio.to_thread(self._desk.standing, room, owner, _root(request))
+        session = await asyncio.to_thread(self._session, owner, draft)
+        return await asyncio.to_thread(self._standing, session, owner, request)
 
     async def edit(
         self, owner: str, draft: str, action: str, values: dict | None = None, request: gr.Request | None = None
@@ -157,11 +156,12 @@ class Api:
             action: For instance "edit_text", "replace_picture", "propose", "accept", "refit", "undo".
             values: What the action needs, for instance {"at": 0, "text": "..."}.
         """
-        room = await asyncio.to_thread(self._service.rooms.open, owner, draft)
-        await asyncio.to_thread(perform, room, action, values or {})
-        while room.active and action != "stop":
-            await asyncio.sleep(LOOK_AGAIN_S)
-        return await asyncio.to_thread(self._desk.standing, room, owner, _root(request))
+        given = typed("values", values or {}, dict)
+        session = await asyncio.to_thread(self._session, owner, draft)
+        await asyncio.to_thread(perform, session, typed("action", action, str), given)
+        while (version := session.changes.version) and session.active and action != "stop":
+            await session.changes.wait(version, LONGEST_WAIT_S)
+        return await asyncio.to_thread(self._standing, session, owner, request)
 
     async def stop(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
         """End what is going on in a draft; what stands stays.
@@ -176,7 +176,7 @@ class Api:
 
     def libraries(self) -> list[dict]:
         """The picture libraries that are offered: name and number of pictures."""
-        return [{"name": shelf.name, "pictures": shelf.pictures} for shelf in self._service.shelves.shelves()]
+        return [{"name": item.name, "pictures": item.pictures} for item in self._studio.libraries.offered()]
 
     def search(
         self,
@@ -196,35 +196,24 @@ class Api:
             owner: The key to your drafts, if pictures are for one of them.
             draft: Which of them: what is found may then be shown there, by the actions show_picture, insert_picture.
         """
-        from retrieval.candidates import Query
-
-        if not words.strip():
-            raise UsageError("words is empty; say what the picture should show")
-        if not 1 <= count <= MOST_FOUND:
-            raise UsageError(f"count is {count}; it must be 1 to {MOST_FOUND}")
-        room = self._service.rooms.open(owner, draft) if draft else None
-        folder = room.library if room is not None and not library else self._desk.library(library).folder
-        pipeline = self._service.rooms.studio.models().pipeline(folder)
-        candidates = pipeline.searcher.search(Query(caption=words.strip()[:500]), count)
-        if room is not None:
-            with room.lock:
-                room.found.update({candidate.record.id: candidate for candidate in candidates})
-        root = _root(request)
+        wanted = typed("words", words, str).strip()
+        if not wanted:
+            raise UsageError("search_empty")
+        if not 1 <= typed("count", count, int) <= MOST_FOUND:
+            raise UsageError("field_range", field="count", given=count, least=1, most=MOST_FOUND)
+        session = self._session(owner, draft) if draft else None
+        folder = session.library if session is not None and not library else self._library(library)
+        found = self._studio.models.pipeline(folder).searcher.search(Query(caption=wanted[:500]), int(count))
+        if session is not None:
+            remember(session, found)
         return [
             {
-                "id": found.record.id,
-                "caption": found.record.caption,
-                "alt": found.record.alt,
-                "author": found.record.author,
-                "license": found.record.license,
-                "source_url": found.record.source_url,
-                "width_px": found.record.width_px,
-                "height_px": found.record.height_px,
-                "score": round(found.fused, 4),
-                "why": localize(found.why, "en"),
-                "url": root + self._service.gallery.picture(found.record),
+                **{name: getattr(candidate.record, name) for name in _TOLD_OF_PICTURES},
+                "score": round(candidate.fused, 4),
+                "why": self._say(candidate.why),
+                "url": _root(request) + self._studio.links.picture(candidate.record),
             }
-            for found in candidates
+            for candidate in found
         ]
 
     def add_picture(self, owner: str, draft: str, picture: dict, request: gr.Request | None = None) -> dict:
@@ -235,10 +224,10 @@ class Api:
             draft: Which of them.
             picture: The uploaded file.
         """
-        room = self._service.rooms.open(owner, draft)
-        (path,) = self._desk.uploads("picture", [picture])
-        record = take_upload(room, path).record
-        return {"id": record.id, "url": _root(request) + self._service.gallery.picture(record)}
+        session = self._session(owner, draft)
+        (path,) = self._uploads("picture", [picture])
+        record = take_upload(session, self._studio.uploaded(path)).record
+        return {"id": record.id, "url": _root(request) + self._studio.links.picture(record)}
 
     def export(self, owner: str, draft: str, format: str = "html", request: gr.Request | None = None) -> dict:
         """The article as a file to download: {"url", "name", "notes"}.
@@ -248,10 +237,8 @@ class Api:
             draft: Which of them.
             format: "html", "md", "docx", "pdf", "epub" or "zip", which is the whole folder.
         """
-        made = self._service.export({"owner": owner, "draft": draft, "format": format})
-        if "error" in made:
-            raise UsageError(str(made["error"]))
-        return {**made, "url": _root(request) + str(made["url"])}
+        url, name, notes = self._studio.export(self._session(owner, draft), typed("format", format, str))
+        return {"url": _root(request) + url, "name": name, "notes": [self._say(note) for note in notes]}
 
     def drafts(self, owner: str) -> list[dict]:
         """Your drafts, the latest first.
@@ -260,15 +247,9 @@ class Api:
             owner: The key to your drafts.
         """
         return [
-            {
-                "draft": info.id,
-                "title": info.title,
-                "saved_s": round(info.saved_s),
-                "state": info.state,
-                "words": info.words,
-                "pictures": info.pictures,
-            }
-            for info in self._service.rooms.drafts(owner)
+            {"draft": info.id, "title": info.title, "saved_s": round(info.saved_s)}
+            | {"state": info.state, "words": info.words, "pictures": info.pictures}
+            for info in self._studio.sessions.drafts(typed("owner", owner, str))
         ]
 
     def delete(self, owner: str, draft: str) -> list[dict]:
@@ -278,46 +259,146 @@ class Api:
             owner: The key to your drafts.
             draft: Which of them.
         """
-        self._service.rooms.delete(owner, draft)
+        self._studio.sessions.delete(typed("owner", owner, str), typed("draft", draft, str))
         return self.drafts(owner)
 
     # Inside
 
-    def _guarded(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    def _session(self, owner: str, draft: str) -> DraftSession:
+        return self._studio.sessions.open(typed("owner", owner, str), typed("draft", draft, str))
+
+    def _library(self, name: str) -> Any:
+        return self._studio.libraries.find(typed("library", name, str)).folder
+
+    def _uploads(self, name: str, files: list[dict] | None) -> list[str]:
+        """Paths of pictures that were sent to this server before."""
+        if files is not None and (not isinstance(files, list) or not all(isinstance(file, dict) for file in files)):
+            raise UsageError("field_wrong_kind", field=name, given=str(files)[:80], wanted=Phrase("kind_uploads"))
+        if len(files or ()) > MOST_UPLOADS:
+            raise UsageError("too_many_uploads", field=name, count=len(files or ()), most=MOST_UPLOADS)
+        return [str(self._studio.uploaded_picture(str(file.get("path", "")))) for file in files or ()]
+
+    async def _made(
+        self,
+        asked: Json,
+        must_use: list[dict] | None,
+        may_use: list[dict] | None,
+        library: str,
+        owner: str,
+        request: gr.Request | None,
+    ) -> AsyncGenerator[Json, None]:
+        """Begin a draft and tell how it goes, until it is over. Leaving ends the work; what stands stays."""
+        sessions = self._studio.sessions
+
+        def begin() -> DraftSession:
+            files = {"use_images": self._uploads("must_use", must_use), "may_use": self._uploads("may_use", may_use)}
+            return sessions.begin(owner, request_from_json({**asked, **files}), self._library(library))
+
+        owner = typed("owner", owner, str) or sessions.store.new_owner()
+        session = await asyncio.to_thread(begin)
+        try:
+            version = session.changes.version
+            status, words_s = _status(session, owner), time.monotonic()
+            yield status  # the key to the draft, before anything can go wrong
+            while session.busy:
+                await session.changes.wait(version, LONGEST_WAIT_S)
+                version, now_s = session.changes.version, time.monotonic()
+                news = _status(session, owner)
+                if {**news, "words": 0} != {**status, "words": 0} or now_s - words_s >= COUNT_AGAIN_S:
+                    status, words_s = news, now_s
+                    yield status
+        except (GeneratorExit, asyncio.CancelledError):
+            session.stop()
+            raise
+        yield await asyncio.to_thread(self._standing, session, owner, request)
+
+    def _standing(self, session: DraftSession, owner: str, request: gr.Request | None) -> Json:
+        with session.lock:
+            if session.error:
+                raise session.error
+            article = session.article
+            stopped = session.note in ("stopped", "stopped_early", "stopping", "interrupted")
+            return {
+                "owner": owner,
+                "draft": session.draft.id,
+                "state": "running" if session.busy else "stopped" if stopped else "done",
+                "article": None if article is None else self._article(article, _root(request)),
+                "proposals": list(_proposals(session)),
+                "notices": [self._say(notice) for notice in session.notices],
+                "stages": {stage.stage: round(stage.seconds, 2) for stage in session.trace},
+            }
+
+    def _article(self, article: Article, root: str) -> Json:
+        """``article.json`` with addresses instead of paths of this machine."""
+        values = to_json(article)
+        records = {c.record.id: c.record for p in article.placements for c in p.candidates}
+        records |= {picture.id: picture for picture in article.pictures}
+        for id_, image in values["images"].items():
+            del image["path"]
+            image["url"] = root + self._studio.links.picture(records[id_])
+        return values
+
+    def _say(self, said: object) -> str:
+        return error_words(said, "en", hide_paths=True)
+
+    def _answering(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         """The endpoint with expected errors as messages, and unexpected ones noted without what was written."""
 
-        if endpoint.__name__ in ("compose", "illustrate"):
+        if inspect.isasyncgenfunction(endpoint):
 
             @wraps(endpoint)
             async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-                async with aclosing(endpoint(*args, **kwargs)) as steps:
+                async with aclosing(endpoint(*args, **kwargs)) as answers:
                     while True:
                         try:
-                            told = await self._told(anext(steps))
+                            answer = await self._answer(anext(answers))
                         except StopAsyncIteration:
                             return
-                        yield told
+                        yield answer
 
             return stream
 
         @wraps(endpoint)
         async def answer(*args: Any, **kwargs: Any) -> Any:
-            if asyncio.iscoroutinefunction(endpoint):
-                return await self._told(endpoint(*args, **kwargs))
-            return await self._told(asyncio.to_thread(endpoint, *args, **kwargs))
+            if inspect.iscoroutinefunction(endpoint):
+                return await self._answer(endpoint(*args, **kwargs))
+            return await self._answer(asyncio.to_thread(endpoint, *args, **kwargs))
 
         return answer
 
-    async def _told(self, asked: Awaitable[Told]) -> Told:
+    async def _answer(self, asked: Awaitable[Answer]) -> Answer:
         try:
             return await asked
-        except EXPECTED as error:
-            raise gr.Error(localize(error, "en"), print_exception=False) from None
+        except KeyedError as error:
+            raise gr.Error(self._say(error), print_exception=False) from None
         except StopAsyncIteration:
             raise
         except Exception as error:  # noqa: BLE001 - told to the server's log, without what it may quote
-            self._tell(redacted(error, traceback.extract_tb(error.__traceback__)))
-            raise gr.Error(UNEXPECTED, print_exception=False) from None
+            self._note(redacted(error, traceback.extract_tb(error.__traceback__)))
+            raise gr.Error(self._say(Phrase("inside")), print_exception=False) from None
+
+
+def _status(session: DraftSession, owner: str) -> Json:
+    with session.lock:
+        running = session.running
+        before = running.job.before if running is not None and running.job is not None else 0
+        status: Json = {"owner": owner, "draft": session.draft.id, "state": "waiting" if before else "running"}
+        if before:
+            status["before"] = before
+        elif running is not None:
+            status["stage"] = running.progress.stage
+            status["words"] = running.words_written()
+        return status
+
+
+def _proposals(session: DraftSession) -> Iterator[Json]:
+    """What the model proposes for sections, to accept or reject by ``at``."""
+    texts = [section.text for section in session.article.sections] if session.article is not None else []
+    for pending in session.proposals:
+        if pending.error:
+            raise pending.error
+        if pending.proposal is not None and pending.before in texts:
+            yield {"at": texts.index(pending.before), "action": pending.action, "text": pending.text}
 
 
 def _root(request: gr.Request | None) -> str:

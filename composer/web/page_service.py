@@ -1,206 +1,182 @@
 """What the page's scripts ask of the server: each method takes JSON values from a browser and returns JSON values.
 
 Nothing that comes in is trusted: a draft opens only with its owner's token, a file is taken only from the folder of
-uploads, a library only if it is offered. Expected errors become an ``error`` to show. Knows no web server.
+uploads, a library only if it is offered. An expected error is answered as ``{"error": words}``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Mapping
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from composer.errors import UsageError
-from composer.export.article_folder import save_download
 from composer.export.sanitizing import encodable
-from composer.i18n import UI_LANGUAGES, localize, strings
+from composer.i18n import UI_LANGUAGES, strings
 from composer.studio.actions import find_pictures, perform, take_upload
 from composer.studio.chat import ask, stop_answers
-from composer.studio.libraries import Shelves
-from composer.studio.picture_links import Gallery
-from composer.studio.session import Room
-from composer.studio.session_registry import Rooms
-from composer.studio.studio_trouble import EXPECTED
-from composer.web.html import library_view as page_library
-from composer.web.html.page_shell import draft_list, found_pictures, message
-from composer.web.html.session_view import sheet
+from composer.studio.session import DraftSession
+from composer.studio.studio import Studio
+from composer.web.error_words import error_words
+from composer.web.form import make_request
+from composer.web.html.context import ViewContext, message
+from composer.web.html.library_view import indexing_progress, library_parts, record_form
+from composer.web.html.page_shell import draft_list, found_pictures
+from composer.web.html.session_view import session_update
+from vision.errors import KeyedError
 
 Values = Mapping[str, Any]
+Answer = dict[str, Any]
 FOLLOW_S = 15.0
-_LOOK_AGAIN_S = 0.05
 _MOST_KEYS = 5_000
+
+
+def answers_errors(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method with the page's context for its values, and with expected errors as answers."""
+
+    def answer(self: PageService, values: Values) -> Any:
+        context = self.context(values)
+        try:
+            return sendable(method(self, values, context))
+        except KeyedError as error:
+            return {"error": context.say(error)}
+
+    async def answer_later(self: PageService, values: Values) -> Any:
+        context = self.context(values)
+        try:
+            return sendable(await method(self, values, context))
+        except KeyedError as error:
+            return {"error": context.say(error)}
+
+    chosen: Callable[..., Any] = answer_later if inspect.iscoroutinefunction(method) else answer
+    chosen.__doc__ = method.__doc__
+    return chosen
 
 
 class PageService:
     """Threads may share one."""
 
-    def __init__(self, rooms: Rooms, shelves: Shelves, gallery: Gallery, uploads_dir: Path, exports_dir: Path) -> None:
-        self.rooms = rooms
-        self.shelves = shelves
-        self.gallery = gallery
-        self._uploads_dir = uploads_dir.resolve()
-        self._exports_dir = exports_dir
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def functions(self, *names: str) -> list[Callable[..., Any]]:
+        """Methods as functions of the same names: Gradio marks what a page may call, which a method does not allow."""
+        functions: list[Callable[..., Any]] = []
+        for name in names:
+            function = partial(getattr(self, name))
+            function.__name__ = name  # type: ignore[attr-defined]
+            functions.append(function)
+        return functions
+
+    def context(self, values: Values) -> ViewContext:
+        # Not "language": that is what an action may ask for, the language to translate into.
+        asked = values.get("ui")
+        language = asked if asked in UI_LANGUAGES else UI_LANGUAGES[0]
+        say = partial(error_words, language=language, hide_paths=self.studio.for_visitors)
+        return ViewContext(strings(language), say, self.studio.links.picture, self.studio.links.thumbnail)
 
     # The article
 
-    def act(self, values: Values) -> dict[str, Any]:
-        """Do ``do`` and tell what changed; where it cannot be done, ``error`` says why."""
-        _, language = self._words(values)
-        try:
-            room = self._room(values)
-        except EXPECTED as error:
-            return {"gone": localize(error, language)}
-        trouble = ""
-        try:
-            action = _text(values, "do")
-            if action == "ask":
-                if upload := _text(values, "upload"):
-                    values = {**values, "upload": str(self.uploaded(upload))}
-                ask(room, values)
-            elif action == "stop_answers":
-                stop_answers(room)
-            elif action != "look":
-                perform(room, action, values)
-        except EXPECTED as expected:
-            trouble = localize(expected, language)
-        return self._sheet(room, values) | {"error": trouble}
+    @answers_errors
+    def begin(self, values: Values, context: ViewContext) -> Answer:
+        """Begin a draft and the making of its article, from what was filled into the form."""
+        request = make_request(values, context.words)
+        if not values.get("library"):
+            raise UsageError("no_library_chosen")
+        library = self.studio.libraries.find(_text(values, "library"))
+        session = self.studio.sessions.begin(_text(values, "owner"), request, library.folder)
+        return {"draft": session.draft.id}
 
-    async def follow(self, values: Values) -> dict[str, Any]:
+    @answers_errors
+    def act(self, values: Values, context: ViewContext) -> Answer:
+        """Do ``do``, or nothing for "look", and tell what changed."""
+        session, action = self._session(values), _text(values, "do")
+        if action == "ask":
+            upload = _text(values, "upload")
+            ask(session, {**values, "upload": str(self.studio.uploaded(upload)) if upload else ""})
+        elif action == "stop_answers":
+            stop_answers(session)
+        elif action != "look":
+            perform(session, action, values)
+        return session_update(session, _known(values), context)
+
+    @answers_errors
+    async def follow(self, values: Values, context: ViewContext) -> Answer:
         """What changed since ``version``, as soon as something does."""
-        try:
-            room = self._room(values)
-        except EXPECTED as error:
-            return {"gone": localize(error, self._words(values)[1])}
-        version = values.get("version")
-        for _ in range(int(FOLLOW_S / _LOOK_AGAIN_S)):
-            if room.version != version or not room.active:
-                break
-            await asyncio.sleep(_LOOK_AGAIN_S)
-        return await asyncio.to_thread(self._sheet, room, values)
+        session = await asyncio.to_thread(self._session, values)
+        if session.active:
+            await session.changes.wait(values.get("version"), FOLLOW_S)
+        return await asyncio.to_thread(session_update, session, _known(values), context)
 
-    def find(self, values: Values) -> dict[str, Any]:
+    @answers_errors
+    def find(self, values: Values, context: ViewContext) -> Answer:
         """Pictures for words, or like an uploaded example."""
-        words, language = self._words(values)
-        try:
-            if example := _text(values, "example"):
-                values = {**values, "example": str(self.uploaded(example))}
-            found = find_pictures(self._room(values), values)
-        except EXPECTED as error:
-            return {"html": message(localize(error, language))}
-        return {"html": found_pictures(found, self.gallery.thumbnail, words, language)}
+        example = _text(values, "example")
+        example = str(self.studio.uploaded(example)) if example else ""
+        found = find_pictures(self._session(values), {**values, "example": example})
+        return {"html": found_pictures(found, context)}
 
-    def take(self, values: Values) -> dict[str, Any]:
+    @answers_errors
+    def take(self, values: Values, _: ViewContext) -> Answer:
         """An uploaded picture, to be shown by its ``id``."""
-        _, language = self._words(values)
-        try:
-            candidate = take_upload(self._room(values), self.uploaded(_text(values, "path")))
-        except EXPECTED as error:
-            return {"error": localize(error, language), "html": message(localize(error, language))}
-        return {"id": candidate.record.id}
+        return {"id": take_upload(self._session(values), self.studio.uploaded(_text(values, "path"))).record.id}
 
-    def export(self, values: Values) -> dict[str, Any]:
+    @answers_errors
+    def export(self, values: Values, context: ViewContext) -> Answer:
         """The article as a file to download."""
-        _, language = self._words(values)
-        try:
-            room = self._room(values)
-            folder = self._exports_dir / secrets.token_hex(16)
-            path, notes = save_download(room.present(), room.trace, folder, _text(values, "format"))
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
-        return {
-            "url": self.gallery.file(path, path.name),
-            "name": path.name,
-            "notes": [localize(note, language) for note in notes],
-        }
+        url, name, notes = self.studio.export(self._session(values), _text(values, "format"))
+        return {"url": url, "name": name, "notes": [context.say(note) for note in notes]}
 
-    def drop(self, values: Values) -> dict[str, Any]:
+    @answers_errors
+    def drop(self, values: Values, context: ViewContext) -> Answer:
         """Delete a draft; returns what is left."""
-        words, language = self._words(values)
-        owner = _text(values, "owner")
-        try:
-            self.rooms.delete(owner, _text(values, "draft"))
-            return {"html": draft_list(self.rooms.drafts(owner), words)}
-        except EXPECTED as error:
-            return {"html": message(localize(error, language))}
+        self.studio.sessions.delete(_text(values, "owner"), _text(values, "draft"))
+        return {"html": draft_list(self.studio.sessions.drafts(_text(values, "owner")), context.words)}
 
-    def uploaded(self, name: str) -> Path:
-        """A file that the browser sent, and nothing else on this machine."""
-        path = Path(name).resolve()
-        if not path.is_relative_to(self._uploads_dir) or not path.is_file():
-            raise UsageError("that file was not uploaded here; choose it again", "upload_unknown")
-        return path
-
-    def _room(self, values: Values) -> Room:
-        return self.rooms.open(_text(values, "owner"), _text(values, "draft"))
-
-    def _sheet(self, room: Room, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
-        known = values.get("known")
-        keys = [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
-        shown = sheet(room, keys, words, language, self.gallery.picture, self.gallery.thumbnail)
-        return shown | {"active": room.active}
-
-    @staticmethod
-    def _words(values: Values) -> tuple[Mapping[str, str], str]:
-        # Not "language": that is what an action may ask for, the language to translate into.
-        language = values.get("ui")
-        known = language if language in UI_LANGUAGES else UI_LANGUAGES[0]
-        return strings(known), known
+    def _session(self, values: Values) -> DraftSession:
+        return self.studio.sessions.open(_text(values, "owner"), _text(values, "draft"))
 
     # The libraries
 
-    def browse(self, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
-        offered = self.shelves.shelves()
-        asked, page = _text(values, "words")[:500], values.get("page", 0)
+    @answers_errors
+    def browse(self, values: Values, context: ViewContext) -> Answer:
+        libraries, roots = self.studio.libraries, self.studio.libraries.roots
+        offered = libraries.offered()
+        if not offered:
+            return library_parts([], None, [], context, roots=roots)
+        name, searched, page = _text(values, "library"), _text(values, "words")[:500], values.get("page", 0)
         page = page if isinstance(page, int) and 0 <= page < 1_000_000 else 0
-        try:
-            if not offered:
-                return page_library.leaf_parts([], "", "", None, [], self.gallery.thumbnail, words, language)
-            folder = _text(values, "folder") or str(offered[0].folder)
-            leaf, failures = self.shelves.browse(folder, asked, page), self.shelves.failures(folder)
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
-        return page_library.leaf_parts(offered, folder, asked, leaf, failures, self.gallery.thumbnail, words, language)
+        name = libraries.find(name).name
+        shown, failures = libraries.browse(name, searched, page), libraries.failures(name)
+        return library_parts(offered, shown, failures, context, name=name, searched=searched, roots=roots)
 
-    def form(self, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
-        try:
-            record = self.shelves.record(_text(values, "folder"), _text(values, "id"))
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
-        return {"html": page_library.record_form(record, self.gallery.picture, words)}
+    @answers_errors
+    def form(self, values: Values, context: ViewContext) -> Answer:
+        record = self.studio.libraries.record(_text(values, "library"), _text(values, "id"))
+        return {"html": record_form(record, context)}
 
-    def save(self, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
+    @answers_errors
+    def save(self, values: Values, context: ViewContext) -> Answer:
         given = values.get("values")
-        try:
-            if not isinstance(given, Mapping):
-                raise UsageError("nothing was given to save", "malformed")
-            self.shelves.describe(_text(values, "folder"), _text(values, "id"), given)
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
-        return {"html": message(words["lib_saved"], "note")}
+        if not isinstance(given, Mapping):
+            raise UsageError("malformed")
+        self.studio.libraries.describe(_text(values, "library"), _text(values, "id"), given)
+        return {"html": message(context.words["lib_saved"], "note")}
 
-    def index(self, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
-        try:
-            return page_library.running(self.shelves.index(_text(values, "pictures"), _text(values, "name")), words)
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
+    @answers_errors
+    def index(self, values: Values, context: ViewContext) -> Answer:
+        run = self.studio.libraries.index(_text(values, "pictures"), _text(values, "name"))
+        return indexing_progress(run, context)
 
-    def sample(self, values: Values) -> dict[str, Any]:
-        words, language = self._words(values)
-        try:
-            return page_library.running(self.shelves.index_sample(), words)
-        except EXPECTED as error:
-            return {"error": localize(error, language)}
+    @answers_errors
+    def sample(self, _: Values, context: ViewContext) -> Answer:
+        return indexing_progress(self.studio.libraries.index_sample(), context)
 
-    def indexing(self, values: Values) -> dict[str, Any]:
-        words, _ = self._words(values)
-        return page_library.running(self.shelves.indexing, words)
+    @answers_errors
+    def indexing(self, _: Values, context: ViewContext) -> Answer:
+        return indexing_progress(self.studio.libraries.indexing, context)
 
 
 def sendable(value: Any) -> Any:
@@ -210,6 +186,12 @@ def sendable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: sendable(part) for key, part in value.items()}
     return [sendable(part) for part in value] if isinstance(value, list) else value
+
+
+def _known(values: Values) -> list[str]:
+    """Keys of the blocks that the page holds."""
+    known = values.get("known")
+    return [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
 
 
 def _text(values: Values, name: str) -> str:

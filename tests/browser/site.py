@@ -18,6 +18,7 @@ from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
+from composer.studio.studio import Studio
 from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.composer.fake_pipeline import FakePipeline
@@ -81,8 +82,6 @@ class Server(Hosted):
     def __init__(self, folder: Path, *, library: bool = True, drafts: Path | None = None, port: int = 0) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import app
-
             self.folder = folder
             self.work_dir = folder / f"work-{time.monotonic_ns()}"
             (self.work_dir / "uploads").mkdir(parents=True)
@@ -95,8 +94,8 @@ class Server(Hosted):
             self.workshop.step = self._step
             libraries = [self._library()] if library else []
             self.drafts = DraftStore(drafts or folder / "drafts")
-            self.site = app.make_site(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
-            self.host(self.site, self.work_dir, port=port)
+            self.studio = Studio.make(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
+            self.host(self.work_dir, port=port)
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property

@@ -6,6 +6,7 @@ import importlib.metadata
 import shutil
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from vision.downloads.store import manifest
 
 if TYPE_CHECKING:
-    from composer.studio.session_registry import Rooms
+    from composer.studio.session_registry import SessionRegistry
 
 FONT_PACKAGES = {"noto-chinese-fonts": "pylopdf-fonts-zh-cn", "noto-script-fonts": "manimgx-fonts"}
 
@@ -58,21 +59,21 @@ def without_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def sessions(tmp_path: Path) -> SessionRegistry:
     from composer.studio.draft_store import DraftStore
-    from composer.studio.models import Studio
-    from composer.studio.session_registry import Rooms
+    from composer.studio.models import StudioModels
+    from composer.studio.session_registry import SessionRegistry
     from tests.composer.article_samples import picture
     from tests.composer.fake_pipeline import FakePipeline
-    from tests.composer.quick_rooms import Models
+    from tests.composer.quick_sessions import Models
 
     fake = FakePipeline([picture(tmp_path, "hens.jpg"), picture(tmp_path, "cows.jpg", "indianred")])
-    return Rooms(Studio(lambda: Models(fake)), DraftStore(tmp_path / "drafts"))
+    return SessionRegistry(StudioModels(lambda: Models(fake)), DraftStore(tmp_path / "drafts"))
 
 
 @pytest.fixture
-def bugs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def bugs(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Any]:
     """What threads died of; the server's log would show it."""
-    died: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_type))
+    died: SimpleQueue[Any] = SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", lambda args: died.put(args.exc_type))
     return died

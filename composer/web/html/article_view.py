@@ -1,35 +1,38 @@
-"""The article as the page shows it: what is exported, with tools beside every paragraph and picture.
+"""The article as the page shows it: what is exported, with tools and proposals beside every paragraph and picture.
 
 Each block is named by a hash of its HTML, so that a page fetches only what it does not show already. Everything that
-comes from outside is escaped here. Knows no widgets; positions are not part of a block, the page numbers them.
+comes from outside is escaped here. Positions are not part of a block: the page numbers them.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+import zlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from typing import Any, Literal
 
 from composer.article.model import Article, Section
-from composer.editing.pictures import alternatives
+from composer.editing.pictures import Alternative, alternatives
 from composer.export.html import figure
 from composer.export.markdown_html import attribute, inline_html, sections_html, whole_text
-from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import encodable, printable_article
-from composer.i18n import localize
 from composer.request import LANGUAGES, TONES
-from composer.studio.session import Offer
-from composer.web.html.page_offer import offer_html
+from composer.studio.session import PendingProposal
+from composer.web.html.context import ViewContext, Words, button
 
-Words = Mapping[str, str]
 BlockKind = Literal["title", "section", "figure", "empty"]
+# Below this share of kept words a word-by-word comparison is harder to read than both texts.
+_ALIKE = 0.35
+_WORD = re.compile(r"[\u3400-\u9fff]|\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
-class PaperBlock:
+class ArticleBlock:
     """``index`` is that of the section or placement; ``after`` the section a placement stands after."""
 
     key: str
@@ -43,46 +46,46 @@ class PaperBlock:
         return [self.key, self.kind, self.index, self.after]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a page wants its blocks: its words, addresses of pictures, and what is going on in the room."""
+def article_blocks(
+    article: Article,
+    context: ViewContext,
+    proposals: Sequence[PendingProposal] = (),
+    suggesting: Collection[str] = (),
+    growing: bool = False,
+) -> Iterator[ArticleBlock]:
+    """The title, each section, and after it its pictures and empty places.
 
-    words: Words
-    picture_url: PictureUrl
-    thumbnail_url: PictureUrl
-    offers: tuple[Offer, ...] = ()
-    suggesting: frozenset[str] = frozenset()
-    growing: bool = False  # the last section is still being written
-
-
-def paper(article: Article, look: Look) -> Iterator[PaperBlock]:
-    """The title, each section, and after it its pictures and empty places."""
+    ``suggesting`` are ids of pictures whose caption is being written; ``growing`` says that the last section is.
+    """
     printed = printable_article(article)
-    language = printed.language
+    language, words = printed.language, context.words
     if not article.title_in_text:
-        yield _block("title", 0, -1, _title(printed, look.words))
+        yield _block("title", 0, -1, _title(printed, words))
     whole = whole_text(printed)
     references = whole if "]:" in whole else ""  # only then can one section define a link of another
-    offers = {offer.before: offer for offer in look.offers}
+    pending = {proposal.before: proposal for proposal in proposals}
     last = len(article.sections) - 1
     for index, section in enumerate(article.sections):
-        growing = look.growing and index == last
         text = _rendered(printed.sections[index].text, references)
-        shown = _section(section, text, language, offers.get(section.text), look.words, growing)
-        yield _block("section", index, index, shown)
+        proposal = pending.get(section.text)
+        offered = "" if proposal is None else _proposal(proposal, language, context)
+        yield _block(
+            "section", index, index, _section(section, text, language, offered, words, growing and index == last)
+        )
         for number, placement in enumerate(article.placements):
             if placement.slot.after_section != index:
                 continue
             if placement.chosen is not None:
-                picture = figure(printed.placements[number], look.picture_url, language)
-                yield _block("figure", number, index, _figure(article, number, picture, look))
+                picture = figure(printed.placements[number], context.picture_url, language)
+                busy = placement.chosen.id in suggesting
+                yield _block("figure", number, index, _figure(article, number, picture, busy, context))
             elif placement.reason or placement.candidates:
-                yield _block("empty", number, index, _empty(article, number, look))
+                yield _block("empty", number, index, _empty(article, number, context))
 
 
-def _block(kind: BlockKind, index: int, after: int, html: str) -> PaperBlock:
+def _block(kind: BlockKind, index: int, after: int, html: str) -> ArticleBlock:
     html = encodable(html)  # half a character, pasted from somewhere, must not stop the page
-    return PaperBlock(hashlib.blake2b(html.encode(), digest_size=9).hexdigest(), kind, index, after, html)
+    return ArticleBlock(hashlib.blake2b(html.encode(), digest_size=9).hexdigest(), kind, index, after, html)
 
 
 @lru_cache(maxsize=8192)
@@ -149,7 +152,7 @@ def _menu(words: Words, *rows: str) -> str:
     )
 
 
-def _section(section: Section, text: str, language: str, offer: Offer | None, words: Words, growing: bool) -> str:
+def _section(section: Section, text: str, language: str, proposal: str, words: Words, growing: bool) -> str:
     classes = "piece section" + (" locked" if section.locked else "") + (" growing" if growing else "")
     tools = "" if growing else _section_tools(section.locked, tuple(words.items()))
     label = f"{words['paragraph']}: {section.heading}" if section.heading else words["paragraph"]
@@ -158,18 +161,17 @@ def _section(section: Section, text: str, language: str, offer: Offer | None, wo
         f'data-source="{escape(section.text)}" data-label="{attribute(words["paragraph"])}">'
         f'<div class="vignette text" lang="{attribute(language)}">{text}</div>'
         f"{_lock_mark(section.locked, words)}"
-        f"{offer_html(offer, language, words) if offer is not None else ''}"
+        f"{proposal}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["paragraph_tools"])}">{tools}</div></div>'
     )
 
 
-def _figure(article: Article, number: int, picture: str, look: Look) -> str:
-    placement, words = article.placements[number], look.words
+def _figure(article: Article, number: int, picture: str, busy: bool, context: ViewContext) -> str:
+    placement, words = article.placements[number], context.words
     record = placement.chosen
     assert record is not None
     locked = placement.locked
     lock = button(words, "unlock" if locked else "lock", do="lock_placement", locked="" if locked else "1")
-    busy = record.id in look.suggesting
     suggest = (
         f'<span class="wait" role="status">{escape(words["suggesting"])}</span>'
         if busy
@@ -180,8 +182,8 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
         if locked
         else "".join(
             (
-                f'<p class="why">{escape(words["why"].format(reason=localize(placement.reason, words["code"])))}</p>',
-                _strip(article, number, look),
+                f'<p class="why">{escape(words["why"].format(reason=context.say(placement.reason)))}</p>',
+                _strip(article, number, context),
                 _row(
                     button(words, "other_pictures", client="search"),
                     button(words, "edit_caption", client="caption"),
@@ -215,10 +217,10 @@ def _figure(article: Article, number: int, picture: str, look: Look) -> str:
     )
 
 
-def _empty(article: Article, number: int, look: Look) -> str:
-    placement, words = article.placements[number], look.words
+def _empty(article: Article, number: int, context: ViewContext) -> str:
+    placement, words = article.placements[number], context.words
     wish = f" “{placement.slot.caption}”" if placement.slot.caption else ""
-    reason = localize(placement.reason, words["code"])
+    reason = context.say(placement.reason)
     buttons = button(words, "search", client="search") + button(
         words, "delete_place", do="delete_picture", kind="danger"
     )
@@ -226,30 +228,30 @@ def _empty(article: Article, number: int, look: Look) -> str:
         f'<div class="piece empty" tabindex="0" role="group" aria-label="{attribute(words["empty_slot"])}" '
         f'data-wish="{attribute(placement.slot.caption)}">'
         f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(reason)}</p>'
-        f'{_strip(article, number, look)}<div class="row">{buttons}</div></div>'
+        f'{_strip(article, number, context)}<div class="row">{buttons}</div></div>'
     )
 
 
-def _strip(article: Article, number: int, look: Look) -> str:
+def _strip(article: Article, number: int, context: ViewContext) -> str:
     """Buttons for the candidates of a place, best first, the one shown marked, each with its score and reason."""
-    words = look.words
+    words = context.words
     shown = alternatives(article, number)
     if not shown:
         return ""
-    items = "".join(_alternative(entry, article.language, look) for entry in shown)
+    items = "".join(_alternative(entry, article.language, context) for entry in shown)
     return f'<div class="strip" role="group" aria-label="{attribute(words["alternatives"])}">{items}</div>'
 
 
-def _alternative(entry: Any, language: str, look: Look) -> str:
-    words, record = look.words, entry.record
+def _alternative(entry: Alternative, language: str, context: ViewContext) -> str:
+    words, record = context.words, entry.record
     caption = record.caption_in(language) or record.alt or record.path.stem
     label = words["shown_now" if entry.shown else "use_this"].format(caption=caption)
     score = words["score"].format(score=f"{entry.score:.2f}")
-    why = localize((score, *entry.why), words["code"])
+    why = context.say((score, *entry.why))
     return (
         f'<button type="button" data-do="replace_picture" data-id="{attribute(record.id)}" '
         f'aria-pressed="{str(entry.shown).lower()}" aria-label="{attribute(f"{label} ({why})")}">'
-        f'<img src="{attribute(look.thumbnail_url(record))}" alt="" loading="lazy">'
+        f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
         f'<span class="tip" aria-hidden="true"><b>{escape(caption)}</b> {escape(why)}</span></button>'
     )
 
@@ -258,10 +260,55 @@ def _lock_mark(locked: bool, words: Words) -> str:
     return f'<span class="mark" title="{attribute(words["locked"])}" aria-hidden="true">🔒</span>' if locked else ""
 
 
-def button(words: Words, word: str, *, do: str = "", client: str = "", kind: str = "", **values: str) -> str:
-    """A small button; ``do`` is an action of the server, ``client`` one of the page's own script."""
-    data = "".join(f' data-{name}="{attribute(value)}"' for name, value in values.items())
-    action = f' data-do="{do}"' if do else f' data-client="{client}"'
-    hint = words.get(f"{word}_hint", "")
-    title = f' title="{attribute(hint)}"' if hint else ""
-    return f'<button type="button" class="tool {kind}"{action}{data}{title}>{escape(words[word])}</button>'
+def _proposal(pending: PendingProposal, language: str, context: ViewContext) -> str:
+    """A proposal beside the text it would replace, with the buttons to take or leave it; ``language`` is the
+    article's."""
+    words = context.words
+    title = words["offer_" + pending.action]
+    if pending.error is not None:
+        body = f'<p class="trouble" role="alert">{escape(context.say(pending.error))}</p>'
+        buttons = button(words, "reject_all", do="reject")
+        buttons += button(words, "again", do="propose", action=pending.action, seed="1")
+    elif pending.proposal is None:
+        body = f'<p class="wait">{escape(words["thinking"])}</p>'
+        if pending.text:
+            body = f'<div class="after growing" lang="{attribute(language)}">{escape(pending.text)}</div>'
+        buttons = button(words, "stop", do="reject")
+    else:
+        body = compared(pending.before, pending.proposal.after, language, words)
+        seed = str(zlib.crc32(pending.text.encode()) % 10_000)
+        buttons = button(words, "accept", do="accept", kind="primary") + button(words, "reject", do="reject")
+        buttons += button(words, "again", do="propose", action=pending.action, seed=seed)
+    return (
+        f'<section class="offer" aria-label="{attribute(title)}"><h3>{escape(title)}</h3>{body}'
+        f'<div class="row">{buttons}</div></section>'
+    )
+
+
+def compared(before: str, after: str, language: str, words: Words) -> str:
+    """Word by word where the two are alike, one beside the other where they are not."""
+    parts = _changes(before, after)
+    if parts is None:
+        return (
+            f'<div class="sides" lang="{attribute(language)}"><div><h4>{escape(words["before"])}</h4>'
+            f'<div class="before">{escape(before)}</div></div><div><h4>{escape(words["after"])}</h4>'
+            f'<div class="after">{escape(after)}</div></div></div>'
+        )
+    return f'<div class="diff" lang="{attribute(language)}">{parts}</div>'
+
+
+@lru_cache(maxsize=64)
+def _changes(before: str, after: str) -> str | None:
+    """What goes and what comes within the text; None where little stays."""
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    if matcher.ratio() < _ALIKE:
+        return None
+    parts: list[str] = []
+    for tag, a, b, c, d in matcher.get_opcodes():
+        gone, come = escape("".join(old[a:b])), escape("".join(new[c:d]))
+        if tag == "equal":
+            parts.append(gone)
+        else:
+            parts.append((f"<del>{gone}</del>" if gone else "") + (f"<ins>{come}</ins>" if come else ""))
+    return "".join(parts)

@@ -1,30 +1,26 @@
 """The Library tab as HTML: cards of pictures, pages, failures, the form for a picture's words, an indexing run.
 
-Everything that comes from outside is escaped. Knows no events; what a button asks for is named in its attributes.
+Everything that comes from outside is escaped; what a button asks for is named in its attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from composer.export.markdown_html import attribute
-from composer.export.picture_urls import PictureUrl
-from composer.i18n import localize
-from composer.studio.libraries import FIELDS, Indexing, Leaf, OfferedLibrary
+from composer.studio.libraries import FIELDS, IndexingRun, OfferedLibrary, RecordPage
+from composer.web.html.context import ViewContext, Words
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from image_db.files import Failure
     from image_db.metadata.record import ImageRecord
 
-Words = Mapping[str, str]
 _SHOWN_FAILURES = 100
 
 
-def shell(words: Words) -> str:
+def library_shell(words: Words) -> str:
     """The tab before the library has answered."""
     return (
         '<div class="library"><div class="toast"></div>'
@@ -39,52 +35,55 @@ def shell(words: Words) -> str:
     )
 
 
-def leaf_parts(
+def library_parts(
     offered: Sequence[OfferedLibrary],
-    folder: str,
-    words_asked: str,
-    leaf: Leaf | None,
+    shown: RecordPage | None,
     failures: Sequence[Failure],
-    thumbnail_url: PictureUrl,
-    words: Words,
-    language: str,
+    context: ViewContext,
+    *,
+    name: str = "",
+    searched: str = "",
+    roots: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """What the tab shows of a library; ``leaf`` None where there is no library at all."""
-    start = _start(words, none=leaf is None)
-    if leaf is None:
+    """What the tab shows of a library; ``shown`` is None where there is no library at all.
+
+    ``roots`` name the folders that may be indexed, None where any may be; then whole paths are shown, too.
+    """
+    words = context.words
+    start = _start(words, roots, none=shown is None)
+    if shown is None:
         return {"none": True, "choice": "", "count": "", "cards": "", "pager": "", "failures": "", "start": start}
     options = "".join(
-        f'<option value="{escape(str(item.folder))}"{" selected" if str(item.folder) == folder else ""}>'
-        f"{escape(item.label)}</option>"
+        f'<option value="{escape(item.name)}"{" selected" if item.name == name else ""}>{escape(item.label)}</option>'
         for item in offered
     )
-    count = words["lib_found" if words_asked.strip() else "lib_count"].format(count=f"{leaf.matches:,}")
-    cards = "".join(_card(record, thumbnail_url, words, language) for record in leaf.records)
-    nothing = words["nothing_found" if words_asked.strip() else "lib_empty"]
+    count = words["lib_found" if searched.strip() else "lib_count"].format(count=f"{shown.matches:,}")
+    nothing = words["nothing_found" if searched.strip() else "lib_empty"]
     return {
-        "folder": folder,
-        "choice": f'<select data-lib="folder" aria-label="{attribute(words["library"])}">{options}</select>',
+        "library": name,
+        "choice": f'<select data-lib="library" aria-label="{attribute(words["library"])}">{options}</select>',
         "count": escape(count),
-        "cards": cards or f'<p class="notice">{escape(nothing)}</p>',
-        "pager": _pager(leaf, words),
-        "failures": _failures(failures, words),
+        "cards": "".join(_card(record, context) for record in shown.records)
+        or f'<p class="notice">{escape(nothing)}</p>',
+        "pager": _pager(shown, words),
+        "failures": _failures(failures, context, whole_paths=roots is None),
         "start": start,
     }
 
 
-def _card(record: ImageRecord, thumbnail_url: PictureUrl, words: Words, language: str) -> str:
-    name = record.caption_in(language) or record.alt or record.path.stem
+def _card(record: ImageRecord, context: ViewContext) -> str:
+    name = record.caption_in(context.language) or record.alt or record.path.stem
     credit = ", ".join(part for part in (record.author, record.license) if part)
     return (
         f'<button type="button" class="card" data-lib="edit" data-id="{attribute(record.id)}" '
-        f'aria-label="{attribute(words["lib_edit"].format(name=name))}">'
-        f'<img src="{attribute(thumbnail_url(record))}" alt="" loading="lazy">'
+        f'aria-label="{attribute(context.words["lib_edit"].format(name=name))}">'
+        f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
         f'<span class="name">{escape(name)}</span><span class="credit">{escape(credit)}</span></button>'
     )
 
 
-def _pager(leaf: Leaf, words: Words) -> str:
-    if leaf.pages < 2:
+def _pager(shown: RecordPage, words: Words) -> str:
+    if shown.pages < 2:
         return ""
 
     def turn(word: str, page: int, possible: bool) -> str:
@@ -93,54 +92,59 @@ def _pager(leaf: Leaf, words: Words) -> str:
             f'<button type="button" class="tool" data-lib="page" data-page="{page}"{off}>{escape(words[word])}</button>'
         )
 
-    told = words["lib_page"].format(page=leaf.page + 1, pages=leaf.pages)
+    position = words["lib_page"].format(page=shown.page + 1, pages=shown.pages)
     return (
-        turn("lib_previous", leaf.page - 1, leaf.page > 0)
-        + f"<span>{escape(told)}</span>"
-        + turn("lib_next", leaf.page + 1, leaf.page + 1 < leaf.pages)
+        turn("lib_previous", shown.page - 1, shown.page > 0)
+        + f"<span>{escape(position)}</span>"
+        + turn("lib_next", shown.page + 1, shown.page + 1 < shown.pages)
     )
 
 
-def _failures(failures: Sequence[Failure], words: Words) -> str:
+def _failures(failures: Sequence[Failure], context: ViewContext, *, whole_paths: bool) -> str:
+    words = context.words
     if not failures:
         return f'<p class="notice">{escape(words["lib_no_failures"])}</p>'
-    rows = "".join(_failed(f.path, localize(f.reason, words["code"])) for f in failures[:_SHOWN_FAILURES])
-    told = words["lib_failures"].format(count=len(failures))
-    return f"<details><summary>{escape(told)}</summary><ul>{rows}</ul></details>"
+    rows = []
+    for failure in failures[:_SHOWN_FAILURES]:
+        name = str(failure.path if whole_paths else failure.path.name).encode("utf-8", "replace").decode()
+        rows.append(f"<li><b>{escape(name)}</b> {escape(context.say(failure.reason))}</li>")
+    count = words["lib_failures"].format(count=len(failures))
+    return f"<details><summary>{escape(count)}</summary><ul>{''.join(rows)}</ul></details>"
 
 
-def _failed(path: Path, reason: str) -> str:
-    name = str(path).encode("utf-8", "replace").decode()
-    return f"<li><b>{escape(name)}</b> {escape(reason)}</li>"
-
-
-def _start(words: Words, *, none: bool) -> str:
+def _start(words: Words, roots: Collection[str] | None, *, none: bool) -> str:
     """The form that indexes a folder, and where there is no library yet, what it is for."""
     intro = f"<h2>{escape(words['no_library'])}</h2><p>{escape(words['teach'])}</p>" if none else ""
+    folders, example = "", words["lib_folder_example"]
+    if roots is not None:
+        if not roots:
+            return f'<section class="lesson">{intro}<p>{escape(words["lib_no_roots"])}</p></section>' if none else ""
+        folders = "".join(f'<option value="{attribute(root)}">' for root in roots)
+        folders, example = f'<datalist id="lib-roots">{folders}</datalist>', next(iter(roots))
     form = (
-        f'<form class="index" data-lib="index"><label>{escape(words["lib_folder"])}'
-        '<input name="pictures" required maxlength="4000" placeholder="/home/me/Pictures" spellcheck="false"></label>'
+        f'<form class="index" data-lib="index"><label>{escape(words["lib_folder" if roots is None else "lib_root"])}'
+        f'<input name="pictures" required maxlength="4000" placeholder="{attribute(example)}" list="lib-roots" '
+        f'spellcheck="false"></label>{folders}'
         f'<label>{escape(words["lib_name"])}<input name="name" maxlength="60"></label>'
         f'<button type="submit" class="tool primary">{escape(words["lib_start"])}</button></form>'
-        f'<div class="sample"><button type="button" class="tool{" primary" if none else ""}" data-lib="sample">'
-        f"{escape(words['lib_sample'])}</button> <span>{escape(words['lib_sample_hint'])}</span></div>"
     )
+    if roots is None:
+        form += (
+            f'<div class="sample"><button type="button" class="tool{" primary" if none else ""}" data-lib="sample">'
+            f"{escape(words['lib_sample'])}</button> <span>{escape(words['lib_sample_hint'])}</span></div>"
+        )
     if none:
         return f'<section class="lesson">{intro}{form}</section>'
     return f"<details><summary>{escape(words['lib_index'])}</summary>{form}</details>"
 
 
-def running(run: Indexing | None, words: Words) -> dict[str, Any]:
+def indexing_progress(run: IndexingRun | None, context: ViewContext) -> dict[str, Any]:
     """How far an indexing run is; ``going`` until it is over."""
     if run is None:
         return {"html": "", "going": False}
     if run.stage == "over":
-        return {
-            "html": _over(run, words),
-            "going": False,
-            "folder": "" if run.trouble is not None else str(run.folder),
-        }
-    text = words[f"lib_{run.stage}"].format(what=run.what)
+        return {"html": _over(run, context), "going": False, "library": run.name}
+    text = context.words[f"lib_{run.stage}"].format(what=run.what)
     meter = ""
     if run.total:
         text += f" {run.done:,} / {run.total:,}"
@@ -148,13 +152,13 @@ def running(run: Indexing | None, words: Words) -> dict[str, Any]:
     return {"html": f'<p class="notice">{escape(text)}</p>{meter}', "going": True}
 
 
-def _over(run: Indexing, words: Words) -> str:
-    if run.trouble is not None:
-        return f'<p class="message error">{escape(localize(run.trouble, words["code"]))}</p>'
+def _over(run: IndexingRun, context: ViewContext) -> str:
+    if run.error is not None:
+        return f'<p class="message error">{escape(context.say(run.error))}</p>'
     if run.report is None:
         return ""
     report = run.report
-    done = words["lib_done"].format(
+    done = context.words["lib_done"].format(
         added=report.added + report.linked,
         unchanged=report.unchanged,
         removed=report.removed,
@@ -164,8 +168,9 @@ def _over(run: Indexing, words: Words) -> str:
     return f'<p class="notice">{escape(done)}</p>'
 
 
-def record_form(record: ImageRecord, picture_url: PictureUrl, words: Words) -> str:
+def record_form(record: ImageRecord, context: ViewContext) -> str:
     """A form for everything that is said of a picture."""
+    words = context.words
     values = {
         "caption": record.caption,
         "caption_zh": dict(record.captions).get("zh", ""),
@@ -183,9 +188,9 @@ def record_form(record: ImageRecord, picture_url: PictureUrl, words: Words) -> s
     alt = attribute(record.alt or record.caption or record.path.stem)
     return (
         f'<form class="record" data-lib="save" data-id="{attribute(record.id)}">'
-        f'<div class="seen"><img src="{attribute(picture_url(record))}" alt="{alt}">'
+        f'<div class="seen"><img src="{attribute(context.picture_url(record))}" alt="{alt}">'
         f"<p>{escape(record.path.name)} · {record.width_px} × {record.height_px}</p></div>"
-        f'<div class="fields">{inputs}<p class="told message error" role="alert"></p><div class="row">'
+        f'<div class="fields">{inputs}<p class="wrong message error" role="alert"></p><div class="row">'
         f'<button type="submit" class="tool primary">{escape(words["lib_save"])}</button>'
         f'<button type="button" class="tool" data-lib="close">{escape(words["close"])}</button></div></div></form>'
     )

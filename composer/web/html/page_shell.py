@@ -1,25 +1,23 @@
 """The page's own pieces of HTML that hold no article: brand, shells of the tabs, drafts, messages, scripts and style.
 
-Everything that comes from outside is escaped here. Knows no widgets and no events.
+Everything that comes from outside is escaped here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute
-from composer.export.picture_urls import PictureUrl
-from composer.i18n import localize
+from composer.web.html.context import ViewContext, Words
 
 if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
-Words = Mapping[str, str]
 _SCRIPTS = ("core.js", "text_editor.js", "article.js", "chat.js", "library.js")
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
@@ -40,12 +38,6 @@ def page_scripts() -> str:
     return f'<base target="_blank"><meta name="referrer" content="no-referrer"><script>{scripts}</script>'
 
 
-def message(text: str, kind: str = "error") -> str:
-    """A line a screen reader announces."""
-    role = "alert" if kind == "error" else "status"
-    return f'<p class="message {attribute(kind)}" role="{role}">{escape(text)}</p>'
-
-
 def brand(words: Words) -> str:
     return (
         f'<div class="top"><h1 class="brand">Vignette</h1><p class="tagline">{escape(words["tagline"])}</p>'
@@ -54,7 +46,7 @@ def brand(words: Words) -> str:
     )
 
 
-def paper_shell(words: Words, language: str) -> str:
+def article_shell(words: Words, language: str) -> str:
     """The article's frame: bar, status, sheet, and the dialogue that finds pictures."""
     marks = "".join(f' data-{name}="{attribute(words["mark_" + name])}"' for name in MARKS)
     return (
@@ -79,22 +71,22 @@ def paper_shell(words: Words, language: str) -> str:
     )
 
 
-def found_pictures(candidates: Sequence[Candidate], thumbnail_url: PictureUrl, words: Words, language: str) -> str:
+def found_pictures(candidates: Sequence[Candidate], context: ViewContext) -> str:
     """What a search found, best first, each with its score and reason."""
+    words = context.words
     if not candidates:
         return f'<p class="notice">{escape(words["nothing_found"])}</p>'
     cards = []
     for candidate in candidates:
         record = candidate.record
-        caption = record.caption_in(language) or record.alt or record.path.stem
+        caption = record.caption_in(context.language) or record.alt or record.path.stem
         score = words["score"].format(score=f"{candidate.fused:.2f}")
-        why = localize(candidate.why, words["code"])
         cards.append(
             f'<button type="button" class="card" data-client="pick" data-id="{attribute(record.id)}" '
             f'aria-label="{attribute(words["take"].format(caption=caption))}">'
-            f'<img src="{attribute(thumbnail_url(record))}" alt="" loading="lazy">'
+            f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
             f'<span class="name">{escape(caption)}</span><span class="credit">{escape(score)} · '
-            f"{escape(why)}</span></button>"
+            f"{escape(context.say(candidate.why))}</span></button>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -124,10 +116,10 @@ def draft_list(drafts: Sequence[DraftInfo], words: Words) -> str:
 
 def _draft(info: DraftInfo, words: Words) -> str:
     title = info.title or words["draft_untitled"]
-    told = words["draft_line"].format(words=f"{info.words:,}", pictures=info.pictures)
+    size = words["draft_line"].format(words=f"{info.words:,}", pictures=info.pictures)
     return (
         f'<li><button type="button" class="link" data-page="open" data-draft="{attribute(info.id)}">'
-        f"{escape(title)}</button><span>{escape(told)}</span>"
+        f"{escape(title)}</button><span>{escape(size)}</span>"
         f'<button type="button" class="tool danger" data-drop="{attribute(info.id)}" '
         f'aria-label="{attribute(words["draft_delete"].format(title=title))}">✕</button></li>'
     )

@@ -1,150 +1,129 @@
-"""What a page that shows a room is told: blocks it does not have yet, their order, the bar and the state of the work.
-
-Plain JSON values, made under the room's lock. Knows no widgets and no transport.
+"""What a page that shows a session is told: blocks it does not have yet, their order, the bar, the chat and the state
+of the work. Plain JSON values, made under the session's lock.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from html import escape
 from typing import Any
 
-from composer.article.language import count_words
 from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.export import FORMATS
-from composer.export.markdown_html import attribute
-from composer.export.picture_urls import PictureUrl
-from composer.i18n import localize, tables
+from composer.export.markdown_html import attribute, sections_html
 from composer.pipeline.events import STAGES
-from composer.studio.session import Room, Work
-from composer.web.html.article_view import Look, button, paper
-from composer.web.html.page_chat import talk
-from composer.web.html.page_shell import message
-
-Words = Mapping[str, str]
+from composer.studio.session import ChatTurn, DraftSession, RunningJob
+from composer.web.html.article_view import article_blocks
+from composer.web.html.context import ViewContext, Words, button, message
+from vision.errors import Phrase
 
 
-def sheet(
-    room: Room, known: Collection[str], words: Words, language: str, picture_url: PictureUrl, thumbnail_url: PictureUrl
-) -> dict[str, Any]:
-    """``known`` are the keys of blocks that the page holds; ``language`` is the page's own."""
-    with room.lock:
-        article, growing = shown_article(room)
-        look = Look(
-            words,
-            picture_url,
-            thumbnail_url,
-            offers=tuple(room.offers),
-            suggesting=frozenset(room.suggesting),
-            growing=growing,
-        )
-        blocks = list(paper(article, look)) if article is not None else []
+def session_update(session: DraftSession, known: Collection[str], context: ViewContext) -> dict[str, Any]:
+    """``known`` are the keys of blocks that the page holds."""
+    with session.lock:
+        version = session.changes.version
+        running = session.running
+        article = (running.article() if running is not None else None) or session.article
+        # The last paragraph grows while the running job has text and no article yet.
+        growing = running is not None and running.progress.article is None and article is not session.article
         held = set(known)
+        blocks = []
+        if article is not None:
+            blocks = list(article_blocks(article, context, session.proposals, session.suggesting, growing))
         return {
-            "version": room.version,
-            "draft": room.draft.id,
+            "version": version,
+            "draft": session.draft.id,
             "order": [block.place for block in blocks],
             "html": {block.key: block.html for block in blocks if block.key not in held},
             "sections": len(article.sections) if article is not None else 0,
             "title": plain_text(article.title) if article is not None else "",
-            "about": str(room.draft.info.get("instruction", ""))[:200],
-            "busy": room.busy,
-            "status": status(room, words),
-            "bar": bar(room, article, words, language),
-            "talk": talk(room, words, thumbnail_url),
+            "about": str(session.draft.info.get("instruction", ""))[:200],
+            "busy": session.busy,
+            "active": session.active,
+            "status": _status(session, context),
+            "bar": _bar(session, article, context),
+            "talk": "".join(_turn(turn, context) for turn in session.chat),
             "pictures": _pictures(article),
         }
 
 
-def shown_article(room: Room) -> tuple[Article | None, bool]:
-    """The article as far as it is, and whether its last paragraph is still growing."""
-    work = room.work
-    if work is None:
-        return room.article, False
-    standing = work.progress.standing(str(room.draft.info.get("language", "auto")))
-    if standing is None:
-        return room.article, False
-    return standing, work.progress.article is None
-
-
-def status(room: Room, words: Words) -> str:
+def _status(session: DraftSession, context: ViewContext) -> str:
     """The stages with the time, or what became of them."""
-    work = room.work
+    running, words = session.running, context.words
     parts = []
-    if work is not None:
-        before = room.studio.before(work.job) if work.job is not None else 0
+    if running is not None:
+        before = running.job.before if running.job is not None else 0
         if before:
             text = words["queue"].format(before=before)
             stop = button(words, "stop", do="stop", kind="stop")
             parts.append(f'<div class="stages" role="status"><p class="queue">{escape(text)}</p>{stop}</div>')
         else:
-            parts.append(_stages(room, work, words))
-    notices = work.progress.notices if work is not None else room.notices
-    parts += [f'<p class="notice">{escape(localize(notice, words["code"]))}</p>' for notice in notices]
-    if room.trouble is not None:
-        parts.append(message(localize(room.trouble, words["code"])))
-    if room.note:
-        line = message(words[room.note], "note")
-        offer = room.article is not None and work is None and room.note in ("stopped", "interrupted")
-        more = button(words, "go_on", do="retry", stage="rest") if offer else ""
-        parts.append(f'<div class="noted">{line}{more}</div>')
-    if work is None and room.article is not None and room.trace:
-        parts.append(_finished(room, words))
+            parts.append(_stages(session, running, words))
+    notices = running.progress.notices if running is not None else session.notices
+    parts += [f'<p class="notice">{escape(context.say(notice))}</p>' for notice in notices]
+    if session.error is not None:
+        parts.append(message(context.say(session.error)))
+    if session.note:
+        offered = session.article is not None and running is None and session.note in ("stopped", "interrupted")
+        more = button(words, "go_on", do="retry", stage="rest") if offered else ""
+        parts.append(f'<div class="noted">{message(words[session.note], "note")}{more}</div>')
+    if running is None and session.article is not None and session.trace:
+        parts.append(_finished(session, words))
     return "".join(parts)
 
 
-def _stages(room: Room, work: Work, words: Words) -> str:
-    progress = work.progress
+def _stages(session: DraftSession, running: RunningJob, words: Words) -> str:
+    progress = running.progress
     over = {finished.stage for finished in progress.trace}
     items = []
     for stage in STAGES:
         state = "now" if stage == progress.stage else "over" if stage in over else "ahead"
         current = ' aria-current="step"' if state == "now" else ""
         items.append(f'<li class="{state}"{current}>{escape(words["stage_" + stage])}</li>')
-    now = time.monotonic()
-    began = work.job.started_s if work.job is not None and work.job.started_s else work.began_s
-    left = room.studio.pace.left_s(progress, work.words, now - work.stage_s)
-    told = "" if left is None else f' data-left="{left:.0f}"'
+    now_s = time.monotonic()
+    began_s = running.job.started_s if running.job is not None and running.job.started_s else running.began_s
+    written = running.words_written()
+    left_s = session.models.times.left_s(progress, written, running.words, now_s - running.stage_s)
+    left = "" if left_s is None else f' data-left="{left_s:.0f}"'
     share = ""
     if progress.stage == "write" and progress.text:
-        share = words["words_so_far"].format(words=count_words(progress.text), of=work.words)
+        share = words["words_so_far"].format(words=written, of=running.words)
     return (
         f'<div class="stages"><ol aria-label="{attribute(words["progress"])}">{"".join(items)}</ol>'
         f'<span class="share">{escape(share)}</span>'
-        f'<span class="time" data-seconds="{now - began:.1f}"{told} data-elapsed="{attribute(words["seconds"])}" '
+        f'<span class="time" data-seconds="{now_s - began_s:.1f}"{left} data-elapsed="{attribute(words["seconds"])}" '
         f'data-remaining="{attribute(words["left"])}"></span>{button(words, "stop", do="stop", kind="stop")}</div>'
     )
 
 
-def _finished(room: Room, words: Words) -> str:
+def _finished(session: DraftSession, words: Words) -> str:
     """What each stage took, and a way to run one again."""
     rows = "".join(
         f"<li><span>{escape(words['stage_' + stage.stage])}</span> "
         f"<span>{escape(words['seconds'].format(seconds=f'{stage.seconds:.1f}'))}</span> "
         + (button(words, "run_again", do="retry", stage=stage.stage) if stage.stage != "load" else "")
         + "</li>"
-        for stage in room.trace
+        for stage in session.trace
     )
     return f'<details class="trace"><summary>{escape(words["stages_done"])}</summary><ul>{rows}</ul></details>'
 
 
-def bar(room: Room, article: Article | None, words: Words, language: str) -> str:
+def _bar(session: DraftSession, article: Article | None, context: ViewContext) -> str:
     """Undo, redo, number of pictures, export."""
-    if article is None or room.history is None:
+    if article is None or session.history is None:
         return ""
-    history, busy = room.history, room.busy
+    history, busy, words = session.history, session.busy, context.words
 
     def step(word: str, action: str, sign: str) -> str:
-        label = words[word] + (words["colon"] + tables(language)["steps"][action] if action else "")
+        label = words[word] + (words["colon"] + context.say(Phrase(action)) if action else "")
         off = "" if action and not busy else " disabled"
         return (
             f'<button type="button" class="tool icon" data-do="{word}" aria-label="{attribute(label)}" '
             f'title="{attribute(label)}"{off}>{sign}</button>'
         )
 
-    count = len(article.pictures)
     off = " disabled" if busy else ""
     formats = "".join(
         f'<button type="button" role="menuitem" data-client="export" data-format="{name}">'
@@ -156,10 +135,30 @@ def bar(room: Room, article: Article | None, words: Words, language: str) -> str
         + step("redo", history.redoable, "↷")
         + f'<span class="saved">{escape(words["saved"])}</span>'
         + f'<label class="refit">{escape(words["pictures"])} '
-        f'<input type="number" min="0" max="50" value="{count}" data-client="refit"{off} '
+        f'<input type="number" min="0" max="50" value="{len(article.pictures)}" data-client="refit"{off} '
         f'aria-label="{attribute(words["refit"])}"></label>'
         + f'<details class="menu export"><summary class="tool">{escape(words["export"])}</summary>'
         f'<div role="menu" aria-label="{attribute(words["export"])}">{formats}</div></details>'
+    )
+
+
+def _turn(turn: ChatTurn, context: ViewContext) -> str:
+    """A question and its answer; what the model could not see is said above it."""
+    words, picture, note = context.words, "", ""
+    if turn.picture is not None:
+        name = turn.picture.caption or turn.picture.alt or turn.picture.path.stem
+        picture = f'<img src="{attribute(context.thumbnail_url(turn.picture))}" alt="{attribute(name)}">'
+    if turn.note:
+        note = f'<p class="notice">{escape(words[turn.note])}</p>'
+    if turn.error is not None:
+        note += f'<p class="notice">{escape(context.say(turn.error))}</p>'
+    if turn.answer:
+        body = sections_html([turn.answer], turn.answer)[0]
+    else:
+        body = "" if turn.over else f'<p class="wait">{escape(words["thinking"])}</p>'
+    return (
+        f'<div class="said"><div class="question">{picture}<p>{escape(turn.question)}</p></div>'
+        f'{note}<div class="answer{"" if turn.over else " growing"}">{body}</div></div>'
     )
 
 

@@ -2,13 +2,13 @@
    Actions run one after another; nothing is shown that the server has not said. */
 window.vignette.paper = (element, draft, language, server, upload) => {
   'use strict';
-  const { session, fragment, into, store, stored } = window.vignette;
+  const { session, fragment, into, store, stored, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
   const sheet = find('.sheet');
+  const PACE_MS = 50;  /* a model may be faster than anyone reads */
   let version = -1, active = false, following = false, chain = Promise.resolve(), edit = null, received = 0, busy = false;
 
-  const say = (text) => into(find('.toast'), text ? `<p class="message error" role="alert"></p>` : '') ||
-    (text && (find('.toast .message').textContent = text));
+  const say = (text) => into(find('.toast'), wrong(text));
   const known = () => [...sheet.children].filter((b) => b !== edit?.block && !b.stale).map((b) => b.dataset.key);
   const at = (block) => Number(block.dataset.at);
   const blockAt = (kind, index) => [...sheet.children].find((b) => b.dataset.kind === kind && at(b) === index);
@@ -36,8 +36,12 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   };
   /* A payload that is a function is asked when its turn has come. */
   const act = (action, payload = {}) => {
-    chain = chain.catch(() => {}).then(() => call('act', { do: action, ...(payload.call ? payload() : payload) }))
-      .then((told) => { if (action !== 'look') say(told.error || ''); apply(told); });
+    chain = chain.catch(() => {}).then(async () => {
+      const told = await call('act', { do: action, ...(payload.call ? payload() : payload) });
+      if (action === 'look') { apply(told); return; }
+      say(told.error);
+      apply(told.error ? await call('act', { do: 'look' }) : told);
+    });
     return chain;
   };
   /* What a block shows: by this the server knows what is meant, should another window have moved or changed it. */
@@ -46,7 +50,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     if (following) return;
     following = true;
     while (active && element.isConnected) {
-      const answer = await call('follow');
+      const [answer] = await Promise.all([call('follow'), new Promise((resolve) => setTimeout(resolve, PACE_MS))]);
       if (answer.version !== version || !answer.active) apply(answer);
     }
     following = false;
@@ -55,8 +59,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   /* Showing what it says */
 
   const apply = (told) => {
-    if (told.gone) { find('.gone').textContent = told.gone; window.vignette.standing(false); return; }
-    if (told.version === undefined) return;
+    if (told.error) { find('.gone').textContent = told.error; active = false; window.vignette.standing(false); return; }
     version = told.version;
     received = performance.now();
     if (told.draft && told.draft !== session.draft || version === 0) window.vignette.opened(told.draft);
@@ -324,14 +327,14 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     found.setAttribute('aria-busy', 'true');
     const answer = await chain.then(() => call('find', { ...asked, section: target.section }));
     found.removeAttribute('aria-busy');
-    into(found, answer.html);
+    into(found, answer.error ? wrong(answer.error) : answer.html);
   };
   const sent = async (files) => (files.length ? (await upload(files[0])).path : undefined);
   const chosen = (id) => { finder.close(); return act(target.action, { at: target.at, was: target.was, id }); };
   const take = async (file) => {
     if (!file) return;
     const answer = await call('take', { path: (await upload(file)).path });
-    if (answer.error) { finder.open ? into(finder.querySelector('.found'), answer.html) : say(answer.error); return; }
+    if (answer.error) { finder.open ? into(finder.querySelector('.found'), wrong(answer.error)) : say(answer.error); return; }
     await chosen(answer.id);
   };
   finder.addEventListener('submit', (event) => { event.preventDefault(); look({ words: finder.querySelector('input').value }); });

@@ -69,6 +69,13 @@ window.vignette = (() => {
   const fragment = (html) => { const t = document.createElement('template'); t.innerHTML = html; return t.content; };
   const into = (element, html) => { if (element && element.shown !== html) { element.innerHTML = element.shown = html; } };
 
+  /* An error of the server's, which a screen reader announces. */
+  const wrong = (words) => {
+    const line = Object.assign(document.createElement('p'), { className: 'message error', textContent: words });
+    line.setAttribute('role', 'alert');
+    return words ? line.outerHTML : '';
+  };
+
   /* Files a person picks; resolves to [] where the dialogue is left. */
   const pick = (accept) => new Promise((resolve) => {
     const input = document.createElement('input');
@@ -96,5 +103,13 @@ window.vignette = (() => {
     if (event.key === 'Escape' && menu) { menu.open = false; menu.querySelector('summary').focus(); }
   });
 
-  return { session, stored, store, greeting, opened, open, fragment, into, pick, standing, asking };
+  /* The list of a person's drafts. */
+  const drafts = (element, language, server) => element.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-drop]');
+    if (!button) return;
+    const answer = await server.drop({ owner, draft: button.dataset.drop, ui: language });
+    element.querySelector('.drafts').outerHTML = answer.error ? wrong(answer.error) : answer.html || '<span></span>';
+  });
+
+  return { session, stored, store, greeting, opened, open, fragment, into, pick, standing, asking, drafts, wrong };
 })();

@@ -1,20 +1,19 @@
 /* The Library tab: pages through a library, searches it, edits words and watches an indexing run. */
 window.vignette.library = (element, language, server, trigger) => {
   'use strict';
-  const { into } = window.vignette;
+  const { into, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
-  const state = { folder: '', words: '', page: 0 };
+  const state = { library: '', words: '', page: 0 };
   let watching = false;
 
   const call = async (name, payload = {}) => {
     const answer = await server[name]({ ui: language, ...state, ...payload });
-    into(find('.toast'), answer.error ? '<p class="message error" role="alert"></p>' : '');
-    if (answer.error) find('.toast .message').textContent = answer.error;
+    into(find('.toast'), wrong(answer.error));
     return answer;
   };
   const show = (answer) => {
     for (const part of ['choice', 'count', 'cards', 'pager', 'failures', 'start']) if (answer[part] !== undefined) into(find('.' + part), answer[part]);
-    if (answer.folder !== undefined) state.folder = answer.folder;
+    if (answer.library !== undefined) state.library = answer.library;
     element.classList.toggle('none', answer.none === true);
   };
   const browse = async (changes = {}) => { Object.assign(state, changes); find('.cards').setAttribute('aria-busy', 'true'); show(await call('browse')); find('.cards').removeAttribute('aria-busy'); };
@@ -24,7 +23,7 @@ window.vignette.library = (element, language, server, trigger) => {
     for (;;) {
       const answer = await call('indexing');
       into(find('.run'), answer.html);
-      if (!answer.going) { if (answer.folder) { await browse({ folder: answer.folder, page: 0, words: '' }); trigger('change'); } break; }
+      if (!answer.going) { if (answer.library) { await browse({ library: answer.library, page: 0, words: '' }); trigger('change'); } break; }
       await new Promise((resolve) => setTimeout(resolve, 400));
       if (!element.isConnected) break;
     }
@@ -40,7 +39,7 @@ window.vignette.library = (element, language, server, trigger) => {
     if (lib === 'close') find('dialog').close();
   });
   element.addEventListener('change', (event) => {
-    if (event.target.dataset.lib === 'folder') browse({ folder: event.target.value, page: 0, words: '' });
+    if (event.target.dataset.lib === 'library') browse({ library: event.target.value, page: 0, words: '' });
   });
   element.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -49,7 +48,7 @@ window.vignette.library = (element, language, server, trigger) => {
     if (form.dataset.lib === 'index') { const answer = await call('index', given); into(find('.run'), answer.html ?? ''); if (!answer.error) watch(); }
     if (form.dataset.lib === 'save') {
       const answer = await call('save', { id: form.dataset.id, values: given });
-      if (answer.error) { form.querySelector('.told').textContent = answer.error; return; }
+      if (answer.error) { form.querySelector('.wrong').textContent = answer.error; return; }
       find('dialog').close();
       await browse();
       into(find('.run'), answer.html);

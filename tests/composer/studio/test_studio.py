@@ -1,34 +1,39 @@
-"""What the page stands on: progress, lines of work, rooms and their edits, pictures for the screen, words."""
+"""What the page stands on: progress, queues of jobs, growing texts, pictures for the screen."""
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from composer.article.markdown import parse_markdown
 from composer.article.model import Article
-from composer.errors import UsageError
 from composer.export.article_folder import save_article
-from composer.i18n import UI_LANGUAGES, localize, preferred, strings
+from composer.i18n import preferred
 from composer.pipeline.events import ArticleSoFar, Done, Notice, StageFinished, StageStarted, TextDelta
 from composer.pipeline.progress import Progress
-from composer.request import ComposeRequest
-from composer.studio.job_queue import Job, Line
+from composer.studio.growing_text import GrowingText
+from composer.studio.job_queue import Job, JobQueue
 from composer.studio.libraries import edited_record
-from composer.studio.models import make_request
-from composer.studio.picture_links import Gallery
-from composer.studio.showcase import ARTICLE_PX, THUMBNAIL_PX, Showcase
-from composer.studio.time_estimate import Pace
+from composer.studio.picture_links import (
+    ARTICLE_PX,
+    EXPORT_KEPT_S,
+    THUMBNAIL_KEPT_S,
+    THUMBNAIL_PX,
+    PictureLinks,
+    ThumbnailCache,
+)
+from composer.studio.time_estimate import TimeEstimator
 from tests.composer.article_samples import farm_article, picture, record_of
-from tests.composer.quick_rooms import heard
+from tests.composer.quick_sessions import heard
 from vision.errors import ImageError
-
-EN = strings("en")
 
 
 def folded(*events: object) -> Progress:
@@ -36,22 +41,6 @@ def folded(*events: object) -> Progress:
     for event in events:
         progress = progress.after(event)  # type: ignore[arg-type]
     return progress
-
-
-def fields(**changes: object) -> dict[str, object]:
-    given: dict[str, object] = {
-        "illustrate": False,
-        "instruction": "A day",
-        "text": "",
-        "length": "medium",
-        "pictures": "auto",
-        "language": "auto",
-        "tone": "",
-        "seed": 0,
-        "must": None,
-        "may": None,
-    }
-    return {**given, **changes}
 
 
 # Progress
@@ -68,22 +57,56 @@ def test_progress_keeps_text_stages_drafts_and_notices(tmp_path: Path) -> None:
 
 
 def test_what_stands_of_an_unfinished_text_is_an_article_with_every_word_of_it() -> None:
-    standing = folded(TextDelta("# A day\n\nOne.\n\n## Noon\n\nTwo is not fini")).standing()
+    standing = GrowingText().article("# A day\n\nOne.\n\n## Noon\n\nTwo is not fini")
     assert standing is not None
     assert (standing.title, standing.language) == ("A day", "en")
     assert [section.text for section in standing.sections] == ["One.", "## Noon\n\nTwo is not fini"]
-    assert Progress().standing() is None
-    assert folded(TextDelta("# Only a title")).standing() is None
-    chinese = folded(TextDelta("# 猫\n\n猫喜欢晒太阳。")).standing("auto")
+    assert GrowingText().article("") is None
+    assert GrowingText().article("# Only a title") is None
+    chinese = GrowingText("auto").article("# 猫\n\n猫喜欢晒太阳。")
     assert chinese is not None
     assert chinese.language == "zh"
 
 
-# Lines of work
+PIECES = (
+    "# H1", "## H2", "para one", "- a", "* b", "+b", "1. x", "2.", "2.b", "---", "--", "===", "```", "    code", "> q",
+    "a|b", "-|-", "[a]: http://x", "[a]:", "http://y", "<div>", "</div>", "*b*", "第一段。", "title: x", "\n", "  ",
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(("", "\n", "\n\n"))), max_size=10), st.data())
+def test_a_growing_text_is_cut_as_the_whole_of_it_is(pieces: list[tuple[str, str]], data: Any) -> None:
+    text = "".join(piece + gap for piece, gap in pieces)
+    growing, at = GrowingText(), 0
+    while at < len(text):
+        at += data.draw(st.integers(1, 6))
+        article, parsed = growing.article(text[:at]), parse_markdown(text[:at])
+        sections = [] if article is None else list(article.sections)
+        assert [section.text for section in sections] == [section.text for section in parsed.sections]
+        assert article is None or article.title == (parsed.title or parsed.sections[0].heading)
+
+
+def test_only_what_grew_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def parse(text: str) -> Any:
+        read.append(len(text))
+        return parse_markdown(text)
+
+    monkeypatch.setattr("composer.studio.growing_text.parse_markdown", parse)
+    paragraph = "The morning begins early, long before the sun clears the poplars.\n\n"
+    growing = GrowingText()
+    for end in range(0, 50 * len(paragraph), 20):
+        growing.article(("# A day\n\n" + paragraph * 50)[:end])
+    assert max(read) < 3 * len(paragraph)
+    assert growing.words(growing._text) == pytest.approx(50 * 11 + 2, abs=15)
+
+
+# Queues of jobs
 
 
 def test_jobs_run_one_after_another_in_the_order_of_asking() -> None:
-    line, gate, order = Line(), threading.Event(), []
+    queue, gate, order = JobQueue(), threading.Event(), []
 
     def work(name: str) -> Any:
         def run(job: Job) -> None:
@@ -92,44 +115,48 @@ def test_jobs_run_one_after_another_in_the_order_of_asking() -> None:
 
         return run
 
-    jobs = [line.submit(work(name)) for name in "abc"]
-    assert [line.before(job) for job in jobs] == [0, 1, 2]
+    moves: list[int] = []
+    jobs = [queue.submit(work(name)) for name in "ab"]
+    jobs.append(queue.submit(work("c"), moved=lambda: moves.append(1)))
+    assert [job.before for job in jobs] == [0, 1, 2]
+    moves.clear()
     gate.set()
     assert all(job.wait(10) for job in jobs)
     assert order == ["a", "b", "c"]
-    assert [line.before(job) for job in jobs] == [0, 0, 0]
+    assert [job.before for job in jobs] == [0, 0, 0]
+    assert moves == [1], "it is told when one less comes before it"
 
 
-def test_a_wider_line_runs_several_at_once() -> None:
-    line, both = Line(width=2), threading.Barrier(3, timeout=10)
+def test_a_wider_queue_runs_several_at_once() -> None:
+    queue, both = JobQueue(width=2), threading.Barrier(3, timeout=10)
     for _ in range(2):
-        line.submit(lambda job: both.wait() and None)
+        queue.submit(lambda job: both.wait() and None)
     both.wait()
 
 
 def test_a_job_stopped_while_it_waits_gives_up_its_place_and_is_told() -> None:
-    line, gate, told = Line(), threading.Event(), []
-    first = line.submit(lambda job: gate.wait(10) and None)
-    second = line.submit(lambda job: told.append(job.stopping))
-    third = line.submit(lambda job: told.append("third"))
-    line.stop(second)
+    queue, gate, told = JobQueue(), threading.Event(), []
+    first = queue.submit(lambda job: gate.wait(10) and None)
+    second = queue.submit(lambda job: told.append(job.stopping))
+    third = queue.submit(lambda job: told.append("third"))
+    second.stop()
     assert second.wait(10)
     assert told == [True]
-    assert line.before(third) == 1
+    assert third.before == 1
     gate.set()
     assert first.wait(10)
     assert third.wait(10)
     assert told == [True, "third"]
 
 
-def test_a_job_that_fails_frees_the_line(bugs: list[Any]) -> None:
-    line = Line()
+def test_a_job_that_fails_frees_the_queue(bugs: SimpleQueue[Any]) -> None:
+    queue = JobQueue()
 
     def fail(job: Job) -> None:
         raise ZeroDivisionError
 
-    assert line.submit(fail).wait(10)
-    assert line.submit(lambda job: None).wait(10)
+    assert queue.submit(fail).wait(10)
+    assert queue.submit(lambda job: None).wait(10)
     assert heard(bugs) == [ZeroDivisionError]
 
 
@@ -137,59 +164,22 @@ def test_a_job_that_fails_frees_the_line(bugs: list[Any]) -> None:
 
 
 def test_the_rest_is_judged_by_how_far_the_text_is_and_then_by_earlier_jobs() -> None:
-    pace = Pace()
+    times = TimeEstimator()
     begun = folded(StageStarted("write"), TextDelta("word " * 5))
-    assert pace.left_s(begun, 100, 3.0) is None, "five words of a hundred say nothing"
+    assert times.left_s(begun, 5, 100, 3.0) is None, "five words of a hundred say nothing"
     half = folded(StageStarted("write"), TextDelta("word " * 50))
-    first = pace.left_s(half, 100, 30.0)
+    first = times.left_s(half, 50, 100, 30.0)
     assert first is not None
     assert first > 30
     for stage, seconds in (("write", 60.0), ("place", 1.0), ("caption", 1.0), ("find", 1.0), ("choose", 1.0)):
-        pace.learn(StageFinished(stage, seconds), 100)  # type: ignore[arg-type]
-    pace.learn(StageFinished("finish", 1.0), 100)
-    assert pace.left_s(half, 100, 30.0) == pytest.approx(35.0)
-    assert pace.left_s(folded(StageStarted("write")), 100, 0.0) == pytest.approx(65.0)
-    assert pace.left_s(folded(StageFinished("write", 60.0), StageStarted("choose")), 100, 5.0) == pytest.approx(1.0)
-    assert pace.left_s(Progress(done=True), 100, 5.0) is None
-
-
-# Requests
-
-
-def test_the_fields_of_the_page_become_a_request(tmp_path: Path) -> None:
-    own, other = picture(tmp_path, "own.jpg").path, picture(tmp_path, "other.jpg").path
-    request = make_request(
-        fields(pictures="3", seed=7.0, must=[str(own)], may=[str(other)], length="long", tone="vivid")
+        times.learn(StageFinished(stage, seconds), 100)  # type: ignore[arg-type]
+    times.learn(StageFinished("finish", 1.0), 100)
+    assert times.left_s(half, 50, 100, 30.0) == pytest.approx(35.0)
+    assert times.left_s(folded(StageStarted("write")), 0, 100, 0.0) == pytest.approx(65.0)
+    assert times.left_s(folded(StageFinished("write", 60.0), StageStarted("choose")), 50, 100, 5.0) == pytest.approx(
+        1.0
     )
-    assert request == ComposeRequest(
-        "A day", use_images=(own,), may_use=(other,), images=3, seed=7, words=1200, tone="vivid"
-    )
-    text = make_request(fields(illustrate=True, instruction="", text="# T\n\nP\r\n"))
-    assert (text.text, text.instruction, text.images) == ("# T\n\nP\r\n", "", None)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "language", "words"),
-    [
-        ({"instruction": " "}, "en", "Say what the article should be about."),
-        ({"illustrate": True}, "zh", "请先粘贴需要配图的文字。"),
-        ({"pictures": "many"}, "en", "many is no number of pictures; say auto or 0 to 50."),
-        ({"pictures": "99"}, "zh", "“99”不是图片数量；请填 auto 或 0 至 50。"),
-    ],
-)
-def test_missing_fields_are_named_in_the_language_of_the_page(
-    wrong: dict[str, object], language: str, words: str
-) -> None:
-    with pytest.raises(UsageError) as refused:
-        make_request(fields(**wrong), language)
-    assert localize(refused.value, language) == words
-
-
-def test_an_upload_that_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "evil.jpg").write_text("<svg onload=alert(1)>")
-    for field in ("must", "may"):
-        with pytest.raises(ImageError, match=r"evil\.jpg"):
-            make_request(fields(**{field: [str(tmp_path / "evil.jpg")]}))
+    assert times.left_s(Progress(done=True), 50, 100, 5.0) is None
 
 
 # Libraries
@@ -209,44 +199,35 @@ def test_a_record_takes_what_a_person_wrote_and_keeps_the_rest(tmp_path: Path) -
 
 
 def test_large_pictures_are_scaled_down_and_small_ones_copied_as_they_are(tmp_path: Path) -> None:
-    showcase = Showcase(tmp_path / "shown")
+    thumbnails = ThumbnailCache(tmp_path / "shown")
     large = picture(tmp_path, "large.jpg", size=(3000, 2000))
-    with Image.open(showcase.copy(large, ARTICLE_PX)) as image:
+    with Image.open(thumbnails.copy(large, ARTICLE_PX)) as image:
         assert image.size == (1440, 960)
-    with Image.open(showcase.copy(large, THUMBNAIL_PX)) as image:
+    with Image.open(thumbnails.copy(large, THUMBNAIL_PX)) as image:
         assert image.size == (240, 160)
     Image.new("RGBA", (30, 20), (255, 0, 0, 80)).save(tmp_path / "clear.png")
     clear = record_of(tmp_path / "clear.png", 30, 20)
-    assert showcase.copy(clear, ARTICLE_PX).read_bytes() == clear.path.read_bytes()
+    assert thumbnails.copy(clear, ARTICLE_PX).read_bytes() == clear.path.read_bytes()
 
 
 def test_a_copy_is_made_once_and_stays_in_its_folder_whatever_the_id(tmp_path: Path) -> None:
-    showcase = Showcase(tmp_path / "shown")
+    thumbnails = ThumbnailCache(tmp_path / "shown")
     hens = picture(tmp_path, "hens.jpg")
-    first = showcase.copy(hens, 240)
+    first = thumbnails.copy(hens, 240)
     hens.path.unlink()
-    assert showcase.copy(hens, 240) == first
+    assert thumbnails.copy(hens, 240) == first
     odd = replace(picture(tmp_path, "hens.jpg"), id="../../etc/passwd")
-    assert showcase.copy(odd, 240).parent == tmp_path / "shown"
+    assert thumbnails.copy(odd, 240).parent == tmp_path / "shown"
 
 
 def test_a_file_that_is_no_picture_is_never_shown(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_text("secret")
     with pytest.raises(ImageError):
-        Showcase(tmp_path / "shown").copy(record_of(tmp_path / "secret.jpg", 5, 5), 240)
+        ThumbnailCache(tmp_path / "shown").copy(record_of(tmp_path / "secret.jpg", 5, 5), 240)
     assert list((tmp_path / "shown").iterdir()) == []
 
 
 # Words
-
-
-def test_every_language_has_every_string_with_the_same_blanks() -> None:
-    for language in UI_LANGUAGES:
-        table = strings(language)
-        assert set(table) == set(EN)
-        for key, text in table.items():
-            assert text.strip()
-            assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", EN[key])), key
 
 
 @pytest.mark.parametrize(
@@ -264,20 +245,64 @@ def test_the_page_greets_in_a_language_of_the_browser(header: str, language: str
 
 
 def test_an_address_stands_for_the_picture_it_was_given_for_and_no_other(tmp_path: Path) -> None:
-    gallery = Gallery(Showcase(tmp_path / "shown"))
+    links = PictureLinks(tmp_path)
     hens = picture(tmp_path, "hens.jpg")
-    address = gallery.picture(hens)
-    found = gallery.find(address.removeprefix("vignette/"))
+    address = links.picture(hens)
+    found = links.find(address.removeprefix("vignette/"))
     assert found is not None
-    assert found.path.parent == tmp_path / "shown"
-    assert gallery.thumbnail(hens) != address
-    assert Gallery(Showcase(tmp_path / "shown")).picture(hens) != address, "addresses cannot be worked out"
+    assert found.path.parent == tmp_path / "pictures"
+    assert links.thumbnail(hens) != address
+    assert PictureLinks(tmp_path).picture(hens) != address, "addresses cannot be worked out"
     for token in ("", "x", "../hens.jpg", str(hens.path), hens.id):
-        assert gallery.find(token) is None
+        assert links.find(token) is None
 
 
 def test_a_stopped_article_can_be_saved(tmp_path: Path) -> None:
-    standing = folded(TextDelta("# A day\n\nOne.")).standing()
+    standing = GrowingText().article("# A day\n\nOne.")
     assert isinstance(standing, Article)
     save_article(standing, tmp_path / "out")
     assert (tmp_path / "out/article.md").read_text() == "# A day\n\nOne.\n"
+
+
+# What expires
+
+
+def test_an_export_can_be_had_for_an_hour_and_is_removed_then(tmp_path: Path) -> None:
+    now_s = [1e9]
+    links = PictureLinks(tmp_path, lambda: now_s[0])
+
+    def export(name: str) -> str:
+        folder = links.export_folder()
+        folder.mkdir(parents=True)
+        (folder / name).write_text(name)
+        return links.export(folder / name)
+
+    first = export("first.html").removeprefix("vignette/")
+    now_s[0] += EXPORT_KEPT_S / 2
+    second = export("second.html").removeprefix("vignette/")
+    found = links.find(first)
+    assert found is not None
+    assert (found.path.read_text(), found.download) == ("first.html", "first.html")
+    now_s[0] += EXPORT_KEPT_S / 2 + 1
+    export("third.html")
+    assert links.find(first) is None
+    assert links.find(second) is not None
+    assert sorted(path.name for path in tmp_path.rglob("*.html")) == ["second.html", "third.html"]
+
+
+def test_a_copy_nobody_looks_at_for_a_day_is_removed_and_made_again_when_it_is_asked_for(tmp_path: Path) -> None:
+    import time
+
+    now_s = [time.time()]
+    links = PictureLinks(tmp_path, lambda: now_s[0])
+    hens, cows, pigs = (picture(tmp_path, f"{name}.jpg", colour) for name, colour in
+                        (("hens", "gold"), ("cows", "brown"), ("pigs", "pink")))  # fmt: skip
+    seen = [links.find(links.thumbnail(record).removeprefix("vignette/")) for record in (hens, cows)]
+    now_s[0] += THUMBNAIL_KEPT_S * 0.7
+    links.find(links.thumbnail(cows).removeprefix("vignette/"))
+    now_s[0] += THUMBNAIL_KEPT_S * 0.7
+    links.find(links.thumbnail(pigs).removeprefix("vignette/"))
+    assert [file is not None and file.path.exists() for file in seen] == [False, True]
+    again = links.find(links.thumbnail(hens).removeprefix("vignette/"))
+    assert again is not None
+    assert again.path.exists()

@@ -17,6 +17,8 @@ import httpx
 import pytest
 from PIL import Image
 
+from composer.errors import ComposerError, DraftError, EditError, UsageError
+from composer.i18n import localize
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_pipeline import paint
@@ -164,36 +166,70 @@ def test_pictures_found_for_a_draft_can_be_shown_there(client: Any) -> None:
     assert shown["article"]["placements"][0]["chosen"] == found["id"]
 
 
+ATTIC = UsageError("library_unknown", name="attic", known=["library"])
+A_THOUSAND = UsageError("field_range", field="count", given=1000, least=1, most=50)
+
+
 @pytest.mark.parametrize(
-    ("endpoint", "values", "message"),
+    ("endpoint", "values", "error"),
     [
-        ("compose", {"instruction": "  "}, "Say what the article should be about."),
-        ("compose", {"instruction": "x", "images": "many"}, "many is no number of pictures; say auto or 0 to 50."),
-        ("compose", {"instruction": "x", "words": 7}, "a length of 7 words is out of range; ask for 100 to 5000"),
-        ("compose", {"instruction": "x", "words": 1.5}, "words is 1.5; it must be a whole number"),
-        ("compose", {"instruction": "x", "library": "attic"}, "library 'attic' is not offered here; offered: library"),
-        ("compose", {"instruction": "x", "owner": "me"}, "the page asked for something that is not possible"),
-        ("compose", {"instruction": "x", "must_use": "a.png"}, "must_use must be a list of uploaded files"),
-        ("illustrate", {"text": ""}, "Paste the text that pictures should be added to."),
-        ("search", {"words": ""}, "words is empty; say what the picture should show"),
-        ("search", {"words": "x", "count": 1000}, "count is 1000; it must be 1 to 50"),
-        ("article", {"owner": "x" * 43, "draft": "0" * 32}, "this draft is gone; it was deleted, or not saved for a l"),
+        ("compose", {"instruction": "  "}, UsageError("empty_instruction")),
+        ("compose", {"instruction": ["x"]}, None),
+        ("compose", {"instruction": "x" * 1_000_000}, UsageError("instruction_too_long", limit=10_000)),
+        ("compose", {"instruction": "x", "images": "many"}, UsageError("pictures_wrong", given="many", most=50)),
+        ("compose", {"instruction": "x", "words": 7}, UsageError("words_wrong", given=7, least=100, most=5000)),
+        ("compose", {"instruction": "x", "words": 1.5}, None),
+        ("compose", {"instruction": "x", "seed": 2**70}, None),
+        ("compose", {"instruction": "x", "tone": ["vivid"]}, None),
+        ("compose", {"instruction": "x", "language": ["en"]}, None),
+        ("compose", {"instruction": "x", "fast": "yes"}, None),
+        ("compose", {"instruction": "x", "library": ["a"]}, None),
+        (
+            "compose",
+            {"instruction": "x", "library": "attic"},
+            UsageError("library_unknown", name="attic", known=["library"]),
+        ),
+        ("compose", {"instruction": "x", "owner": "me"}, DraftError("owner_unknown")),
+        ("compose", {"instruction": "x", "owner": ["me"]}, None),
+        ("compose", {"instruction": "x", "must_use": "a.png"}, None),
+        ("illustrate", {"text": ""}, UsageError("empty_text")),
+        ("illustrate", {"text": ["a"]}, None),
+        ("search", {"words": ""}, UsageError("search_empty")),
+        ("search", {"words": ["x"]}, None),
+        (
+            "search",
+            {"words": "x", "count": 1000},
+            UsageError("field_range", field="count", given=1000, least=1, most=50),
+        ),
+        ("search", {"words": "x", "count": "many"}, None),
+        ("article", {"owner": "x" * 43, "draft": "0" * 32}, DraftError("draft_gone")),
+        ("article", {"owner": "x" * 43, "draft": ["0"]}, None),
+        ("drafts", {"owner": 5}, None),
+        ("edit", {"owner": "x" * 43, "draft": "0" * 32, "action": "undo", "values": "all"}, None),
     ],
 )
-def test_what_is_wrong_is_said(client: Any, endpoint: str, values: dict[str, Any], message: str) -> None:
-    assert message in refused(client.predict, **values, api_name=f"/{endpoint}")
+def test_what_is_wrong_is_said(
+    client: Any, server: LiveServer, endpoint: str, values: dict[str, Any], error: ComposerError | None
+) -> None:
+    """Without an error of its own a value of the wrong kind names its field."""
+    told = raw_call(server, endpoint, **values)
+    assert told.startswith("event: error"), told
+    field = list(values)[-1]
+    wanted = f"{field} is " if error is None else localize(error, "en")
+    assert wanted in json.loads(told.partition("data: ")[2])["error"]
 
 
 def test_a_wrong_edit_is_said_and_changes_nothing(client: Any) -> None:
     done = compose(client)
-    for action, values, message in (
-        ("dance", {}, "the page asked for something that is not possible"),
-        ("edit_text", {"at": 99, "text": "x"}, ""),
-        ("edit_text", {"at": "none", "text": "x"}, "that is not a number"),
-        ("edit_text", {"at": 0, "text": 5}, "the page asked for something that is not possible"),
-        ("refit", {"count": 99}, "a number of pictures is 0 to 50"),
+    for action, values, error in (
+        ("dance", {}, UsageError("action_unknown", name="dance")),
+        ("edit_text", {"at": 99, "text": "x"}, EditError("gone")),
+        ("edit_text", {"at": "none", "text": "x"}, UsageError("not_a_number")),
+        ("edit_text", {"at": 0, "text": 5}, UsageError("field_wrong_kind", field="text", given=5, wanted="text")),
+        ("refit", {"count": 99}, UsageError("count_wrong", count=99, most=50)),
     ):
-        assert message in refused(client.predict, **key(done), action=action, values=values, api_name="/edit")
+        told = refused(client.predict, **key(done), action=action, values=values, api_name="/edit")
+        assert told == localize(error, "en")
     assert "odt" in refused(client.predict, **key(done), format="odt", api_name="/export")
     assert client.predict(**key(done), api_name="/article")["article"] == done["article"]
 

@@ -13,6 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from composer.errors import UsageError
+from composer.i18n import localize
+
 ROOT = Path(__file__).resolve().parents[3]
 CANARY = "zanzibarcanary"
 
@@ -141,7 +144,7 @@ def test_an_assistant_finds_the_endpoints_as_tools_and_uses_them(tools: str) -> 
     assert "The Red Wall" in made["content"][0]["text"]
     wrong = ask(tools, "tools/call", name=compose["name"], arguments={"instruction": ""})
     assert wrong["isError"] is True
-    assert "instruction is empty" in wrong["content"][0]["text"]
+    assert localize(UsageError("empty_instruction"), "en") in wrong["content"][0]["text"]
 
 
 def test_another_page_cannot_use_the_tools(tools: str) -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from composer.article.model import Article, Section
-from composer.errors import ComposerError
+from composer.errors import ComposerError, DraftError
 from composer.export.html import blocks
 from composer.i18n import UI_LANGUAGES, strings
 from composer.studio.draft_store import DraftInfo
-from composer.studio.libraries import Indexing, Leaf, OfferedLibrary
-from composer.studio.session import Offer
-from composer.web.html.article_view import Look, paper
-from composer.web.html.library_view import leaf_parts, record_form, running
-from composer.web.html.page_offer import compared
-from composer.web.html.page_shell import brand, chat_shell, draft_list, found_pictures, message, paper_shell
+from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
+from composer.studio.session import PendingProposal
+from composer.web.error_words import error_words
+from composer.web.html.article_view import article_blocks, compared
+from composer.web.html.context import ViewContext, message
+from composer.web.html.library_view import indexing_progress, library_parts, record_form
+from composer.web.html.page_shell import article_shell, brand, chat_shell, draft_list, found_pictures
+from image_db.errors import LibraryError
 from image_db.files import Failure
 from image_db.metadata.record import ImageRecord
 from tests.composer.article_samples import farm_article, picture, said
@@ -31,12 +35,13 @@ def url(record: ImageRecord) -> str:
     return f"p/{record.path.name}"
 
 
-def look(**changes: object) -> Look:
-    return replace(Look(EN, url, url), **changes)  # type: ignore[arg-type]
+def context(language: str = "en", *, hide_paths: bool = False) -> ViewContext:
+    say = partial(error_words, language=language, hide_paths=hide_paths)
+    return ViewContext(strings(language), say, url, url)
 
 
-def shown(article: Article, **changes: object) -> str:
-    return "".join(block.html for block in paper(article, look(**changes)))
+def shown(article: Article, *, language: str = "en", **going_on: Any) -> str:
+    return "".join(block.html for block in article_blocks(article, context(language), **going_on))
 
 
 class Tags(HTMLParser):
@@ -67,10 +72,10 @@ def test_every_block_that_is_exported_stands_on_the_page_as_it_is(tmp_path: Path
 
 def test_a_block_keeps_its_key_while_others_change(tmp_path: Path) -> None:
     article = farm_article(tmp_path)
-    before = [block.key for block in paper(article, look())]
+    before = [block.key for block in article_blocks(article, context())]
     sections = (Section("A new beginning."), *article.sections)
     moved = tuple(replace(p, slot=replace(p.slot, after_section=p.slot.after_section + 1)) for p in article.placements)
-    after = [block.key for block in paper(replace(article, sections=sections, placements=moved), look())]
+    after = [block.key for block in article_blocks(replace(article, sections=sections, placements=moved), context())]
     assert [key for key in after if key not in before] == [after[1]]
     assert [key for key in after if key in before] == before
 
@@ -85,14 +90,14 @@ def test_alternatives_name_each_picture_its_score_and_its_reason(tmp_path: Path)
 
 
 def test_a_page_gives_reasons_in_its_own_language_whatever_the_articles(tmp_path: Path) -> None:
-    html = "".join(block.html for block in paper(farm_article(tmp_path), replace(look(), words=strings("zh"))))
+    html = shown(farm_article(tmp_path), language="zh")
     assert "图库中没有合适的图片：最高分为0.12，至少需要0.21" in html
 
 
 def test_something_locked_has_one_tool(tmp_path: Path) -> None:
     article = farm_article(tmp_path)
     locked = replace(article, sections=(replace(article.sections[0], locked=True), *article.sections[1:]))
-    block = next(block for block in paper(locked, look()) if block.kind == "section")
+    block = next(block for block in article_blocks(locked, context()) if block.kind == "section")
     buttons = [attributes for tag, attributes in Tags(block.html).found if tag == "button"]
     assert [(b["data-do"], b["data-locked"]) for b in buttons] == [("lock_section", "")]
 
@@ -106,8 +111,8 @@ def test_a_proposal_shows_words_that_go_and_come(tmp_path: Path) -> None:
     assert "<del>" not in sides
 
 
-def leaf_html(parts: dict[str, object]) -> list[str]:
-    return [str(parts[name]) for name in ("choice", "cards", "failures")]
+def library_html(parts: dict[str, object]) -> list[str]:
+    return [str(parts[name]) for name in ("choice", "cards", "failures", "start")]
 
 
 def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> None:
@@ -118,21 +123,25 @@ def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> N
     hostile = replace(
         placement, candidates=(worst,), reason=said(EVIL), chosen=hens, caption=EVIL, alt=EVIL, credit=EVIL
     )
-    leaf = Leaf((hens,), 0, 1, 1)
+    page = RecordPage((hens,), 0, 1, 1)
     offered = [OfferedLibrary(Path(EVIL), EVIL, 1)]
     pieces = [
         message(EVIL),
         draft_list([DraftInfo(EVIL, EVIL, 0.0, "standing", 1, 1)], EN),
-        found_pictures([worst], url, EN, "en"),
-        record_form(hens, url, EN),
-        running(Indexing(Path(EVIL), "fetching", EVIL, 1, 2), EN)["html"],
-        running(Indexing(Path(EVIL), "over", trouble=ComposerError(EVIL)), EN)["html"],
-        *leaf_html(leaf_parts(offered, EVIL, EVIL, leaf, [Failure(Path(EVIL), EVIL, "picture")], url, EN, "en")),
+        found_pictures([worst], context()),
+        record_form(hens, context()),
+        indexing_progress(IndexingRun(Path(EVIL), "fetching", EVIL, 1, 2), context())["html"],
+        indexing_progress(IndexingRun(Path(EVIL), "over", error=ComposerError(EVIL)), context())["html"],
+        *library_html(
+            library_parts(
+                offered, page, [Failure(Path(EVIL), EVIL, "picture")], context(), name=EVIL, searched=EVIL, roots=[EVIL]
+            )
+        ),
         compared(EVIL, f"{EVIL} more", EVIL, EN),
     ]
     for chosen in (hens, None):
         bad = Article(EVIL, EVIL, (Section(EVIL),), (replace(hostile, chosen=chosen),))
-        pieces.append(shown(bad, offers=(Offer(EVIL, "rewrite", text=EVIL, trouble=ComposerError(EVIL)),)))
+        pieces.append(shown(bad, proposals=[PendingProposal(EVIL, "rewrite", text=EVIL, error=ComposerError(EVIL))]))
     for html in pieces:
         assert_harmless(html)
         assert "alert(1)" in html, "all of it can be read"
@@ -146,7 +155,23 @@ def test_half_a_character_does_not_stop_the_page() -> None:
 @pytest.mark.parametrize("language", UI_LANGUAGES)
 def test_every_button_and_field_of_the_shells_has_a_name(language: str) -> None:
     words = strings(language)
-    for html in (paper_shell(words, language), chat_shell(words), brand(words)):
+    for html in (article_shell(words, language), chat_shell(words), brand(words)):
         for tag, attributes in Tags(html).found:
             if tag in ("input", "textarea", "dialog"):
                 assert attributes.get("aria-label"), html
+
+
+def test_visitors_are_shown_no_paths_of_this_machine() -> None:
+    inner = LibraryError("file_unreadable", file="/srv/photos/a.jpg", reason=PermissionError(13, "denied", "/srv/x"))
+    error = DraftError("draft_unreadable", path="/home/anna/drafts/1.draft", reason=inner)
+    told = error_words(error, "en", hide_paths=True)
+    assert "/srv" not in told
+    assert "/home" not in told
+    assert "1.draft" in told
+    assert "/home/anna/drafts" in error_words(error, "en", hide_paths=False)
+    failures = [Failure(Path("/srv/photos/broken.jpg"), "not a picture", "picture")]
+    offered = [OfferedLibrary(Path("/srv/library"), "photos", 0)]
+    parts = library_parts(offered, RecordPage((), 0, 1, 0), failures, context(), name="photos", roots=["photos"])
+    assert "/srv" not in str(parts)
+    assert "broken.jpg" in parts["failures"]
+    assert 'data-lib="sample"' not in parts["start"]

@@ -1,0 +1,131 @@
+"""Serves the page and the API: what stands behind them, the command line, and the address of pictures and exports."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from composer.errors import UsageError
+from composer.i18n import localize
+from composer.studio.picture_links import HEADERS, PREFIX, PictureLinks
+from composer.studio.studio import Studio
+from composer.web.access_control import Access, Guard, check_access
+from composer.web.command_line import access_of, add_options, offered_libraries
+from vision.errors import ImageError, KeyedError
+
+BuildPage = Callable[[Studio], Any]
+
+
+def launch(
+    build: BuildPage,
+    studio: Studio,
+    *,
+    host: str,
+    port: int,
+    block: bool = True,
+    access: Access | None = None,
+    mcp: bool = False,
+) -> Any:
+    """Serve the page, by default to this machine alone, and return its ``gr.Blocks``.
+
+    Raises UsageError for a port in use.
+    """
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    from composer.export.html import stylesheet
+    from composer.pipeline.uploads import MAX_UPLOAD_BYTES
+    from composer.web.html.page_shell import page_scripts, page_style
+
+    access = access or check_access(host, public=False, login="")
+    page = build(studio)
+    page.queue(default_concurrency_limit=1)
+    try:
+        served, _, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            app_kwargs={"middleware": [Middleware(Guard, access=access)]},
+            mcp_server=mcp,
+            enable_monitoring=False,
+            _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
+            prevent_thread_lock=True,
+            max_file_size=MAX_UPLOAD_BYTES,
+            footer_links=[],
+            ssr_mode=False,
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css=stylesheet() + page_style(),
+            head=page_scripts(),
+        )
+    except OSError as error:
+        raise UsageError("port_taken", port=port, reason=str(error)) from error
+    add_pictures(served, studio.links)
+    if block:
+        page.block_thread()
+    return page
+
+
+def add_pictures(served: Any, links: PictureLinks) -> None:
+    """One address for pictures and exports, before Gradio's own that takes any."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, Response
+    from starlette.routing import Route
+
+    async def send(request: Request) -> Response:
+        try:
+            found = await run_in_threadpool(links.find, request.path_params["token"])
+        except ImageError:
+            found = None  # the alternative text stands in its place; saving says what is wrong
+        if found is None or not found.path.is_file():
+            return Response(status_code=404)
+        return FileResponse(found.path, headers=HEADERS, filename=found.download or None)
+
+    served.router.routes.insert(0, Route(f"/{PREFIX}/{{token}}", send))
+
+
+def serve(build: BuildPage, argv: Sequence[str] | None = None) -> int:
+    """Serve the page as the options say until it is interrupted. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Vignette's page, on this machine only.")
+    add_options(parser)
+    args = parser.parse_args(argv)
+    try:
+        access = access_of(args)
+        _serve(build, args, access)
+    except KeyedError as error:
+        print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
+    from composer.pipeline.model_pool import ModelPool
+    from composer.settings import load_settings
+    from composer.studio.draft_store import DraftStore
+    from composer.web.log_redaction import withhold_text
+    from vision.downloads.store import home
+
+    if not args.log_text:
+        withhold_text()
+    settings = load_settings(args.profile)
+    libraries = offered_libraries(args.library)
+    # What visitors index is offered to them alone, and nothing that was indexed on this machine to visitors.
+    made = home() / ("libraries" if access.roots is None else "visitors-libraries")
+    drafts = DraftStore()
+    drafts.prune()
+    with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
+        work_dir = Path(temporary).resolve()
+        os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
+        studio = Studio.make(lambda: ModelPool.load(settings), libraries, work_dir, made, drafts, access.roots)
+        if libraries:
+            studio.models.warm_up()
+        print(f"http://{args.host}:{args.port}", flush=True)
+        launch(build, studio, host=args.host, port=args.port, access=access, mcp=args.mcp)
