@@ -31,11 +31,21 @@ def random_bytes(kind: str, outputs: int, inputs: int, rng: np.random.Generator)
 
 
 def write_tiny_gguf(
-    path: Path, architecture: str = "llama", kind: str = "Q8_0", *, width: int = 64, seed: int = 0, name: str = "tiny"
+    path: Path,
+    architecture: str = "llama",
+    kind: str = "Q8_0",
+    *,
+    width: int = 64,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_size: int = 16,
+    hidden: int = 0,
+    seed: int = 0,
+    name: str = "tiny",
 ) -> Path:
-    """Two layers, four heads sharing two key-value heads. ``kind`` is that of the matrices; K kinds want 256 wide."""
+    """Two layers. ``kind`` is that of the matrices; K kinds want 256 wide."""
     rng = np.random.default_rng(seed)
-    heads, kv_heads, head_size, hidden = 4, 2, 16, 2 * width
+    hidden = hidden or 2 * width
     writer = GGUFWriter(str(path), architecture)
     writer.add_name(name)
     writer.add_block_count(2)

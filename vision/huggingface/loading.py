@@ -110,14 +110,16 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     from transformers import PreTrainedTokenizerFast
 
     from vision.downloads.store import home
+    from vision.llm.config import model_config
     from vision.llm.gguf import read_gguf
     from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
     from vision.llm.model_cache import gguf_sha256
     from vision.llm.to_transformers import as_transformers
 
-    metadata = read_gguf(path).metadata
-    special, tokens = special_tokens(metadata), build_tokenizer(metadata)
-    template = metadata.get("tokenizer.chat_template", "")
+    gguf = read_gguf(path)
+    metadata = gguf.metadata
+    tokens, special = build_tokenizer(metadata, model_config(gguf).vocabulary), special_tokens(metadata)
+    template = gguf.text("tokenizer.chat_template")
     if not template:
         raise ModelError("template_missing", model=name)
     tokenizer = PreTrainedTokenizerFast(

@@ -6,7 +6,6 @@ message are just letters.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from vision.errors import ModelError
 
 if TYPE_CHECKING:
     from vision.interfaces import Message
+    from vision.llm.template_sandbox import ChatProgram
 
 # Private-use characters that stand for a message while the template is rendered, see ``_render_apart``.
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
@@ -35,8 +35,8 @@ class ChatTokenizer:
         # Whether control tokens are letters is a setting of the tokenizer, not of a call.
         self._setting = threading.Lock()
         self._special = special
-        self._template_text = chat_template
-        self._template: Any = None
+        self._template = chat_template
+        self._program: ChatProgram | None = None  # compiled when first needed
         self._name = name
         self._control = [
             added.content for added in self._tokenizer.get_added_tokens_decoder().values() if added.special
@@ -84,38 +84,16 @@ class ChatTokenizer:
         return ids
 
     def _render(self, turns: list[tuple[str, str]]) -> str:
-        if self._template is None:
-            self._template = _compile_template(self._template_text, self._name)
-        from jinja2 import TemplateError
+        if self._program is None:
+            from vision.llm.template_sandbox import ChatProgram
 
-        try:
-            text: str = self._template.render(
-                messages=[{"role": role, "content": text} for role, text in turns],
-                add_generation_prompt=True,
-                bos_token=self._special["bos"],
-                eos_token=self._special["eos"],
-                tools=None,
-            )
-        except TemplateError as error:
-            raise ModelError("template_refuses", model=self._name, reason=str(error)) from error
-        return text
-
-
-def _compile_template(text: str, name: str) -> Any:
-    if not text:
-        raise ModelError("template_missing", model=name)
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals["raise_exception"] = refuse
-    try:
-        return environment.from_string(text)
-    except TemplateError as error:
-        raise ModelError("template_unreadable", model=name, reason=str(error)) from error
+            if not self._template:
+                raise ModelError("template_missing", model=self._name)
+            self._program = ChatProgram(self._template, self._name)
+        return self._program.render(
+            [{"role": role, "content": text} for role, text in turns],
+            add_generation_prompt=True,
+            bos_token=self._special["bos"],
+            eos_token=self._special["eos"],
+            tools=None,
+        )

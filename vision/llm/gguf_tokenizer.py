@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vision.errors import ModelError
+from vision.errors import ModelError, VisionError, WeightsError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -19,35 +19,65 @@ _PATTERNS = {
     "smollm": None,
     "gpt-2": None,
 }
-_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # tokenizer.ggml.token_type
+_TYPES = "tokenizer.ggml.token_type"
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
+_BOS, _EOS, _EOT = (f"tokenizer.ggml.{name}_token_id" for name in ("bos", "eos", "eot"))
+LONGEST_TOKEN = 1024  # characters; a merge has two of them and a space
 _TURN_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|end|>")
 
 
 def special_tokens(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What templates and the end of generation need: bos, eos, and the ids that end a turn."""
+    """What templates and the end of generation need: bos, eos, and the ids that end a turn.
+
+    For metadata that ``build_tokenizer`` accepted.
+    """
     tokens = metadata["tokenizer.ggml.tokens"]
-    bos, eos = metadata.get("tokenizer.ggml.bos_token_id"), metadata.get("tokenizer.ggml.eos_token_id")
-    types = metadata.get("tokenizer.ggml.token_type", [])
-    ids = {i for i, kind in enumerate(types) if kind == _CONTROL and tokens[i] in _TURN_ENDS}
-    ids |= {metadata[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in metadata}
+    ids = {i for i, kind in enumerate(metadata[_TYPES]) if kind == _CONTROL and tokens[i] in _TURN_ENDS}
+    ids |= {metadata[key] for key in (_EOS, _EOT) if key in metadata}
     return {
-        "bos": tokens[bos] if bos is not None else "",
-        "eos": tokens[eos] if eos is not None else "",
+        "bos": tokens[metadata[_BOS]] if _BOS in metadata else "",
+        "eos": tokens[metadata[_EOS]] if _EOS in metadata else "",
         "add_bos": bool(metadata.get("tokenizer.ggml.add_bos_token", metadata["tokenizer.ggml.model"] == "llama")),
         "end_ids": sorted(ids),
     }
 
 
-def build_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
-    """Raises ModelError for a kind of vocabulary that is not known."""
-    from tokenizers import AddedToken
+def build_tokenizer(metadata: Mapping[str, Any], vocabulary: int) -> Tokenizer:
+    """The tokenizer of a model with ``vocabulary`` embeddings.
 
-    kind = metadata.get("tokenizer.ggml.model", "(none)")
+    Raises ModelError for a kind of vocabulary that is not known, WeightsError for one that cannot be.
+    """
+    kind = str(metadata.get("tokenizer.ggml.model", "(none)"))
     builders = {"gpt2": _byte_level, "llama": _sentence_piece}
     if kind not in builders:
         raise ModelError("tokenizer_unknown", kind=kind, known=list(builders))
-    tokenizer = builders[kind](metadata)
-    tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
+    tokens = _texts(metadata, "tokenizer.ggml.tokens", vocabulary)
+    types = metadata.get(_TYPES)
+    if not isinstance(types, list) or len(types) != len(tokens):
+        raise WeightsError("gguf_value_wrong", field=_TYPES, value=repr(types)[:80])
+    for key in (_BOS, _EOS, _EOT):
+        if key in metadata and (type(metadata[key]) is not int or not 0 <= metadata[key] < len(tokens)):
+            raise WeightsError("gguf_value_wrong", field=key, value=repr(metadata[key])[:80])
+    try:
+        return _with_added_tokens(builders[kind](metadata), tokens, types)
+    except VisionError:
+        raise
+    except Exception as error:  # the Rust of tokenizers raises nothing more exact
+        raise WeightsError("tokenizer_damaged", reason=str(error)[:200]) from error
+
+
+def _texts(metadata: Mapping[str, Any], key: str, most: int) -> list[str]:
+    found = metadata.get(key)
+    if isinstance(found, list) and 0 < len(found) <= most:
+        texts = [text for text in found if isinstance(text, str) and len(text) <= LONGEST_TOKEN]
+        if len(texts) == len(found):
+            return texts
+    raise WeightsError("gguf_value_wrong", field=key, value=repr(found)[:80])
+
+
+def _with_added_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]) -> Tokenizer:
+    from tokenizers import AddedToken
+
     for wanted, special in ((_CONTROL, True), (_USER_DEFINED, False)):
         chosen = [
             AddedToken(token, special=special, normalized=False)
@@ -66,7 +96,8 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
     if name not in _PATTERNS:
         raise ModelError("pre_tokenizer_unknown", kind=name, known=list(_PATTERNS))
     vocabulary = {token: i for i, token in enumerate(metadata["tokenizer.ggml.tokens"])}
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    pairs = [merge.partition(" ") for merge in _texts(metadata, "tokenizer.ggml.merges", 1 << 31)]
+    merges = [(left, right) for left, _, right in pairs]
     tokenizer = Tokenizer(BPE(vocabulary, merges, ignore_merges=name == "llama-bpe", fuse_unk=False))
     if name == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
@@ -96,9 +127,7 @@ def _sentence_piece(metadata: Mapping[str, Any]) -> Tokenizer:
         merges += [
             (-scores[i], vocabulary[a], vocabulary[b], a, b) for a, b in halves if a in vocabulary and b in vocabulary
         ]
-    unknown = next(
-        (t for t, kind in zip(tokens, metadata["tokenizer.ggml.token_type"], strict=True) if kind == _UNKNOWN), None
-    )
+    unknown = next((t for t, kind in zip(tokens, metadata[_TYPES], strict=True) if kind == _UNKNOWN), None)
     pairs = [(a, b) for *_, a, b in sorted(merges)]
     tokenizer = Tokenizer(BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)

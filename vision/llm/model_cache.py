@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from vision.downloads.files import file_sha256, map_safetensors, write_atomic
-from vision.errors import ModelError, WeightsError
+from vision.errors import WeightsError
 from vision.llm.config import ModelConfig, model_config
 from vision.llm.gguf import GGUF, read_gguf
 from vision.llm.repack import LAYOUT_VERSION, Layout, PackedMatrix, pack
 
 ALIGNMENT_BYTES = 64
-FORMAT_VERSION = 1  # of model.json and of what is stored beside the weights
+FORMAT_VERSION = 2  # of model.json and of what is stored beside the weights; since 2 every value in it was checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,8 @@ def gguf_sha256(path: Path, cache_dir: Path) -> str:
 def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
     from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
 
-    embedding = gguf.tensors.get("token_embd.weight")
-    config = model_config(gguf.metadata, embedding.shape[0] if embedding is not None else 0)
-    tokenizer = build_tokenizer(gguf.metadata)
+    config = model_config(gguf)
+    tokenizer = build_tokenizer(gguf.metadata, config.vocabulary)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
@@ -90,10 +89,10 @@ def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
         matrices = _write_weights(gguf, building / "weights.safetensors")
         (building / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
         description = {
-            "name": gguf.metadata.get("general.name") or gguf.path.stem,
+            "name": gguf.text("general.name") or gguf.path.stem,
             "sha256": sha256,
             "architecture": asdict(config),
-            "chat_template": gguf.metadata.get("tokenizer.chat_template", ""),
+            "chat_template": gguf.text("tokenizer.chat_template"),
             "special": special_tokens(gguf.metadata),
             "matrices": matrices,
         }
@@ -117,9 +116,9 @@ def _write_weights(gguf: GGUF, target: Path) -> dict[str, Any]:
     for name, tensor in gguf.tensors.items():
         if len(tensor.shape) == 1:
             arrays[name] = tensor.floats()
+            if not np.isfinite(arrays[name]).all() or (name == "rope_freqs.weight" and not arrays[name].all()):
+                raise WeightsError("tensor_not_finite", tensor=name)
             continue
-        if len(tensor.shape) != 2:
-            raise ModelError("tensor_not_matrix", tensor=name, shape=tensor.shape)
         packed = pack(tensor)
         arrays[name] = packed.data
         matrices[name] = {"layout": packed.layout.name, "outputs": packed.outputs, "inputs": packed.inputs}

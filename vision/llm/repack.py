@@ -20,12 +20,12 @@ from enum import IntEnum
 
 import numpy as np
 
-from vision.errors import ModelError
+from vision.errors import WeightsError
+from vision.llm.config import BLOCK
 from vision.llm.gguf import Tensor
 
 LAYOUT_VERSION = 2
 COLUMNS = 8
-BLOCK = 32
 OUTPUTS_AT_A_TIME = 8192  # bounds the memory that rearranging takes
 
 
@@ -50,15 +50,17 @@ class PackedMatrix:
 
 
 def pack(tensor: Tensor) -> PackedMatrix:
-    """Pack a matrix (outputs, inputs). Raises ModelError where ``inputs`` is not a multiple of 32."""
+    """Pack a matrix (outputs, inputs), ``inputs`` a multiple of 32. Raises WeightsError for one that is not finite."""
     outputs, inputs = tensor.shape
-    if inputs % BLOCK:
-        raise ModelError("tensor_width", tensor=tensor.name, inputs=inputs, multiple=BLOCK)
     layout, function = _PACKERS.get(tensor.kind, (Layout.P8, None))
     parts = []
     for first in range(0, outputs, OUTPUTS_AT_A_TIME):
         part = tensor.rows(first, min(first + OUTPUTS_AT_A_TIME, outputs))
-        parts.append(function(part.data) if function else _pack_8(_round_to_8_bits(part.floats())))
+        try:
+            with np.errstate(all="ignore"):  # numbers that are not finite raise FloatingPointError by themselves
+                parts.append(function(part.data) if function else _pack_8(_round_to_8_bits(part.floats())))
+        except FloatingPointError as error:
+            raise WeightsError("tensor_not_finite", tensor=tensor.name) from error
     return PackedMatrix(layout, _padded(outputs), inputs, np.concatenate(parts))
 
 
@@ -88,7 +90,9 @@ def _nibbles(quads: np.ndarray) -> np.ndarray:
 
 
 def _halves(values: np.ndarray) -> np.ndarray:
-    """(groups, 8, blocks) of float16 to (groups, blocks, 16 bytes)."""
+    """(groups, 8, blocks) of float16 to (groups, blocks, 16 bytes). Raises FloatingPointError for inf and nan."""
+    if not np.isfinite(values).all():
+        raise FloatingPointError
     return np.ascontiguousarray(values.transpose(0, 2, 1)).view(np.uint8)
 
 
@@ -182,9 +186,12 @@ def _pack_8(rows: np.ndarray) -> np.ndarray:
 
 
 def _round_to_8_bits(weights: np.ndarray) -> np.ndarray:
-    """RowsStruct of Q8_0 blocks: a half-precision scale and 32 bytes."""
+    """Rows of Q8_0 blocks: a half-precision scale and 32 bytes."""
     blocks = weights.reshape(len(weights), -1, BLOCK)
-    scale = (np.abs(blocks).max(-1, keepdims=True) / 127).astype(np.float16)
+    largest = np.abs(blocks).max(-1, keepdims=True) / 127
+    if not (largest < np.finfo(np.float16).max).all():  # nan is not less either
+        raise FloatingPointError
+    scale = largest.astype(np.float16)
     wide = scale.astype(np.float32)
     inverse = np.divide(1, wide, out=np.zeros_like(wide), where=wide > 0)
     quants = np.clip(np.rint(blocks * inverse), -127, 127).astype(np.int8)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from vision.errors import WeightsError
 from vision.interfaces import Chunk, FinishReason, Sampling
 
 # How far below the likeliest token, in scaled logits, to look. What is below the last of these is never drawn: a
@@ -32,7 +33,10 @@ class Sampler:
             seen = np.fromiter(self._seen, np.int64)
             values = logits[seen]
             logits[seen] = np.where(values > 0, values / s.repetition_penalty, values * s.repetition_penalty)
-        token = int(logits.argmax()) if s.temperature == 0 else self._draw(logits)
+        best = int(logits.argmax())  # nan, where there is one
+        if not np.isfinite(logits[best]):
+            raise WeightsError("logits_not_finite")
+        token = best if s.temperature == 0 else self._draw(logits)
         self._seen[token] = None
         return token
 
@@ -58,6 +62,8 @@ class Sampler:
 def log_softmax_at(logits: np.ndarray, tokens: Sequence[Sequence[int]]) -> np.ndarray:
     """Natural-log probabilities, (rows, n) float64, of n tokens a row of (rows, vocabulary) logits."""
     most = logits.max(-1, keepdims=True)
+    if not np.isfinite(most).all():
+        raise WeightsError("logits_not_finite")
     total = np.exp(logits - most).sum(-1, keepdims=True, dtype=np.float64)
     chosen = np.take_along_axis(logits, np.asarray(tokens, np.int64), -1).astype(np.float64)
     return np.asarray(chosen - most - np.log(total))

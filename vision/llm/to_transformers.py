@@ -43,7 +43,7 @@ def as_transformers(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     gguf = read_gguf(path)
-    config = model_config(gguf.metadata, gguf.tensors["token_embd.weight"].shape[0])
+    config = model_config(gguf)
     tied = "output.weight" not in gguf.tensors
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(_config(config, gguf, tied), dtype=dtype)
@@ -90,7 +90,7 @@ def _config(config: ModelConfig, gguf: GGUF, tied: bool) -> Any:
 
 def _module_name(name: str) -> str | None:
     """GGUF's name in transformers' terms; None for what transformers computes itself."""
-    if name == "rope_freqs.weight":
+    if name == "rope_freqs.weight" or name.endswith("attn_rot_embd.freqs"):
         return None
     if name == "output.weight":
         return "lm_head.weight"

@@ -141,7 +141,7 @@ def llama_metadata() -> dict[str, Any]:
 
 
 def test_sentencepiece_vocabularies_merge_by_score_and_fall_back_to_bytes() -> None:
-    tokenizer = build_tokenizer(llama_metadata())
+    tokenizer = build_tokenizer(llama_metadata(), 10_000)
 
     def tokens(text: str) -> list[str]:
         return list(tokenizer.encode(text, add_special_tokens=False).tokens)
@@ -156,9 +156,9 @@ def test_sentencepiece_vocabularies_merge_by_score_and_fall_back_to_bytes() -> N
 def test_unknown_vocabularies_and_pre_tokenizers_are_named(tmp_path: Path) -> None:
     metadata = dict(read_gguf(write_tiny_gguf(tmp_path / "tiny.gguf")).metadata)
     with pytest.raises(ModelError, match="pre_tokenizer_unknown: kind=mystery"):
-        build_tokenizer(metadata | {"tokenizer.ggml.pre": "mystery"})
+        build_tokenizer(metadata | {"tokenizer.ggml.pre": "mystery"}, 10_000)
     with pytest.raises(ModelError, match="tokenizer_unknown: kind=bert"):
-        build_tokenizer(metadata | {"tokenizer.ggml.model": "bert"})
+        build_tokenizer(metadata | {"tokenizer.ggml.model": "bert"}, 10_000)
 
 
 class Slow:

@@ -11,7 +11,6 @@ import pytest
 from tests.vision.llm.unpack_reference import unpack_floats
 from tests.vision.tiny_gguf import random_bytes
 from vision.downloads.store import home
-from vision.errors import ModelError
 from vision.llm.gguf import Tensor
 from vision.llm.kernels.binding import matrix_struct
 from vision.llm.kernels.build import load_kernels, runnable_paths
@@ -84,12 +83,6 @@ def test_a_matrix_packed_in_parts_equals_one_packed_whole(monkeypatch: pytest.Mo
     whole = pack(tensor("Q6_K"))
     monkeypatch.setattr("vision.llm.repack.OUTPUTS_AT_A_TIME", 16)
     np.testing.assert_array_equal(pack(tensor("Q6_K")).data, whole.data)
-
-
-def test_widths_the_kernel_cannot_read_are_refused_by_name() -> None:
-    odd = Tensor("blk.0.odd.weight", "F32", (8, 40), np.zeros((8, 160), np.uint8))
-    with pytest.raises(ModelError, match=r"tensor_width: tensor=blk\.0\.odd\.weight, inputs=40, multiple=32"):
-        pack(odd)
 
 
 def quantised(kernels: ctypes.CDLL, x: np.ndarray) -> tuple[RowsStruct, np.ndarray, np.ndarray]:
