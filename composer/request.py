@@ -17,6 +17,7 @@ LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
 MIN_WORDS, MAX_WORDS = 100, 5000
 MAX_SEED = 2**63 - 1  # what every reader of JSON takes
+MAX_INSTRUCTION_CHARS = 20_000  # beyond it a model with a usual context has no room to write
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
 TONES = ("plain", "vivid", "formal", "friendly")
 
@@ -49,9 +50,11 @@ class ComposeRequest:
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
             raise UsageError("empty_instruction")
+        if len(self.instruction) > MAX_INSTRUCTION_CHARS:
+            raise UsageError("instruction_long", chars=len(self.instruction), most=MAX_INSTRUCTION_CHARS)
         any_tag = bool(self.text) and LANGUAGE_TAG.fullmatch(self.language)
         if self.language != "auto" and self.language not in LANGUAGES and not any_tag:
-            raise UsageError("language_unknown", given=self.language, known=["auto", *LANGUAGES])
+            raise UsageError("language_unknown", given=self.language[:40], known=["auto", *LANGUAGES])
         if self.images is not None and not 0 <= self.images <= MAX_IMAGES:
             raise UsageError("pictures_wrong", given=self.images, most=MAX_IMAGES)
         if not MIN_WORDS <= self.words <= MAX_WORDS:
@@ -59,7 +62,7 @@ class ComposeRequest:
         if abs(self.seed) > MAX_SEED:
             raise UsageError("field_range", field="seed", given=self.seed, least=-MAX_SEED, most=MAX_SEED)
         if self.tone and self.tone not in TONES:
-            raise UsageError("tone_unknown", given=self.tone, known=TONES)
+            raise UsageError("tone_unknown", given=self.tone[:40], known=TONES)
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
 

@@ -15,6 +15,7 @@ from composer.errors import UsageError
 from composer.request import (
     LANGUAGES,
     MAX_IMAGES,
+    MAX_SEED,
     TONES,
     ComposeRequest,
     parse_images,
@@ -37,7 +38,7 @@ REQUESTS = st.builds(
     use_images=PATHS,
     images=st.none() | st.integers(3, MAX_IMAGES),
     language=st.sampled_from(["auto", *LANGUAGES]),
-    seed=st.integers(),
+    seed=st.integers(-MAX_SEED, MAX_SEED),
     words=st.integers(100, 5000),
     filters=st.builds(
         Filters, st.lists(TEXTS, max_size=2).map(tuple), st.lists(TEXTS, max_size=2).map(tuple), st.integers(0, 9999)
@@ -106,6 +107,9 @@ def test_what_is_no_number_of_pictures_is_refused(given: object) -> None:
         ({"instruction": "x", "length": "long", "words": 900}, "words_and_length"),
         ({"instruction": "x", "tone": "rude"}, "tone_unknown"),
         ({"instruction": "x", "language": "tlh"}, "language_unknown"),
+        ({"instruction": "x", "seed": 2**70}, "field_range"),
+        ({"instruction": "x", "seed": -(2**63)}, "field_range"),
+        ({"instruction": "x" * 20_001}, "instruction_long"),
         ({"instruction": "x", "filters": []}, "field_wrong_kind"),
         ({"instruction": "x", "filters": {"licence": []}}, "field_unknown"),
         ({"instruction": "x", "filters": {"min_side_px": "big"}}, "field_wrong_kind"),
