@@ -28,7 +28,7 @@ class Section:
     edited: bool = False
 
     @property
-    def settled(self) -> bool:
+    def locked_or_edited(self) -> bool:
         """Whether it stays as it is when the text is written anew."""
         return self.locked or self.edited
 
@@ -67,7 +67,7 @@ class Placement:
     """What became of a slot. ``chosen`` is None where nothing fitted; ``reason`` says why either way.
 
     ``caption`` and ``alt`` are those to print, ``credit`` the line naming author and licence. A ``locked`` placement
-    changes only after it was unlocked; ``edited`` tells that a person settled it, so that no stage run again does.
+    changes only after it was unlocked; ``edited`` tells that a person chose it, so that no stage run again does.
     """
 
     slot: Slot
@@ -81,7 +81,7 @@ class Placement:
     edited: bool = False
 
     @property
-    def settled(self) -> bool:
+    def locked_or_edited(self) -> bool:
         """Whether it stays as it is when pictures are placed or chosen again."""
         return self.locked or self.edited
 
@@ -105,7 +105,7 @@ class Article:
     # A user's own text before its first section, to the byte: front matter and title line. Markdown starts with it
     # instead of a title line of our own.
     preamble: str = ""
-    # File names inside images/ by record id, settled when the article is saved.
+    # File names inside images/ by record id, given when the article is saved.
     files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

@@ -15,7 +15,7 @@ from composer.article.language import detect_language
 from composer.article.model import Article
 from composer.editing.lookup import shown_picture
 from composer.errors import WritingFailed
-from composer.pipeline.captions import CAPTION_TOKENS, clean_caption, settle_captions
+from composer.pipeline.captions import CAPTION_TOKENS, clean_caption, printed_captions
 from composer.pipeline.conversation import opening
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import LOOK_PX
@@ -49,7 +49,7 @@ def suggest_caption(
     record = target.chosen
     assert record is not None
     prompts, language = load_prompts(article.writing_language), article.writing_language
-    [(library_caption, alt)] = settle_captions(model, prompts, language, [(record, target.slot.caption)])
+    [(library_caption, alt)] = printed_captions(model, prompts, language, [(record, target.slot.caption)])
     known = {_key(text) for text in earlier}
     begin = opening(article.sections[target.slot.after_section])
     told = [library_caption or begin, record.alt, ", ".join(record.tags or record.guessed_tags)]

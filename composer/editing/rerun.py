@@ -124,8 +124,8 @@ def _rewrite(pipeline: Pipeline, article: Article, request: ComposeRequest | Non
 def _rerun(
     pipeline: Pipeline, article: Article, first: RerunStage, request: ComposeRequest | None, fresh: bool
 ) -> Iterator[events.Event]:
-    stay = tuple(p for p in article.placements if p.settled)
-    free: Sequence[Placement] = [p for p in article.placements if not p.settled]
+    stay = tuple(p for p in article.placements if p.locked_or_edited)
+    free: Sequence[Placement] = [p for p in article.placements if not p.locked_or_edited]
     if first == "choose" and not all(p.candidates for p in free):
         first = "find"  # the article was stopped before it had anything to choose from
     yield events.StageStarted(first)
@@ -170,7 +170,7 @@ def set_picture_count(
     """
     if not 0 <= count <= MAX_IMAGES:
         raise EditError("count_wrong", count=count, most=MAX_IMAGES)
-    fixed = sum(p.settled and p.chosen is not None for p in article.placements)
+    fixed = sum(p.locked_or_edited and p.chosen is not None for p in article.placements)
     if fixed > count:
         raise EditError("too_many_fixed", fixed=fixed, count=count)
     return _set_picture_count(pipeline, article, count - fixed, request)
@@ -179,9 +179,9 @@ def set_picture_count(
 def _set_picture_count(
     pipeline: Pipeline, article: Article, need: int, request: ComposeRequest | None
 ) -> Iterator[events.Event]:
-    free = [p for p in article.placements if not p.settled and p.chosen is not None]
+    free = [p for p in article.placements if not p.locked_or_edited and p.chosen is not None]
     best = sorted(free, key=_fit, reverse=True)[:need]
-    stay = tuple(p for p in article.placements if p.settled or any(p is kept for kept in best))
+    stay = tuple(p for p in article.placements if p.locked_or_edited or any(p is kept for kept in best))
     if need <= len(free):
         yield events.StageStarted("choose")
         yield events.StageTimer(pipeline.model).finished("choose")

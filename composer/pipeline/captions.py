@@ -67,7 +67,7 @@ def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]
     return [clean_caption(answer) or text for answer, text in zip(answers, texts, strict=True)]
 
 
-def settle_captions(
+def printed_captions(
     model: VisionLanguageModel, prompts: Prompts, language: str, chosen: Sequence[tuple[ImageRecord, str]]
 ) -> list[tuple[str, str]]:
     """Caption and alt text to print for (picture, what its slot asked for), from what the picture shows.

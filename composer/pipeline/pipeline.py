@@ -27,8 +27,8 @@ from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.captions import (
     library_words,
+    printed_captions,
     propose_captions,
-    settle_captions,
     subject,
     suited,
     translate,
@@ -174,7 +174,7 @@ class Pipeline:
         return article, conversation
 
     def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
-        """A new article, its text told as it grows, and the conversation in which the model wrote it."""
+        """Yields the text of a new article as it grows; returns it with the conversation in which it was written."""
         request = context.request
         writer = Writer(self.model, context.prompts, self.settings.writing)
         hints = self._hints(context)
@@ -318,7 +318,7 @@ class Pipeline:
     def finish(self, context: RequestContext, article: Article) -> Article:
         """The article with the captions, alt texts and credits to print."""
         shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
-        words = iter(settle_captions(self.model, context.prompts, context.language, shown))
+        words = iter(printed_captions(self.model, context.prompts, context.language, shown))
         return article.with_placements(
             tuple(p if p.chosen is None else _worded(p, next(words), context.language) for p in article.placements)
         )

@@ -3,7 +3,7 @@
 Every boundary after a paragraph gets a score; differences between scores of one text are log-odds. The weights are a
 conditional logit over the boundaries of each article (``composer.evaluation.fit_placement``), shipped as JSON with
 their model card. Reads no language in particular: lengths, positions, headings, digits, and marks that refer to a
-figure in English and Chinese. Knows no model and no library.
+figure in English and Chinese.
 """
 
 from __future__ import annotations

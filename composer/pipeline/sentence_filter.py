@@ -41,7 +41,7 @@ class SentenceFilter:
     def __init__(self) -> None:
         self._buffer = ""
         self._line_start = True
-        self._told: list[frozenset[str]] = []
+        self._known: list[frozenset[str]] = []
         self._keys: set[str] = set()
         # White space is released only before a further sentence: what was seen since the last sentence, and the
         # widest break around dropped ones before that.
@@ -109,7 +109,7 @@ class SentenceFilter:
 
     def _remember(self, sentence: str) -> None:
         self._keys.add(_key(sentence))
-        self._told.append(frozenset(_shingles(sentence)))
+        self._known.append(frozenset(_shingles(sentence)))
 
     def _repeated(self, sentence: str) -> bool:
         key = _key(sentence)
@@ -118,7 +118,7 @@ class SentenceFilter:
         if key in self._keys:
             return True
         mine = frozenset(_shingles(sentence))
-        return any(len(mine & told) > 0.7 * min(len(mine), len(told)) for told in self._told if len(told) >= 5)
+        return any(len(mine & known) > 0.7 * min(len(mine), len(known)) for known in self._known if len(known) >= 5)
 
 
 def split_sentences(text: str) -> list[str]:

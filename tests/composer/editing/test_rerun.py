@@ -171,7 +171,7 @@ def test_placing_again_goes_to_other_places_where_there_are_enough(pipeline: Pip
 def test_every_stage_leaves_what_is_settled_as_it_is(pipeline: Pipeline) -> None:
     article = lock_placement(make(pipeline, 4), 0)
     article = replace_picture(article, 2, article.placements[2].candidates[1].record.id)
-    settled = {p for p in article.placements if p.settled}
+    settled = {p for p in article.placements if p.locked_or_edited}
     assert len(settled) == 2
     for stage in ("place", "caption", "find", "choose", "finish"):
         again, _ = finished(rerun_stage(pipeline, article, stage))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Section
-from composer.pipeline.captions import propose_captions, settle_captions, subject, suited, translate, varied_subjects
+from composer.pipeline.captions import printed_captions, propose_captions, subject, suited, translate, varied_subjects
 from composer.pipeline.conversation import reading
 from composer.pipeline.prompts import load_prompts
 from image_db.metadata.record import ImageRecord
@@ -65,7 +65,7 @@ def picture(caption: str, **more) -> ImageRecord:
 
 def settle(record: ImageRecord, answer: str = "", language: str = "en") -> tuple[str, str]:
     model = ScriptedModel(lambda p, s: answer)
-    return settle_captions(model, load_prompts(language), language, [(record, "hens pecking")])[0]
+    return printed_captions(model, load_prompts(language), language, [(record, "hens pecking")])[0]
 
 
 def test_the_librarys_words_are_printed_as_they_are() -> None:
