@@ -9,21 +9,11 @@ ComposerError
 └── WritingFailed        the model gave nothing usable
 """
 
-from typing import Any
-
 from vision.errors import KeyedError
 
 
 class ComposerError(KeyedError):
     """Base of everything ``composer`` raises on purpose."""
-
-    def __init__(self, key: str = "", real_key: str = "", /, **values: Any) -> None:
-        # While messages become keys: some callers still give a sentence before the key.
-        super().__init__(real_key or key, **values)
-        self.sentence = key if real_key else ""
-
-    def __str__(self) -> str:
-        return self.sentence or super().__str__()
 
 
 class UsageError(ComposerError):

@@ -59,8 +59,8 @@ def test_what_a_command_returns_is_the_exit_code(probe: Probe, code: int) -> Non
         (WeightsError("no such model; run: vignette models pull"), 1),
         (LibraryMissing("no library in /tmp/x"), 1),
         (IndexUnusable("the index is of another library"), 1),
-        (OutputExists("out is not empty"), 1),
-        (UsageError("--images is -1; give 0 or more"), 2),
+        (OutputExists("a key without words"), 1),
+        (UsageError("another"), 2),
     ],
 )
 def test_an_expected_error_is_one_line_on_stderr(

@@ -43,7 +43,7 @@ def localize(said: object, language: str, *, terminal: bool = False) -> str:
     if isinstance(said, (Phrase, KeyedError)):
         template = _template(said.key, language, terminal)
         if template is None:
-            return getattr(said, "sentence", "") or said.key
+            return said.key
         # A picture's name is left empty where it stands beside the sentence; no space is left for it.
         values = {name: _value(value, language, terminal) for name, value in said.values.items()}
         return template.format(**values).strip()

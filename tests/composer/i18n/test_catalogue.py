@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import string
+from pathlib import Path
 
 import pytest
 
 from composer.errors import EditError, UsageError
 from composer.i18n import UI_LANGUAGES, localize, tables
 from composer.pipeline.events import Notice
-from vision.errors import ImageError, Phrase
+from image_db.errors import LibraryError  # noqa: F401 - its classes are among those that speak
+from retrieval.errors import RetrievalError  # noqa: F401
+from vision.errors import ImageError, KeyedError, Phrase
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("composer", "retrieval", "image_db", "vision")
 
 
 def fields(text: str) -> set[str]:
@@ -17,8 +24,33 @@ def fields(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("language", UI_LANGUAGES)
-def test_the_languages_have_the_same_tables(language: str) -> None:
-    assert list(tables(language)) == list(tables("en"))
+def test_the_languages_have_the_same_words_with_the_same_fields(language: str) -> None:
+    english, other = tables("en"), tables(language)
+    assert {name: list(table) for name, table in other.items()} == {
+        name: list(table) for name, table in english.items()
+    }
+    differing = [
+        key for name, table in english.items() for key in table if fields(table[key]) != fields(other[name][key])
+    ]
+    assert differing == []
+
+
+def test_every_key_that_is_raised_or_said_has_words_and_no_words_are_left_over() -> None:
+    said, texts = set(), set()
+    speakers = {"Phrase", "Notice", *(kind.__name__ for kind in kinds(KeyedError))}
+    for path in [ROOT / "app.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in speakers:
+                said |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    words = {key for name in ("errors", "reasons", "steps") for key in tables("en")[name]}
+    assert said - words == set()
+    assert words - texts == set()
+
+
+def kinds(base: type[KeyedError]) -> list[type[KeyedError]]:
+    return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
 
 
 def test_a_key_stands_in_one_table_only() -> None:
