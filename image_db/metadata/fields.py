@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 
 from image_db.metadata.description import Description
 from image_db.metadata.names import meant
+
+DOCUMENTED = ("caption", "alt", "tags", "author", "license", "source_url", "captions")  # keys of a sidecar
+_FIELDS = ("file", "caption", "title", "alt", "tags", "people", "places", "author", "license", "source_url")
+_IN_LANGUAGE = re.compile(r"(.+?)[\s_.(\[-]+([a-z]{2})[)\]]?")
+# Controls, surrogates, separators of lines; marks that turn or hide what follows.
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +113,43 @@ def without_repeats(tags: Iterable[str]) -> tuple[str, ...]:
 
 def clean(text: str) -> str:
     """One line without control characters and lone surrogates."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+
+
+@cache
+def _field_names() -> Mapping[str, str]:
+    table = tomllib.loads(files("image_db.metadata").joinpath("field_names.toml").read_text(encoding="utf-8"))
+    return {_plain(name): field for field in _FIELDS for name in table[field].split()}
+
+
+def field_of(name: str) -> tuple[str, str] | None:
+    """Which field a key or a column names, and the language of a caption's; None for another program's own."""
+    names = _field_names()
+    if (known := names.get(_plain(name))) is not None:
+        return known, ""
+    in_language = _IN_LANGUAGE.fullmatch(name.strip().casefold())
+    if in_language is not None and names.get(_plain(in_language[1])) == "caption":
+        return "caption", in_language[2]
+    return None
+
+
+def file_field(values: Iterable[str]) -> list[str]:
+    """The keys of a row that may name its file, the likeliest first."""
+    order = list(_field_names())
+    named = [key for key in values if key is not None and field_of(key) == ("file", "")]
+    return sorted(named, key=lambda key: order.index(_plain(key)))[:1]
+
+
+def misspelt_field(name: str) -> str:
+    """The documented key that a name was likely meant to be; empty where it resembles none."""
+    near = difflib.get_close_matches(_plain(name), DOCUMENTED, 1, cutoff=0.8)
+    return near[0] if near else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFC", name).casefold().rpartition(":")[2])
+
+
+def split_tags(text: str) -> list[str]:
+    """Tags in one text: separated by semicolons or bars, else by commas, Chinese ones included."""
+    return re.split(r"[;；|\n]", text) if re.search(r"[;；|\n]", text) else re.split(r"[,，、]", text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import struct
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
 from image_db.phash import difference_hash
 from image_db.scan import FoundFile
+from vision.downloads.files import open_regular
 from vision.errors import ImageError, KeyedError, Phrase
 from vision.images import image_size, load_image
 
@@ -64,13 +64,15 @@ def read_picture(found: FoundFile, sidecars: SidecarReader, held: Container[str]
         # The path stands beside the reason already.
         image = load_image(data, target_px=TARGET_PX, name="")
         width_px, height_px = image_size(data, name="")
+        blank = ImageRecord(sha256, Path(found.stamp.path), width_px, height_px)
+        record = describe([found], sidecars, data).applied_to(blank)
+        return ReadPicture(found, sha256, image, record, difference_hash(image))
     except OSError as error:
         return UnusableFile(found, Phrase("not_readable", {"reason": error.strerror or str(error)}))
     except ImageError as error:
         return UnusableFile(found, error)
-    blank = ImageRecord(sha256, Path(found.stamp.path), width_px, height_px)
-    record = describe([found], sidecars, data).applied_to(blank)
-    return ReadPicture(found, sha256, image, record, difference_hash(image))
+    except Exception as error:  # noqa: BLE001 - whatever one file makes a decoder do, the run goes on without it
+        return UnusableFile(found, Phrase("unexpected_in_file", {"reason": f"{type(error).__name__}: {error}"}))
 
 
 def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | None = None) -> Description:
@@ -80,25 +82,25 @@ def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | 
     """
     files = list(files)
     written = [sidecars.describe(found.stamp.path, found.sidecars) for found in files]
-    embedded = _embedded(io.BytesIO(data) if data is not None else files[0].stamp.path)
+    embedded = _embedded(files[0].stamp.path, data)
     named = [Description(tags=words_of_name(Path(found.stamp.path).stem)) for found in files]
     return laid_over((*written, embedded, *named))
 
 
 def _bytes_of(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - Path would not take longer names and costs more
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_FILE_BYTES:
             raise ImageError("file_too_large", bytes=size, limit=MAX_FILE_BYTES)
         if size == 0:
             raise ImageError("file_empty")
-        return file.read()
+        return file.read(MAX_FILE_BYTES)
 
 
-def _embedded(source: str | io.BytesIO) -> Description:
-    """Words inside a picture that was decoded before; none where its header cannot be read any more."""
+def _embedded(path: str, data: bytes | None) -> Description:
+    """Words inside a picture; none where its header or they cannot be read."""
     try:
-        with PillowImage.open(source) as image:
+        with io.BytesIO(data) if data is not None else open_regular(path) as file, PillowImage.open(file) as image:
             return embedded_description(image)
-    except (OSError, SyntaxError, ValueError, struct.error, PillowImage.DecompressionBombError):
+    except Exception:  # noqa: BLE001 - a picture is worth more than its metadata, whatever is in them
         return Description()

@@ -29,7 +29,7 @@ def test_pictures_of_all_kinds_are_found_in_a_stable_order_and_other_files_are_n
     names = ["b.JPG", "a.png", "c.webp", "d.gif", "e.bmp", "f.tiff", "g.tif", "h.jpeg", "ä 图.png"]
     for name in reversed(names):
         touch(pictures / name)
-    for name in ("notes.txt", "a.json", "clip.mp4", "page.svg", "noextension", ".hidden.jpg", "._b.JPG", "x.jpg.part"):
+    for name in ("notes.txt", "a.json", "clip.mp4", "page.html", "noextension", ".hidden.jpg", "._b.JPG", "x.jpg.part"):
         touch(pictures / name)
     assert found(pictures) == [str(pictures / name) for name in sorted(names)]
 
@@ -96,6 +96,7 @@ def test_what_cannot_be_walked_is_named_and_the_rest_goes_on(pictures: Path) -> 
     (pictures / "dangling.jpg").symlink_to(pictures / "nowhere.jpg")
     (pictures / "loop.jpg").symlink_to(pictures / "loop.jpg")
     os.mkfifo(pictures / "pipe.jpg")
+    (pictures / "endless.jpg").symlink_to("/dev/zero")
     touch(pictures / "phone.HEIC")
     told = problems(pictures / "missing", pictures / "missing.jpg", pictures, touch(pictures / "song.mp3"))
     assert told[str(pictures / "missing")] == Phrase("not_readable", {"reason": "No such file or directory"})
@@ -103,8 +104,13 @@ def test_what_cannot_be_walked_is_named_and_the_rest_goes_on(pictures: Path) -> 
     assert told[str(pictures / "dangling.jpg")] == Phrase("link_broken")
     assert str(pictures / "loop.jpg") in told
     assert told[str(pictures / "phone.HEIC")] == Phrase("format_not_read", {"format": "HEIC"})
+    assert told[str(pictures / "endless.jpg")] == Phrase("not_regular")
+    assert problems(pictures / "endless.jpg", pictures / "pipe.jpg") == {
+        str(pictures / "endless.jpg"): Phrase("not_regular"),
+        str(pictures / "pipe.jpg"): Phrase("not_regular"),
+    }
     assert told[str(pictures / "song.mp3")].key == "no_picture_name"
-    assert str(pictures / "pipe.jpg") not in told
+    assert told[str(pictures / "pipe.jpg")] == Phrase("not_regular")
 
 
 def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +130,57 @@ def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, m
     assert not walked.covers(str(pictures / "closed/x.jpg"))
     assert walked.covers(str(pictures / "open/y.jpg"))
     assert not walked.covers(str(pictures) + "-other/y.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.NEF", "camera RAW"),
+        ("a.cr3", "camera RAW"),
+        ("a.DNG", "camera RAW"),
+        ("a.jxl", "JPEG XL"),
+        ("a.hif", "HEIC"),
+        ("a.psd", "Photoshop"),
+        ("a.svg", "SVG"),
+    ],
+)
+def test_pictures_in_formats_that_are_not_read_are_named(pictures: Path, name: str, format: str) -> None:
+    touch(pictures / name)
+    assert problems(pictures) == {str(pictures / name): Phrase("format_not_read", {"format": format})}
+
+
+def test_every_format_that_the_decoder_reads_is_found(pictures: Path) -> None:
+    names = ["a.JP2", "b.ppm", "c.ico", "d.qoi", "e.j2k", "f.avif", "g.jpe"]
+    for name in names:
+        touch(pictures / name)
+    assert found(pictures) == [str(pictures / name) for name in names]
+
+
+def test_recycle_bins_of_drives_and_previews_of_photo_programs_are_left_out(pictures: Path) -> None:
+    kept = ["Photos.photoslibrary/originals/0/x.jpg", "Recycling plant/x.jpg", "tmp/x.jpg"]
+    for folder in ("@Recycle", "#recycle", "$RECYCLE.BIN", "RECYCLER/S-1-5", "#snapshot/1", "Cat Previews.lrdata/0"):
+        touch(pictures / folder / "x.jpg")
+    for folder in ("resources/derivatives", "scopes/cloudsharing", "database"):
+        touch(pictures / "Photos.photoslibrary" / folder / "x.jpg")
+    for name in kept:
+        touch(pictures / name)
+    assert found(pictures) == [str(pictures / name) for name in kept]
+
+
+def test_a_broken_link_beside_a_picture_costs_nothing(pictures: Path) -> None:
+    touch(pictures / "x.jpg")
+    (pictures / "x.json").symlink_to(pictures / "nowhere")
+    (item,) = walk([pictures], WalkCoverage([], []))
+    assert isinstance(item, FoundFile)
+    assert (item.stamp.sidecar_stamp, item.sidecars) == ("", ())
+
+
+def test_tables_above_are_the_same_for_a_folder_and_a_file_in_it(pictures: Path) -> None:
+    touch(pictures / "a/b/x.jpg")
+    touch(pictures / "metadata.csv", "file,caption")
+    touch(pictures / "a/Metadata.JSONL", "{}")
+    wanted = (str(pictures / "a/Metadata.JSONL"), str(pictures / "metadata.csv"))
+    for path in (pictures, pictures / "a", pictures / "a/b", pictures / "a/b/x.jpg"):
+        (item,) = walk([path], WalkCoverage([], []))
+        assert isinstance(item, FoundFile)
+        assert item.sidecars == wanted
