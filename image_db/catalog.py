@@ -9,7 +9,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,6 +21,9 @@ from vision.errors import Phrase
 
 APPLICATION_ID = 0x5649474E  # "VIGN": tells our catalogue from any other SQLite file
 BUSY_TIMEOUT_S = 60.0
+SILENT_S = 2.0
+# Called with the library's folder once a wait for another program's writing has lasted SILENT_S.
+on_wait: Callable[[Path], None] | None = None
 
 
 class Migration(NamedTuple):
@@ -119,7 +123,28 @@ class Catalog:
     def _connect(self) -> None:
         self._lock = threading.RLock()
         self._depth = 0
-        self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        self.is_read_only = not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+        address = self.path.absolute().as_uri() + ("?mode=ro" if self.is_read_only else "")
+        log = self.path.with_name(self.path.name + "-wal")
+        if self.is_read_only and not (log.is_file() and log.stat().st_size):
+            address += "&immutable=1"  # else SQLite would make a file beside it
+        self._db = sqlite3.connect(address, timeout=SILENT_S, isolation_level=None, check_same_thread=False, uri=True)
+
+    def _run(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        """Execute, waiting up to BUSY_TIMEOUT_S while another program writes."""
+        started_s = time.monotonic()
+        waited = False
+        while True:
+            try:
+                return self._db.execute(sql, parameters)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() - started_s > BUSY_TIMEOUT_S:
+                    raise
+                if on_wait is not None and not waited:
+                    on_wait(self.path.parent)
+                waited = True
 
     def _check_and_migrate(self) -> None:
         version = self._pragma("user_version")
@@ -127,9 +152,11 @@ class Catalog:
             raise LibraryError("library_newer", folder=str(self.path.parent), schema=version, known=len(MIGRATIONS))
         if self._pragma("application_id") != APPLICATION_ID and (version or self._pragma("schema_version")):
             raise LibraryDamaged("catalogue_foreign", file=str(self.path))
+        if self.is_read_only:
+            return
         self._db.execute("PRAGMA foreign_keys = ON")
         # WAL lets searches go on while an indexing run writes; FULL makes a commit survive a power cut.
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._run("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         if version < len(MIGRATIONS):
             with self.transaction():
@@ -145,11 +172,11 @@ class Catalog:
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
     def _pragma(self, name: str) -> int:
-        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+        return int(self._run(f"PRAGMA {name}").fetchone()[0])
 
     def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple]:
         with self._lock, self._explaining():
-            return self._db.execute(sql, parameters).fetchall()
+            return self._run(sql, parameters).fetchall()
 
     def execute(self, sql: str, parameters: tuple[object, ...] = ()) -> int:
         """Run one statement inside ``transaction``; returns the number of rows it changed."""
@@ -166,12 +193,12 @@ class Catalog:
         """All or nothing, on disk when it ends. Takes the write lock at once; may be nested."""
         with self._lock, self._explaining():
             if self._depth == 0:
-                self._db.execute(f"BEGIN {kind}")
+                self._run(f"BEGIN {kind}")
             self._depth += 1
             try:
                 yield
                 if self._depth == 1:
-                    self._db.execute("COMMIT")
+                    self._run("COMMIT")
             except BaseException:
                 if self._depth == 1 and self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -209,23 +236,26 @@ class Catalog:
 
 
 def record_of(row: tuple) -> ImageRecord:
-    """The record of a row of RECORD_COLUMNS."""
+    """The record of a row of RECORD_COLUMNS. Raises LibraryDamaged where a column does not hold what was written."""
     id_, path, width, height, caption, alt, tags, author, license_, source_url, captions, origin, guessed = row
-    return ImageRecord(
-        id=id_,
-        path=Path(os.fsdecode(path)) if path is not None else Path(),
-        width_px=width,
-        height_px=height,
-        caption=caption,
-        alt=alt,
-        tags=tuple(json.loads(tags)),
-        author=author,
-        license=license_,
-        source_url=source_url,
-        captions=tuple(json.loads(captions).items()),
-        caption_origin=origin,
-        guessed_tags=tuple(json.loads(guessed)),
-    )
+    try:
+        return ImageRecord(
+            id=id_,
+            path=Path(os.fsdecode(path)) if path is not None else Path(),
+            width_px=width,
+            height_px=height,
+            caption=caption,
+            alt=alt,
+            tags=tuple(json.loads(tags)),
+            author=author,
+            license=license_,
+            source_url=source_url,
+            captions=tuple(json.loads(captions).items()),
+            caption_origin=origin,
+            guessed_tags=tuple(json.loads(guessed)),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LibraryDamaged("record_damaged", picture=id_, reason=str(error)) from error
 
 
 def text_columns(record: ImageRecord) -> dict[str, object]:

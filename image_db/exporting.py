@@ -97,9 +97,14 @@ def _write_lines(file: Path, lines: Iterator[str]) -> int:
     count = 0
     try:
         with file.open("x", encoding="utf-8") as out:
-            for line in lines:
-                out.write(line + "\n")
-                count += 1
+            try:
+                for line in lines:
+                    out.write(line + "\n")
+                    count += 1
+                out.flush()
+            except BaseException:
+                file.unlink()  # half a file would stand in the way of the next run
+                raise
     except FileExistsError as error:
         raise LibraryError("export_exists", file=str(file)) from error
     except OSError as error:

@@ -40,11 +40,16 @@ class KnownFile(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A file that could not be used, and why. ``kind`` says whether the picture or only its description is lost."""
+    """A file that could not be used, and why. ``kind`` says whether the picture or only its description is lost.
+
+    ``seen`` is the file's size in bytes, its time in nanoseconds and the version of Vignette that could not use it:
+    reading it again would come to the same. None where it might not.
+    """
 
     path: Path
     reason: Phrase
     kind: FailureKind
+    seen: tuple[int, int, str] | None = None
 
 
 class FileTable:
@@ -113,8 +118,10 @@ class FileTable:
             for image_id in image_ids
         )
 
-    def note_failure(self, path: str, kind: FailureKind, reason: Phrase | KeyedError) -> None:
-        said = json.dumps(phrase_to_json(reason), ensure_ascii=False)
+    def note_failure(
+        self, path: str, kind: FailureKind, reason: Phrase | KeyedError, seen: tuple[int, int, str] | None = None
+    ) -> None:
+        said = json.dumps({**phrase_to_json(reason), "seen": seen}, ensure_ascii=False)
         self._catalog.execute(
             "INSERT OR REPLACE INTO failures (path, kind, reason) VALUES (?, ?, ?)", (os.fsencode(path), kind, said)
         )
@@ -126,12 +133,14 @@ class FileTable:
     def failures(self) -> list[Failure]:
         """By path."""
         rows = self._catalog.query("SELECT path, reason, kind FROM failures ORDER BY path")
-        return [Failure(Path(os.fsdecode(path)), _reason(said), kind) for path, said, kind in rows]
+        return [_failure(Path(os.fsdecode(path)), said, kind) for path, said, kind in rows]
 
 
-def _reason(said: str) -> Phrase:
-    """A reason as it was noted; version 0.1 noted an English sentence."""
+def _failure(path: Path, said: str, kind: FailureKind) -> Failure:
+    """A failure as it was noted; version 0.1 noted an English sentence."""
     try:
-        return phrase_from_json(json.loads(said))
-    except (ValueError, TypeError):
-        return Phrase("verbatim", {"text": said})
+        noted = json.loads(said)
+        seen = noted.get("seen")
+        return Failure(path, phrase_from_json(noted), kind, tuple(seen) if seen else None)
+    except (ValueError, TypeError, AttributeError):
+        return Failure(path, Phrase("verbatim", {"text": said}), kind)

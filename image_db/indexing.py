@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from image_db.errors import LibraryError
-from image_db.files import KnownFile
+from image_db.files import Failure, FileStamp, KnownFile
 from image_db.library import Library, NewImage, encoder_mismatch
 from image_db.metadata.description import sentence
 from image_db.metadata.reading import ReadPicture, UnusableFile, describe, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import FoundFile, Listings, UnusablePath, WalkCoverage, find, walk
+from vision import own_version
 from vision.errors import KeyedError, Phrase, phrase_to_json
 from vision.interfaces import JointEncoder
 from vision.malloc import memory_kept
@@ -116,6 +117,7 @@ class _IndexPlan:
     to_read: list[FoundFile] = field(default_factory=list)
     to_describe: list[tuple[FoundFile, str]] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
+    failed_before: list[Failure] = field(default_factory=list)
     vanished: dict[str, KnownFile] = field(default_factory=dict)
     problems: list[UnusablePath] = field(default_factory=list)
     unchanged: int = 0
@@ -125,6 +127,8 @@ class _IndexPlan:
 def _plan(library: Library, paths: Iterable[Path | str]) -> _IndexPlan:
     plan = _IndexPlan()
     known: dict[str, KnownFile] = {}
+    failures = {str(failure.path): failure for failure in library.failures() if failure.seen is not None}
+    version = own_version()
     seen_alone: set[str] = set()
     roots_loaded = 0
     for item in walk(paths, plan.walked):
@@ -140,6 +144,10 @@ def _plan(library: Library, paths: Iterable[Path | str]) -> _IndexPlan:
         if before is None and not plan.walked.covers(path):
             before = library.files.known(path)
             seen_alone.add(path)
+        failure = failures.get(path)
+        if failure is not None and failure.seen == (size_bytes, mtime_ns, version):
+            plan.failed_before.append(failure)
+            continue
         if before is None or before.size_bytes != size_bytes or before.mtime_ns != mtime_ns:
             plan.to_read.append(item)
             continue
@@ -156,7 +164,19 @@ def _plan(library: Library, paths: Iterable[Path | str]) -> _IndexPlan:
         for path, file in known.items()
         if not file.missing and path not in seen_alone and plan.walked.covers(path)
     }
+    plan.to_describe += _copies_left(library, plan.vanished)
     return plan
+
+
+def _copies_left(library: Library, vanished: dict[str, KnownFile]) -> Iterator[tuple[FoundFile, str]]:
+    """A file of every picture of which another copy has vanished: its words are now those of the copies left."""
+    listings: Listings = {}
+    for image_id in dict.fromkeys(known.image_id for known in vanished.values()):
+        for other in library.files.of(image_id):
+            found = find(other, listings) if str(other) not in vanished else None
+            if isinstance(found, FoundFile):
+                yield found, image_id
+                break
 
 
 class _IndexRun:
@@ -170,6 +190,9 @@ class _IndexRun:
         self.sidecars = SidecarReader()
         self.failed: dict[str, Reason] = {}
         self.added = self.linked = self.updated_text = 0
+        self._stamps: dict[str, FileStamp] = {}  # of files that reading again would not make usable
+        self._sources: dict[str, FoundFile] = {}  # of the pictures that are encoded
+        self._moved: dict[str, int] = {}  # pictures that turned up elsewhere, by the folder that moved
         self._batch: dict[str, ReadPicture] = {}
         self._encoded: dict[str, NewImage] = {}
         self._links: dict[str, tuple[FoundFile, str]] = {}
@@ -180,6 +203,8 @@ class _IndexRun:
 
     def begin(self, plan: _IndexPlan) -> None:
         self.failed.update((problem.path, problem.reason) for problem in plan.problems)
+        for failure in plan.failed_before:
+            self.failed[str(failure.path)] = failure.reason
         if plan.vanished or plan.returned:
             with self.library.transaction():
                 self.library.files.mark_missing(plan.vanished)
@@ -226,6 +251,8 @@ class _IndexRun:
         path = result.found.stamp.path
         if isinstance(result, UnusableFile):
             self.failed[path] = result.reason
+            if result.reason.key != "not_readable":
+                self._stamps[path] = result.found.stamp
             return
         self._read.add(path)
         if result.image is None or result.sha256 in self._encoded or result.sha256 in self._batch:
@@ -252,6 +279,7 @@ class _IndexRun:
                 self.failed[picture.found.stamp.path] = Phrase("no_vector")
                 continue
             self._encoded[record.id] = NewImage(record, visual[i], textual[i], picture.phash, picture.found.stamp)
+            self._sources[record.id] = picture.found
 
     def _sentences(self, records: Sequence[ImageRecord]) -> list[np.ndarray | None]:
         """The vector of each record's words; None for one without."""
@@ -278,12 +306,20 @@ class _IndexRun:
         rewritten = self._redescribed(links)
         vectors = self._sentences(rewritten)
         with self.library.transaction():
+            # Another run may have added a picture since, with the words it found: ours are as new as our stamp.
+            late = {id_: self._sources[id_] for id_ in self._encoded if id_ in self.library}
             self.added += self.library.add(list(self._encoded.values()))
             for found, image_id in links.values():
                 self.library.files.link(found.stamp, image_id)
+                self._note_moved(found.stamp.path, image_id)
             self.library.update_texts(zip(rewritten, vectors, strict=True))
+            for id_ in late:
+                del self._encoded[id_]
+            again = self._redescribed({found.stamp.path: (found, id_) for id_, found in late.items()})
+            self.library.update_texts(zip(again, self._sentences(again), strict=True))
+        self.linked += len(late)
         self.updated_text += sum(record.id not in self._encoded for record in rewritten)
-        self._encoded = {}
+        self._encoded, self._sources = {}, {}
         self._links = {path: link for path, link in self._links.items() if link[1] in self._batch}
         self._committed_at = time.monotonic()
 
@@ -306,8 +342,33 @@ class _IndexRun:
                 changed.append(record)
         return changed
 
+    def _note_moved(self, path: str, image_id: str) -> None:
+        """A file that held the picture before and is not there any more was moved."""
+        vanished = [old for old in self.library.files.of(image_id) if not os.path.lexists(old)]
+        self.library.files.mark_missing(str(old) for old in vanished)
+        for old in vanished:
+            before, after = list(old.parts), list(Path(path).parts)
+            while before and after and before[-1] == after[-1]:
+                del before[-1], after[-1]
+            if len(before) < len(old.parts):
+                folder = str(Path(*before))
+                self._moved[folder] = self._moved.get(folder, 0) + 1
+
+    def _forget_moved(self) -> None:
+        """What a moved folder held and its new place does not is gone, too.
+
+        A folder counts as moved where it is not there any more and at least half of its pictures turned up again: the
+        others of a drive that is not connected stay.
+        """
+        for old, count in self._moved.items():
+            left = [path for path, known in self.library.files.under(old).items() if not known.missing]
+            if left and count >= len(left) and not os.path.lexists(old):
+                with self.library.transaction():
+                    self.library.files.mark_missing(left)
+
     def end(self, plan: _IndexPlan) -> None:
         """Remember what failed and forget what does no longer."""
+        self._forget_moved()
         problems = self.sidecars.problems
         healed = [
             str(old.path)
@@ -328,7 +389,9 @@ class _IndexRun:
             files = self.library.files
             files.forget_failures(healed)
             for path, reason in unusable.items():
-                files.note_failure(path, "picture", reason)
+                stamp = self._stamps.get(path)
+                seen = (stamp.size_bytes, stamp.mtime_ns, own_version()) if stamp is not None else None
+                files.note_failure(path, "picture", reason, seen)
             for path, reason in problems.items():
                 files.note_failure(path, "sidecar", reason)
             # What such a file held before is not there any more.

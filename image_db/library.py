@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
-from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
+from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryMissing
 from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
 from image_db.vectors import VectorFile
 from vision import own_version
-from vision.errors import Phrase
+from vision.errors import KeyedError, Phrase
 from vision.interfaces import EncoderIdentity
 
 CATALOG_NAME = "catalog.sqlite"
@@ -225,6 +225,8 @@ class Library:
                     "SELECT id, vector_row, has_text FROM images WHERE gone = 0 ORDER BY vector_row"
                 )
             rows = np.fromiter((row[1] for row in found), np.int64, len(found))
+            if len(rows) and not 0 <= rows[0] <= rows[-1] < used:
+                raise self._beyond(used)
             has_text = np.fromiter((row[2] for row in found), bool, len(found))
             visual, textual = self._visual.map(used), self._textual.map(used)
             if not len(rows) or rows[-1] == len(rows) - 1:
@@ -321,7 +323,7 @@ class Library:
 
     def _apply_pending(self) -> None:
         """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""
-        if not self._catalog.query("SELECT 1 FROM pending_textual LIMIT 1"):
+        if self._catalog.is_read_only or not self._catalog.query("SELECT 1 FROM pending_textual LIMIT 1"):
             return
         with self._catalog.transaction():
             for row, vector in self._catalog.query("SELECT vector_row, vector FROM pending_textual"):
@@ -337,17 +339,22 @@ class Library:
     def _unknown(self, image_id: str) -> LibraryError:
         return LibraryError("picture_unknown", folder=str(self.folder), picture=image_id)
 
-    def damage(self) -> list[Phrase]:
+    def damage(self) -> list[Phrase | KeyedError]:
         """What is wrong with the catalogue or disagrees with the vectors; empty for a sound library."""
         used = self._vector_rows()
-        found = self._catalog.damage()
-        beyond = self._catalog.query("SELECT count(*) FROM images WHERE vector_row >= ?", (used,))[0][0]
-        if beyond:
-            found.append(Phrase("rows_beyond", {"pictures": beyond, "used": used}))
+        found: list[Phrase | KeyedError] = [*self._catalog.damage()]
+        beyond = self._beyond(used)
+        if beyond.values["pictures"]:
+            found.append(beyond)
         for file in (self._visual, self._textual):
             if file.rows() < used:
                 found.append(Phrase("vectors_short", {"file": file.path.name, "held": file.rows(), "expected": used}))
         return found
+
+    def _beyond(self, used: int) -> LibraryDamaged:
+        where = "vector_row NOT BETWEEN 0 AND ?"
+        count = self._catalog.query(f"SELECT count(*) FROM images WHERE {where}", (used - 1,))[0][0]
+        return LibraryDamaged("rows_beyond", folder=str(self.folder), pictures=count, used=used)
 
     def _touch(self) -> None:
         self._catalog.execute("UPDATE library SET revision = revision + 1")

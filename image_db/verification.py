@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
+from image_db.errors import LibraryDamaged
 from image_db.library import Library
+from image_db.metadata.record import ImageRecord
 from vision.downloads.files import file_sha256
-from vision.errors import Phrase
+from vision.errors import KeyedError, Phrase
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -27,7 +29,7 @@ class Verification:
     files: int
     missing: tuple[Path, ...]
     changed: tuple[tuple[Path, Phrase], ...]
-    damage: tuple[Phrase, ...]
+    damage: tuple[Phrase | KeyedError, ...]
 
     @property
     def sound(self) -> bool:
@@ -41,7 +43,7 @@ def verify(library: Library, progress: Progress | None = None) -> Verification:
     changed: list[tuple[Path, Phrase]] = []
     pictures = files = 0
     total = len(library)
-    for record in library.records():
+    for record in _readable(library, damage):
         pictures += 1
         for path in library.files.of(record.id):
             files += 1
@@ -59,6 +61,14 @@ def verify(library: Library, progress: Progress | None = None) -> Verification:
     if not damage:  # vectors beyond the end of their file cannot be read
         damage += _bad_vectors(library)
     return Verification(pictures, files, tuple(missing), tuple(changed), tuple(damage))
+
+
+def _readable(library: Library, damage: list[Phrase | KeyedError]) -> Iterator[ImageRecord]:
+    """The records up to one that is damaged, which is noted."""
+    try:
+        yield from library.records()
+    except LibraryDamaged as error:
+        damage.append(error)
 
 
 def _bad_vectors(library: Library) -> list[Phrase]:

@@ -93,3 +93,19 @@ def test_a_generated_caption_does_not_come_back_as_a_given_one(
 def test_names_that_are_not_unicode_read_back_as_they_were() -> None:
     assert json.loads(json_line({"path": "caf\udce9 图"})) == {"path": "caf\udce9 图"}
     json_line("caf\udce9").encode("utf-8")
+
+
+def test_an_export_that_fails_half_way_leaves_nothing_in_the_way(
+    tmp_path: Path, library: Library, encoder: ColourEncoder, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(pictures / "x.png")
+    index_paths(library, encoder, [pictures])
+
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("image_db.exporting.json_line", full)
+    with pytest.raises(LibraryError, match=r"^export_not_written: .*No space left"):
+        export_records(library, tmp_path / "out.jsonl")
+    monkeypatch.undo()
+    assert export_records(library, tmp_path / "out.jsonl") == 1

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +15,14 @@ from PIL import Image
 from composer.i18n import localize
 from image_db import indexing
 from image_db.errors import EncoderMismatch, LibraryError
+from image_db.files import FileStamp
 from image_db.indexing import IndexReport, index_paths
 from image_db.library import Library
+from image_db.metadata import reading
 from image_db.metadata.description import sentence
 from image_db.metadata.record import ImageRecord
+from image_db.scan import FoundFile
+from image_db.verification import verify
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint, paint_many
 from vision.errors import Phrase
@@ -364,3 +370,181 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_committed(
     monkeypatch.undo()
     assert len(library) == 4
     assert run().added == 4
+
+
+# Copies, moves, several writers
+
+
+def test_a_moved_folder_is_recognised_and_what_it_lost_is_gone(run, library: Library, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for number in range(4):
+        paint(old / "sub" / f"IMG_{number}.png", (number, 9, 9))
+    run(old)
+    old.rename(new)
+    (new / "sub" / "IMG_3.png").unlink()
+    report = run(new)
+    assert (report.added, report.linked) == (0, 3)
+    assert [record.path for record in library.records()] == [new / "sub" / f"IMG_{number}.png" for number in range(3)]
+    assert [record.path.name for record in library.records(gone=True)] == ["IMG_3.png"]
+    (new / "sub" / "IMG_0.png").unlink()
+    assert run(new).removed == 1
+    assert len(library) == 2
+
+
+def test_a_drive_that_is_not_connected_keeps_its_pictures(run, library: Library, tmp_path: Path) -> None:
+    drive, here = tmp_path / "drive", tmp_path / "here"
+    paths = paint_many(drive, 5)
+    run(drive)
+    here.mkdir()
+    shutil.copy(paths[0], here)
+    drive.rename(tmp_path / "unplugged")
+    run(here)
+    assert len(library) == 5
+    (tmp_path / "unplugged").rename(drive)
+    run(drive)
+    assert len(library) == 5
+
+
+def test_a_copy_elsewhere_leaves_the_original(run, library: Library, pictures: Path, tmp_path: Path) -> None:
+    file = paint(pictures / "x.png")
+    run()
+    (tmp_path / "copies").mkdir()
+    shutil.copy(file, tmp_path / "copies")
+    run(tmp_path / "copies")
+    (record,) = library.records()
+    assert len(library.files.of(record.id)) == 2
+
+
+def test_words_follow_the_copies_that_are_left(run, library: Library, pictures: Path) -> None:
+    file = paint(pictures / "IMG_1.png")
+    copy = pictures / "IMG_2.png"
+    shutil.copy(file, copy)
+    (pictures / "IMG_2.txt").write_text("A caption of the copy")
+    (pictures / "IMG_1.json").write_text('{"author": "Ann"}')
+    run()
+    (record,) = library.records()
+    assert (record.caption, record.author) == ("A caption of the copy", "Ann")
+    copy.unlink()
+    assert run().updated_text == 1
+    (record,) = library.records()
+    assert (record.caption, record.author) == ("", "Ann")
+    assert library.matrix().has_text.tolist() == [False]
+
+
+def test_a_sidecar_written_while_another_run_goes_on_is_not_lost(
+    run, library: Library, pictures: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This run's walk sees the sidecar; another one, which did not, adds the picture first."""
+    file = paint(pictures / "IMG_1.png")
+    with Library.create(pictures.parent / "other", encoder.identity) as elsewhere:
+        index_paths(elsewhere, encoder, [pictures])
+        (record,) = elsewhere.records()
+        stamp = FileStamp(str(file), file.stat().st_size, file.stat().st_mtime_ns)
+    (pictures / "IMG_1.txt").write_text("A late caption")
+    encode = encoder.encode_images
+
+    def another_run_is_quicker(images: Sequence[Image.Image]) -> np.ndarray:
+        vectors = encode(images)
+        with Library.open(library.folder, encoder.identity) as same:
+            same.add([(record, vectors[0], None, None, stamp)])
+        return vectors
+
+    monkeypatch.setattr(encoder, "encode_images", another_run_is_quicker)
+    run()
+    assert [each.caption for each in library.records()] == ["A late caption"]
+    assert library.matrix().has_text.tolist() == [True]
+
+
+# Files that break readers
+
+
+def test_whatever_reading_one_file_raises_is_that_files_failure(
+    run, library: Library, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(pictures, 3)
+    bad = paint(pictures / "bad.png", "green")
+    read = reading.load_image
+
+    def load(data: bytes, **options) -> Image.Image:
+        if data == bad.read_bytes():
+            raise RuntimeError("Failed to decode image: BMFF parsing failed")
+        return read(data, **options)
+
+    monkeypatch.setattr(reading, "load_image", load)
+    report = run()
+    assert report.added == 3
+    ((path, reason),) = report.failed
+    assert (path, reason.key) == (bad, "unexpected_in_file")
+
+
+def test_a_file_that_cannot_be_decoded_is_read_again_once_it_has_changed(
+    run, library: Library, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = pictures / "bad.png"
+    bad.write_bytes(b"no picture")
+    asked: list[str] = []
+    read = indexing.read_picture
+
+    def counted(found: FoundFile, *rest: object) -> object:
+        asked.append(found.stamp.path)
+        return read(found, *rest)
+
+    monkeypatch.setattr(indexing, "read_picture", counted)
+    first = run()
+    again = run()
+    assert [reason.key for _, reason in first.failed] == [reason.key for _, reason in again.failed]
+    assert len(asked) == 1
+    paint(bad)
+    assert (run().added, run().failed, len(asked)) == (1, (), 2)
+    monkeypatch.setattr(indexing, "own_version", lambda: "9")
+    bad.write_bytes(b"no picture")
+    run()
+    monkeypatch.setattr(indexing, "own_version", lambda: "10")
+    run()
+    assert len(asked) == 4, "a later version may read it"
+
+
+def test_a_pipe_and_an_endless_file_do_not_hold_up_a_run(run, library: Library, pictures: Path) -> None:
+    paint(pictures / "IMG_1.png")
+    os.mkfifo(pictures / "IMG_1.txt")
+    os.mkfifo(pictures / "IMG_1.json")
+    (pictures / "metadata.jsonl").symlink_to("/dev/zero")
+    os.mkfifo(pictures / "pipe.jpg")
+    (pictures / "zero.jpg").symlink_to("/dev/zero")
+    report = run()
+    assert report.added == 1
+    assert {path.name for path, _ in report.failed} == {"pipe.jpg", "zero.jpg"}
+    assert {path.name for path, _ in report.warnings} == {"IMG_1.txt", "IMG_1.json", "metadata.jsonl"}
+
+
+def _mutated(data: bytes, chance: random.Random) -> bytes:
+    broken = bytearray(data)
+    for _ in range(chance.randint(1, 12)):
+        broken[chance.randrange(len(broken))] = chance.randrange(256)
+    return bytes(broken[: chance.randint(1, len(broken))] if chance.random() < 0.3 else broken)
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_mutated_pictures_sidecars_and_tables_never_end_a_run(
+    run, library: Library, pictures: Path, count: int
+) -> None:
+    chance = random.Random(count)
+    noise = Image.effect_noise((48, 48), 80).convert("RGB")
+    exif = Image.Exif()
+    exif[0x010E] = "A mill in snow"
+    words = '{"caption": "A mill \\u2744", "tags": ["a", "b"], "captions": {"zh": "磨坊"}}'.encode()
+    table = b'file,caption\nIMG_1.png,"A mill, snow"\n'
+    for number in range(count):
+        suffix = (".jpg", ".png", ".webp", ".gif", ".tif", ".bmp", ".avif", ".jp2")[number % 8]
+        buffer = io.BytesIO()
+        options = {"exif": exif} if suffix in (".jpg", ".webp") else {}
+        noise.save(buffer, Image.registered_extensions()[suffix], **options)
+        folder = pictures / str(number)
+        folder.mkdir()
+        (folder / f"IMG_{number}{suffix}").write_bytes(_mutated(buffer.getvalue(), chance))
+        (folder / f"IMG_{number}.json").write_bytes(_mutated(words, chance))
+        (folder / f"IMG_{number}.xmp").write_bytes(_mutated(b"<x:xmpmeta><rdf:RDF></rdf:RDF></x:xmpmeta>", chance))
+        (folder / "metadata.csv").write_bytes(_mutated(table, chance))
+    report = run()
+    assert report.usable + len(report.failed) == count
+    assert verify(library).sound

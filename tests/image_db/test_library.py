@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from image_db.catalog import MIGRATIONS, Catalog, Migration
 from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryMissing
 from image_db.library import CATALOG_NAME, Library, NewImage
 from image_db.metadata.record import ImageRecord
+from image_db.verification import verify
 from tests.fakes import ColourEncoder
 
 
@@ -365,3 +368,65 @@ def test_file_names_need_not_be_unicode(library: Library, encoder: ColourEncoder
     assert library.record(record(0).id).path == odd
     assert list(library.files.under("/pictures")) == [str(odd)]
     assert library.files.under("/pict") == {}
+
+
+# Odd circumstances
+
+
+def test_a_library_that_cannot_be_written_is_read_and_leaves_no_file_beside_it(
+    tmp_path: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "lib"
+    with Library.create(folder, encoder.identity) as library:
+        library.add([entry(encoder, number) for number in range(3)])
+    before = sorted(path.name for path in folder.iterdir())
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with Library.open(folder, encoder.identity) as library:
+        assert len(library) == len(list(library.records())) == len(library.matrix().ids) == 3
+        assert sorted(path.name for path in folder.iterdir()) == before
+        with pytest.raises(LibraryError, match=r"^library_not_usable: .*readonly"):
+            library.remove([record(0).id])
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_record_that_does_not_hold_what_was_written_is_damage(library: Library, encoder: ColourEncoder) -> None:
+    library.add([entry(encoder, number) for number in range(3)])
+    with closing(sqlite3.connect(library.folder / CATALOG_NAME)) as other:
+        other.execute("UPDATE images SET tags = '[\"cut' WHERE id = ?", (record(1).id,))
+        other.commit()
+    with pytest.raises(LibraryDamaged, match=r"^record_damaged: picture="):
+        list(library.records())
+    result = verify(library)
+    assert [found.key for found in result.damage] == ["record_damaged"]
+
+
+@pytest.mark.parametrize("row", [-1, 3, 1 << 40])
+def test_a_row_beyond_the_vectors_is_damage(library: Library, encoder: ColourEncoder, row: int) -> None:
+    library.add([entry(encoder, number) for number in range(3)])
+    with closing(sqlite3.connect(library.folder / CATALOG_NAME)) as other:
+        other.execute("UPDATE images SET vector_row = ? WHERE id = ?", (row, record(1).id))
+        other.execute("UPDATE library SET revision = revision + 1")
+        other.commit()
+    with pytest.raises(LibraryDamaged, match=r"^rows_beyond: .*pictures=1, used=3"):
+        library.matrix()
+    assert [found.key for found in verify(library).damage] == ["rows_beyond"]
+
+
+def test_a_wait_for_another_program_is_said_once(
+    tmp_path: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module, "SILENT_S", 0.01)
+    monkeypatch.setattr(catalog_module, "BUSY_TIMEOUT_S", 0.1)
+    heard: list[Path] = []
+    monkeypatch.setattr(catalog_module, "on_wait", heard.append)
+    with Library.create(tmp_path / "lib", encoder.identity) as library:
+        other = sqlite3.connect(tmp_path / "lib" / CATALOG_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LibraryError, match=r"^library_not_usable: .*locked"):
+            library.add([entry(encoder, 0)])
+        assert heard == [tmp_path / "lib"]
+        monkeypatch.setattr(catalog_module, "on_wait", lambda _: other.execute("COMMIT"))
+        monkeypatch.setattr(catalog_module, "BUSY_TIMEOUT_S", 60.0)
+        assert library.add([entry(encoder, 0)]) == 1
+        other.close()
