@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 COMMANDS = ("models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
 
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    from image_db import catalog
+
+    catalog.on_wait = _say_wait
     try:
         with _signals_interrupt():
             code: int = args.run(args)
@@ -78,6 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # a bug keeps its traceback
         print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+
+
+def _say_wait(folder: Path) -> None:
+    from composer.commands.terminal import note, say
+
+    note(say("library_waiting", library=folder))
 
 
 @contextmanager

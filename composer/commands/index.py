@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -112,18 +113,22 @@ def index_into(
 def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
     from composer.commands.terminal import say
 
+    formats = Counter(str(reason.values["format"]) for _, reason in report.failed if reason.key == "format_not_read")
+    failed = [item for item in report.failed if item[1].key != "format_not_read"]
     counts = {
         "added": report.added,
         "unchanged": report.unchanged,
         "linked": report.linked,
         "updated_text": report.updated_text,
         "removed": report.removed,
-        "failed": len(report.failed),
+        "failed": len(failed),
     }
     found = ", ".join(say(f"index_{name}", count=count) for name, count in counts.items() if count)
     found = found or say("index_nothing")
     print(say("indexed", found=found, seconds=report.seconds, library=library_dir, pictures=pictures))
-    for kind, items in (("unusable", report.failed), ("partly_read", report.warnings)):
+    if formats:
+        print(say("formats_left_out", formats=", ".join(f"{count} {name}" for name, count in formats.most_common())))
+    for kind, items in (("unusable", failed), ("partly_read", report.warnings)):
         if items:
             print(say(f"{kind}_one" if len(items) == 1 else f"{kind}_several", count=len(items)))
         for path, reason in items[:_SHOWN_FAILURES]:

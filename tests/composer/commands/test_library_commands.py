@@ -268,3 +268,15 @@ def test_registering_the_commands_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_formats_that_are_not_read_are_one_line_with_a_count_each(
+    vignette: Vignette, pictures: Path, tmp_path: Path
+) -> None:
+    for name in ("a.NEF", "b.CR3", "c.jxl", "d.psd"):
+        (pictures / name).write_bytes(b"raw")
+    assert vignette("index", pictures, "--library", tmp_path / "lib") == 0
+    lines = vignette.out.splitlines()
+    assert lines[1] == "left out: 2 camera RAW, 1 JPEG XL, 1 Photoshop; convert them to JPEG to have them indexed"
+    assert vignette("library", "info", "--library", tmp_path / "lib") == 0
+    assert "a.NEF" in vignette.out
