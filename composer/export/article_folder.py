@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +86,7 @@ def save_article(
     notes: list[Phrase] | None = None,
     text_folder: Path | None = None,
     over: bool = False,
+    whole_paths: bool = True,
 ) -> Article:
     """Write the article's folder and return the article as it stands there, with the names of its files.
 
@@ -93,13 +94,15 @@ def save_article(
     ``notes`` receives what an export could not keep, such as characters no font has. A chosen picture whose file is
     gone or has changed since it was indexed is left out, and its placement's ``reason`` says so: hours of writing are
     not lost for it. The pictures that the text itself shows are copied from ``text_folder`` to the paths it names, and
-    those that are not there are noted. ``trace`` holds ``StageFinished.as_json`` of each stage.
+    those that are not there are noted. ``trace`` holds ``StageFinished.as_json`` of each stage. Without ``whole_paths``
+    the article names the files it was made from, not their folders.
 
     Raises as ``new_folder`` and ``export``.
     """
     with new_folder(out_dir, over=over) as folder:
         saved = _copy_pictures(article, folder / IMAGES_DIR, pictures or ExportedPictureSettings(originals=True))
-        _write_text(folder / "article.json", dump(saved))
+        named = saved if whole_paths else _with_records(saved, lambda r: replace(r, path=Path(r.path.name)))
+        _write_text(folder / "article.json", dump(named))
         ready = Pictures(saved, in_folder(saved, folder / IMAGES_DIR), pictures, text_folder)
         for path, data in ready.text_files().items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -147,16 +150,22 @@ def load_article(folder: Path) -> Article:
     for name in article.files.values():
         if not is_plain_name(name):
             raise ComposerError("article_names_outside", path=str(path), name=name)
-    return _with_local_pictures(article, folder.resolve() / IMAGES_DIR)
+    images = folder.resolve() / IMAGES_DIR
+
+    def local(record: ImageRecord) -> ImageRecord:
+        name = article.files.get(record.id)
+        return replace(record, path=images / name) if name and (images / name).is_file() else record
+
+    return _with_records(article, local)
 
 
 def save_download(
-    article: Article, trace: Sequence[StageFinished], folder: Path, kind: str
+    article: Article, trace: Sequence[StageFinished], folder: Path, kind: str, *, whole_paths: bool = True
 ) -> tuple[Path, tuple[Phrase, ...]]:
     """The article as one file in ``folder``, which is this call's own, and notes on what could not be kept.
 
-    ``kind`` is a format or "zip", the folder that ``save_article`` writes. Raises UsageError for an unknown format,
-    and what saving and exporting raise.
+    ``kind`` is a format or "zip", the folder that ``save_article`` writes, with ``whole_paths`` or without. Raises
+    UsageError for an unknown format, and what saving and exporting raise.
     """
     if kind != "zip":
         made = download(article, (kind,), Pictures(article, in_library))
@@ -165,7 +174,8 @@ def save_download(
         return folder / made.name, made.notes
     out = folder / (slug(article.title) or "article")
     entries = [event.as_json() for event in trace]
-    saved = save_article(article, out, trace=entries, pictures=ExportedPictureSettings())
+    settings = ExportedPictureSettings()
+    saved = save_article(article, out, trace=entries, pictures=settings, whole_paths=whole_paths)
     return zip_article(out), tuple(
         phrase
         for before, after in zip(article.placements, saved.placements, strict=True)
@@ -211,18 +221,15 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(encodable(text), encoding="utf-8", newline="")
 
 
-def _with_local_pictures(article: Article, images: Path) -> Article:
-    def local(record: ImageRecord) -> ImageRecord:
-        name = article.files.get(record.id)
-        return replace(record, path=images / name) if name and (images / name).is_file() else record
-
+def _with_records(article: Article, change: Callable[[ImageRecord], ImageRecord]) -> Article:
+    """The article with every record of a picture changed."""
     return replace(
         article,
         placements=tuple(
             replace(
                 placement,
-                chosen=local(placement.chosen) if placement.chosen else None,
-                candidates=tuple(replace(c, record=local(c.record)) for c in placement.candidates),
+                chosen=change(placement.chosen) if placement.chosen else None,
+                candidates=tuple(replace(c, record=change(c.record)) for c in placement.candidates),
             )
             for placement in article.placements
         ),

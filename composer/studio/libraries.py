@@ -155,7 +155,7 @@ class OfferedLibraries:
 
         Raises UsageError where the folder is missing or not to be indexed, or while another run goes on.
         """
-        source = self._source(pictures.strip())
+        source = self._source(pictures.strip().replace("\0", ""))
         folder = self._folder_of(name or source.name)
         return self._begin(folder, lambda _: source)
 

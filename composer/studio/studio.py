@@ -69,5 +69,6 @@ class Studio:
 
         ``kind`` is a format or "zip", the folder that ``vignette compose`` writes. Raises what exporting raises.
         """
-        path, notes = save_download(session.present(), session.trace, self.links.export_folder(), kind)
+        folder, whole_paths = self.links.export_folder(), not self.for_visitors
+        path, notes = save_download(session.present(), session.trace, folder, kind, whole_paths=whole_paths)
         return self.links.export(path), path.name, notes

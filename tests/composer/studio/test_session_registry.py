@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -14,9 +18,11 @@ from composer.pipeline import events
 from composer.request import ComposeRequest
 from composer.studio.actions import perform
 from composer.studio.chat import ask, stop_answers
+from composer.studio.draft_store import Draft, OwnerDrafts
 from composer.studio.job_queue import JobQueue, stoppable
 from composer.studio.session import ChatTurn, DraftSession, chat_from_json, chat_to_json
 from composer.studio.session_registry import SessionRegistry
+from tests.composer.article_samples import farm_article
 from tests.composer.quick_sessions import Models, adopted, fake_of, finished, heard
 
 
@@ -172,6 +178,128 @@ def test_what_a_browser_sends_is_read_strictly(
         perform(session, action, values)
     assert refused.value.key == key
     assert session.article is before
+
+
+# Which sessions stay
+
+
+def ids_of(sessions: SessionRegistry, owner: str, tmp_path: Path, count: int) -> list[str]:
+    article = farm_article(tmp_path / "farm")
+    return [sessions.store.drafts_of(owner).new(article, {"library": str(tmp_path)}).id for _ in range(count)]
+
+
+def test_the_sessions_used_last_stay_open(sessions: SessionRegistry, tmp_path: Path) -> None:
+    sessions = SessionRegistry(sessions.models, sessions.store, most_kept=2)
+    owner = sessions.store.new_owner()
+    ids = ids_of(sessions, owner, tmp_path, 3)
+    opened = [weakref.ref(sessions.open(owner, draft)) for draft in ids[:2]]
+    sessions.open(owner, ids[0])
+    sessions.open(owner, ids[2])  # the second was used longest ago
+    gc.collect()
+    assert [session() is not None for session in opened] == [True, False]
+    assert sessions.open(owner, ids[0]) is opened[0]()
+
+
+def test_a_session_in_which_something_runs_is_found_again_however_many_are_opened(
+    sessions: SessionRegistry, tmp_path: Path
+) -> None:
+    sessions = SessionRegistry(sessions.models, sessions.store, most_kept=1)
+    gate = threading.Event()
+    fake_of(sessions).step = lambda: gate.wait(10) and None
+    owner = sessions.store.new_owner()
+    running, waiting = (weakref.ref(sessions.begin(owner, ComposeRequest("farm"), tmp_path)) for _ in range(2))
+    for draft in ids_of(sessions, owner, tmp_path, 3):
+        sessions.open(owner, draft)
+    gc.collect()
+    for begun in (running, waiting):
+        session = begun()
+        assert session is not None
+        assert sessions.open(owner, session.draft.id) is session
+    gate.set()
+    for begun in (running, waiting):
+        session = begun()
+        assert session is not None
+        finished(session)
+
+
+def test_a_slow_disk_holds_up_nobody_else_and_a_draft_is_read_once(
+    sessions: SessionRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = sessions.store.new_owner()
+    slow, quick = ids_of(sessions, owner, tmp_path, 2)
+    reading, go_on, reads = threading.Event(), threading.Event(), []
+    read = OwnerDrafts.open
+
+    def opened(drafts: OwnerDrafts, draft_id: str) -> Draft:
+        reads.append(draft_id)
+        if draft_id == slow:
+            reading.set()
+            assert go_on.wait(10)
+        return read(drafts, draft_id)
+
+    monkeypatch.setattr(OwnerDrafts, "open", opened)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(sessions.open, owner, slow) for _ in range(2)]
+        assert reading.wait(10)
+        assert sessions.open(owner, quick).draft.id == quick, "while the other is still being read"
+        go_on.set()
+        assert both[0].result(10) is both[1].result(10)
+    assert sorted(reads) == sorted([slow, quick])
+
+
+def test_a_draft_that_is_deleted_while_it_is_written_stays_away(sessions: SessionRegistry, tmp_path: Path) -> None:
+    here, gate = threading.Event(), threading.Event()
+
+    def step() -> None:
+        here.set()
+        gate.wait(10)
+
+    fake_of(sessions).step = step
+    owner = sessions.store.new_owner()
+    session = sessions.begin(owner, ComposeRequest("farm"), tmp_path)
+    assert here.wait(10)
+    sessions.delete(owner, session.draft.id)
+    gate.set()
+    assert session.running is None
+    assert sessions.drafts(owner) == ()
+    with pytest.raises(DraftError, match=r"^draft_gone"):
+        sessions.open(owner, session.draft.id)
+
+
+# Waiting for a change
+
+
+def test_whoever_waits_for_a_change_is_woken_by_it(sessions: SessionRegistry, tmp_path: Path) -> None:
+    session = adopted(sessions, tmp_path)
+
+    async def wait() -> list[int]:
+        version = session.changes.version
+        waiting = [asyncio.create_task(session.changes.wait(version, 30)) for _ in range(3)]
+        await asyncio.sleep(0)  # let them begin
+        assert not any(task.done() for task in waiting)
+        await asyncio.to_thread(perform, session, "set_title", {"text": "Hens"})
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        await session.changes.wait(version, 30)  # it has changed already
+        await session.changes.wait(session.changes.version, 0.01)  # nothing does: the time is up
+        return [version, session.changes.version]
+
+    before, after = asyncio.run(wait())
+    assert after > before
+    assert session.changes._waiting == set()
+
+
+def test_a_page_that_waits_its_turn_is_told_when_it_comes_nearer(sessions: SessionRegistry, tmp_path: Path) -> None:
+    gate = threading.Event()
+    fake_of(sessions).step = lambda: gate.wait(10) and None
+    first, second = (sessions.begin(sessions.store.new_owner(), ComposeRequest("farm"), tmp_path) for _ in range(2))
+    assert second.running is not None
+    assert second.running.job is not None
+    assert second.running.job.before == 1
+    version = second.changes.version
+    first.stop()
+    asyncio.run(asyncio.wait_for(second.changes.wait(version, 30), 10))
+    gate.set()
+    finished(second)
 
 
 # Stopping

@@ -1,0 +1,111 @@
+"""Which folders may be indexed: any of this machine's owner's, but for visitors only those that were named."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from composer.errors import UsageError
+from composer.studio.libraries import IndexingRun, OfferedLibraries
+from composer.studio.models import StudioModels
+from image_db.library import Library
+from tests.composer.small_pipeline import paint
+from tests.fakes import ColourEncoder
+
+
+class EncoderOnly:
+    workers = 1
+    encoder = ColourEncoder()
+
+
+def libraries(tmp_path: Path, roots: list[Path] | None = None, folders: list[Path] | None = None) -> OfferedLibraries:
+    return OfferedLibraries(StudioModels(EncoderOnly), folders or [], tmp_path / "home", roots)  # type: ignore[arg-type]
+
+
+def indexed(offered: OfferedLibraries, pictures: str, name: str = "") -> IndexingRun:
+    """The run when it is over: it has a thread of its own."""
+    run = offered.index(pictures, name)
+    for thread in threading.enumerate():
+        if thread.name == "vignette-index":
+            thread.join(20)
+    assert run.stage == "over"
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    paint(tmp_path / "srv/photos/trip/red.png", "red")
+    paint(tmp_path / "srv/private/blue.png", "blue")
+    return tmp_path / "srv/photos"
+
+
+def test_visitors_index_the_named_folders_and_what_lies_in_them(tmp_path: Path, photos: Path) -> None:
+    offered = libraries(tmp_path, [photos])
+    assert list(offered.roots or ()) == ["photos"], "they are named without the way there"
+    assert indexed(offered, "photos/trip").report is not None
+    assert [library.name for library in offered.offered()] == ["trip"]
+    assert indexed(offered, "photos", "all").name == "all"
+
+
+@pytest.mark.parametrize("pictures", ["", "/", "private", "photos/../private", "photos/gone", "../photos", "~"])
+def test_visitors_index_nothing_else(tmp_path: Path, photos: Path, pictures: str) -> None:
+    offered = libraries(tmp_path, [photos])
+    for asked in (pictures, str(photos), str(photos.parent / "private")):
+        with pytest.raises(UsageError) as refused:
+            offered.index(asked, "")
+        assert refused.value.key == "folder_not_offered"
+        assert refused.value.values["known"] == ["photos"]
+    assert offered.indexing is None
+
+
+def test_no_link_leads_visitors_out_of_a_named_folder(tmp_path: Path, photos: Path) -> None:
+    offered = libraries(tmp_path, [photos])
+    (photos / "within").symlink_to(photos / "trip")
+    assert indexed(offered, "photos").error is None
+    for target in (photos.parent / "private", photos.parent / "private/blue.png", Path("/etc/hostname")):
+        link = photos / "trip/out.txt"
+        link.symlink_to(target)
+        with pytest.raises(UsageError) as refused:
+            offered.index("photos", "")
+        assert (refused.value.key, refused.value.values["link"]) == ("folder_leads_out", "out.txt")
+        link.unlink()
+    (photos / "away").symlink_to(photos.parent / "private")
+    with pytest.raises(UsageError):
+        offered.index("photos/away", "")
+
+
+def test_visitors_start_no_fetch(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: Any) -> None:
+        pytest.fail("packages were fetched")
+
+    monkeypatch.setattr("image_db.sample.build.fetch_sample", fetch)
+    offered = libraries(tmp_path, [])
+    with pytest.raises(UsageError, match=r"^sample_not_here"):
+        offered.index_sample()
+    with pytest.raises(UsageError, match=r"^folder_not_offered"):
+        offered.index("photos", "")
+
+
+def test_libraries_are_told_apart_by_name(tmp_path: Path) -> None:
+    folders = [tmp_path / "a/walls", tmp_path / "b/walls"]
+    for folder in folders:
+        Library.create(folder, EncoderOnly.encoder.identity).close()
+    offered = libraries(tmp_path, folders=folders)
+    assert [library.name for library in offered.offered()] == ["walls", "walls (2)"]
+    assert offered.find("walls (2)").folder == folders[1]
+    assert offered.find("").folder == folders[0]
+    for name in (str(folders[0]), "../walls", "walls (3)"):
+        with pytest.raises(UsageError, match=r"^library_unknown"):
+            offered.find(name)
+
+
+def test_the_owner_indexes_any_folder_by_its_whole_path(tmp_path: Path, photos: Path) -> None:
+    offered = libraries(tmp_path)
+    assert indexed(offered, str(photos)).name == "photos"
+    for wrong, key in (("photos", "folder_relative"), ("", "folder_relative"), (str(photos / "no"), "folder_missing")):
+        with pytest.raises(UsageError) as refused:
+            offered.index(wrong, "")
+        assert refused.value.key == key
