@@ -6,10 +6,11 @@
 # make test-newest  the tests against the newest releases that pyproject.toml allows, in .venv-newest
 # make clean   remove the environments and what tools left; models, libraries and articles stay
 #
-# PYTHON=/path/to/python3.11 chooses the Python; VIGNETTE_HOME=/large/disk moves models and sample pictures.
+# WORKERS=4 runs the tests in as many processes (2); PYTHON=/path/to/python3.11 chooses the Python; VIGNETTE_HOME=/large/disk moves models and sample pictures.
 
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 LOCKS := $(wildcard requirements/*.txt)
 STARTED := $(shell date +%s)
 # The first Python that fits; python3 where none does, so that install.py says what is wrong with it.
@@ -35,7 +36,7 @@ define run-tests
 	@scripts/chromium.sh
 	@$(1)/vignette models pull smollm2-135m-instruct efficientnet-lite2 efficientnet-lite1 efficientnet-lite0 \
 		minilm-l6-v2 all-mpnet-base-v2 >/dev/null
-	@$(1)/python -m pytest
+	@$(1)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 endef
 
 test: $(VENV)/.installed-dev

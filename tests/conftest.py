@@ -14,7 +14,6 @@ import pytest
 from hypothesis import settings
 
 # Read by the libraries when they are first imported, hence before any test module is.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False")
 
@@ -63,7 +62,9 @@ def _guarded_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
     return _getaddrinfo(host, *args, **kwargs)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers inherit this; two that compute with two threads each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if config.getoption("numprocesses", None) else "2")
     socket.socket.connect = _guarded_connect  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[assignment, method-assign]
     socket.getaddrinfo = _guarded_getaddrinfo
@@ -74,9 +75,25 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def _share(path: str) -> str:
+    """What stays with one worker: a module, whose fixtures are made once, and all of the page's tests together."""
+    return "tests/browser" if path.startswith("tests/browser/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shares(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _share(nodeid.split("::")[0])
+
+    return Shares(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The page's tests come last: while their browser is open, no other test of this thread can run a loop of asyncio.
-    items.sort(key=lambda item: "browser" in item.path.relative_to(Path(__file__).parent).parts)
+    # The largest share comes first, so that no worker is left alone with it at the end.
+    items.sort(key=lambda item: "browser" not in item.path.relative_to(Path(__file__).parent).parts)
     if find_chromium() is not None or os.environ.get("CI"):  # CI must not pass by skipping
         return
     skip = pytest.mark.skip(reason="NO BROWSER: install Chromium (Debian: apt-get install chromium)")

@@ -1,4 +1,7 @@
-"""Chromium, one server for all tests, and pages that are sessions of their own."""
+"""Chromium, one server for all tests, and pages that are sessions of their own.
+
+Both end with this package: while Playwright runs, no other test of its thread can run a loop of asyncio.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.queueing"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium_path: str) -> Iterator[Browser]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
@@ -47,14 +50,14 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("site"))
     yield running
     running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_person(browser: Browser) -> Iterator[Any]:
     """A browser that keeps the page's files from one test to the next, as a person's does."""
     context = browser.new_context(**PERSON)
