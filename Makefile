@@ -6,7 +6,8 @@
 # make test-newest  the tests against the newest releases that pyproject.toml allows, in .venv-newest
 # make clean   remove the environments and what tools left; models, libraries and articles stay
 #
-# WORKERS=4 runs the tests in as many processes (2); PYTHON=/path/to/python3.11 chooses the Python; VIGNETTE_HOME=/large/disk moves models and sample pictures.
+# PYTHON=/path/to/python3.11 chooses the Python; VIGNETTE_HOME=/large/disk moves models and sample pictures;
+# WORKERS=4 runs the tests in four processes, not two.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python;
 .PHONY: help demo test test-newest app check lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,10p'
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --started $(STARTED)
@@ -36,7 +37,7 @@ define run-tests
 	@scripts/chromium.sh
 	@$(1)/vignette models pull smollm2-135m-instruct efficientnet-lite2 efficientnet-lite1 efficientnet-lite0 \
 		minilm-l6-v2 all-mpnet-base-v2 >/dev/null
-	@$(1)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+	@$(1)/python -m pytest -n $(WORKERS)
 endef
 
 test: $(VENV)/.installed-dev

@@ -88,6 +88,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return _share(nodeid.split("::")[0])
 
+    config.option.loadscopereorder = False  # by its number of tests
     return Shares(config, log)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,10 @@ BFLOAT16_NEAR = 0.016
 def crops(folder: Path) -> Path:
     """Four of each photograph, under names without words: only looks can find them."""
     folder.mkdir()
-    assets = Path(str(resources.files("gradio"))) / "media_assets" / "images"
+    gradio = find_spec("gradio")  # found, not imported: that takes seconds
+    assert gradio is not None
+    assert gradio.origin is not None
+    assets = Path(gradio.origin).parent / "media_assets" / "images"
     for row, name in enumerate(PHOTOGRAPHS):
         photograph = load_image(assets / name, target_px=300)
         for column, (left, top, right, low) in enumerate(CROPS.values()):
