@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Read by the libraries when they are first imported, hence before any test module is.
+# Read by the libraries when they are first imported, hence before any test module is. More threads than one wait
+# for each other most of the time: these models are tiny, and another worker has the other core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", GRADIO_ANALYTICS_ENABLED="False")
 
@@ -62,9 +64,7 @@ def _guarded_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
     return _getaddrinfo(host, *args, **kwargs)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # Workers inherit this; two that compute with two threads each would wait for one another.
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if config.getoption("numprocesses", None) else "2")
+def pytest_configure() -> None:
     socket.socket.connect = _guarded_connect  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[assignment, method-assign]
     socket.getaddrinfo = _guarded_getaddrinfo

@@ -74,6 +74,25 @@ def settled(page: Page) -> None:
     page.evaluate("() => window.vignette.session.paper.act('look')")
 
 
+def still(page: Page) -> None:
+    """Wait until what fades or slides has come to rest; what never ends is not waited for."""
+    page.evaluate(
+        """() => Promise.allSettled(document.getAnimations()
+            .filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"""
+    )
+
+
+def let_pictures_fail(page: Page) -> None:
+    """Wait until a picture that is not there has failed: those of the page before it have had their ``onerror`` too."""
+    page.evaluate(
+        """() => new Promise((failed) => {
+            const picture = new Image();
+            picture.onerror = failed;
+            picture.src = "not-there.png";
+        })"""
+    )
+
+
 def exported(page: Page, kind: str) -> bytes:
     with page.expect_download() as download:
         page.locator(".bar .export summary").click()

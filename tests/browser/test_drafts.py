@@ -43,6 +43,14 @@ def running(folder: Path, port: int, step_s: float) -> Iterator[subprocess.Popen
             process.send_signal(signal.SIGKILL)
 
 
+def saved_with(folder: Path, words: str) -> None:
+    """Wait until a draft on disk holds these words."""
+    deadline_s = time.monotonic() + 60
+    while not any(words in draft.read_text(encoding="utf-8") for draft in folder.rglob("*.draft")):
+        assert time.monotonic() < deadline_s, "the draft was not saved"
+        time.sleep(0.02)
+
+
 def test_a_reload_shows_the_article_with_its_steps(open_page: Open) -> None:
     page = farm(open_page())
     before = texts(page)
@@ -100,7 +108,7 @@ def test_a_server_killed_in_the_middle_of_an_article_lost_nothing_that_was_shown
         write(page, "A long story")
         section(page, 1).locator("p", has_text="Work goes on").wait_for()
         first = texts(page)[0]
-        time.sleep(1.0)
+        saved_with(tmp_path, "Work goes on")
         process.send_signal(signal.SIGKILL)
         process.wait()
         page.locator(".away", has_text="The connection is lost").wait_for()

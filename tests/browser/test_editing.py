@@ -41,8 +41,9 @@ def test_the_caret_lands_where_the_person_clicked(open_page: Open) -> None:
 def test_what_is_typed_is_saved_before_the_field_is_left(open_page: Open, server: Server) -> None:
     page = farm(open_page())
     section(page, 0).locator(".text").click()
-    page.get_by_role("textbox", name="Paragraph").fill("Half a tho")
-    page.wait_for_timeout(1_200)
+    with page.expect_request(lambda request: "Half a tho" in (request.post_data or "")):
+        page.get_by_role("textbox", name="Paragraph").fill("Half a tho")
+    settled(page)
     address = page.url
     again = open_page()
     again.goto(address)

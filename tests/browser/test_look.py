@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.hands import farm, figure, section, tool
+from tests.browser.hands import farm, figure, section, still, tool
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,6 +20,7 @@ def findings(page: Page) -> list[str]:
     """Serious and critical findings of axe-core, each with the elements it is about."""
     from importlib.resources import files
 
+    still(page)  # what fades in has not its own colours yet
     if not page.evaluate("'axe' in window"):
         page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
@@ -52,7 +53,7 @@ def test_axe_finds_nothing_serious_in_any_tab(open_page: Open, language: str, sc
     page.keyboard.press("Escape")
     for name in TABS[language]:
         page.get_by_role("tab", name=name).click()
-        page.wait_for_timeout(400)
+        page.get_by_role("tab", name=name, selected=True).wait_for()
         assert findings(page) == [], name
 
 
@@ -70,7 +71,8 @@ def test_a_phone_shows_one_column_without_sideways_scrolling(open_page: Open, sc
     assert tools["y"] + tools["height"] == pytest.approx(844, abs=1), "tools stand at the foot of the window"
     for name in ("Library", "Chat"):
         page.get_by_role("tab", name=name).click()
-        page.wait_for_timeout(300)
+        page.get_by_role("tab", name=name, selected=True).wait_for()
+        still(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from composer.web.page_service import PageService
 from tests.browser.conftest import Open
-from tests.browser.hands import exported, farm, figure, section, tool, write, written
+from tests.browser.hands import exported, farm, figure, let_pictures_fail, section, tool, write, written
 from tests.browser.site import Server, paint
 from tests.hostile import HOSTILE, as_read, hostile_article
 
@@ -40,7 +40,7 @@ def test_the_hostile_corpus_is_shown_in_every_field_and_nothing_runs(
     assert len(HOSTILE) >= 200
     page = open_page()
     show(page, server, hostile_article(tmp_path))
-    page.wait_for_timeout(500)
+    let_pictures_fail(page)
     assert page.evaluate("window.pwned") is None
     assert (
         page.evaluate("document.querySelectorAll('.sheet script, .sheet iframe, .sheet object, .sheet form').length")

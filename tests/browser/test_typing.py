@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, farm, section, settled, texts
+from tests.browser.hands import article_json, farm, let_pictures_fail, section, settled, texts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -123,7 +123,7 @@ def test_rich_text_is_pasted_as_markdown(open_page: Open, html: str, markdown: s
     assert box.evaluate(PASTE, html) is False
     assert box.input_value() == markdown
     page.keyboard.press("Escape")
-    page.wait_for_timeout(100)
+    let_pictures_fail(page)
     assert page.evaluate("window.hacked") is None
 
 
