@@ -2,7 +2,7 @@
 
 Markdown is parsed once, here; a format walks the tree and knows no Markdown. Links are kept only where they lead to
 the web, a mail address or a telephone. Pictures written into the text by hand are named by their words: only chosen
-pictures are printed. Knows no file and no format.
+pictures are printed.
 """
 
 from __future__ import annotations

@@ -23,19 +23,7 @@ from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls, qn
 from docx.shared import Length, Mm, Pt
 
-from composer.export.document_tree import (
-    Block,
-    Code,
-    Document,
-    FigureBlock,
-    Heading,
-    ItemList,
-    Paragraph,
-    Quote,
-    Rule,
-    Run,
-    Table,
-)
+from composer.export import document_tree as tree
 from composer.export.figure_size import shown_share
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import direction, is_right_to_left
@@ -59,7 +47,7 @@ _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "s
 _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.RIGHT}
 
 
-def to_docx(document: Document, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
+def to_docx(document: tree.Document, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
     """The file; the same article and time give the same bytes. Raises ImageError for a missing picture."""
     word = _new_document(document, made, summary)
     _Writer(word, pictures, document.language).write(document)
@@ -68,7 +56,7 @@ def to_docx(document: Document, pictures: Pictures, made: datetime, summary: str
     return repacked(buffer.getvalue())
 
 
-def _new_document(document: Document, made: datetime, summary: str) -> WordDocument:
+def _new_document(document: tree.Document, made: datetime, summary: str) -> WordDocument:
     """An empty document with the template's styles, in the article's language, with its title and dates."""
     word = open_document(io.BytesIO(files("composer.export").joinpath("styles/template.docx").read_bytes()))
     _set_language(word, document.language)
@@ -151,47 +139,47 @@ class _Writer:
         self._last._p.style = self._style_ids[style]
         return self._last
 
-    def write(self, document: Document) -> None:
+    def write(self, document: tree.Document) -> None:
         if document.heading:
             self._fill(self._new("Title"), document.heading)
         self._blocks(document.blocks)
 
-    def _blocks(self, blocks: Sequence[Block], *, quoted: bool = False, depth: int = 0) -> None:
+    def _blocks(self, blocks: Sequence[tree.Block], *, quoted: bool = False, depth: int = 0) -> None:
         for block in blocks:
             self._block(block, quoted, depth)
 
-    def _block(self, block: Block, quoted: bool, depth: int) -> None:
+    def _block(self, block: tree.Block, quoted: bool, depth: int) -> None:
         match block:
-            case Heading():
+            case tree.Heading():
                 self._fill(self._new(f"Heading {min(block.level, 6)}"), block.runs)
-            case Paragraph():
+            case tree.Paragraph():
                 self._fill(self._new("Quote" if quoted else "Body Text"), block.runs)
-            case ItemList():
+            case tree.ItemList():
                 self._list(block, quoted, depth)
-            case Quote():
+            case tree.Quote():
                 self._blocks(block.blocks, quoted=True, depth=depth + 1)
-            case Code():
+            case tree.Code():
                 paragraph = self._new("Code")
                 _add_lines(paragraph, block.text)
-            case Table():
+            case tree.Table():
                 self._table(block)
-            case Rule():
+            case tree.Rule():
                 self._new("Divider").add_run("⁂")
-            case FigureBlock():
+            case tree.FigureBlock():
                 self._figure(block)
 
-    def _list(self, block: ItemList, quoted: bool, depth: int) -> None:
+    def _list(self, block: tree.ItemList, quoted: bool, depth: int) -> None:
         depth = min(depth, _DEEPEST_LIST)
         number = self._numbering.start(block.ordered, block.start, depth)
         for item in block.items:
-            first, *rest = item if item else (Paragraph(()),)
-            if not isinstance(first, Paragraph):
-                first, rest = Paragraph(()), [first, *rest]
+            first, *rest = item if item else (tree.Paragraph(()),)
+            if not isinstance(first, tree.Paragraph):
+                first, rest = tree.Paragraph(()), [first, *rest]
             paragraph = self._new("List Paragraph")
             self._numbering.number(paragraph, number, depth)
             self._fill(paragraph, first.runs)
             for inner in rest:
-                if isinstance(inner, Paragraph):
+                if isinstance(inner, tree.Paragraph):
                     follow = self._new("List Paragraph")
                     self._numbering.indent(follow, depth)
                     self._fill(follow, inner.runs)
@@ -200,7 +188,7 @@ class _Writer:
         if depth == 0:
             self._last.paragraph_format.space_after = _AFTER_LIST
 
-    def _table(self, block: Table) -> None:
+    def _table(self, block: tree.Table) -> None:
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
         table.alignment = WD_TABLE_ALIGNMENT.LEFT
         if block.right_to_left:
@@ -219,7 +207,7 @@ class _Writer:
         # Two tables without a paragraph between them would become one.
         self._new("Table Text")
 
-    def _figure(self, block: FigureBlock) -> None:
+    def _figure(self, block: tree.FigureBlock) -> None:
         picture = self._pictures.ready(block.picture)
         share = shown_share(picture.width_px, picture.height_px, _TALLEST)
         lines = [text for text in (block.caption, block.credit) if text]
@@ -240,18 +228,18 @@ class _Writer:
         if block.caption:
             caption = self._new("Caption")
             caption.paragraph_format.keep_with_next = bool(block.credit)
-            self._fill(caption, (Run(block.caption),))
+            self._fill(caption, (tree.Run(block.caption),))
         if block.credit:
-            self._fill(self._new("Credit"), (Run(block.credit, link=block.source_url),), quiet_link=True)
+            self._fill(self._new("Credit"), (tree.Run(block.credit, link=block.source_url),), quiet_link=True)
 
-    def _fill(self, paragraph: WordParagraph, runs: tuple[Run, ...], *, quiet_link: bool = False) -> None:
+    def _fill(self, paragraph: WordParagraph, runs: tuple[tree.Run, ...], *, quiet_link: bool = False) -> None:
         turned = is_right_to_left("".join(run.text for run in runs))
         if turned:
             paragraph._p.get_or_add_pPr().insert_element_before(OxmlElement("w:bidi"), *_AFTER_BIDI)
         for run in runs:
             self._add_run(paragraph, run, quiet_link, turned and direction(run.text) != "ltr")
 
-    def _add_run(self, paragraph: WordParagraph, run: Run, quiet_link: bool, turned: bool) -> None:
+    def _add_run(self, paragraph: WordParagraph, run: tree.Run, quiet_link: bool, turned: bool) -> None:
         added = paragraph.add_run()
         if run.text == "\n":
             added.add_break()

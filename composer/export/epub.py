@@ -2,7 +2,7 @@
 
 The container is a zip of a few files that the standard fixes (https://www.w3.org/TR/epub-33/), written here: the
 libraries for it stamp the time of day into every file. XHTML comes from the same renderer as the page, is parsed as
-XML before it is packed, and loads nothing from outside. Knows no article.json and no command.
+XML before it is packed, and loads nothing from outside.
 """
 
 from __future__ import annotations

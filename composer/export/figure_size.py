@@ -1,4 +1,4 @@
-"""How large a picture stands in the column of text, the same in every format. Knows sizes only.
+"""How large a picture stands in the column of text, the same in every format.
 
 A picture fills the column if that enlarges it at most MAX_ENLARGEMENT times, and keeps its own size otherwise; a tall
 one is held to a height that leaves room for text. Paged formats scale the whole column, so that no picture is ever

@@ -1,7 +1,6 @@
 """The article as one clean page of HTML: header, sections, figures with captions and credits, style inside.
 
-The app shows the same blocks this page is made of, so what is previewed is what is exported. Knows no file system:
-addresses of pictures come from the caller, the page needs nothing else.
+The app shows the same blocks this page is made of, so what is previewed is what is exported.
 """
 
 from __future__ import annotations

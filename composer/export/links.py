@@ -1,4 +1,4 @@
-"""Which web addresses an export may hold, and how they are written. Knows no Markdown and no format."""
+"""Which web addresses an export may hold, and how they are written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The article as Markdown (CommonMark): the sections as they are, a picture as one block after its section.
 
 A picture's block is an image, a line with its caption and a line with its credit. Taking the blocks away again gives
-the user's own text back to the byte. Knows no file system: addresses come from the caller.
+the user's own text back to the byte.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Typesetting is Typst's (https://typst.app): the article goes to it as data, never as markup, in a folder that holds
 nothing else. A character that no font here has is printed as its code, ``[U+1F9A4]``, and named in the notes; a text
-that would mostly consist of such codes is refused. Knows no article.json and no command.
+that would mostly consist of such codes is refused.
 """
 
 from __future__ import annotations
@@ -18,19 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.errors import ExportError
-from composer.export.document_tree import (
-    Block,
-    Code,
-    Document,
-    FigureBlock,
-    Heading,
-    ItemList,
-    Paragraph,
-    Quote,
-    Rule,
-    Run,
-    Table,
-)
+from composer.export import document_tree as tree
 from composer.export.figure_size import shown_share
 from composer.export.pdf_fonts import CHINESE, SCRIPTS, fonts
 from composer.export.picture_export import Pictures
@@ -46,7 +34,7 @@ _FONTS = f"{CHINESE} {SCRIPTS}"
 
 
 def to_pdf(
-    document: Document, pictures: Pictures, made: datetime, summary: str = ""
+    document: tree.Document, pictures: Pictures, made: datetime, summary: str = ""
 ) -> tuple[bytes, tuple[Phrase, ...]]:
     """The file, and notes on what it could not print. Raises ExportError, ImageError for a missing picture."""
     with tempfile.TemporaryDirectory(prefix="vignette-pdf-") as name:
@@ -153,33 +141,33 @@ def _spelled_out(value: Any, unprintable: set[str]) -> Any:
     return value
 
 
-def _document_json(document: Document, pictures: Pictures, root: Path, summary: str) -> dict[str, Any]:
+def _document_json(document: tree.Document, pictures: Pictures, root: Path, summary: str) -> dict[str, Any]:
     written: dict[str, tuple[str, float]] = {}
 
-    def block(value: Block) -> dict[str, Any]:
+    def block(value: tree.Block) -> dict[str, Any]:
         match value:
-            case Heading():
+            case tree.Heading():
                 return {"kind": "heading", "level": value.level, "runs": _runs(value.runs), "rtl": _turned(value.runs)}
-            case Paragraph():
+            case tree.Paragraph():
                 return {"kind": "paragraph", "runs": _runs(value.runs), "rtl": _turned(value.runs)}
-            case ItemList():
+            case tree.ItemList():
                 items = [[block(inner) for inner in item] for item in value.items]
                 numbers = {"ordered": value.ordered, "start": value.start}
                 return {"kind": "list", **numbers, "items": items, "rtl": value.right_to_left}
-            case Quote():
+            case tree.Quote():
                 blocks = [block(inner) for inner in value.blocks]
                 return {"kind": "quote", "blocks": blocks, "rtl": value.right_to_left}
-            case Code():
+            case tree.Code():
                 return {"kind": "code", "text": value.text}
-            case Table():
+            case tree.Table():
                 rows = [[_runs(cell) for cell in row] for row in value.rows]
                 return {"kind": "table", "rows": rows, "aligns": list(value.aligns), "rtl": value.right_to_left}
-            case Rule():
+            case tree.Rule():
                 return {"kind": "rule"}
-            case FigureBlock():
+            case tree.FigureBlock():
                 return figure(value)
 
-    def figure(value: FigureBlock) -> dict[str, Any]:
+    def figure(value: tree.FigureBlock) -> dict[str, Any]:
         key = value.picture if isinstance(value.picture, str) else value.picture.id
         if key not in written:
             picture = pictures.ready(value.picture)
@@ -209,9 +197,9 @@ def _document_json(document: Document, pictures: Pictures, root: Path, summary: 
     }
 
 
-def _turned(runs: tuple[Run, ...]) -> bool:
+def _turned(runs: tuple[tree.Run, ...]) -> bool:
     return is_right_to_left("".join(run.text for run in runs))
 
 
-def _runs(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
+def _runs(runs: tuple[tree.Run, ...]) -> list[dict[str, Any]]:
     return [asdict(run) for run in runs]

@@ -2,7 +2,7 @@
 
 Typst brings a serif for Latin, Greek and Cyrillic. Chinese and other scripts come from the Noto fonts of the manifest
 (``vignette models pull`` fetches them; SIL Open Font License). Only where these lack a character are the system's
-fonts asked, so that the same article gives the same PDF on most machines. Knows no document.
+fonts asked, so that the same article gives the same PDF on most machines.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pictures as files of an export: what kind they are, and what they are called.
 
 A picture keeps its bytes (and with them its transparency, profile and EXIF turn, which browsers apply) wherever a
-browser shows its format; any other becomes PNG. Knows no article layout and no library.
+browser shows its format; any other becomes PNG.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where an export finds its pictures: beside it in ``images/``, or inside it as data URIs.
 
-Knows no format. Whatever else maps a picture to an address (the app's file route, say) is a ``PictureUrl`` as well.
+Whatever else maps a picture to an address (the app's file route, say) is a ``PictureUrl`` as well.
 """
 
 from __future__ import annotations

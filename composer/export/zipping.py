@@ -1,6 +1,6 @@
 """Zip files that are the same bytes for the same content, as exports are: fixed times, fixed order.
 
-Knows no format: EPUB and DOCX are zip files with rules about what stands first.
+EPUB and DOCX are zip files with rules about what stands first.
 """
 
 from __future__ import annotations
