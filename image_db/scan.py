@@ -104,8 +104,7 @@ class Beside:
         found = [self.sidecars[each] for each in wanted if each in self.sidecars]
         original = f"{stem.removesuffix('-edited')}{suffix}"
         taken = self.takeout.get(folded) or self.takeout.get(original) or self.sidecars.get(f"{original}.json")
-        if taken is None and self.cut:
-            taken = next((entry for base, entry in self.cut.items() if folded.startswith(base)), None)
+        taken = taken or self.cut.get(folded[:_TAKEOUT_LENGTH])
         return found if taken is None or taken in found else [*found, taken]
 
 
