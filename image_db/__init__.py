@@ -1,1 +1,1 @@
-"""The durable picture library: files, records and vectors at rest. Knows no queries and no articles."""
+"""The durable picture library: files, records and vectors at rest."""

@@ -91,7 +91,7 @@ class FileTable:
             (path, image_id, stamp.size_bytes, stamp.mtime_ns, stamp.sidecar_stamp),
         )
         self._catalog.execute("UPDATE images SET gone = 0 WHERE id = ? AND gone = 1", (image_id,))
-        self._settle(row[0] for row in before if row[0] != image_id)
+        self._update_gone(row[0] for row in before if row[0] != image_id)
 
     def mark_missing(self, paths: Iterable[str], missing: bool = True) -> None:
         """Note that files have vanished, or are back."""
@@ -100,9 +100,9 @@ class FileTable:
             key = os.fsencode(path)
             self._catalog.execute("UPDATE files SET missing = ? WHERE path = ?", (int(missing), key))
             touched.update(row[0] for row in self._catalog.query("SELECT image_id FROM files WHERE path = ?", (key,)))
-        self._settle(touched)
+        self._update_gone(touched)
 
-    def _settle(self, image_ids: Iterable[str]) -> None:
+    def _update_gone(self, image_ids: Iterable[str]) -> None:
         """A picture is gone exactly where no present file holds it."""
         for image_id in image_ids:
             self._catalog.execute(

@@ -284,10 +284,10 @@ class _IndexRun:
     def _sentences(self, records: Sequence[ImageRecord]) -> list[np.ndarray | None]:
         """The vector of each record's words; None for one without."""
         texts = [sentence(record, self.encoder.languages) for record in records]
-        spoken = [i for i, text in enumerate(texts) if text]
+        with_words = [i for i, text in enumerate(texts) if text]
         vectors: list[np.ndarray | None] = [None] * len(records)
-        for start in range(0, len(spoken), self.batch_size):
-            part = spoken[start : start + self.batch_size]
+        for start in range(0, len(with_words), self.batch_size):
+            part = with_words[start : start + self.batch_size]
             for i, vector in zip(part, self.encoder.encode_sentences([texts[i] for i in part]), strict=True):
                 vectors[i] = vector
         return vectors

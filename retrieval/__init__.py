@@ -1,1 +1,1 @@
-"""Query time: index, fusion, diversity, re-ranking. Knows no articles."""
+"""Query time: index, fusion, diversity, re-ranking."""

@@ -1,4 +1,4 @@
-"""The values of a search: what is asked, and what may be shown. Knows no index and no model."""
+"""The values of a search: what is asked, and what may be shown."""
 
 from __future__ import annotations
 

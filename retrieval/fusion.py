@@ -3,8 +3,7 @@
 Cosines of different encoders live on different scales, so each is first standardised against the cosines that
 unrelated texts and pictures have (``CosineScales``). A weighted sum of the evidence is the log-odds that the picture
 is the one meant; pictures without any text have weights of their own, since they can only be judged by their looks.
-The value depends on nothing but the query and the picture, so a threshold means the same for every query. Knows no
-index, no library and no encoder.
+The value depends on nothing but the query and the picture, so a threshold means the same for every query.
 """
 
 from __future__ import annotations

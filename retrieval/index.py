@@ -3,7 +3,7 @@
 Up to ``EXACT_UP_TO`` vectors the search is exact; above that vectors are held as 8-bit codes, and above
 ``SCAN_UP_TO`` in an inverted file (measured in docs/research/search.md). An index is derived
 data: it is kept beside the library only where building it takes longer than reading it, under a name made of all it
-depends on, and rebuilt whenever that changes. Knows no records, no texts and no fusion.
+depends on, and rebuilt whenever that changes.
 """
 
 from __future__ import annotations

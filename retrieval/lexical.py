@@ -1,7 +1,7 @@
 """BM25 over the words of captions, alt texts and tags: exact names count, and Chinese finds Chinese.
 
 Postings are three flat arrays, so a query is a handful of array additions and a library of 100,000 records loads
-without a line of parsing. Knows no vectors, no records and no fusion.
+without a line of parsing.
 """
 
 from __future__ import annotations

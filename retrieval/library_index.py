@@ -1,7 +1,6 @@
 """A library as of one revision, made ready for searching: vector indexes, word index and masks.
 
 Everything here is derived and can be thrown away; what takes long to make is kept in the library's ``index`` folder.
-Knows no queries, no fusion and no encoder beyond its identity.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What an encoder's cosines look like between things that have nothing to do with each other.
 
 A few dozen sentences about unrelated everyday subjects are compared with a sample of the library's pictures and with
-each other. This makes cosines of any encoder comparable with those the fusion weights were fitted on. Knows no
-queries and no weights.
+each other. This makes cosines of any encoder comparable with those the fusion weights were fitted on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Finds the pictures that fit a query: nearest by looks, by meaning of their words and by the words themselves.
 
 Each kind of evidence proposes its best pictures; the union is scored exactly and fused (``retrieval.fusion``).
-Knows no articles, no language model and no diversity.
 """
 
 from __future__ import annotations

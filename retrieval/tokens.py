@@ -1,7 +1,7 @@
 """Words of a text as search terms, in English and Chinese alike.
 
 Latin words lose case, accents and plural endings; runs of Chinese, Japanese or Korean characters, which have no
-spaces, give every character and every pair of neighbours. Knows no index and no weights beyond ``is_character``.
+spaces, give every character and every pair of neighbours.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ examples:
   vignette index ~/Pictures --library ~/my-library --describe              guess labels where words are missing
   vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
 
-A second run reads only what is new or changed. Words for a picture are taken from NAME.json, NAME.txt or NAME.xmp beside it,
-from metadata.csv, .tsv or .jsonl of its folder and those above, from XMP, IPTC and EXIF inside it, and from its name.
+A second run reads only what is new or changed. Words for a picture are taken from NAME.json, NAME.txt or NAME.xmp
+beside it, from metadata.csv, .tsv or .jsonl of its folder and those above, from XMP, IPTC and EXIF inside it, and from
+its name.
 """
 
 LABELS = "labels"

@@ -1,7 +1,4 @@
-"""What one source says of a picture, how sources are laid over each other, and the sentence a query is compared with.
-
-Knows no files: ``sidecars`` and ``embedded`` read them.
-"""
+"""What one source says of a picture, several sources as one, and the sentence a query is compared with."""
 
 from __future__ import annotations
 

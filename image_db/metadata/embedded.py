@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _EXIF_DESCRIPTION, _EXIF_ARTIST, _EXIF_COPYRIGHT = 0x010E, 0x013B, 0x8298
 _EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = range(0x9C9B, 0x9CA0)
 _EXIF_IFD, _EXIF_USER_COMMENT = 0x8769, 0x9286
-_IPTC_CHARSET, _IPTC_UTF8 = (1, 90), b"\x1b%G"
 _IPTC_PLACES = (92, 90, 95, 101)
 # What Pillow raises on metadata that lies about its own lengths and types.
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
@@ -51,10 +50,9 @@ def _from_iptc(image: ImageFile) -> FoundWords:
         values = fields.get((2, number), [])
         return [value for value in (values if isinstance(values, list) else [values]) if isinstance(value, bytes)]
 
-    # All texts of a file are in one encoding, which hardly one says; together they show which.
+    # All texts of a file are in one encoding, which hardly one says, and not always rightly; together they show which.
     texts = [value for number in (5, 25, 80, 105, 110, 116, 120, *_IPTC_PLACES) for value in raw(number)]
-    declared = fields.get(_IPTC_CHARSET) == _IPTC_UTF8
-    encoding = _encoding(b"\n".join(texts)) if not declared else "utf-8"
+    encoding = _encoding(b"\n".join(texts))
 
     def read(*numbers: int) -> list[str]:
         return next((found for number in numbers if (found := _decoded(raw(number), encoding))), [])
@@ -142,4 +140,13 @@ def _encoding(data: bytes) -> str:
 def _decoded(values: Iterable[bytes], encoding: str) -> list[str]:
     texts = (value.rstrip(b"\0").decode(encoding, "replace") for value in values) if encoding else ()
     # What is replaced would be printed under the picture: nothing is better.
-    return [said for text in texts if "\ufffd" not in text and (said := clean(text))]
+    return [said for text in texts if "\ufffd" not in text and (said := clean(_repaired(text)))]
+
+
+def _repaired(text: str) -> str:
+    """A text that a program took for another encoding and saved again, as it was meant."""
+    if text.isascii():
+        return text
+    import ftfy
+
+    return ftfy.fix_encoding(text)

@@ -61,7 +61,8 @@ def described(sources: Iterable[FoundWords]) -> Description:
     captions = {code: joined(titles.get(code, ""), descriptions.get(code, "")) for code in {**descriptions, **titles}}
     first = first_language(captions)
     captions[first] = joined(headline, captions.get(first, ""))
-    tags = (tag for name in ("tags", "people", "places") for source in sources for tag in getattr(source, name))
+    tags = [tag for source in sources for tag in (split_tags(source.tags[0]) if len(source.tags) == 1 else source.tags)]
+    tags += [tag for name in ("people", "places") for source in sources for tag in getattr(source, name)]
     return Description(
         caption=captions[first] or text("comment"),
         alt=alts.get(first_language(alts), ""),

@@ -1,4 +1,4 @@
-"""What is known of one picture. Plain values; knows no database and no vectors."""
+"""What is known of one picture: its identity, its size and its words."""
 
 from __future__ import annotations
 

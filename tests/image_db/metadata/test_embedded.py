@@ -262,6 +262,17 @@ def test_iptc_is_read_in_the_encoding_it_is_in(pictures: Path, caption: str, key
     assert (said(path).caption, said(path).tags) == (caption, (keyword,))
 
 
+def test_what_was_taken_for_another_encoding_is_put_right(pictures: Path) -> None:
+    twice = "Bücher über Köln".encode().decode("cp1252").encode()
+    assert said(with_segment(paint(pictures / "x.jpg"), iptc((2, 120, twice)))).caption == "Bücher über Köln"
+    wrong = iptc((1, 90, b"\x1b%G"), (2, 120, "Bücher über Köln".encode("cp1252")))
+    assert said(with_segment(paint(pictures / "y.jpg"), wrong)).caption == "Bücher über Köln"
+
+
+def test_keywords_in_one_text_are_several_tags(pictures: Path) -> None:
+    assert said(paint(pictures / "x.jpg", xmp=packet(items("dc:subject", "mill, snow")))).tags == ("mill", "snow")
+
+
 def test_what_is_in_no_encoding_is_left_out_rather_than_printed(pictures: Path) -> None:
     path = with_segment(
         paint(pictures / "x.jpg"), iptc((2, 120, b"\x01\x02\x81\xff\xfe\x00\x90"), (2, 80, b"\xff\x80"))
