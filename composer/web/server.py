@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -95,6 +96,10 @@ def serve(build: BuildPage, argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="app.py", description="Vignette's page, on this machine only.")
     add_options(parser)
     args = parser.parse_args(argv)
+    # Whatever asks the server to end does as Ctrl-C does: uploads and other temporary files go.
+    for name in ("SIGTERM", "SIGHUP"):
+        if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         access = access_of(args)
         _serve(build, args, access)
