@@ -17,7 +17,7 @@ from pathlib import Path
 from image_db.metadata.description import Description, laid_over
 from image_db.metadata.fields import clean, described
 from image_db.metadata.objects import SidecarError, bytes_of, description_of, object_of, text_of
-from image_db.metadata.tables import Table, read_table
+from image_db.metadata.tables import MetadataTable, read_table
 from image_db.metadata.xmp import MAX_XMP_BYTES, xmp_words
 from image_db.scan import TABLE_NAMES, fold
 from vision.errors import Phrase
@@ -34,7 +34,7 @@ class SidecarReader:
 
     problems: dict[str, Phrase] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
-    _tables: dict[str, Table] = field(default_factory=dict)
+    _tables: dict[str, MetadataTable] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def describe(self, picture: str, sidecars: tuple[str, ...]) -> Description:

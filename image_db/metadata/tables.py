@@ -29,7 +29,7 @@ _FOREIGN = re.compile(r"^(?:[A-Za-z]:|/|file:).*/", re.DOTALL)
 
 
 @dataclass(slots=True)
-class Table:
+class MetadataTable:
     """``rows`` by the folded path of their picture; ``problem`` is the first thing that is wrong with the file."""
 
     folder: Path
@@ -73,9 +73,9 @@ class Table:
         return True
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> MetadataTable:
     """Every row of a table that names a picture which is there."""
-    table = Table(path.parent)
+    table = MetadataTable(path.parent)
     try:
         text = text_of(bytes_of(path, _MAX_TABLE_BYTES))
         rows = _json_rows(text) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
