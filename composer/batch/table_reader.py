@@ -68,7 +68,7 @@ def _decoded(path: Path) -> str:
 
 def _json_rows(text: str) -> Iterator[Row]:
     """A row for each line; an object over several lines is a row of the line it begins on."""
-    lines = text.split("\n")
+    lines = re.split(r"\r\n|\n|\r", text)  # and nowhere else: a text may hold other separators of lines
     number = 0
     while number < len(lines):
         number += 1
@@ -119,7 +119,7 @@ def _row(line: int, value: Any) -> Row:
 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
-    present = {key: inner for key, inner in value.items() if inner is not None}
+    present = {key: inner for key, inner in value.items() if inner is not None and inner == inner}  # NaN is neither
     return {key: _without_nulls(inner) if isinstance(inner, dict) else inner for key, inner in present.items()}
 
 

@@ -77,7 +77,7 @@ def _set_language(word: WordDocument, language: str) -> None:
     eastern = _EASTERN.get(primary, ())
     # The western language is for Latin words within Chinese text.
     tag.set(qn("w:val"), "en-US" if chinese or eastern else known.get(language, language))
-    tag.set(qn("w:eastAsia"), language if eastern else "zh-CN")
+    tag.set(qn("w:eastAsia"), language if eastern or (chinese and "-" in language) else "zh-CN")
     if primary in _RIGHT_TO_LEFT:
         tag.set(qn("w:bidi"), language)
     for fonts in word.styles.element.iter(qn("w:rFonts")) if eastern else ():

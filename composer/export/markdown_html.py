@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
 
 
+_HTML_PICTURE = re.compile(r"<img\b[^>]*?\ssrc\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
 TextPictureUrl: TypeAlias = Callable[[str], str]
 
 
@@ -90,9 +91,17 @@ def relative_path(address: str) -> str:
 
 
 def text_pictures(text: str) -> list[str]:
-    """The addresses of the pictures that a text shows from its own folder, as they are written, each once."""
-    tokens = [child for token in _parser().parse(shallow(text)) for child in token.children or ()]
-    sources = [str(token.attrs["src"]) for token in tokens if token.type == "image"]
+    """The addresses of the pictures that a text shows from its own folder, as they are written, each once.
+
+    Those of HTML tags count, which Markdown shows and other formats print as text.
+    """
+    sources: list[str] = []
+    for token in _parser().parse(shallow(text)):
+        for child in token.children or ():
+            if child.type == "image":
+                sources.append(str(child.attrs["src"]))
+            elif child.type != "code_inline":
+                sources += _HTML_PICTURE.findall(child.content)
     return list(dict.fromkeys(source for source in sources if is_beside(source)))
 
 

@@ -116,7 +116,9 @@ def _code(char: str) -> str:
 
 
 # Strings of the tree that are read by the template and never printed.
-_UNPRINTED = frozenset({"kind", "file", "link", "source_url", "language", "alt", "title", "summary", "aligns"})
+_UNPRINTED = frozenset(
+    {"kind", "file", "link", "source_url", "language", "region", "alt", "title", "summary", "aligns"}
+)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -187,9 +189,11 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
             "source_url": value.source_url,
         }
 
+    primary, *rest = document.language.split("-")
     return {
         "title": document.title,
-        "language": document.language.partition("-")[0].lower(),
+        "language": primary.lower(),
+        "region": next((part.upper() for part in rest if len(part) == 2), "CN" if primary.lower() == "zh" else ""),
         "summary": summary,
         "heading": _runs(document.heading),
         "heading_rtl": _turned(document.heading),

@@ -254,6 +254,10 @@ def test_an_empty_cell_of_a_data_frame_is_absent_and_its_numbers_may_be_floats(t
     boats, bread = read_jobs(write(tmp_path / "r.jsonl", "\n".join(map(json.dumps, lines))))
     assert boats.request == ComposeRequest("Boats", images=2, seed=11)
     assert bread.request == ComposeRequest("Bread", tone="plain")
+    nan, birds = read_jobs(
+        write(tmp_path / "r.jsonl", '{"instruction": "Bread", "seed": NaN}\r{"instruction": "Birds"}\r')
+    )
+    assert (nan.request, birds.line) == (ComposeRequest("Bread"), 2)
     (job,) = read_jobs(write(tmp_path / "r.csv", "instruction,images,seed\nBoats,2.0,11.0\n"))
     assert job.request == boats.request
 

@@ -145,7 +145,7 @@ def test_every_format_names_the_language_of_the_text_and_that_of_its_captions(
         chapter = book.read("EPUB/article.xhtml").decode()
     assert f'lang="{language}" xml:lang="{language}"' in chapter
     assert ('<figure lang="en" xml:lang="en">' in chapter) == bool(own)
-    assert ReadPdf(made(farm, "pdf")).reader.root_object["/Lang"] == language.partition("-")[0]
+    assert ReadPdf(made(farm, "pdf")).reader.root_object["/Lang"] == language
     data = made(farm, "docx")
     check_docx(data)
     with zipfile.ZipFile(io.BytesIO(data)) as word:

@@ -134,6 +134,21 @@ def test_no_link_and_no_name_leads_out_of_the_texts_folder(folder: Path, tmp_pat
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 
+def test_pictures_of_html_tags_and_of_references_come_along_and_those_of_code_do_not(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = (
+        'Words <img alt="x" src="images/mill.jpg" width=20> more.\n\n![gate][g]\n\n'
+        '```html\n<img src="code.png">\n```\n\n`<img src="inline.png">`\n\n[g]: <art work/gate green.png>\n'
+    )
+    notes: list[Phrase] = []
+    article = Article("T", "en", parse_markdown(text).sections)
+    save_article(article, tmp_path / "out", text_folder=folder, notes=notes)
+    assert (tmp_path / "out/images/mill.jpg").is_file()
+    assert (tmp_path / "out/art work/gate green.png").is_file()
+    assert notes == []
+
+
 def test_an_article_is_never_replaced_by_a_picture_of_its_text(tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "text/article.json", "PNG")
