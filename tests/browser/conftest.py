@@ -5,12 +5,15 @@ Both end with this package: while Playwright runs, no other test of its thread c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.hands import written
 from tests.browser.site import Server
 
 if TYPE_CHECKING:
@@ -26,8 +29,7 @@ CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
 )
-PERSON: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}}
-Open = Callable[..., "Page"]
+LOOKS: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,48 +59,79 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
+@dataclass(frozen=True)
+class Person:
+    """A browser with a storage of its own, and the key to the drafts that it makes."""
+
+    context: Any
+    owner: str
+
+    @classmethod
+    def of(cls, browser: Browser, **options: Any) -> Person:
+        context, owner = browser.new_context(**{**LOOKS, **options}), secrets.token_urlsafe(32)
+        context.add_init_script(f"try {{ localStorage.setItem('vignette.owner', '{owner}') }} catch {{}}")
+        return cls(context, owner)
+
+
 @pytest.fixture(scope="package")
-def one_person(browser: Browser) -> Iterator[Any]:
-    """A browser that keeps the page's files from one test to the next, as a person's does."""
-    context = browser.new_context(**PERSON)
-    yield context
-    context.close()
+def one_person(browser: Browser) -> Iterator[Person]:
+    """Keeps the page's files from one test to the next, as a person's browser does."""
+    person = Person.of(browser)
+    yield person
+    person.context.close()
 
 
-@pytest.fixture
-def open_page(browser: Browser, server: Server, one_person: Any) -> Iterator[Open]:
-    """Opens the page; at the end no script failed and no other host was asked.
+class Open:
+    """Opens pages: of one person with one browser, unless ``options`` ask for another browser, or ``alone`` for
+    another person."""
 
-    Pages belong to one person with one browser unless ``options`` ask for another browser, or ``alone`` for another
-    person.
-    """
-    contexts: list[Any] = []
-    pages: list[Page] = []
-    wrong: list[str] = []
+    def __init__(self, browser: Browser, server: Server, one_person: Person) -> None:
+        self.wrong: list[str] = []  # scripts that failed, and other hosts that were asked
+        self._browser, self._server, self._one_person = browser, server, one_person
+        self._persons: list[Person] = []
+        self._pages: list[Page] = []
 
-    def visit(address: str = "", *, url: str = "", alone: bool = False, **options: Any) -> Page:
-        base = url or server.url
-        context = one_person
-        if alone or options:
-            context = browser.new_context(**{**PERSON, **options})
-            contexts.append(context)
-        page = context.new_page()
-        pages.append(page)
+    def __call__(self, address: str = "", *, url: str = "", alone: bool = False, **options: Any) -> Page:
+        return self._visit(self._person(alone, options), url or self._server.url, address)
+
+    def farm(self, *, alone: bool = False, **options: Any) -> Page:
+        """An article of three paragraphs, two pictures and an empty place, made before the page is opened."""
+        person = self._person(alone, options)
+        draft = self._server.made(person.owner, "A day on the farm")
+        return written(self._visit(person, self._server.url, f"/?draft={draft}"), "A day on the farm")
+
+    def _person(self, alone: bool, options: dict[str, Any]) -> Person:
+        if not alone and not options:
+            return self._one_person
+        self._persons.append(Person.of(self._browser, **options))
+        return self._persons[-1]
+
+    def _visit(self, person: Person, base: str, address: str) -> Page:
+        page: Page = person.context.new_page()
+        self._pages.append(page)
         page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
-        page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-        page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else wrong.append(r.url))
+        page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
+        page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else self.wrong.append(r.url))
         page.goto(base + address)
         page.locator("#instruction textarea").wait_for(state="attached")  # out of sight while an article stands
         return page
 
-    yield visit
-    for page in pages:
-        page.close()
-    for context in contexts:
-        context.close()
+    def close(self) -> None:
+        for page in self._pages:
+            page.close()
+        for person in self._persons:
+            person.context.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server, one_person: Person) -> Iterator[Open]:
+    """At the end no script failed and no other host was asked."""
+    pages = Open(browser, server, one_person)
+    yield pages
+    pages.close()
     server.pace.set()
-    server.workshop.step = server._step
-    assert wrong == []
+    server.workshop.step = server.keep_pace
+    assert pages.wrong == []
 
 
 @pytest.fixture(autouse=True)

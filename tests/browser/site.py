@@ -91,7 +91,7 @@ class Server(Hosted):
             self.model = ScriptedModel(answer)
             settings = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
             self.workshop = QuickModels(settings, self.model, self.encoder)
-            self.workshop.step = self._step
+            self.workshop.step = self.keep_pace
             libraries = [self._library()] if library else []
             self.drafts = DraftStore(drafts or folder / "drafts")
             self.studio = Studio.make(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
@@ -102,9 +102,22 @@ class Server(Hosted):
     def writer(self) -> FakePipeline:
         return self.workshop.writer
 
-    def _step(self) -> None:
+    def keep_pace(self) -> None:
         self.pace.wait(30)
-        time.sleep(0.002)
+
+    def hold_after(self, words: int) -> None:
+        """Let the writer write so many words, and then wait until ``pace`` is set."""
+        written = iter(range(words))
+        self.pace.clear()
+        self.workshop.step = lambda: None if next(written, None) is not None else self.keep_pace()
+
+    def made(self, owner: str, instruction: str) -> str:
+        """The draft of an article that is made before anyone looks."""
+        library = self.folder / "walls"
+        session = self.studio.sessions.begin(owner, ComposeRequest(instruction), library)
+        if session.running is not None and session.running.job is not None:
+            assert session.running.job.wait(60)
+        return session.draft.id
 
     def _library(self) -> Path:
         folder = self.folder / "walls"

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.browser.conftest import Open
 from tests.browser.hands import captions, farm, section, settled, texts, write, written
@@ -18,29 +21,58 @@ from tests.browser.site import Server
 from tests.live_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-# A server in a process of its own, to be killed. Its writer takes its time.
-SERVE = """
-import sys, time
+# A process that has read all it needs, and begins a server at each line it is told: a copy of itself, to be killed.
+# Its writer stops after so many words.
+SERVERS = """
+import os, signal, sys
 from pathlib import Path
+import gradio
 from tests.browser.site import Server
-server = Server(Path(sys.argv[1]), port=int(sys.argv[2]))
-server.workshop.step = lambda: time.sleep(float(sys.argv[3]))
-print("ready", flush=True)
-time.sleep(600)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    folder, port, words = line.split()
+    child = os.fork()
+    if not child:
+        server = Server(Path(folder), port=int(port))
+        server.hold_after(int(words))
+        print(os.getpid(), flush=True)
+        signal.pause()
 """
 
 
-@contextmanager
-def running(folder: Path, port: int, step_s: float) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-W", "ignore", "-c", SERVE, str(folder), str(port), str(step_s)]
-    environment = {**os.environ, "GRADIO_TEMP_DIR": "", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+class Servers:
+    """Servers in processes of their own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @contextmanager
+    def running(self, folder: Path, port: int, words: int = 1_000) -> Iterator[Callable[[], None]]:
+        """A server until it is killed, by what is yielded or at the end of the block."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{folder} {port} {words}\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+
+        def kill() -> None:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
         try:
-            yield process
+            yield kill
         finally:
-            process.send_signal(signal.SIGKILL)
+            kill()
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    environment = {**os.environ, "GRADIO_TEMP_DIR": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", SERVERS]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as process:
+        yield Servers(process)
+        process.kill()
 
 
 def saved_with(folder: Path, words: str) -> None:
@@ -52,7 +84,7 @@ def saved_with(folder: Path, words: str) -> None:
 
 
 def test_a_reload_shows_the_article_with_its_steps(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = texts(page)
     section(page, 0).locator(".text").click()
     page.get_by_role("textbox", name="Paragraph").fill("Changed.")
@@ -67,15 +99,13 @@ def test_a_reload_shows_the_article_with_its_steps(open_page: Open) -> None:
 
 def test_a_reload_while_writing_goes_on_showing_it(open_page: Open, server: Server) -> None:
     page = open_page()
-    server.workshop.step = lambda: server.pace.wait(30) and time.sleep(0.02)
+    server.hold_after(40)
     write(page, "A slow story")
     page.locator(".sheet p", has_text="The morning begins").wait_for()
-    server.pace.clear()
     page.reload()
     page.locator(".status .now", has_text="Writing").wait_for()
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     server.pace.set()
-    server.workshop.step = lambda: None
     written(page, "A slow story")
     assert len(captions(page)) == 2
 
@@ -93,26 +123,25 @@ def test_articles_are_listed_opened_and_deleted(open_page: Open) -> None:
 
 
 def test_a_draft_is_its_owners_alone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     other = open_page("/" + page.url.rpartition("/")[2], alone=True)
     other.locator(".gone", has_text="this draft is gone").wait_for()
     assert other.locator(".sheet .piece").count() == 0
 
 
 def test_a_server_killed_in_the_middle_of_an_article_lost_nothing_that_was_shown(
-    open_page: Open, tmp_path: Path
+    open_page: Open, servers: Servers, tmp_path: Path
 ) -> None:
     port = free_port()
-    with running(tmp_path, port, 0.03) as process:
+    with servers.running(tmp_path, port, words=70) as kill:
         page = open_page(url=f"http://127.0.0.1:{port}")
         write(page, "A long story")
         section(page, 1).locator("p", has_text="Work goes on").wait_for()
         first = texts(page)[0]
         saved_with(tmp_path, "Work goes on")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill()
         page.locator(".away", has_text="The connection is lost").wait_for()
-    with running(tmp_path, port, 0.0):
+    with servers.running(tmp_path, port):
         page.locator(".status", has_text="The making of this article was interrupted.").wait_for()
         assert texts(page)[0] == first
         assert "Work goes on" in texts(page)[1]
@@ -120,16 +149,17 @@ def test_a_server_killed_in_the_middle_of_an_article_lost_nothing_that_was_shown
         page.locator(".sheet .figure").first.wait_for()
 
 
-def test_what_is_typed_while_the_server_is_away_is_there_when_it_is_back(open_page: Open, tmp_path: Path) -> None:
+def test_what_is_typed_while_the_server_is_away_is_there_when_it_is_back(
+    open_page: Open, servers: Servers, tmp_path: Path
+) -> None:
     port = free_port()
-    with running(tmp_path, port, 0.0) as process:
+    with servers.running(tmp_path, port) as kill:
         page = farm(open_page(url=f"http://127.0.0.1:{port}"))
         section(page, 0).locator(".text").click()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill()
         page.get_by_role("textbox", name="Paragraph").fill("Typed into the void.")
         page.locator(".away", has_text="The connection is lost").wait_for()
-    with running(tmp_path, port, 0.0):
+    with servers.running(tmp_path, port):
         page.locator(".sheet p", has_text="Typed into the void.").wait_for()
         settled(page)
         assert urllib.request.urlopen(page.url.split("?")[0], timeout=10).status == 200

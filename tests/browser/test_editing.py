@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, farm, open_menu, section, settled, texts, tool
+from tests.browser.hands import article_json, open_menu, section, settled, texts, tool
 from tests.browser.site import Server
 
 
 def test_text_is_edited_in_place_and_undone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = texts(page)
     section(page, 2).locator(".text").click()
     box = page.get_by_role("textbox", name="Paragraph")
@@ -28,7 +28,7 @@ def test_text_is_edited_in_place_and_undone(open_page: Open) -> None:
 
 
 def test_the_caret_lands_where_the_person_clicked(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     paragraph = section(page, 0).locator("p")
     box = paragraph.bounding_box()
     assert box is not None
@@ -39,7 +39,7 @@ def test_the_caret_lands_where_the_person_clicked(open_page: Open) -> None:
 
 
 def test_what_is_typed_is_saved_before_the_field_is_left(open_page: Open, server: Server) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     section(page, 0).locator(".text").click()
     with page.expect_request(lambda request: "Half a tho" in (request.post_data or "")):
         page.get_by_role("textbox", name="Paragraph").fill("Half a tho")
@@ -56,7 +56,7 @@ def test_what_is_typed_is_saved_before_the_field_is_left(open_page: Open, server
 
 
 def test_escape_takes_back_what_was_typed(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = texts(page)
     section(page, 0).locator(".text").click()
     page.get_by_role("textbox", name="Paragraph").fill("Nonsense")
@@ -66,7 +66,7 @@ def test_escape_takes_back_what_was_typed(open_page: Open) -> None:
 
 
 def test_the_title_is_edited(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.locator(".sheet h1").click()
     page.get_by_role("textbox", name="Title").fill("Hens and cows")
     page.keyboard.press("Enter")
@@ -76,7 +76,7 @@ def test_the_title_is_edited(open_page: Open) -> None:
 
 
 def test_sections_are_added_moved_split_merged_and_deleted(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, section(page, 0), "+ Paragraph")
     page.get_by_role("textbox", name="New paragraph").fill("A new one. It has two sentences.")
     page.keyboard.press("Control+Enter")
@@ -100,7 +100,7 @@ def test_sections_are_added_moved_split_merged_and_deleted(open_page: Open) -> N
 
 
 def test_a_locked_paragraph_cannot_be_changed(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, section(page, 0), "Lock")
     page.locator(".section.locked").wait_for()
     section(page, 0).locator(".text").click()
@@ -111,7 +111,7 @@ def test_a_locked_paragraph_cannot_be_changed(open_page: Open) -> None:
 
 
 def test_a_proposal_is_compared_and_accepted(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = texts(page)[0]
     tool(page, section(page, 0), "Rewrite")
     offer = section(page, 0).locator(".offer")
@@ -126,7 +126,7 @@ def test_a_proposal_is_compared_and_accepted(open_page: Open) -> None:
 
 
 def test_a_proposal_is_rejected_and_tried_again(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = texts(page)
     tool(page, section(page, 2), "Shorten")
     offer = section(page, 2).locator(".offer")
@@ -137,7 +137,7 @@ def test_a_proposal_is_rejected_and_tried_again(open_page: Open) -> None:
 
 
 def test_a_translation_stands_beside_the_original(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     block = section(page, 0)
     open_menu(block)
     block.get_by_label("Translate to").select_option("zh")
@@ -148,7 +148,7 @@ def test_a_translation_stands_beside_the_original(open_page: Open) -> None:
 
 
 def test_what_is_asked_for_a_section_leaves_the_pages_language_alone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     block = section(page, 0)
     open_menu(block)
     block.get_by_label("Translate to").select_option("zh")
@@ -158,7 +158,7 @@ def test_what_is_asked_for_a_section_leaves_the_pages_language_alone(open_page: 
 
 
 def test_paragraphs_are_reached_and_edited_with_keys_alone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.locator(".sheet .title").focus()
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.dataset.kind") == "section"
@@ -173,7 +173,7 @@ def test_paragraphs_are_reached_and_edited_with_keys_alone(open_page: Open) -> N
 
 
 def test_focus_follows_a_paragraph_that_moves(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     section(page, 0).focus()
     section(page, 0).locator("details.more summary").press("Enter")
     section(page, 0).get_by_role("button", name="Down").press("Enter")

@@ -6,12 +6,12 @@ from __future__ import annotations
 import re
 
 from tests.browser.conftest import Open
-from tests.browser.hands import farm, figure, open_menu, section, settled, texts, tool, write, written
+from tests.browser.hands import figure, open_menu, section, settled, texts, tool, write, written
 from tests.browser.site import Server
 
 
 def test_the_form_is_one_line_while_an_article_stands(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     title, tabs = page.locator(".sheet h1").bounding_box(), page.locator("#tabs [role=tablist]").bounding_box()
     assert title is not None
     assert tabs is not None
@@ -47,7 +47,7 @@ def test_an_article_that_fails_leaves_the_form_open(open_page: Open) -> None:
 
 
 def test_an_open_article_leads_back_to_the_others(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.get_by_role("button", name="Your articles").click()
     page.locator(".drafts li").first.wait_for()
     assert "draft=" not in page.url
@@ -55,7 +55,7 @@ def test_an_open_article_leads_back_to_the_others(open_page: Open) -> None:
 
 
 def test_few_tools_are_shown_and_the_rest_opens_by_mouse_and_keys(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     for block, fewest in ((section(page, 1), 4), (figure(page, 0), 2)):
         block.hover()
         shown = block.locator(".tools .tool:visible")
@@ -76,7 +76,7 @@ def test_few_tools_are_shown_and_the_rest_opens_by_mouse_and_keys(open_page: Ope
 
 
 def test_a_paragraph_moved_from_the_menu_can_be_moved_on(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     first = texts(page)[0]
     tool(page, section(page, 0), "Down")
     settled(page)
@@ -113,14 +113,14 @@ def test_errors_are_chinese_on_a_chinese_page(open_page: Open) -> None:
 
 
 def test_an_error_stays_until_the_next_action(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.evaluate("window.vignette.session.paper.act('set_title', { text: ' ' })")
     settled(page)
     assert page.locator(".toast .message").inner_text() == "the title is empty; give the article a name"
 
 
 def test_a_window_that_is_behind_acts_on_the_paragraph_it_shows(open_page: Open, server: Server) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     second = open_page()
     second.goto(page.url)
     second.locator(".sheet .section").nth(2).wait_for()
@@ -135,7 +135,7 @@ def test_a_window_that_is_behind_acts_on_the_paragraph_it_shows(open_page: Open,
 
 
 def test_what_two_windows_type_into_one_paragraph_is_all_kept(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     second = open_page()
     second.goto(page.url)
     second.locator(".sheet .section").nth(2).wait_for()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.hands import farm, figure, section, still, tool
+from tests.browser.hands import figure, section, still, tool
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,6 +38,7 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_any_tab(open_page: Open, language: str, scheme: str) -> None:
     page = open_page(locale="zh-CN" if language == "zh" else "en-US", color_scheme=scheme)
+    page.locator("#write:not([disabled])").wait_for()
     page.locator("#more button").first.click()
     assert findings(page) == []
     page.locator("#instruction textarea").fill("A day on the farm")
@@ -51,15 +52,15 @@ def test_axe_finds_nothing_serious_in_any_tab(open_page: Open, language: str, sc
     page.locator("dialog .found").get_by_role("button").first.or_(page.locator("dialog .found p")).first.wait_for()
     assert findings(page) == []
     page.keyboard.press("Escape")
-    for name in TABS[language]:
+    for name, shown in zip(TABS[language], (".library .card", "#chat form", "#article .sheet"), strict=True):
         page.get_by_role("tab", name=name).click()
-        page.get_by_role("tab", name=name, selected=True).wait_for()
+        page.locator(shown).first.wait_for()
         assert findings(page) == [], name
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_one_column_without_sideways_scrolling(open_page: Open, scheme: str) -> None:
-    page = farm(open_page(viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True))
+    page = open_page.farm(viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     ink = page.locator(".sheet p").first.evaluate("e => getComputedStyle(e).color")
     paper = page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor")
@@ -69,15 +70,15 @@ def test_a_phone_shows_one_column_without_sideways_scrolling(open_page: Open, sc
     tools = page.locator(".piece.active > .tools").bounding_box()
     assert tools is not None
     assert tools["y"] + tools["height"] == pytest.approx(844, abs=1), "tools stand at the foot of the window"
-    for name in ("Library", "Chat"):
+    for name, shown in (("Library", ".library .card"), ("Chat", "#chat form")):
         page.get_by_role("tab", name=name).click()
-        page.get_by_role("tab", name=name, selected=True).wait_for()
+        page.locator(shown).first.wait_for()
         still(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
 def test_tools_never_move_the_text(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tops = "[...document.querySelectorAll('.sheet .piece')].map(e => e.getBoundingClientRect().top + scrollY)"
     page.mouse.move(2, 2)
     before = page.evaluate(tops)
@@ -113,19 +114,17 @@ def test_a_chinese_browser_gets_a_chinese_page_and_the_choice_is_kept(open_page:
 
 
 def test_the_waits_say_how_far_they_are(open_page: Open, server: Any) -> None:
-    import time
-
     page = open_page()
-    server.workshop.step = lambda: time.sleep(0.02)
+    server.hold_after(70)
     page.locator("#instruction textarea").fill("A slow story")
     page.locator("#write").click()
     page.locator(".status .time", has_text=" s").wait_for()
     page.wait_for_function("document.querySelector('.status .time')?.textContent.includes('left')")
-    server.workshop.step = lambda: None
+    server.pace.set()
     page.locator(".bar .export").wait_for()
     tool(page, section(page, 0), "Edit")
 
 
 def test_the_page_loads_nothing_from_elsewhere(open_page: Open, tmp_path: Path) -> None:
-    page = farm(open_page())  # open_page itself watches every request
+    page = open_page.farm()  # open_page itself watches every request
     assert page.evaluate("performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, captions, farm, figure, section, settled, tool
+from tests.browser.hands import article_json, captions, figure, section, settled, tool
 from tests.browser.site import CAPTIONS, paint
 
 
 def test_an_alternative_is_shown_with_its_reason_and_chosen(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = captions(page)
     figure(page, 0).hover()
     wanted = figure(page, 0).get_by_role("button", name="Use this picture instead: A red wall in the old town")
@@ -23,7 +23,7 @@ def test_an_alternative_is_shown_with_its_reason_and_chosen(open_page: Open) -> 
 
 
 def test_a_picture_is_removed_put_back_and_its_place_deleted(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, figure(page, 0), "Remove")
     page.locator(".sheet .empty", has_text="you removed it").wait_for()
     page.locator(".sheet .empty").first.locator(".strip button").first.click()
@@ -34,7 +34,7 @@ def test_a_picture_is_removed_put_back_and_its_place_deleted(open_page: Open) ->
 
 
 def test_an_empty_place_says_why_and_is_filled_by_searching(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.locator(".sheet .empty").get_by_role("button", name="Search").click()
     finder = page.get_by_role("dialog", name="Find a picture")
     assert finder.get_by_role("textbox").input_value() == "A thing unseen"
@@ -46,7 +46,7 @@ def test_an_empty_place_says_why_and_is_filled_by_searching(open_page: Open) -> 
 
 
 def test_a_picture_is_inserted_after_a_paragraph(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, section(page, 2), "+ Picture")
     finder = page.get_by_role("dialog", name="Find a picture")
     finder.get_by_role("textbox").fill("orange wall")
@@ -57,7 +57,7 @@ def test_a_picture_is_inserted_after_a_paragraph(open_page: Open) -> None:
 
 
 def test_pictures_like_an_example_are_found(open_page: Open, tmp_path: Path) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, figure(page, 0), "Other pictures")
     finder = page.get_by_role("dialog", name="Find a picture")
     with page.expect_file_chooser() as chooser:
@@ -68,7 +68,7 @@ def test_pictures_like_an_example_are_found(open_page: Open, tmp_path: Path) -> 
 
 
 def test_a_picture_of_ones_own_is_shown_and_kept(open_page: Open, tmp_path: Path) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, figure(page, 0), "Other pictures")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Use a picture of your own").click()
@@ -81,7 +81,7 @@ def test_a_picture_of_ones_own_is_shown_and_kept(open_page: Open, tmp_path: Path
 
 
 def test_a_file_that_is_no_picture_is_refused(open_page: Open, tmp_path: Path) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     (tmp_path / "evil.png").write_text("<svg onload=alert(1)>")
     tool(page, figure(page, 0), "Other pictures")
     with page.expect_file_chooser() as chooser:
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_picture_is_refused(open_page: Open, tmp_path: Path) -
 
 
 def test_caption_and_alternative_text_are_edited(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     figure(page, 0).locator(".caption").click()
     page.get_by_role("textbox", name="Caption").fill("The wall behind the barn")
     page.keyboard.press("Enter")
@@ -104,7 +104,7 @@ def test_caption_and_alternative_text_are_edited(open_page: Open) -> None:
 
 
 def test_a_caption_is_suggested_again(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     before = captions(page)[0]
     tool(page, figure(page, 0), "Suggest caption")
     page.get_by_role("button", name="Undo: suggested caption").wait_for()
@@ -115,7 +115,7 @@ def test_a_caption_is_suggested_again(open_page: Open) -> None:
 
 
 def test_a_picture_is_moved_down_a_paragraph(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     first, second = captions(page)
     tool(page, figure(page, 0), "Down")
     page.get_by_role("button", name="Undo: moved picture").wait_for()
@@ -123,7 +123,7 @@ def test_a_picture_is_moved_down_a_paragraph(open_page: Open) -> None:
 
 
 def test_small_pictures_are_not_enlarged(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     for size in page.locator(".sheet figure img").evaluate_all(
         "all => all.map(i => [i.clientWidth, +i.getAttribute('width')])"
     ):

@@ -13,7 +13,7 @@ import pytest
 
 from composer.web.page_service import PageService
 from tests.browser.conftest import Open
-from tests.browser.hands import exported, farm, figure, let_pictures_fail, section, tool, write, written
+from tests.browser.hands import exported, figure, let_pictures_fail, section, tool, write, written
 from tests.browser.site import Server, paint
 from tests.hostile import HOSTILE, as_read, hostile_article
 
@@ -94,7 +94,7 @@ def test_hostile_text_typed_by_a_person_stays_text(open_page: Open, server: Serv
     "name", ["<img src=x onerror=window.pwned=1>.png", "..%2f..%2fetc%2fpasswd.png", "a'\"b;c$(d).png"]
 )
 def test_hostile_file_names_stay_names(open_page: Open, server: Server, tmp_path: Path, name: str) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     own = tmp_path / name
     paint(tmp_path / "plain.png", "cyan").rename(own)
     tool(page, figure(page, 0), "Other pictures")
@@ -118,7 +118,7 @@ def answer(url: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
 
 
 def test_only_what_a_page_was_told_of_is_served(open_page: Open, server: Server, tmp_path: Path) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     source = page.locator(".sheet figure img").first.get_attribute("src") or ""
     status, picture = answer(f"{server.url}/{source}")
     assert (status, len(picture) > 1000) == (200, True)
@@ -138,7 +138,7 @@ def test_only_what_a_page_was_told_of_is_served(open_page: Open, server: Server,
 
 
 def test_a_page_cannot_name_files_of_this_machine_as_its_uploads(open_page: Open, server: Server) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     for path in (server.folder / "pictures/red.jpg", Path("/etc/passwd"), Path("../../etc/passwd")):
         for call, values in (("take", {"path": str(path)}), ("find", {"example": str(path), "section": 0})):
             told = page.evaluate("([c, v]) => window.vignette.session.paper.call(c, v)", [call, values])

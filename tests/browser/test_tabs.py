@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,12 +106,11 @@ def test_the_chat_answers_about_the_article_and_admits_not_to_see(open_page: Ope
 def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
     open_page: Open, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = farm(open_page())
+    page, stopped = open_page.farm(), threading.Event()
 
     def endless(prompt: Prompt, sampling: Sampling) -> Iterator[Chunk]:
-        while True:
-            yield Chunk("well, ")
-            time.sleep(0.02)
+        yield from (Chunk("well, "), Chunk("well, "))
+        assert stopped.wait(30)
 
     page.get_by_role("tab", name="Chat").click()
     with monkeypatch.context() as patched:
@@ -121,6 +120,7 @@ def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
         page.locator(".chat .answer", has_text="well, well").wait_for()
         page.locator(".chat").get_by_role("button", name="Stop").click()
         page.get_by_text("You stopped this answer.").wait_for()
+    stopped.set()
     page.locator(".chat").get_by_role("button", name="Stop").wait_for(state="hidden")
     page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is it about?")
     page.keyboard.press("Enter")
@@ -132,7 +132,7 @@ def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
 
 
 def test_a_question_about_a_picture_of_ones_own(open_page: Open, tmp_path: Path) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.get_by_role("tab", name="Chat").click()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="A picture of my own").click()

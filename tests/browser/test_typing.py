@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, farm, let_pictures_fail, section, settled, texts
+from tests.browser.hands import article_json, let_pictures_fail, section, settled, texts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -36,7 +36,7 @@ def written(page: Page, index: int) -> str:
 
 
 def test_a_heading_looks_like_one_while_it_is_edited(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     shown = section(page, 1).locator("h2").evaluate(LOOK)
     top = section(page, 1).locator("p").evaluate(TOP)
     section(page, 1).locator("h2").click()
@@ -52,7 +52,7 @@ def test_a_heading_looks_like_one_while_it_is_edited(open_page: Open) -> None:
 
 
 def test_the_heading_button_makes_changes_and_takes_away_a_heading(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     begin(page, 0, "Dawn\n\nThe sun comes up.").evaluate("e => e.setSelectionRange(1, 1)")
     button = page.get_by_role("toolbar", name="Formatting").get_by_role("button", name="Heading")
     button.click()
@@ -72,7 +72,7 @@ def test_the_heading_button_makes_changes_and_takes_away_a_heading(open_page: Op
      ("Control+k", "Hens [lay](https://) eggs.", False), ("Control+Shift+L", "- Hens lay eggs.", True)],
 )  # fmt: skip
 def test_keys_mark_what_is_chosen_and_take_the_mark_back(open_page: Open, keys: str, marked: str, back: bool) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     box = begin(page, 0, "Hens lay eggs.")
     box.evaluate("e => e.setSelectionRange(5, 8)")
     page.keyboard.press(keys)
@@ -85,7 +85,7 @@ def test_keys_mark_what_is_chosen_and_take_the_mark_back(open_page: Open, keys: 
 
 
 def test_the_marks_are_reached_with_keys_alone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     begin(page, 0, "Hens lay eggs.").evaluate("e => e.setSelectionRange(0, 4)")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.innerText") == "Bold"
@@ -118,7 +118,7 @@ PASTE = """(box, html) => {
     ],
 )  # fmt: skip
 def test_rich_text_is_pasted_as_markdown(open_page: Open, html: str, markdown: str) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     box = begin(page, 0, "")
     assert box.evaluate(PASTE, html) is False
     assert box.input_value() == markdown
@@ -128,7 +128,7 @@ def test_rich_text_is_pasted_as_markdown(open_page: Open, html: str, markdown: s
 
 
 def test_plain_text_is_pasted_as_it_is(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     assert begin(page, 0, "").evaluate(PASTE, "<meta charset=utf-8><span>a_b</span>") is True
     page.keyboard.press("Escape")
     settled(page)

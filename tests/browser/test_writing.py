@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.browser.conftest import Open
@@ -10,7 +9,6 @@ from tests.browser.hands import (
     article_json,
     captions,
     exported,
-    farm,
     figure,
     section,
     settled,
@@ -39,12 +37,13 @@ def test_text_streams_and_pictures_come(open_page: Open, server: Server) -> None
 
 def test_paragraphs_that_are_written_stay_while_the_next_one_grows(open_page: Open, server: Server) -> None:
     page = open_page()
-    server.workshop.step = lambda: time.sleep(0.01)
+    server.hold_after(60)
     write(page, "A slow story")
     section(page, 1).wait_for()
     page.evaluate("window.first = document.querySelector('.sheet .section')")
     assert page.locator(".sheet .section.growing").count() == 1
     assert "words" in page.locator(".status .share").inner_text()
+    server.pace.set()
     written(page)
     same = page.evaluate("window.first.isConnected && window.first === document.querySelector('.sheet .section')")
     assert not same, "the finished paragraph has tools, the growing one had none"
@@ -53,10 +52,7 @@ def test_paragraphs_that_are_written_stay_while_the_next_one_grows(open_page: Op
 
 def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server: Server) -> None:
     page = open_page()
-    words = iter(range(1_000))
-    # From the thirtieth word on, the writer waits until the person has pressed Stop.
-    server.workshop.step = lambda: server.pace.wait(30) if next(words) >= 30 else None
-    server.pace.clear()
+    server.hold_after(30)
     write(page, "A long story")
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     page.get_by_role("button", name="Stop").click()
@@ -86,7 +82,7 @@ def test_a_stopped_job_that_wrote_nothing_says_so(open_page: Open, server: Serve
 
 
 def test_a_stage_is_run_again_and_the_step_can_be_undone(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     page.locator(".trace summary").click()
     before = captions(page)
     page.locator(".trace li", has_text="Placing").get_by_role("button", name="Run again from here").click()
@@ -98,7 +94,7 @@ def test_a_stage_is_run_again_and_the_step_can_be_undone(open_page: Open) -> Non
 
 
 def test_the_number_of_pictures_is_changed_and_locked_ones_stay(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     kept = captions(page)[1]
     tool(page, figure(page, 1), "Lock")
     page.locator(".figure.locked").wait_for()
@@ -169,7 +165,7 @@ def test_a_failure_is_told_and_leaves_the_page_usable(open_page: Open) -> None:
 
 
 def test_what_is_previewed_is_what_is_exported(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     tool(page, figure(page, 0), "Remove")
     page.locator(".sheet .empty").nth(1).wait_for()
     html = exported(page, "One HTML file").decode()
@@ -180,7 +176,7 @@ def test_what_is_previewed_is_what_is_exported(open_page: Open) -> None:
 
 
 def test_every_format_is_offered_and_opens(open_page: Open) -> None:
-    page = farm(open_page())
+    page = open_page.farm()
     for kind, magic in (("Word", b"PK"), ("PDF", b"%PDF"), ("E-book", b"PK"), ("One HTML file", b"<!DOCTYPE")):
         assert exported(page, kind).startswith(magic)
 
