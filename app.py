@@ -2,7 +2,6 @@
 
 The form is Gradio's; the article is one component drawn by ``gr.render`` when a draft is opened. Its script asks for
 the blocks that changed (``composer.web.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.
-Listens on this machine only, logs nothing a person wrote and asks no other host for anything.
 """
 
 from __future__ import annotations
@@ -33,10 +32,7 @@ _DRAWN: dict[str, Any] = {"show_progress": "hidden", "queue": False, "concurrenc
 
 
 class Page:
-    """The page inside a ``gr.Blocks``; its parts are built in the order of its methods.
-
-    ``seat`` is (owner, draft, language), one value so that the article is drawn once; ``language`` is its last part.
-    """
+    """The page in a ``gr.Blocks``. ``seat`` is (owner, draft, language), one value: the article is drawn once."""
 
     def __init__(self, page: gr.Blocks, studio: Studio) -> None:
         self.studio = studio
@@ -45,17 +41,11 @@ class Page:
         self.seat = gr.State(("", "", ""))
         self.language = gr.State("")
         self.header()
+        self.tabs: dict[str, gr.Tab] = {}
         with gr.Tabs(elem_id="tabs"):
-            self.tabs = {
-                name: gr.Tab(self.words[f"tab_{name}"], id=name, render_children=name != "write")
-                for name in ("write", "library", "chat")
-            }
-        with self.tabs["write"]:
-            self.write_tab()
-        with self.tabs["library"]:
-            self.library_tab()
-        with self.tabs["chat"]:
-            self.chat_tab()
+            for name, fill in (("write", self.write_tab), ("library", self.library_tab), ("chat", self.chat_tab)):
+                with gr.Tab(self.words[f"tab_{name}"], id=name, render_children=name != "write") as self.tabs[name]:
+                    fill()
         self.events(page)
 
     def header(self) -> None:
@@ -63,16 +53,12 @@ class Page:
             self.brand = _html(brand(self.words), elem_id="brand")
             self.choice = gr.Radio(
                 [(words_of(code)["short_name"], code) for code in LANGUAGES],
-                value=LANGUAGES[0],
-                label=self.words["page_language"],
-                show_label=False,
-                container=False,
-                elem_id="ui-language",
-                elem_classes="segments",
-            )
+                value=LANGUAGES[0], label=self.words["page_language"], show_label=False, container=False,
+                elem_id="ui-language", elem_classes="segments",
+            )  # fmt: skip
 
     def write_tab(self) -> None:
-        self.form = Form(self.words, self.offered())
+        self.form = Form(self.words, self.studio.libraries)
         self.status = _html("", elem_id="status")
 
         @gr.render(inputs=[self.seat], triggers=[self.seat.change], **_DRAWN)
@@ -102,7 +88,7 @@ class Page:
                 js_on_load=f"window.vignette.library(element, {language!r}, server, trigger); 'change';",
                 server_functions=self.service.functions("browse", "form", "save", "index", "sample", "indexing"),
             )
-            shown.change(self.offer, self.form.library, self.form.library, **_QUICK)
+            shown.change(self.form.offer, self.form.library, self.form.library, **_QUICK)
 
     def chat_tab(self) -> None:
         @gr.render(inputs=[self.language], triggers=[self.language.change], **_DRAWN)
@@ -116,7 +102,7 @@ class Page:
             self.greet, [*visitor, form.mode], [self.seat, self.language, self.choice, *worded],
             js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUEUED,
         )  # fmt: skip
-        page.load(self.offer, form.library, form.library, **_QUICK)
+        page.load(form.offer, form.library, form.library, **_QUICK)
         self.choice.input(
             self.speak, [self.choice, form.mode, self.seat], [self.language, self.seat, *worded],
             js="(ui, mode, seat) => { vignette.store('language', ui); return [ui, mode, seat]; }", **_QUEUED,
@@ -126,14 +112,6 @@ class Page:
             [form.write.click, form.instruction.submit],
             self.begin, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED,
         )  # fmt: skip
-
-    def offered(self) -> list[tuple[str, str]]:
-        return [(library.label, library.name) for library in self.studio.libraries.offered()]
-
-    def offer(self, chosen: str | None) -> Any:
-        choices = self.offered()
-        kept = chosen if chosen in [name for _, name in choices] else None
-        return gr.update(choices=choices, value=kept or (choices[0][1] if choices else None))
 
     def relabel(self, language: str, mode: str) -> dict[Any, Any]:
         """Everything on the page that is worded, in the language asked for."""
@@ -153,8 +131,7 @@ class Page:
         owner, _, language = seat
         if not owner:
             return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
-        asked = {**Form.values(filled), "owner": owner, "library": library, "ui": language}
-        answer = self.service.begin(asked)
+        answer = self.service.begin({**Form.values(filled), "owner": owner, "library": library, "ui": language})
         if "error" in answer:
             return [gr.update(), message(answer["error"])]
         return [(owner, answer["draft"], language), ""]

@@ -16,6 +16,7 @@ from composer.article.markdown import join_sections
 from composer.article.model import Article
 from composer.errors import DraftError, UsageError
 from composer.pipeline.conversation import shortened
+from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import LOOK_PX
 from composer.studio.action_values import ActionValues
 from composer.studio.actions import take_upload
@@ -30,18 +31,6 @@ if TYPE_CHECKING:
 MAX_QUESTION_CHARS = 4_000
 ANSWER_TOKENS = 400
 _REMEMBERED = 6  # earlier questions the model is shown again
-
-_SYSTEM = {
-    "en": "You are a helpful editor. Answer questions about the article and its pictures briefly and truthfully. "
-    "Say so when you do not know.",
-    "zh": "你是一位乐于助人的编辑。请简短、如实地回答关于文章和图片的问题；不知道时请直说。",
-}
-_ARTICLE = {"en": "This is the article:\n\n{article}", "zh": "这是文章：\n\n{article}"}
-_WORDS = {
-    "en": "You cannot see the picture. This is all that is known of it:\n{words}\n\nQuestion: {question}",
-    "zh": "你看不到图片，只知道关于它的这些文字：\n{words}\n\n问题：{question}",
-}
-_PICTURE = {"en": "Look at this picture. {question}", "zh": "请看这张图片。{question}"}
 
 
 def ask(session: DraftSession, values: Mapping[str, Any]) -> None:
@@ -123,14 +112,15 @@ def _prompt(
     chars: int | None,
 ) -> Prompt:
     language = detect_language(question)
-    turns = [Message.of("system", _SYSTEM[language])]
+    prompts = load_prompts(language)
+    turns = [Message.of("system", prompts.chat_system)]
     for number, (asked, answer) in enumerate([*((old.question, old.answer) for old in earlier), (question, "")]):
         content: tuple[str | Image, ...] = (asked,)
         if number == 0 and record is None:
-            shown = _ARTICLE[language].format(article=f"# {article.title}\n\n{_text(article, chars)}")
+            shown = prompts.chat_article.format(article=f"# {article.title}\n\n{_text(article, chars)}")
             content = (f"{shown}\n\n{asked}",)
         elif number == 0 and record is not None:
-            content = _about(model, record, asked, language)
+            content = _about(model, record, asked, language, prompts)
         turns.append(Message("user", content))
         if answer:
             turns.append(Message.of("assistant", answer))
@@ -141,11 +131,13 @@ def _text(article: Article, chars: int | None) -> str:
     return join_sections(article.sections) if chars is None else shortened(article.sections, chars)
 
 
-def _about(model: VisionLanguageModel, record: ImageRecord, question: str, language: str) -> tuple[str | Image, ...]:
+def _about(
+    model: VisionLanguageModel, record: ImageRecord, question: str, language: str, prompts: Prompts
+) -> tuple[str | Image, ...]:
     if model.sees_images:
         from vision.images import load_image
 
-        return (load_image(record.path, target_px=LOOK_PX), _PICTURE[language].format(question=question))
+        return (load_image(record.path, target_px=LOOK_PX), prompts.chat_picture.format(question=question))
     known = [
         ("caption", record.caption_in(language)),
         ("description", record.alt),
@@ -156,7 +148,7 @@ def _about(model: VisionLanguageModel, record: ImageRecord, question: str, langu
         ("size", f"{record.width_px} × {record.height_px} pixels"),
     ]
     words = "\n".join(f"{name}: {value}" for name, value in known if value)
-    return (_WORDS[language].format(words=words, question=question),)
+    return (prompts.chat_words.format(words=words, question=question),)
 
 
 def _picture(session: DraftSession, article: Article, picture_id: str) -> ImageRecord | None:

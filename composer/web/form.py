@@ -12,6 +12,7 @@ from composer.errors import UsageError
 from composer.i18n import strings
 from composer.pipeline.uploads import check_upload
 from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, request_from_json
+from composer.studio.libraries import OfferedLibraries
 from composer.web.html.context import Words
 
 MAX_INSTRUCTION_CHARS = 10_000
@@ -22,7 +23,9 @@ _NAMES = ("mode", "instruction", "text", "text_file", "length", "pictures", "lan
 class Form:
     """Built inside a ``gr.Blocks``; ``fields`` are in the order that ``values`` takes them back."""
 
-    def __init__(self, words: Words, libraries: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, words: Words, libraries: OfferedLibraries) -> None:
+        self._libraries = libraries
+        choices = self._offered()
         with gr.Column(elem_id="ask"):
             self.mode = gr.Radio(
                 _modes(words),
@@ -46,8 +49,8 @@ class Form:
                 )
             with gr.Row(elem_id="options"):
                 self.library = gr.Dropdown(
-                    list(libraries),
-                    value=libraries[0][1] if libraries else None,
+                    choices,
+                    value=choices[0][1] if choices else None,
                     filterable=False,
                     min_width=150,
                     elem_id="library-choice",
@@ -82,6 +85,15 @@ class Form:
             self.text_file: {"label": "text_file"},
         }
         self.worded = [*self._labels, self.write]
+
+    def offer(self, chosen: str | None) -> Any:
+        """The libraries there are now; the chosen one stays, if it is still one of them."""
+        choices = self._offered()
+        kept = chosen if chosen in [name for _, name in choices] else None
+        return gr.update(choices=choices, value=kept or (choices[0][1] if choices else None))
+
+    def _offered(self) -> list[tuple[str, str]]:
+        return [(library.label, library.name) for library in self._libraries.offered()]
 
     def relabelled(self, words: Words, illustrate: bool) -> dict[Any, Any]:
         """Updates for everything that is worded."""

@@ -37,12 +37,34 @@ COUNT_AGAIN_S = 1.0  # every answer costs the machine that writes some milliseco
 LONGEST_WAIT_S = 60.0
 _TOLD_OF_PICTURES = ("id", "caption", "alt", "author", "license", "source_url", "width_px", "height_px")
 
+# What a client is told of the arguments.
+ARGUMENTS = {
+    "instruction": "What the article should be about.",
+    "text": "The text, as Markdown.",
+    "library": "Name of the library, see libraries; the first one if empty, in a search the draft's.",
+    "images": 'Number of pictures, or "auto".',
+    "words": "Length to aim for, 100 to 5000; in a search what the picture should show.",
+    "language": '"auto", "en" or "zh".',
+    "tone": '"", "plain", "vivid", "formal" or "friendly".',
+    "seed": "Another number gives another article, or another choice where several are equal.",
+    "must_use": "Uploaded pictures that must appear.",
+    "may_use": "Uploaded pictures that may appear.",
+    "fast": "Write the sections side by side, each knowing less of the others.",
+    "owner": "Your key to your drafts; where an article is made, a new one is made if it is empty.",
+    "draft": "Which of your drafts; what a search finds for it may be shown there, by show_picture and insert_picture.",
+    "action": 'For instance "edit_text", "replace_picture", "propose", "accept", "refit", "undo".',
+    "values": 'What the action needs, for instance {"at": 0, "text": "..."}.',
+    "count": "At most so many, 1 to 50.",
+    "picture": "The uploaded file.",
+    "format": '"html", "md", "docx", "pdf", "epub" or "zip", which is the whole folder.',
+}
+
 Json: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
 
 
 class Api:
-    """Threads may share one. Every method of ``ENDPOINTS`` is an endpoint; its docstring is what clients are told."""
+    """Threads may share one. Every method of ``ENDPOINTS`` is an endpoint; clients are told its docstring."""
 
     ENDPOINTS = (
         *("libraries", "compose", "illustrate", "article", "edit", "search", "add_picture", "export", "drafts"),
@@ -57,7 +79,10 @@ class Api:
     def register(self) -> None:
         """Add the endpoints to the ``gr.Blocks`` being built."""
         for name in self.ENDPOINTS:
-            gr.api(self._answering(getattr(self, name)), api_name=name, concurrency_limit=None)
+            endpoint = self._answering(getattr(self, name))
+            known = [f"    {n}: {ARGUMENTS[n]}" for n in inspect.signature(endpoint).parameters if n in ARGUMENTS]
+            endpoint.__doc__ = "\n".join([inspect.cleandoc(endpoint.__doc__ or ""), "", "Args:", *known])
+            gr.api(endpoint, api_name=name, concurrency_limit=None)
 
     # Making articles
 
@@ -80,19 +105,6 @@ class Api:
 
         Tells how far it is while it works: {"state": "waiting", "before": 2}, then {"state": "running", "stage",
         "words"}; the last answer has "state" "done" (or "stopped") and the "article".
-
-        Args:
-            instruction: What the article should be about.
-            library: Name of the library, see libraries; the first one if empty.
-            images: Number of pictures, or "auto".
-            words: Length to aim for, 100 to 5000.
-            language: "auto", "en" or "zh".
-            tone: "", "plain", "vivid", "formal" or "friendly".
-            seed: Another number gives another article.
-            must_use: Uploaded pictures that must appear.
-            may_use: Uploaded pictures that may appear.
-            fast: Write the sections side by side, each knowing less of the others.
-            owner: Your key to earlier drafts; a new one is made if it is empty.
         """
         check_length(typed("instruction", instruction, str), "")
         asked = {"instruction": instruction.strip(), "words": words, "tone": tone, "fast": fast}
@@ -113,18 +125,7 @@ class Api:
         owner: str = "",
         request: gr.Request | None = None,
     ) -> AsyncIterator[dict]:
-        """Add pictures to a finished text; every word of it stays. Answers as compose does.
-
-        Args:
-            text: The text, as Markdown.
-            library: Name of the library, see libraries; the first one if empty.
-            images: Number of pictures, or "auto".
-            language: "auto", "en" or "zh".
-            seed: Another number gives another choice where several are equal.
-            must_use: Uploaded pictures that must appear.
-            may_use: Uploaded pictures that may appear.
-            owner: Your key to earlier drafts; a new one is made if it is empty.
-        """
+        """Add pictures to a finished text; every word of it stays. Answers as compose does."""
         check_length("", typed("text", text, str))
         if not text.strip():
             raise UsageError("empty_text")
@@ -134,12 +135,7 @@ class Api:
                 yield answer
 
     async def article(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
-        """The article of a draft as it stands now, finished or not.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-        """
+        """The article of a draft as it stands now, finished or not."""
         session = await asyncio.to_thread(self._session, owner, draft)
         return await asyncio.to_thread(self._standing, session, owner, request)
 
@@ -149,12 +145,6 @@ class Api:
         """Change the article as a person does on the page. The documentation lists the actions and their values.
 
         Answers when the change is made, with the article and the model's open proposals.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-            action: For instance "edit_text", "replace_picture", "propose", "accept", "refit", "undo".
-            values: What the action needs, for instance {"at": 0, "text": "..."}.
         """
         given = typed("values", values or {}, dict)
         session = await asyncio.to_thread(self._session, owner, draft)
@@ -164,12 +154,7 @@ class Api:
         return await asyncio.to_thread(self._standing, session, owner, request)
 
     async def stop(self, owner: str, draft: str, request: gr.Request | None = None) -> dict:
-        """End what is going on in a draft; what stands stays.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-        """
+        """End what is going on in a draft; what stands stays."""
         return await self.edit(owner, draft, "stop", {}, request)
 
     # Looking and taking
@@ -187,15 +172,7 @@ class Api:
         draft: str = "",
         request: gr.Request | None = None,
     ) -> list[dict]:
-        """The pictures of a library that fit some words best, with the reason each was found.
-
-        Args:
-            words: What the picture should show.
-            library: Name of the library, see libraries; the first one if empty, or the draft's if one is named.
-            count: At most so many, 1 to 50.
-            owner: The key to your drafts, if pictures are for one of them.
-            draft: Which of them: what is found may then be shown there, by the actions show_picture, insert_picture.
-        """
+        """The pictures of a library that fit some words best, with the reason each was found."""
         wanted = typed("words", words, str).strip()
         if not wanted:
             raise UsageError("search_empty")
@@ -217,35 +194,19 @@ class Api:
         ]
 
     def add_picture(self, owner: str, draft: str, picture: dict, request: gr.Request | None = None) -> dict:
-        """Bring an uploaded picture to a draft: {"id", "url"}. show_picture and insert_picture then show it.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-            picture: The uploaded file.
-        """
+        """Bring an uploaded picture to a draft: {"id", "url"}. show_picture and insert_picture then show it."""
         session = self._session(owner, draft)
         (path,) = self._uploads("picture", [picture])
         record = take_upload(session, self._studio.uploaded(path)).record
         return {"id": record.id, "url": _root(request) + self._studio.links.picture(record)}
 
     def export(self, owner: str, draft: str, format: str = "html", request: gr.Request | None = None) -> dict:
-        """The article as a file to download: {"url", "name", "notes"}.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-            format: "html", "md", "docx", "pdf", "epub" or "zip", which is the whole folder.
-        """
+        """The article as a file to download: {"url", "name", "notes"}."""
         url, name, notes = self._studio.export(self._session(owner, draft), typed("format", format, str))
         return {"url": _root(request) + url, "name": name, "notes": [self._say(note) for note in notes]}
 
     def drafts(self, owner: str) -> list[dict]:
-        """Your drafts, the latest first.
-
-        Args:
-            owner: The key to your drafts.
-        """
+        """Your drafts, the latest first."""
         return [
             {"draft": info.id, "title": info.title, "saved_s": round(info.saved_s)}
             | {"state": info.state, "words": info.words, "pictures": info.pictures}
@@ -253,12 +214,7 @@ class Api:
         ]
 
     def delete(self, owner: str, draft: str) -> list[dict]:
-        """Delete a draft for good; answers with the drafts that are left.
-
-        Args:
-            owner: The key to your drafts.
-            draft: Which of them.
-        """
+        """Delete a draft for good; answers with the drafts that are left."""
         self._studio.sessions.delete(typed("owner", owner, str), typed("draft", draft, str))
         return self.drafts(owner)
 

@@ -50,6 +50,10 @@ class Prompts:
     suggest_other: str
     suggest_prefix: str
     untitled: str
+    chat_system: str
+    chat_article: str
+    chat_words: str
+    chat_picture: str
     tones: Mapping[str, str] = field(hash=False)
 
     def with_tone(self, wish: str, tone: str) -> str:
