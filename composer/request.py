@@ -20,6 +20,17 @@ MAX_SEED = 2**63 - 1  # what every reader of JSON takes
 MAX_INSTRUCTION_CHARS = 20_000  # beyond it a model with a usual context has no room to write
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
 TONES = ("plain", "vivid", "formal", "friendly")
+KINDS = ("explanation", "guide", "report", "story", "listicle")
+# What in an instruction asks for a kind of text; an explanation where nothing does.
+_ASKS_FOR = {
+    "story": r"\b(?:story|tale|fiction)\b|故事|童话|小说",
+    "guide": r"\bhow to\b|\bguide to\b|\bstep by step\b|如何|怎样|怎么|指南|教程|入门",
+    "report": r"\breport\b|报告|报道",
+    "listicle": (
+        r"\b(?:\d+|five|six|seven|eight|nine|ten|twelve) (?:\w+ )?(?:things|ways|places|reasons|tips|ideas)\b"
+        r"|\btop \d+\b|[十\d]+(?:种|个|件|条)"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,8 @@ class ComposeRequest:
     as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is one of LANGUAGES or "auto", and for a text any
     tag of BCP 47.
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
-    knowing the outline only. Raises UsageError where something is missing or out of range.
+    knowing the outline only. ``kind`` is one of KINDS or "auto", which goes by the instruction. Raises UsageError where
+    something is missing or out of range.
     """
 
     instruction: str = ""
@@ -46,6 +58,7 @@ class ComposeRequest:
     may_use: tuple[Path, ...] = ()
     tone: str = ""
     fast: bool = False
+    kind: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
@@ -63,8 +76,18 @@ class ComposeRequest:
             raise UsageError("field_range", field="seed", given=self.seed, least=-MAX_SEED, most=MAX_SEED)
         if self.tone and self.tone not in TONES:
             raise UsageError("tone_unknown", given=self.tone[:40], known=TONES)
+        if self.kind != "auto" and self.kind not in KINDS:
+            raise UsageError("kind_unknown", given=self.kind[:40], known=["auto", *KINDS])
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
+
+    @property
+    def kind_of_text(self) -> str:
+        """One of KINDS: the one asked for, or the one that the instruction's words ask for."""
+        if self.kind != "auto":
+            return self.kind
+        asked = (kind for kind, words in _ASKS_FOR.items() if re.search(words, self.instruction, re.IGNORECASE))
+        return next(asked, KINDS[0])
 
 
 REQUEST_FIELDS = tuple(item.name for item in fields(ComposeRequest))
@@ -88,7 +111,7 @@ def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
     check_known(values, (*REQUEST_FIELDS, "length"))
     read: dict[str, Any] = {}
     for names, kind in (
-        (("instruction", "text", "text_name", "language", "tone"), str),
+        (("instruction", "text", "text_name", "language", "tone", "kind"), str),
         (("seed", "words"), int),
         (("fast",), bool),
         (("use_images", "may_use"), list),

@@ -63,19 +63,21 @@ class EncoderSettings:
 class WritingSettings:
     """How text is drawn, and whether the plan may look at what the library holds.
 
-    ``plan_from_library`` is the number of the library's fitting pictures whose captions the writer is shown when
-    it plans an article; 0 plans from the instruction alone.
+    ``drafts`` are made of every plan and section, as one batch. ``plan_from_library`` is the number of the library's
+    fitting pictures whose captions the writer is shown when it plans an article; 0 plans from the instruction alone.
     """
 
     temperature: float = 0.7
     top_p: float = 0.9
     repetition_penalty: float = 1.1
+    drafts: int = 5
     plan_from_library: int = 16
 
     def __post_init__(self) -> None:
         _between("writing.temperature", self.temperature, 0.0, 2.0)
         _between("writing.top_p", self.top_p, 0.01, 1.0)
         _between("writing.repetition_penalty", self.repetition_penalty, 1.0, 2.0)
+        _between("writing.drafts", self.drafts, 1, 12)
         _at_least("writing.plan_from_library", self.plan_from_library, 0)
 
 

@@ -36,6 +36,7 @@ KEYS = (
     "words",
     "length",
     "tone",
+    "kind",
     "fast",
     "library",
     "filters",

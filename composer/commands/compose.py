@@ -43,6 +43,12 @@ def register(subparsers: Subparsers) -> None:
         help="auto, en or zh; with --illustrate that of the text, such as de (default: auto, as it reads)",
     )
     parser.add_argument("--words", metavar="N", type=int, default=600, help="length to aim for (default: 600)")
+    parser.add_argument(
+        "--kind",
+        metavar="NAME",
+        default="auto",
+        help="explanation, guide, report, story or listicle (default: auto, from the instruction; only a story invents)",
+    )
     parser.add_argument("--tone", metavar="NAME", default="", help="plain, vivid, formal or friendly")
     parser.add_argument(
         "--fast",
@@ -109,6 +115,7 @@ def read_request(args: argparse.Namespace) -> ComposeRequest:
         "filters": {"licenses": args.license},
         "may_use": [str(path) for path in args.may_use_image],
         "tone": args.tone,
+        "kind": args.kind,
         "fast": args.fast,
     }
     if args.illustrate is not None:

@@ -49,7 +49,7 @@ def suggest_caption(
     record = target.chosen
     assert record is not None
     prompts, language = load_prompts(article.writing_language), article.writing_language
-    [(library_caption, alt)] = printed_captions(model, prompts, language, [(record, target.slot.caption)])
+    [(library_caption, alt)] = printed_captions(model, prompts, language, [(record, None)])
     known = {_key(text) for text in earlier}
     begin = opening(article.sections[target.slot.after_section])
     told = [library_caption or begin, record.alt, ", ".join(record.tags or record.guessed_tags)]

@@ -154,7 +154,7 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
 
 
 def _showing(placement: Placement, record: ImageRecord, language: str) -> Placement:
-    caption, alt = library_words(record, language, placement.slot.caption)
+    caption, alt = library_words(record, language)
     return replace(
         placement,
         chosen=record,

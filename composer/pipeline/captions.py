@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from composer.article.language import detect_language
 from composer.article.model import Section
 from composer.pipeline.conversation import Conversation, opening
+from composer.pipeline.facts import Fact, named_things
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import strip_quotes
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 CAPTION_TOKENS = 28
+TRANSLATED_TOKENS = 48
+FEWEST_DEFINING_WORDS = 4
+MOST_NAMING_WORDS, MOST_NAMING_CHARACTERS = 3, 6
 MAX_CAPTION_CHARS = 110
 SUITED_SPAN = 1.5  # nats behind the best-suited subject
 _WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
@@ -34,11 +38,18 @@ def propose_captions(
 ) -> list[str]:
     """One short description a place, in the article's language; never empty, distinct where the model allows.
 
+    A heading that names one thing is what its section's picture should show; the model is asked about the others.
     ``avoid`` are descriptions that something else is wanted than.
     """
     begins = [opening(sections[i]) for i in places]
+    named = [sections[i].heading if _names_a_thing(sections[i].heading) else "" for i in places]
+    named = [name if name and not _known(name, [*avoid, *named[:i]]) else "" for i, name in enumerate(named)]
+    if all(named):
+        return named
     asked = [conversation.ask(prompts.caption.format(opening=o), prompts.caption_prefix) for o in begins]
-    captions = [clean_caption(text) for text in generate(model, asked, CAPTION_TOKENS)]
+    captions = [
+        name or clean_caption(text) for name, text in zip(named, generate(model, asked, CAPTION_TOKENS), strict=True)
+    ]
     again = [i for i, caption in enumerate(captions) if not caption or _known(caption, [*avoid, *captions[:i]])]
     if again:
         earlier = ("、" if prompts.caption_prefix[-1] > "\u4e00" else "; ").join(
@@ -57,6 +68,13 @@ def propose_captions(
     return [caption or begin for caption, begin in zip(captions, begins, strict=True)]
 
 
+def _names_a_thing(heading: str) -> bool:
+    """Whether a heading is a short name of something: "Fishing Boats", "灯塔", not "How they live together"."""
+    if not heading.isascii():
+        return 1 < len(heading) <= MOST_NAMING_CHARACTERS
+    return len(heading.split()) <= MOST_NAMING_WORDS and bool(named_things(heading))
+
+
 def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]) -> list[str]:
     """Short English descriptions of ``texts``; the text itself where the model gives nothing."""
     asked = [
@@ -68,37 +86,61 @@ def translate(model: VisionLanguageModel, prompts: Prompts, texts: Sequence[str]
 
 
 def printed_captions(
-    model: VisionLanguageModel, prompts: Prompts, language: str, chosen: Sequence[tuple[ImageRecord, str]]
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    language: str,
+    chosen: Sequence[tuple[ImageRecord, Fact | None]],
 ) -> list[tuple[str, str]]:
-    """Caption and alt text to print for (picture, what its slot asked for), from what the picture shows.
+    """Caption and alt text to print for each picture, from the library's words for it and what is known of its subject.
 
-    The words the library has for the picture stand; they are translated where it has none in the article's language.
-    A picture without any words keeps what the slot asked for. A model that has not looked adds nothing.
+    The alt text is what the library says the picture shows; the caption adds the definition of it: "A sickle: an edge
+    tool for cutting grass or crops". Both are translated where they are in another language. A picture that nobody
+    described has neither: what its slot asked for says nothing of it.
     """
-    words = [_library_words(record, language, wish) for record, wish in chosen]
-    captions, alts = [caption for caption, _ in words], [alt for _, alt in words]
-    foreign = [i for i, caption in enumerate(captions) if detect_language(caption) != language]
-    asked = [
-        (
-            Message.of("user", prompts.localise.format(text=captions[i])),
-            Message.of("assistant", prompts.localise_prefix),
-        )
-        for i in foreign
+    words = [_library_words(record, language) for record, _ in chosen]
+    texts = [text for pair in words for text in pair]
+    texts += [
+        _definition(fact) if fact is not None and caption else ""
+        for (_, fact), (caption, _) in zip(chosen, words, strict=True)
     ]
-    for i, text in zip(foreign, generate(model, asked, CAPTION_TOKENS), strict=True):
-        captions[i] = alts[i] = clean_caption(text) or captions[i]
-    return [(_sentence_case(c), _sentence_case(a)) for c, a in zip(captions, alts, strict=True)]
+    foreign = {text: text for text in texts if text and detect_language(text) != language}
+    asked = [
+        (Message.of("user", prompts.localise.format(text=text)), Message.of("assistant", prompts.localise_prefix))
+        for text in foreign
+    ]
+    for text, answer in zip(list(foreign), generate(model, asked, TRANSLATED_TOKENS), strict=True):
+        foreign[text] = clean_caption(answer) or text
+    texts = [foreign.get(text, text) for text in texts]
+    printed = []
+    for number in range(len(chosen)):
+        caption, alt, definition = texts[2 * number], texts[2 * number + 1], texts[2 * len(chosen) + number]
+        if definition and definition.casefold() not in caption.casefold():
+            caption = f"{caption}{'：' if language == 'zh' else ': '}{definition}"
+        printed.append((_sentence_case(caption), _sentence_case(alt)))
+    return printed
 
 
-def library_words(record: ImageRecord, language: str, wish: str = "") -> tuple[str, str]:
-    """Caption and alt text for a picture without asking a model: the library's own words, or else ``wish``."""
-    caption, alt = _library_words(record, language, wish)
+def library_words(record: ImageRecord, language: str) -> tuple[str, str]:
+    """Caption and alt text for a picture without asking a model: the library's own words; empty where it has none."""
+    caption, alt = _library_words(record, language)
     return _sentence_case(caption), _sentence_case(alt)
 
 
-def _library_words(record: ImageRecord, language: str, wish: str) -> tuple[str, str]:
-    caption = record.caption_in(language) or record.alt or wish
+def english_words(record: ImageRecord) -> str:
+    """What the library says in English of what the picture shows, or an empty string."""
+    said = (record.caption_in("en"), record.caption, record.alt)
+    return next((text for text in said if text and detect_language(text) == "en"), "")
+
+
+def _library_words(record: ImageRecord, language: str) -> tuple[str, str]:
+    caption = record.caption_in(language) or record.alt
     return caption, record.alt if record.alt and detect_language(record.alt) == language else caption
+
+
+def _definition(fact: Fact) -> str:
+    """The first clause of a definition, or nothing where it is too short to add anything."""
+    clause = re.split(r";", re.sub(r"\s*\([^)]*\)", "", fact.text))[0].strip(" .,")
+    return clause if len(clause.split()) >= FEWEST_DEFINING_WORDS else ""
 
 
 def subject(caption: str) -> str:

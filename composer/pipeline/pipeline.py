@@ -26,6 +26,7 @@ from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.captions import (
+    english_words,
     library_words,
     printed_captions,
     propose_captions,
@@ -36,6 +37,7 @@ from composer.pipeline.captions import (
 )
 from composer.pipeline.conversation import Conversation, reading
 from composer.pipeline.events import Event
+from composer.pipeline.facts import Glossary
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
 from composer.pipeline.prompts import Prompts, load_prompts
@@ -150,6 +152,8 @@ class Pipeline:
 
         yield events.StageStarted("finish")
         article = self.finish(context, article)
+        if undescribed := sum(p.chosen is not None and not p.caption for p in article.placements):
+            yield events.Notice("pictures_undescribed", {"count": undescribed})
         yield timer.finished("finish")
         yield events.Done(article)
 
@@ -176,14 +180,30 @@ class Pipeline:
     def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
         """Yields the text of a new article as it grows; returns it with the conversation in which it was written."""
         request = context.request
-        writer = Writer(self.model, context.prompts, self.settings.writing)
+        knowledge = self._glossary(context)
+        writer = Writer(self.model, context.prompts, self.settings.writing, knowledge)
         hints = self._hints(context)
         plan = writer.plan(request.instruction, request.words, hints, request.seed)
         briefing = context.prompts.with_tone(request.instruction, request.tone)
         written = yield from writer.write(
-            briefing, plan, request.words, context.language, hints, request.seed, fast=request.fast
+            briefing,
+            plan,
+            request.words,
+            context.language,
+            request.seed,
+            kind=request.kind_of_text,
+            fast=request.fast,
         )
-        return Article(written.title, context.language, written.sections), written.conversation
+        conversation, _ = reading(context.prompts, self.model, written.title, written.sections)
+        return Article(written.title, context.language, written.sections), conversation
+
+    def _glossary(self, context: RequestContext) -> Glossary:
+        readable = self.encoder.languages
+        return Glossary(
+            self.encoder.encode_sentences,
+            None if context.language == "en" else lambda texts: translate(self.model, context.prompts, texts),
+            reads_language=readable is None or context.language in readable,
+        )
 
     def _hints(self, context: RequestContext) -> list[str]:
         """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
@@ -304,8 +324,7 @@ class Pipeline:
         chosen = choose(judged, settings, required=context.required, same=self.look_alike(ids))
         # Should the request end here, no picture stands without its credit and the library's words.
         return tuple(
-            _worded(p, library_words(p.chosen, context.language, p.slot.caption), context.language) if p.chosen else p
-            for p in chosen
+            _worded(p, library_words(p.chosen, context.language), context.language) if p.chosen else p for p in chosen
         )
 
     def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
@@ -317,7 +336,13 @@ class Pipeline:
 
     def finish(self, context: RequestContext, article: Article) -> Article:
         """The article with the captions, alt texts and credits to print."""
-        shown = [(p.chosen, p.slot.caption) for p in article.placements if p.chosen is not None]
+        glossary = self._glossary(context)
+        shown = []
+        for placement in article.placements:
+            if placement.chosen is not None:
+                section = article.sections[placement.slot.after_section]
+                label, about = english_words(placement.chosen), f"{article.title}: {section.heading}"
+                shown.append((placement.chosen, glossary.subject_of(label, about) if label else None))
         words = iter(printed_captions(self.model, context.prompts, context.language, shown))
         return article.with_placements(
             tuple(p if p.chosen is None else _worded(p, next(words), context.language) for p in article.placements)

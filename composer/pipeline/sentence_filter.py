@@ -133,6 +133,11 @@ def split_sentences(text: str) -> list[str]:
     return out
 
 
+def is_chatter(sentence: str) -> bool:
+    """Whether a model speaks to its reader here, or of the text or its pictures, instead of the subject."""
+    return _CHATTER.match(sentence) is not None or _ABOUT_ITSELF.search(sentence) is not None
+
+
 def _gap(space: str) -> str:
     """White space as prose knows it: nothing, a space, a line's end or a paragraph's end."""
     lines = space.count("\n")

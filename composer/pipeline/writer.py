@@ -1,37 +1,58 @@
 """Writes an article from an instruction: plans a title and headings, then writes section after section.
 
 The headings are put into the model's own turn, so the structure is certain and the key-value cache grows without a
-re-read. What streams out has passed ``SentenceFilter``: it is what the article will hold.
+re-read. What is known of the things they name stands in the question (``composer.pipeline.facts``). Each section is
+drafted several times as one batch, and the paragraph that stands is put together from the drafts' good sentences
+(``composer.pipeline.drafting``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
 
 from composer.article.language import HAN_PER_WORD, count_words
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Section
 from composer.errors import WritingFailed
-from composer.pipeline.conversation import Conversation
+from composer.pipeline.drafting import (
+    SAID_BEFORE,
+    assemble,
+    is_risky,
+    paragraph_of,
+    read_drafts,
+    shared_names,
+    worth_of,
+)
 from composer.pipeline.events import TextDelta
+from composer.pipeline.facts import Fact, named_things, shares_of_characters
 from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import SentenceFilter, split_sentences, strip_quotes
+from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 from composer.settings import WritingSettings
-from vision.interfaces import Chunk, Message, Prompt, Sampling, VisionLanguageModel
+from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 110
-THIN_WORDS = 55  # a section with fewer is continued once
-INTRO_WORDS = 60
+MIN_SECTION_WORDS = 40
+INTRO_WORDS = 50
+ROUNDS = 2  # of drafts for a section, where the first does not fill it
+ENOUGH = 0.8  # of the words asked for
+FACTS_IN_CHECK = 4
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
 TOKENS_PER_WORD = 1.5
 PARAGRAPH_ENDS = ("\n\n", "\n#")
+_PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
+_ABSTRACT = re.compile(
+    r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types|role|life|future)\b"
+    r"|引言|结语|总结|重要性|意义|概述|历史",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,70 +62,87 @@ class Plan:
     title: str
     headings: tuple[str, ...]
 
+    @property
+    def title_line(self) -> str:
+        return f"# {self.title}\n\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished text, and the turns in which it was written, ready for questions about it."""
+    """A finished text, and what was known of its headings' things when it was written."""
 
     title: str
     sections: tuple[Section, ...]
-    conversation: Conversation
+    facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict, hash=False)  # by heading
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A stretch of the article: what is printed before it, what the model finds there, and how to draw each attempt."""
 
+    heading: str
     lead: str
     named: str
     intro: bool
+    words: int
     samplings: tuple[Sampling, ...]
 
 
-class _Answers:
-    """Answers that grow together, read one after the other; what comes early for a later one is kept."""
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """What choosing among drafts of a part depends on."""
 
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks = chunks
-        self._kept: dict[int, deque[Chunk]] = {}
-
-    def of(self, index: int) -> Iterator[Chunk]:
-        mine = self._kept.setdefault(index, deque())
-        finished = False
-        while not finished:
-            while not mine:
-                chunk = next(self._chunks)
-                self._kept.setdefault(chunk.index, deque()).append(chunk)
-            finished = mine[0].finish is not None
-            yield mine.popleft()
+    title: str
+    part: _Part
+    facts: Sequence[Fact]
+    language: str
+    kind: str
+    question: str
 
 
-# The first draft of a part by its number, given the model's own turn so far.
-Drafts: TypeAlias = Callable[[int, str], Iterator[Chunk]]
+class Knowledge(Protocol):
+    """What the writer may look up and compare with; ``composer.pipeline.facts.Glossary`` is one."""
+
+    def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+        """What is known of the things that each heading names."""
+        ...
+
+    def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+        """(n, m) cosines of sentences, or what serves for them."""
+        ...
 
 
 class Writer:
     """Writes one article at a time with one model."""
 
-    def __init__(self, model: VisionLanguageModel, prompts: Prompts, settings: WritingSettings) -> None:
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        prompts: Prompts,
+        settings: WritingSettings,
+        knowledge: Knowledge | None = None,
+    ) -> None:
         self._model = model
         self._prompts = prompts
         self._settings = settings
+        self._knowledge = knowledge
+        self._likeness = knowledge.likeness if knowledge else shares_of_characters
 
     def plan(self, instruction: str, words: int, hints: Sequence[str], seed: int) -> Plan:
-        """Title and headings for about ``words`` words. ``hints`` are captions of pictures that are at hand."""
+        """Title and headings for about ``words`` words: the best of several plans.
+
+        ``hints`` are captions of pictures that are at hand and belong to the subject.
+        """
         count = _section_count(words)
         turns = self._plan_turns(instruction, count, hints)
         prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
-        for attempt in range(3):
-            sampling = self._sampling(seed, f"plan {attempt}", 40 + 24 * count)
-            chunks = list(self._model.stream(prompt, sampling))
-            answer = "".join(chunk.text for chunk in chunks)
-            if chunks and chunks[-1].finish == "length":
+        samplings = [self._sampling(seed, f"plan {n}", 40 + 24 * count) for n in range(self._settings.drafts)]
+        plans = []
+        for answer, finish in self._answers([prompt] * len(samplings), samplings):
+            if finish == "length":
                 answer = answer.rpartition("\n")[0]  # a heading cut short is none
-            plan = _without(parse_plan(answer, count), self._prompts.example_plan)
-            if plan.title and plan.headings:
-                return plan
+            plans.append(_without(parse_plan(answer, count), self._prompts.example_plan))
+        plan = max(plans, key=lambda plan: plan_worth(plan, instruction, hints))
         # The reader's own words always make an honest title, and what the library shows makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
         return Plan(title, plan.headings or tuple(hint[:1].upper() + hint[1:] for hint in hints[:count]))
@@ -115,91 +153,144 @@ class Writer:
         plan: Plan,
         words: int,
         language: str,
-        hints: Sequence[str],
         seed: int,
         *,
+        kind: str = "explanation",
         fast: bool = False,
     ) -> Generator[TextDelta, None, Written]:
         """Yields the text as it stands, title line first, and returns it whole. Raises WritingFailed for no text.
 
-        ``fast`` writes all sections at once, each knowing the outline but not what the others say.
+        ``fast`` drafts all sections at once, each knowing the outline but not what the others say.
         """
         headings = plan.headings if len(plan.headings) > 1 else ()
+        facts = self._knowledge.facts(plan.title, [*headings, plan.title]) if self._knowledge else []
+        known = dict(zip((*headings, ""), facts, strict=True)) if facts else {}
         share = words // (len(headings) or 1)
-        turns = (
-            *self._plan_turns(instruction, _section_count(words), hints),
-            Message.of("assistant", _plan_text(self._prompts, plan)),
-            Message.of("user", writing_question(self._prompts, plan.title, headings, share, language)),
-        )
-        parts = self._parts(headings, share, seed)
-        title_line = f"# {plan.title}\n\n"
-        drafts = self._parallel_drafts(turns, title_line, parts) if fast else self._sequential_drafts(turns, parts)
-        # What is printed, and the model's own turn: there the introduction has a heading, or the model would add one.
-        text = in_turn = title_line
+        question = writing_question(self._prompts, plan.title, headings, share, language, kind)
+        if instruction.casefold() != plan.title.casefold():
+            question += f"\n\n{self._prompts.wish.format(instruction=instruction.strip())}"
+        parts = [
+            _Section(plan.title, part, known.get(part.heading, []), language, kind, question)
+            for part in self._parts(headings, words, seed)
+        ]
+        first = self._draft(parts, [plan.title_line] * len(parts), 0) if fast else None
+        # A story goes on from what was told; a section that explains is better off without the others before its eyes,
+        # or a small model says of the sheep what it said of the cows.
+        text = plan.title_line
         yield TextDelta(text)
-        sentences = SentenceFilter()
-        for number, part in enumerate(parts):
-            body = yield from self._write_part(turns, part, drafts(number, in_turn), in_turn, sentences, language)
+        said: list[str] = []
+        left = words
+        for number, section in enumerate(parts):
+            part = section.part
+            room = part.words if part.intro else left // (len(parts) - number)
+            section = replace(section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, 2 * part.words))))
+            before = text if kind == "story" else plan.title_line
+            body = self._write_part(section, before, said, first[number] if first else None)
             if body:
                 text += part.lead + body + "\n\n"
-                in_turn += part.named + body + "\n\n"
+                said += split_sentences(body)
+                left -= count_words(body)
+                yield TextDelta(part.lead + body)
                 yield TextDelta("\n\n")
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed("nothing_written")
-        conversation = Conversation((*turns, Message.of("assistant", in_turn.strip())))
-        return Written(plan.title, make_sections([s.text for s in sections]), conversation)
+        return Written(plan.title, make_sections([s.text for s in sections]), known)
 
-    def _sequential_drafts(self, turns: Prompt, parts: Sequence[_Part]) -> Drafts:
-        """Each part's first draft is begun when those before it stand, and knows them."""
-        return lambda number, in_turn: self._draft(turns, in_turn + parts[number].named, parts[number].samplings[0])
+    def _draft(self, sections: Sequence[_Section], before: Sequence[str], round_: int) -> list[list[str]]:
+        """Drafts of each section, all as one batch; ``before`` is what the model's own turn begins with."""
+        count = self._settings.drafts
+        prompts: list[Prompt] = []
+        samplings: list[Sampling] = []
+        for section, told in zip(sections, before, strict=True):
+            facts = "\n".join(f"- {fact.name}: {fact.text}" for fact in section.facts)
+            asked = f"{section.question}\n\n{self._prompts.facts.format(facts=facts)}" if facts else section.question
+            prompt = (
+                Message.of("system", self._prompts.system),
+                Message.of("user", asked),
+                Message.of("assistant", told + section.part.named),
+            )
+            prompts += [prompt] * count
+            samplings += section.part.samplings[round_ * count : (round_ + 1) * count]
+        answers = [text for text, _ in self._answers(prompts, samplings)]
+        return [answers[i : i + count] for i in range(0, len(answers), count)]
 
-    def _parallel_drafts(self, turns: Prompt, title_line: str, parts: Sequence[_Part]) -> Drafts:
-        """All parts' first drafts are begun at once, each after the title line."""
-        asked = [(*turns, Message.of("assistant", title_line + part.named)) for part in parts]
-        answers = _Answers(self._model.stream_batch(asked, [part.samplings[0] for part in parts]))
-        return lambda number, _: answers.of(number)
+    def _answers(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[tuple[str, str]]:
+        """Text and finish reason of each prompt's continuation."""
+        texts, finishes = [""] * len(prompts), ["length"] * len(prompts)
+        for chunk in self._model.stream_batch(prompts, samplings):
+            texts[chunk.index] += chunk.text
+            finishes[chunk.index] = chunk.finish or finishes[chunk.index]
+        return list(zip(texts, finishes, strict=True))
 
-    def _draft(self, turns: Prompt, in_turn: str, sampling: Sampling) -> Iterator[Chunk]:
-        return self._model.stream((*turns, Message.of("assistant", in_turn)), sampling)
-
-    def _write_part(
-        self,
-        turns: Prompt,
-        part: _Part,
-        draft: Iterator[Chunk],
-        in_turn: str,
-        sentences: SentenceFilter,
-        language: str,
-    ) -> Generator[TextDelta, None, str]:
-        """Yields one part and returns its body, empty where nothing may stand. A thin one is continued."""
+    def _write_part(self, section: _Section, before: str, said: Sequence[str], drafts: list[str] | None) -> str:
+        """One part's body, empty where nothing may stand. A thin one is continued once."""
+        part = section.part
         body = ""
-        for attempt, sampling in enumerate(part.samplings):
-            if attempt:
-                draft = self._draft(turns, in_turn + part.named + body, sampling)
-            join = "" if not body or language == "zh" else " "
-            for piece in _passage(draft, sentences):
-                yield TextDelta(join + piece if body else part.lead + piece)
-                body += join + piece if body else piece
-                join = ""
-            if count_words(body) >= (1 if part.intro else THIN_WORDS):
+        join = "" if section.language == "zh" else " "
+        for round_ in range(ROUNDS):
+            if round_ or drafts is None:
+                named = replace(section, part=replace(part, named=part.named + body))
+                drafts = self._draft([named], [before], round_)[0]
+            missing = part.words - count_words(body)
+            added = self._choose(section, drafts, missing, [*said, *split_sentences(body)], body)
+            body = f"{body}{join}{added}" if body and added else body or added
+            if count_words(body) >= (1 if part.intro else ENOUGH * part.words):
                 break
         return body
 
-    def _parts(self, headings: Sequence[str], share: int, seed: int) -> list[_Part]:
+    def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
+        """The paragraph that the drafts' good sentences make; see ``composer.pipeline.drafting``."""
+        pool = read_drafts(drafts)
+        facts = [f"{fact.name}: {fact.text}" for fact in section.facts]
+        if section.kind != "story":
+            told = " ".join([section.title, section.part.heading, *facts])
+            given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
+            shared = shared_names(drafts)
+            pool = [entry for entry in pool if not is_risky(entry.text, given, shared)]
+        if not pool:
+            return ""
+        texts = [entry.text for entry in pool]
+        alike = self._likeness(texts, texts)
+        to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
+        odds = self._odds(section, texts)
+        worth = worth_of(pool, alike, to_facts, odds, section.part.heading, story=section.kind == "story")
+        if said:
+            worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
+        return paragraph_of(assemble(pool, worth, alike, words, before), section.language)
+
+    def _odds(self, section: _Section, texts: Sequence[str]) -> list[float]:
+        """The model's log-odds that each sentence is true, sensible and specific, given what is known."""
+        known = "".join(f"{fact.name}: {fact.text}\n" for fact in section.facts[:FACTS_IN_CHECK])
+        topic = f"{section.title}, {section.part.heading}".strip(", ")
+        asked = [
+            (
+                Message.of("user", self._prompts.check.format(topic=topic, facts=known, sentence=text)),
+                Message.of("assistant", self._prompts.check_prefix),
+            )
+            for text in texts
+        ]
+        options = (self._prompts.check_yes, self._prompts.check_no)
+        return [yes - no for yes, no in self._model.score_batch(asked, [options] * len(asked))]
+
+    def _parts(self, headings: Sequence[str], words: int, seed: int) -> list[_Part]:
         """The introduction, where sections follow it, and a part a heading."""
         parts = []
+        intro_words = min(INTRO_WORDS, words // 6) if headings else 0
+        share = (words - intro_words) // (len(headings) or 1)
         for number, heading in enumerate(["", *headings]):
             intro = bool(headings) and not heading
             lead = f"## {heading}\n\n" if heading else ""
             purpose = f"section {number}" if headings else "whole"
-            limit = token_limit(INTRO_WORDS if intro else share)
-            samplings = [self._sampling(seed, f"{purpose} {attempt}", limit) for attempt in range(2)]
-            parts.append(_Part(lead, f"## {self._prompts.intro}\n\n" if intro else lead, intro, tuple(samplings)))
+            limit = token_limit(intro_words if intro else share)
+            count = ROUNDS * self._settings.drafts
+            samplings = [self._sampling(seed, f"{purpose} {n}", limit) for n in range(count)]
+            named = f"## {self._prompts.intro}\n\n" if intro else lead
+            parts.append(_Part(heading, lead, named, intro, intro_words if intro else share, tuple(samplings)))
         return parts
 
     def _sampling(self, seed: int, purpose: str, max_tokens: int) -> Sampling:
-        stop = PARAGRAPH_ENDS if purpose.startswith("section") else ("\n\n\n",)
+        stop = () if purpose.startswith("plan") else PARAGRAPH_ENDS
         return sampling_of(self._settings, max_tokens, derive_seed(seed, purpose), stop)
 
     def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
@@ -215,13 +306,32 @@ class Writer:
         )
 
 
-def writing_question(prompts: Prompts, title: str, headings: Sequence[str], words: int, language: str) -> str:
+def writing_question(
+    prompts: Prompts, title: str, headings: Sequence[str], words: int, language: str, kind: str = "explanation"
+) -> str:
     """What asks for an article: each of its sections, or all of it where there are no headings, of about ``words``."""
     count = round(words * HAN_PER_WORD) if language == "zh" else words
+    manner = prompts.manners[kind]
     if not headings:
-        return prompts.write_bare.format(title=title, words=count)
+        return prompts.write_bare.format(title=title, words=count, manner=manner)
     listed = "\n".join(f"## {heading}" for heading in (prompts.intro, *headings))
-    return prompts.write.format(title=title, headings=listed, words=count)
+    return prompts.write.format(title=title, headings=listed, words=count, manner=manner)
+
+
+def plan_worth(plan: Plan, instruction: str, hints: Sequence[str]) -> float:
+    """How good an outline is: headings that name one thing each, can be seen, differ, and lead to pictures at hand."""
+    known = {name for hint in hints for name in named_things(hint)} | {hint.casefold() for hint in hints}
+    subject = set(named_things(instruction))
+    worth = 2.0 * bool(plan.title) + len(plan.headings)
+    heads: set[str] = set()
+    for heading in plan.headings:
+        things = set(named_things(heading))
+        worth += 0.5 * bool(things - subject or not heading.isascii()) + 0.5 * bool(things & known)
+        worth -= 1.0 * bool(_PAIRS.search(heading)) + 0.7 * bool(_ABSTRACT.search(heading))
+        head = heading.split()[-1].casefold().rstrip("s") if heading.isascii() else heading[-2:]
+        worth -= 0.5 * (head in heads) + 0.3 * (count_words(heading) > 4)
+        heads.add(head)
+    return worth
 
 
 def token_limit(words: int) -> int:
@@ -244,17 +354,6 @@ def sampling_of(
 
 def _section_count(words: int) -> int:
     return max(2, min(12, round(words / WORDS_PER_SECTION)))
-
-
-def _passage(chunks: Iterator[Chunk], sentences: SentenceFilter) -> Iterator[str]:
-    """One paragraph, as far as it stands."""
-    finish = "length"
-    for chunk in chunks:
-        finish = chunk.finish or finish
-        if out := sentences.feed(chunk.text):
-            yield out
-    if rest := sentences.finish(complete=finish == "stop"):
-        yield rest
 
 
 def parse_plan(answer: str, count: int) -> Plan:
@@ -285,9 +384,3 @@ def derive_seed(seed: int, purpose: str) -> int:
     """A seed of its own for each use, the same on every machine and run."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _plan_text(prompts: Prompts, plan: Plan) -> str:
-    lines = [f"{prompts.plan_prefix} {plan.title}"]
-    lines += [f"{number}. {heading}" for number, heading in enumerate(plan.headings, start=1)]
-    return "\n".join(lines)

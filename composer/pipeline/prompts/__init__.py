@@ -11,7 +11,8 @@ from importlib import resources
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Templates in one language. Those ending in ``_prefix`` start the model's own answer; ``tones`` are by name."""
+    """Templates in one language. Those ending in ``_prefix`` start the model's own answer; ``tones`` and ``manners``
+    (of kinds of text) are by name."""
 
     system: str
     plan: str
@@ -26,6 +27,12 @@ class Prompts:
     write: str
     intro: str
     write_bare: str
+    wish: str
+    facts: str
+    check: str
+    check_prefix: str
+    check_yes: str
+    check_no: str
     read: str
     read_answer: str
     caption: str
@@ -55,6 +62,7 @@ class Prompts:
     chat_words: str
     chat_picture: str
     tones: Mapping[str, str] = field(hash=False)
+    manners: Mapping[str, str] = field(hash=False)
 
     def with_tone(self, wish: str, tone: str) -> str:
         """What is asked of the writer, with the tone that is wanted."""
@@ -66,5 +74,5 @@ def load_prompts(language: str) -> Prompts:
     """Templates of a language Vignette writes in."""
     text = (resources.files("composer.pipeline.prompts") / f"{language}.toml").read_text(encoding="utf-8")
     values = tomllib.loads(text)
-    tones: dict[str, str] = values.pop("tones")
-    return Prompts(**{key: value.strip("\n") for key, value in values.items()}, tones=tones)
+    tables = {name: values.pop(name) for name in ("tones", "manners")}
+    return Prompts(**{key: value.strip("\n") for key, value in values.items()}, **tables)

@@ -7,13 +7,15 @@ import pytest
 from composer.article.model import Section
 from composer.pipeline.captions import printed_captions, propose_captions, subject, suited, translate, varied_subjects
 from composer.pipeline.conversation import reading
+from composer.pipeline.facts import Fact
 from composer.pipeline.prompts import load_prompts
 from image_db.metadata.record import ImageRecord
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Prompt, Sampling
 
 EN = load_prompts("en")
-SECTIONS = [Section("## Hens\n\nHens scratch in the yard."), Section("Cows graze."), Section("More hens come.")]
+SICKLE = Fact("sickle", "an edge tool for cutting grass or crops; has a curved blade and a short handle", "a test")
+SECTIONS = [Section("Hens scratch in the yard."), Section("Cows graze."), Section("More hens come.")]
 
 
 def propose(answer) -> tuple[list[str], ScriptedModel]:
@@ -43,10 +45,19 @@ def test_a_repeated_caption_is_asked_again_with_the_earlier_ones_named() -> None
 
 def test_a_model_that_keeps_repeating_itself_yields_to_the_heading() -> None:
     model = ScriptedModel(lambda p, s: " brown hens in the yard")
-    sections = [*SECTIONS[1:], Section("## The Duck Pond\n\nDucks swim.")]
+    sections = [*SECTIONS[1:], Section("## How they all live together\n\nDucks swim.")]
     conversation, _ = reading(EN, model, "Farm", sections)
     captions = propose_captions(model, EN, conversation, sections, [0, 2])
-    assert captions == ["brown hens in the yard", "The Duck Pond"]
+    assert captions == ["brown hens in the yard", "How they all live together"]
+
+
+def test_a_heading_that_names_a_thing_is_what_its_picture_should_show() -> None:
+    model = ScriptedModel(lambda p, s: " something else")
+    sections = [Section(f"## {name}\n\nText.") for name in ("The Duck Pond", "Fishing Boats", "灯塔")]
+    conversation, _ = reading(EN, model, "Farm", sections)
+    assert propose_captions(model, EN, conversation, sections, [0, 1, 2]) == ["The Duck Pond", "Fishing Boats", "灯塔"]
+    assert model.asked == []
+    assert propose_captions(model, EN, conversation, sections, [1], ["fishing boats"]) == ["something else"]
 
 
 def test_where_the_model_is_silent_the_section_speaks_for_itself() -> None:
@@ -63,17 +74,26 @@ def picture(caption: str, **more) -> ImageRecord:
     return ImageRecord(id=caption or "none", path=Path("/p.jpg"), width_px=9, height_px=9, caption=caption, **more)
 
 
-def settle(record: ImageRecord, answer: str = "", language: str = "en") -> tuple[str, str]:
+def settle(record: ImageRecord, answer: str = "", language: str = "en", fact: Fact | None = None) -> tuple[str, str]:
     model = ScriptedModel(lambda p, s: answer)
-    return printed_captions(model, load_prompts(language), language, [(record, "hens pecking")])[0]
+    return printed_captions(model, load_prompts(language), language, [(record, fact)])[0]
 
 
 def test_the_librarys_words_are_printed_as_they_are() -> None:
     assert settle(picture("a hen", alt="a brown hen on straw")) == ("A hen", "A brown hen on straw")
 
 
-def test_a_picture_without_words_keeps_what_the_slot_asked_for() -> None:
-    assert settle(picture("")) == ("Hens pecking", "Hens pecking")
+def test_a_picture_that_nobody_described_has_no_words() -> None:
+    """A wish printed under it would be a lie, told to those who cannot see it."""
+    assert settle(picture("")) == ("", "")
+    assert settle(picture(""), fact=SICKLE) == ("", "")
+
+
+def test_a_caption_says_what_the_thing_is_and_the_alt_text_what_is_to_be_seen() -> None:
+    caption, alt = settle(picture("A sickle"), fact=SICKLE)
+    assert caption == "A sickle: an edge tool for cutting grass or crops"
+    assert alt == "A sickle"
+    assert settle(picture("A pig"), fact=Fact("pig", "domestic swine", "a test")) == ("A pig", "A pig")
 
 
 def test_the_articles_language_decides_which_caption_counts() -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from composer.pipeline.prompts import Prompts, load_prompts
-from composer.request import LANGUAGES, TONES
+from composer.request import KINDS, LANGUAGES, TONES
 
 
 def used(template: str) -> set[str]:
@@ -18,8 +18,13 @@ def used(template: str) -> set[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_prompt_has_the_same_fields_in_every_language(language: str) -> None:
     english, other = load_prompts("en"), load_prompts(language)
-    for name in (item.name for item in fields(Prompts) if item.name != "tones"):
+    for name in (item.name for item in fields(Prompts) if item.name not in ("tones", "manners")):
         assert used(getattr(other, name)) == used(getattr(english, name)), name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_kind_of_text_can_be_asked_for(language: str) -> None:
+    assert set(load_prompts(language).manners) == set(KINDS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -2,12 +2,14 @@
 
 from collections.abc import Generator, Iterator, Sequence
 
+import numpy as np
 import pytest
 
 from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
+from composer.pipeline.facts import Fact
 from composer.pipeline.prompts import load_prompts
-from composer.pipeline.writer import Plan, Writer, Written, derive_seed, parse_plan
+from composer.pipeline.writer import Plan, Writer, Written, derive_seed, parse_plan, plan_worth
 from composer.settings import WritingSettings
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Chunk, Prompt, Sampling
@@ -31,7 +33,7 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
 def written(model: ScriptedModel, plan: Plan | None = None) -> tuple[str, Written]:
     writer = Writer(model, load_prompts("en"), WritingSettings())
     plan = plan or writer.plan("a day on the farm", 300, [], seed=0)
-    return returned(writer.write("a day on the farm", plan, 300, "en", [], seed=0))
+    return returned(writer.write("a day on the farm", plan, 300, "en", seed=0))
 
 
 def returned(writing: Generator[TextDelta, None, Written]) -> tuple[str, Written]:
@@ -92,24 +94,41 @@ def test_a_section_without_text_takes_its_heading_along() -> None:
     assert [section.heading for section in result.sections] == ["", "Hens at Dawn"]
 
 
-def test_the_prompt_only_ever_grows_so_that_its_cache_serves() -> None:
+def test_sections_that_explain_do_not_see_each_other_and_a_story_goes_on() -> None:
+    plan = Plan("Farm", ("Hens at Dawn", "The Red Barn"))
+    for kind, seen in (("explanation", False), ("story", True)):
+        model = ScriptedModel(answer)
+        returned(Writer(model, load_prompts("en"), WritingSettings()).write("farm", plan, 300, "en", 0, kind=kind))
+        turns = [prompt[-1].text for prompt in model.asked if "## The Red Barn" in prompt[-1].text]
+        assert ["They scratch in the wet grass" in turn for turn in turns] == [seen] * len(turns)
+
+
+def test_a_section_is_asked_for_with_what_is_known_of_its_own_heading() -> None:
+    class Known:
+        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+            return [[Fact(heading, f"what {heading} is", "a test")] for heading in headings]
+
+        def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+            return np.array([[float(a == b) for b in other] for a in one])
+
     model = ScriptedModel(answer)
-    written(model, Plan("Farm", ("Hens at Dawn", "The Red Barn")))
-    turns = [prompt[:-1] for prompt in model.asked]
-    assert all(t == turns[0] for t in turns)
-
-
-def test_questions_follow_the_turn_in_which_the_article_was_written() -> None:
-    _, result = written(ScriptedModel(answer), Plan("Farm", ("Hens at Dawn", "The Red Barn")))
-    prompt = result.conversation.ask("Which?", "This")
-    assert [m.role for m in prompt[-3:]] == ["assistant", "user", "assistant"]
-    assert "Hens leave the coop." in prompt[-3].text
+    plan = Plan("Farm", ("Hens at Dawn", "The Red Barn"))
+    _, result = returned(
+        Writer(model, load_prompts("en"), WritingSettings(), Known()).write("farm", plan, 300, "en", seed=0)
+    )
+    drafted = [prompt for prompt in model.asked if prompt[-1].text.endswith("## Hens at Dawn\n\n")]
+    assert all("what Hens at Dawn is" in question(prompt) for prompt in drafted)
+    assert not any("what The Red Barn is" in question(prompt) for prompt in drafted)
+    assert [fact.text for fact in result.facts["Hens at Dawn"]] == ["what Hens at Dawn is"]
 
 
 class Interleaved(ScriptedModel):
     """Answers of a batch grow side by side, the last prompt's first."""
 
+    batches: tuple[int, ...] = ()
+
     def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
+        self.batches += (len(prompts),)
         streams = [
             (i, self.stream(prompt, sampling))
             for i, (prompt, sampling) in enumerate(zip(prompts, samplings, strict=True))
@@ -122,32 +141,21 @@ class Interleaved(ScriptedModel):
                     streams.remove((index, stream))
 
 
-def test_sections_written_side_by_side_stream_in_order_and_repeat_nothing() -> None:
-    plan = Plan("Farm", ("Hens at Dawn", "The Red Barn", "Hens at Dusk"))
-    dusk = TEXTS["Hens at Dawn"] + " They sleep. Owls wake."
-    texts = TEXTS | {"The Red Barn": "The barn is red. " * 30, "Hens at Dusk": dusk}
+def test_side_by_side_all_sections_are_drafted_as_one_batch_and_repeat_nothing() -> None:
+    plan = Plan("Farm", ("Hens at Dawn", "Hens at Dusk"))
+    texts = TEXTS | {"Hens at Dusk": TEXTS["Hens at Dawn"] + " Owls wake in the old barn."}
 
     def told(prompt: Prompt, sampling: Sampling) -> str:
         return texts.get(prompt[-1].text.rpartition("## ")[2].split("\n")[0], "")
 
     model = Interleaved(told)
     writer = Writer(model, load_prompts("en"), WritingSettings())
-    streamed, result = returned(writer.write("a day on the farm", plan, 300, "en", [], seed=0, fast=True))
+    streamed, result = returned(writer.write("a day on the farm", plan, 300, "en", seed=0, fast=True))
     assert streamed == "# Farm\n\n" + "\n\n".join(s.text for s in result.sections) + "\n\n"
-    assert [section.heading for section in result.sections] == ["", *plan.headings]
+    assert model.batches[0] == 3 * WritingSettings().drafts
     text = "\n".join(section.text for section in result.sections)
-    assert text.count("They scratch in the wet grass") == text.count("The barn is red.") == 1
-    assert "Owls wake." in text
-    assert "They sleep." not in text, "who they are was said in a sentence that is not there"
-
-
-def test_side_by_side_no_section_is_told_of_another() -> None:
-    model = Interleaved(answer)
-    writer = Writer(model, load_prompts("en"), WritingSettings())
-    list(writer.write("farm", Plan("Farm", ("Hens at Dawn", "The Red Barn")), 300, "en", [], seed=0, fast=True))
-    assert sorted(prompt[-1].text for prompt in model.asked[:3]) == [
-        f"# Farm\n\n## {heading}\n\n" for heading in ("Hens at Dawn", "Introduction", "The Red Barn")
-    ]
+    assert text.count("They scratch in the wet grass") == 1
+    assert "Owls wake in the old barn." in text
 
 
 def test_a_silent_model_is_an_error_that_says_what_to_try() -> None:
@@ -171,10 +179,24 @@ def test_every_sampling_of_an_article_has_its_own_seed() -> None:
 
 
 def test_a_model_that_copies_the_example_gets_the_users_title_and_the_librarys_subjects() -> None:
-    copied = " Morning at the Harbour\n1. Fishing Boats Come Home\n2. Gulls above the Quay"
+    copied = f" {load_prompts('en').example_plan.strip().removeprefix('Title: ')}"
     writer = Writer(ScriptedModel(lambda p, s: copied), load_prompts("en"), WritingSettings())
     plan = writer.plan("A guide to tropical birds", 300, ["toucan", "scarlet macaw"], seed=0)
     assert plan == Plan("A guide to tropical birds", ("Toucan", "Scarlet macaw"))
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (("Hens", "Sheep"), ("Hens and Sheep", "Cows")),
+        (("Hens", "Sheep"), ("Introduction", "Sheep")),
+        (("Red Barn", "Sheep"), ("Red Barn", "Old Barn")),
+        (("Hens", "Sheep", "Cows"), ("Hens", "Sheep")),
+    ],
+)
+def test_an_outline_of_distinct_things_is_preferred(better: tuple[str, ...], worse: tuple[str, ...]) -> None:
+    one, other = (plan_worth(Plan("Farm", headings), "a day on the farm", []) for headings in (better, worse))
+    assert one > other
 
 
 def test_the_plans_example_is_a_conversation_of_its_own_and_never_part_of_the_question() -> None:
@@ -185,6 +207,6 @@ def test_the_plans_example_is_a_conversation_of_its_own_and_never_part_of_the_qu
 
 
 def test_an_article_without_headings_is_written_as_a_whole() -> None:
-    text = "## Made up\n\nHens lay eggs every day.\n\nCows give milk to their calves."
+    text = "Hens lay eggs in nests of straw. Cows give milk to their calves."
     _, result = written(ScriptedModel(lambda p, s: text), Plan("Farm", ()))
-    assert [s.text for s in result.sections] == ["Hens lay eggs every day.", "Cows give milk to their calves."]
+    assert [s.text for s in result.sections] == [text]

@@ -349,7 +349,8 @@ def test_the_line_is_fair_and_says_how_many_come_before(client: Any, model: Scri
         model.gate.set()
     for job in jobs:
         assert job.result(30)["state"] == "done"
-    assert model.begun == [f"Topic-q{number}" for number in range(6)]
+    begun = list(dict.fromkeys(model.begun))  # each is asked for in several drafts
+    assert begun == [f"Topic-q{number}" for number in range(6)]
     places = [told.get("before", 0) for told in jobs[5].outputs() if told["state"] == "waiting"]
     assert places == sorted(places, reverse=True)
 

@@ -1,0 +1,236 @@
+"""From several drafts of a section to the paragraph that stands: good sentences of all drafts, put together.
+
+A small model writes true and empty and invented sentences side by side. What tells them apart is, in the order of its
+weight: whether other drafts say the same (SelfCheckGPT, arXiv:2303.08896), whether a sentence stays close to the known
+facts, whether it names things at all, stock phrases, and the model's own odds that the sentence is true, sensible and
+specific. Numbers, dates and names that most drafts do not share never stand. Figures: docs/research/writing.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from composer.article.language import count_words
+from composer.pipeline.facts import named_things
+from composer.pipeline.sentence_filter import is_chatter, split_sentences
+
+# Cosines (or shares of characters, see ``likeness_of``) from which two sentences say the same.
+SAME = 0.74
+SAID_BEFORE = 0.84  # in another section
+OVERSHOOT = 1.12  # of the words asked for
+FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
+SHARED_NAME = 0.5  # of the drafts must have a name that is not given
+
+Likeness = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+
+_NUMBER = re.compile(
+    r"\d|\b(?:centur(?:y|ies)|decades?|millennia|dozens|hundreds|thousands|millions|billions)\b"
+    r"|世纪|年代|公元|[一二三四五六七八九十百千万亿两]+(?:年|米|公里|公斤|千克|吨|度|小时|分钟|万|多种|余)"
+)
+_STOCK = re.compile(
+    r"\b(?:play\w* (?:an? )?(?:\w+ )?(?:role|part)|(?:each|every)(?: \w+)? with (?:its|their) own|various|variety of"
+    r"|(?:wide|vast|diverse) (?:range|array|variety)|unique|essential|crucial|vital|fundamental|iconic|stunning"
+    r"|magnificent|fascinating|breathtaking|impressive|remarkable|beautiful\w*|renowned|famous|popular|testament"
+    r"|symbols? of|masterpiece|backbone|foundation of|heart (?:and soul )?of|one of the|most \w+|versatile|valuable"
+    r"|known for (?:its|their)|important|rich history|for centuries|throughout history|overall|ensur\w+|enhanc\w+"
+    r"|contribut\w+|characteristics|ecosystems?|understanding|come in|different (?:types|kinds|sizes|shapes)|amazing"
+    r"|perfect|incredible|delicious|enjoy\w*|memorable|experience|journey|atmosphere|tranquil\w*|captivat\w+)\b"
+    r"|至关重要|重要(?:的)?(?:组成)?部分|重要(?:的)?(?:意义|作用|角色)|不可或缺|必不可少|独特|丰富多彩|各种各样|众所周知"
+    r"|令人|美丽|迷人|著名|闻名|象征|之一|不仅|充满|享受|非常|最[\u4e00-\u9fff]",
+    re.IGNORECASE,
+)
+# Cannot be understood without the very sentence before it.
+_LEANS = re.compile(
+    r"(?:this|these|that|those|such|then|next|here|there|the (?:resulting|process|former|latter|same)|once|after that"
+    r"|first|second|another|other|both|as a result|for example|for instance|instead|however|but|so|yet)\b"
+    r"|[这那]|其中|例如|比如|然后|接着|但|所以|因此|于是|首先|其次|最后|只有这样|如果",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(r"(?:they|it|its|their|he|she|his|her|them)\b|[它他她]", re.IGNORECASE)
+_LEAD_IN = re.compile(
+    r"^(?:additionally|furthermore|moreover|in addition|also|finally|overall|in conclusion|in general|generally|in fact"
+    r"|此外|另外|同时|总之|总的来说|一般来说),?，?\s*",
+    re.IGNORECASE,
+)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+_LABEL = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)?\*\*[^*]+\*\*[:：]?\s*")
+_ITEM = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)")
+_FOREIGN = re.compile(r"[A-Za-z]{3,}")  # in a Chinese sentence
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w'’-]+")
+_OPENER = re.compile(r"^(?:the |a |an )?(\w+(?:[ -]\w+)?)", re.IGNORECASE)
+_DEFINES = re.compile(r"^(?:the |a |an )?[\w -]{3,40}? (?:is|are) (?:an? |the )", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSentence:
+    """A sentence of a draft. ``leans`` on the sentence before it; ``refers`` to the paragraph's subject by pronoun."""
+
+    text: str
+    draft: int
+    position: int
+    leans: bool
+    refers: bool
+
+
+def read_drafts(drafts: Sequence[str]) -> list[DraftSentence]:
+    """Whole sentences of prose in the order of drafts; chatter, headings and lists' labels are left out."""
+    found = []
+    for number, draft in enumerate(drafts):
+        position = 0
+        for raw in split_sentences(draft):
+            if _LABEL.match(raw):
+                position += 1
+                continue
+            text = _ITEM.sub("", raw.replace("**", "").strip())
+            text = _LEAD_IN.sub("", text)
+            text = text[:1].upper() + text[1:]
+            if not text.endswith((".", "!", "。", "！", "”", '"')) or text.startswith("#") or is_chatter(text):
+                position += 1  # what leans on it must not stand either
+                continue
+            if FEWEST_WORDS <= count_words(text) <= MOST_WORDS:
+                leans, refers = _LEANS.match(text) is not None, _PRONOUN.match(text) is not None
+                found.append(DraftSentence(text, number, position, leans, refers))
+            position += 1
+    return found
+
+
+def is_risky(sentence: str, given: frozenset[str], shared: frozenset[str]) -> bool:
+    """Whether it has a number, a date, or a name that is neither given nor shared by most drafts."""
+    if _NUMBER.search(sentence) or (not sentence.isascii() and _HAN.search(sentence) and _FOREIGN.search(sentence)):
+        return True
+    return any(name.lower() not in given and name not in shared for name in _NAME.findall(sentence))
+
+
+def shared_names(drafts: Sequence[str]) -> frozenset[str]:
+    """Names that at least half of the drafts have."""
+    counts = Counter(name for draft in drafts for name in set(_NAME.findall(draft)))
+    return frozenset(name for name, count in counts.items() if count >= max(2, SHARED_NAME * len(drafts)))
+
+
+def worth_of(
+    pool: Sequence[DraftSentence],
+    alike: np.ndarray,
+    to_facts: np.ndarray,
+    odds: Sequence[float],
+    heading: str,
+    *,
+    story: bool = False,
+) -> np.ndarray:
+    """How much each sentence is worth printing, (n,); above 0 it may stand.
+
+    ``alike`` (n, n) are likenesses among the sentences, ``to_facts`` (n,) the largest to a known fact (0 without
+    facts), ``odds`` the model's log-odds that each is true, sensible and specific. Of a ``story`` only the odds and
+    stock phrases count.
+    """
+    if story:
+        phrases = np.array([len(_STOCK.findall(entry.text)) for entry in pool])
+        return 0.15 * np.clip(odds, -4.0, 4.0) - 0.3 * phrases + 0.6
+    drafts = {entry.draft for entry in pool}
+    known = set(named_things(heading))
+    worth = np.zeros(len(pool))
+    for i, entry in enumerate(pool):
+        others = [
+            max(alike[i][j] for j, other in enumerate(pool) if other.draft == draft)
+            for draft in drafts
+            if draft != entry.draft
+        ]
+        consistency = float(np.mean(others)) if others else 0.6
+        things = len(set(named_things(entry.text)) - known) if entry.text.isascii() else 2
+        stock = len(_STOCK.findall(entry.text))
+        worth[i] = (
+            1.8 * (consistency - 0.6)
+            + 1.2 * (float(to_facts[i]) - 0.5 if to_facts[i] else 0.0)
+            + 0.2 * (min(things, 4) - 1)
+            + 0.18 * float(np.clip(odds[i], -4.0, 4.0))
+            - 0.55 * stock
+            + 0.1
+        )
+    return worth
+
+
+def assemble(
+    pool: Sequence[DraftSentence], worth: np.ndarray, alike: np.ndarray, words: int, before: str = ""
+) -> list[DraftSentence]:
+    """The paragraph of about ``words`` words: the draft of most worth, and what others add to it.
+
+    ``before`` is what stands already where a paragraph is continued: then a first sentence may refer to its subject.
+    """
+    usable = {i for i in range(len(pool)) if worth[i] > 0}
+    by_draft: dict[int, list[int]] = {}
+    for i, entry in enumerate(pool):
+        by_draft.setdefault(entry.draft, []).append(i)
+    subjects = {draft: _subject(pool[members[0]].text) for draft, members in by_draft.items()}
+
+    def stands(members: Sequence[int]) -> list[int]:
+        """Those of one draft that can be read with what leads up to them missing."""
+        kept: list[int] = []
+        for i in members:
+            entry = pool[i]
+            previous = kept and pool[kept[-1]].position == entry.position - 1
+            opens = not kept and not before
+            if i in usable and not (entry.leans and not previous) and not (opens and entry.refers):
+                kept.append(i)
+        return kept
+
+    runs = {draft: stands(members) for draft, members in by_draft.items()}
+    runs = {draft: run for draft, run in runs.items() if run}
+    if not runs:
+        return []
+    base = max(runs, key=lambda draft: (sum(min(worth[i], 1.0) for i in _within(pool, runs[draft], words)), -draft))
+    chosen = _distinct(_within(pool, runs[base], words), alike)
+    length = sum(count_words(pool[i].text) for i in chosen)
+    rest = sorted((i for run in runs.values() for i in run if i not in chosen), key=lambda i: (-worth[i], i))
+    for i in rest:
+        entry, size = pool[i], count_words(pool[i].text)
+        if length >= words or length + size > OVERSHOOT * words:
+            continue
+        if any(alike[i][j] >= SAME for j in chosen) or (_DEFINES.match(entry.text) and entry.position == 0):
+            continue
+        if entry.leans:
+            leader = next(
+                (j for j in chosen if pool[j].draft == entry.draft and pool[j].position == entry.position - 1), None
+            )
+            if leader is None:
+                continue
+            chosen.insert(chosen.index(leader) + 1, i)
+        elif entry.refers and subjects[entry.draft] != subjects[base]:
+            continue
+        else:
+            chosen.append(i)
+        length += size
+    return [pool[i] for i in chosen]
+
+
+def paragraph_of(sentences: Sequence[DraftSentence], language: str) -> str:
+    return ("" if language == "zh" else " ").join(entry.text for entry in sentences)
+
+
+def _within(pool: Sequence[DraftSentence], run: Sequence[int], words: int) -> list[int]:
+    """As much of the start of a run as the words allow."""
+    kept: list[int] = []
+    length = 0
+    for i in run:
+        size = count_words(pool[i].text)
+        if kept and length + size > OVERSHOOT * words:
+            break
+        kept.append(i)
+        length += size
+    return kept
+
+
+def _distinct(run: Sequence[int], alike: np.ndarray) -> list[int]:
+    kept: list[int] = []
+    for i in run:
+        if not any(alike[i][j] >= SAME for j in kept):
+            kept.append(i)
+    return kept
+
+
+def _subject(text: str) -> str:
+    match = _OPENER.match(text)
+    return match.group(1).lower().rstrip("s") if match else ""

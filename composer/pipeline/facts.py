@@ -1,0 +1,237 @@
+"""Definitions of the things a text names, from WordNet, which the writer is given as known facts.
+
+timm, which Vignette needs anyway, carries the definitions of the 21,841 nouns of ImageNet-21k: animals, plants, tools,
+food, buildings, landforms and people by occupation. A small language model asked about a sickle writes of blood cells;
+given "an edge tool for cutting grass or crops; has a curved blade and a short handle" it writes of the tool.
+
+Source: WordNet 3.0 (Princeton University, wordnetcode.princeton.edu; WordNet licence) as packaged by timm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+LONGEST_NAME = 3  # words
+MOST_FACTS = 6  # a heading
+MOST_MENTIONS = 600  # a word that more definitions have says little
+LEAST_RELATED = 0.55  # cosine of a definition beside the heading's own
+LEAST_LIKENESS = 0.3  # cosine of a definition and the subject, below which a sense belongs to something else
+PERSON_PENALTY = 0.15
+SPECIAL_PENALTY = 0.15
+PEOPLE = ("n09600000", "n10800000")  # synsets of persons
+# Nouns that are more often another part of speech, or too general for a definition to say anything.
+_COMMON_WORDS = """
+run set cut part back place time day way use light water air end side top body head face hand eye kind type form look
+turn start stop show play work walk rest drop draw line point level mark store stock match well still order person man
+woman child people thing object animal plant food area home house room world life year morning evening help cover hold
+keep support control process step measure guide mix press roll spring fall fly fast break bear ring rock stand stick
+tie train watch wave fit test do go need can must may make take will left right good best all one two three first
+second third more most it he she an as at no so in
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of a thing. ``source`` names where from: "WordNet n04213353", or a picture's file."""
+
+    name: str
+    text: str
+    source: str
+
+
+@cache
+def _glossary() -> dict[str, tuple[tuple[str, str], ...]]:
+    """(synset, definition) of every lemma, lower case, in timm's order."""
+    folder = resources.files("timm.data") / "_info"
+    definitions = dict(_pairs(folder / "imagenet_synset_to_definition.txt"))
+    found: dict[str, list[tuple[str, str]]] = {}
+    for synset, lemmas in _pairs(folder / "imagenet_synset_to_lemma.txt"):
+        for lemma in lemmas.split(","):
+            found.setdefault(lemma.strip().lower(), []).append((synset, definitions[synset]))
+    return {lemma: tuple(senses) for lemma, senses in found.items()}
+
+
+def _pairs(file: object) -> Iterable[tuple[str, str]]:
+    text = file.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    for line in text.splitlines():
+        synset, _, rest = line.partition("\t")
+        yield synset, rest
+
+
+def named_things(text: str) -> list[str]:
+    """Lemmas of the glossary that an English text names, longest match first come, each once.
+
+    Plurals count as their singular: "Claw hammers and rakes" names "claw hammer" and "rake".
+    """
+    known = _glossary()
+    words = re.findall(r"[a-z][a-z'-]*", text.lower())
+    found: dict[str, None] = {}
+    at = 0
+    while at < len(words):
+        for length in range(min(LONGEST_NAME, len(words) - at), 0, -1):
+            head, last = words[at : at + length - 1], words[at + length - 1]
+            lemma = next((name for form in _singulars(last) if (name := " ".join((*head, form))) in known), "")
+            if lemma and not (length == 1 and (lemma in _COMMON or len(lemma) < 3)):
+                found[lemma] = None
+                at += length
+                break
+        else:
+            at += 1
+    return list(found)
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    forms = [word]
+    if word.endswith("ies") and len(word) > 4:
+        forms.append(word[:-3] + "y")
+    if word.endswith("ves"):
+        forms += [word[:-3] + "f", word[:-3] + "fe"]
+    if word.endswith("es"):
+        forms.append(word[:-2])
+    if word.endswith("s") and not word.endswith("ss"):
+        forms.append(word[:-1])
+    return tuple(forms)
+
+
+class Glossary:
+    """Looks up what headings name, and compares sentences: what the writer needs to know.
+
+    ``encode`` gives unit vectors (n, d) of English sentences; ``english`` puts other texts into English, one a text.
+    Where ``reads_language`` is false the encoder cannot compare the article's own sentences, and shared characters do.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Sequence[str]], np.ndarray],
+        english: Callable[[Sequence[str]], Sequence[str]] | None = None,
+        *,
+        reads_language: bool = True,
+    ) -> None:
+        self._encode = encode
+        self._english = english or (lambda texts: texts)
+        self._reads_language = reads_language
+
+    def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+        """The definitions of what each heading names, and of things that belong to it, the closest first."""
+        said = list(self._english([title, *headings]))
+        subject, found, known = said[0], [], set[str]()
+        for heading in said[1:]:
+            about = f"{subject}: {heading}"
+            own = define(named_things(heading), about, self._encode)
+            beside = related(heading, about, self._encode)
+            facts = {fact.text: fact for fact in [*own, *beside] if fact.text not in known}
+            found.append(list(facts.values())[:MOST_FACTS])
+            known.update(fact.text for fact in found[-1])
+        return found
+
+    def subject_of(self, label: str, about: str) -> Fact | None:
+        """The definition of what an English label names first of all: of "A brown hen on the grass", that of hen."""
+        head = re.split(r",| (?:on|in|at|of|with|near|under|from) ", label)[0]
+        facts = define(named_things(head)[-1:], f"{about}: {label}", self._encode)
+        return facts[0] if facts else None
+
+    def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+        """(n, m) cosines of sentences; shared characters where the encoder does not read the language."""
+        if not self._reads_language:
+            return shares_of_characters(one, other)
+        return self._encode(list(one)) @ self._encode(list(other)).T
+
+
+def define(
+    names: Sequence[str], subject: str, encode: Callable[[Sequence[str]], np.ndarray], least: float = LEAST_LIKENESS
+) -> list[Fact]:
+    """The definition of each name in the sense that belongs to the subject; names without one are left out.
+
+    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``.
+    """
+    known = _glossary()
+    names = [name for name in names if " " in name or len(names) == 1 or name not in _COMMON]
+    senses = [(name, synset, text) for name in names for synset, text in known.get(name, ())]
+    if not senses:
+        return []
+    likeness = encode([f"{name}: {text}" for name, _, text in senses]) @ encode([subject])[0]
+    # A sheep is rarely "a timid defenseless simpleton": people come after what shares their name.
+    likeness = likeness - [PERSON_PENALTY * (PEOPLE[0] <= synset < PEOPLE[1]) for _, synset, _ in senses]
+    # A hammer is first of all the hand tool, not the "power hammer" that is also called hammer.
+    likeness = likeness - [SPECIAL_PENALTY * (synset in _special_senses(name)) for name, synset, _ in senses]
+    best: dict[str, tuple[float, Fact]] = {}
+    for (name, synset, text), value in zip(senses, likeness, strict=True):
+        if value >= least and value > best.get(name, (-1.0,))[0]:
+            best[name] = (float(value), Fact(name, text, f"WordNet {synset}"))
+    return [best[name][1] for name in names if name in best]
+
+
+@cache
+def _special_senses(name: str) -> frozenset[str]:
+    """Senses of a name that another of their lemmas qualifies: "power saw" of saw."""
+    synsets = {synset for synset, _ in _glossary().get(name, ())}
+    qualified = (other for other in _glossary() if other != name and f" {name}" in other and len(other.split()) == 2)
+    return frozenset(synset for other in qualified for synset, _ in _glossary()[other] if synset in synsets)
+
+
+def related(heading: str, about: str, encode: Callable[[Sequence[str]], np.ndarray]) -> list[Fact]:
+    """Definitions that mention what the heading names and are close to what it is ``about``: "layer: a hen that lays
+    eggs" for hens in a yard.
+    """
+    mentions = _mentions()
+    synsets: set[str] = set()
+    for word in _stems(heading) - _COMMON:
+        mentioning = mentions.get(word, frozenset())
+        if len(mentioning) <= MOST_MENTIONS:
+            synsets |= mentioning
+    entries = [(synset, *_entries()[synset]) for synset in sorted(synsets) if not PEOPLE[0] <= synset < PEOPLE[1]]
+    if not entries:
+        return []
+    likeness = encode([f"{name}: {text}" for _, name, text in entries]) @ encode([about])[0]
+    order = sorted(range(len(entries)), key=lambda i: (-likeness[i], entries[i][0]))
+    near = [entries[i] for i in order if likeness[i] >= LEAST_RELATED]
+    return [Fact(name, text, f"WordNet {synset}") for synset, name, text in near[:MOST_FACTS]]
+
+
+@cache
+def _entries() -> dict[str, tuple[str, str]]:
+    """First lemma and definition by synset."""
+    found: dict[str, tuple[str, str]] = {}
+    for lemma, senses in _glossary().items():
+        for synset, text in senses:
+            found.setdefault(synset, (lemma, text))
+    return found
+
+
+@cache
+def _mentions() -> dict[str, frozenset[str]]:
+    """Synsets whose lemma or definition has a word, by its stem."""
+    found: dict[str, set[str]] = {}
+    for synset, (lemma, text) in _entries().items():
+        for word in _stems(f"{lemma} {text}"):
+            found.setdefault(word, set()).add(synset)
+    return {word: frozenset(synsets) for word, synsets in found.items()}
+
+
+def _stems(text: str) -> set[str]:
+    return {min(_singulars(word), key=len) for word in re.findall(r"[a-z][a-z'-]{2,}", text.lower())}
+
+
+def shares_of_characters(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+    """Likeness (n, m) in [0, 1] for languages the encoder does not read: shared pairs of characters (Dice)."""
+    left, right = [_pairs_of(text) for text in one], [_pairs_of(text) for text in other]
+    found = np.zeros((len(one), len(other)))
+    for i, mine in enumerate(left):
+        for j, theirs in enumerate(right):
+            total = sum(mine.values()) + sum(theirs.values())
+            found[i, j] = 2 * sum((mine & theirs).values()) / total if total else 0.0
+    # Sentences that say the same share about half of their pairs, where vectors have a cosine of .8.
+    return np.minimum(1.0, 1.35 * found)
+
+
+def _pairs_of(text: str) -> Counter[str]:
+    plain = re.sub(r"\W", "", text.lower())
+    return Counter(plain[i : i + 2] for i in range(len(plain) - 1))

@@ -1,0 +1,84 @@
+"""Which sentences of several drafts stand, and how they are put together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from composer.pipeline.drafting import (
+    DraftSentence,
+    assemble,
+    is_risky,
+    paragraph_of,
+    read_drafts,
+    shared_names,
+    worth_of,
+)
+
+
+def texts(sentences: list[DraftSentence]) -> list[str]:
+    return [entry.text for entry in sentences]
+
+
+def test_chatter_labels_headings_and_unfinished_sentences_are_left_out() -> None:
+    draft = "Sure, here it is. **Nest:** a place for eggs.\nHens lay eggs in nests. Also, they eat some grain. They run"
+    assert texts(read_drafts([draft])) == ["Hens lay eggs in nests.", "They eat some grain."]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "risky"),
+    [
+        ("The tower was built in 1890.", True),
+        ("It stood for centuries.", True),
+        ("这座塔建于十八世纪。", True),
+        ("Camels live in Africa.", False),
+        ("It was designed by Vespasian.", True),
+        ("The Colosseum stands in Rome.", False),
+        ("Hens lay eggs.", False),
+    ],
+)
+def test_numbers_dates_and_names_that_nobody_gave_never_stand(sentence: str, risky: bool) -> None:
+    assert is_risky(sentence, frozenset({"colosseum", "rome"}), frozenset({"Africa"})) is risky
+
+
+def test_a_name_that_most_drafts_have_is_shared() -> None:
+    assert shared_names(["It is in Rome.", "See it in Rome, by Titus.", "Here in Athens."]) == frozenset({"Rome"})
+
+
+def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> None:
+    same = "Hens lay eggs in a nest of straw."
+    pool = read_drafts([same, same, "Hens play an important role in life."])
+    alike = np.array([[1, 1, 0.2], [1, 1, 0.2], [0.2, 0.2, 1]])
+    worth = worth_of(pool, alike, np.zeros(3), [0.0, 0.0, 0.0], "Hens")
+    assert worth[0] == worth[1] > 0 > worth[2]
+
+
+def test_the_models_odds_decide_between_equals() -> None:
+    pool = read_drafts(["Hens lay eggs in nests.", "Hens give milk in barns."])
+    worth = worth_of(pool, np.eye(2), np.zeros(2), [3.0, -3.0], "Hens")
+    assert worth[0] > worth[1]
+
+
+def test_a_paragraph_takes_the_best_draft_and_what_others_add_to_it() -> None:
+    pool = read_drafts(
+        [
+            "Hens lay eggs in nests. They eat grain and worms.",
+            "Hens lay their eggs in nests. Foxes hunt hens at night.",
+        ]
+    )
+    alike = np.eye(4)
+    alike[0, 2] = alike[2, 0] = 0.95
+    chosen = assemble(pool, np.array([1.0, 0.8, 0.9, 0.5]), alike, 20)
+    assert paragraph_of(chosen, "en") == "Hens lay eggs in nests. They eat grain and worms. Foxes hunt hens at night."
+
+
+def test_a_sentence_that_leans_on_one_left_out_is_left_out_too() -> None:
+    pool = read_drafts(["Hens need a dry house. It has a golden roof. This roof keeps the rain out."])
+    chosen = assemble(pool, np.array([1.0, -1.0, 1.0]), np.eye(3), 40)
+    assert texts(chosen) == ["Hens need a dry house."]
+
+
+def test_no_paragraph_opens_with_a_pronoun_and_none_is_much_too_long() -> None:
+    pool = read_drafts(["They eat grain and worms. Hens lay eggs in nests. Hens run about in the yard all day."])
+    assert texts(assemble(pool, np.ones(3), np.eye(3), 5)) == ["Hens lay eggs in nests."]
+    assert assemble(pool, -np.ones(3), np.eye(3), 50) == []
