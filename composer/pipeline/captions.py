@@ -112,9 +112,11 @@ def printed_captions(
         foreign[text] = clean_caption(answer) or text
     texts = [foreign.get(text, text) for text in texts]
     printed = []
+    defined: set[str] = set()
     for number in range(len(chosen)):
         caption, alt, definition = texts[2 * number], texts[2 * number + 1], texts[2 * len(chosen) + number]
-        if definition and definition.casefold() not in caption.casefold():
+        if definition and definition not in defined and definition.casefold() not in caption.casefold():
+            defined.add(definition)  # the second sheep of an article is introduced to nobody
             caption = f"{caption}{'：' if language == 'zh' else ': '}{definition}"
         printed.append((_sentence_case(caption), _sentence_case(alt)))
     return printed

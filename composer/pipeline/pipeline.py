@@ -226,12 +226,14 @@ class Pipeline:
         settings, required = self.settings.pictures, len(context.required)
         places = eligible(sections)
         count = context.request.images
+        # The introduction names what the sections tell: a picture there would be missing from its own section.
+        headed = [] if context.request.text else [i for i in places if sections[i].heading]
         if count is None:
-            count = max(number_of_pictures(sections, settings.words_per_picture), required)
+            count = number_of_pictures(sections, settings.words_per_picture)
+            count = max(min(count, len(headed)) if headed else count, required)
         if count > len(places):
             places = list(range(len(sections)))
-        if not context.request.text and count <= len(headed := [i for i in places if sections[i].heading]):
-            # The introduction names what the sections tell: a picture there would be missing from its own section.
+        if count <= len(headed):
             places = headed
         if required > len(places):
             raise UsageError("few_places", used=required, places=len(places))
