@@ -47,7 +47,7 @@ def register(subparsers: Subparsers) -> None:
         "--kind",
         metavar="NAME",
         default="auto",
-        help="explanation, guide, report, story or listicle (default: auto, from the instruction); only a story invents",
+        help="explanation, guide, report, story or listicle (default: by the instruction); only a story invents",
     )
     parser.add_argument("--tone", metavar="NAME", default="", help="plain, vivid, formal or friendly")
     parser.add_argument(
