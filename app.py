@@ -96,18 +96,21 @@ class Page:
             _html(chat_shell(words_of(language)), elem_id="chat", js_on_load="window.vignette.chat(element, upload);")
 
     def events(self, page: gr.Blocks) -> None:
-        form, worded = self.form, [self.brand, *self.tabs.values(), *self.form.worded]
+        form = self.form
+        worded = [self.brand, *self.tabs.values(), *form.worded]
         visitor = [gr.Textbox(visible=False) for _ in range(3)]
-        page.load(
-            self.greet, [*visitor, form.mode], [self.seat, self.language, self.choice, *worded],
-            js="(a, b, c, mode) => [...window.vignette.greeting(), mode]", **_QUEUED,
+        greeted = page.load(
+            self.greet, visitor, [self.seat, self.language, self.choice],
+            js="() => window.vignette.greeting()", **_QUEUED,
         )  # fmt: skip
         page.load(form.offer, form.library, form.library, **_QUICK)
-        self.choice.input(
-            self.speak, [self.choice, form.mode, self.seat], [self.language, self.seat, *worded],
-            js="(ui, mode, seat) => { vignette.store('language', ui); return [ui, mode, seat]; }", **_QUEUED,
+        spoken = self.choice.input(
+            self.speak, [self.choice, self.seat], [self.language, self.seat],
+            js="(ui, seat) => { vignette.store('language', ui); return [ui, seat]; }", **_QUEUED,
         )  # fmt: skip
-        form.mode.change(self.relabel, [self.choice, form.mode], worded, **_QUICK)
+        # A step of its own after the others, so that it reads the mode as it is then, not as it was before their wait.
+        for happened in (greeted.then, spoken.then, form.mode.change):
+            happened(self.relabel, [self.choice, form.mode], worded, **_QUICK)
         gr.on(
             [form.write.click, form.instruction.submit],
             self.begin, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED,
@@ -119,12 +122,12 @@ class Page:
         tabs = {tab: gr.update(label=words[f"tab_{name}"]) for name, tab in self.tabs.items()}
         return {self.brand: brand(words), **tabs, **self.form.relabelled(words, mode == "illustrate")}
 
-    def speak(self, language: str, mode: str, seat: tuple[str, str, str]) -> dict[Any, Any]:
-        return {self.language: language, self.seat: (*seat[:2], language), **self.relabel(language, mode)}
+    def speak(self, language: str, seat: tuple[str, str, str]) -> list[Any]:
+        return [language, (*seat[:2], language)]
 
-    def greet(self, owner: str, draft: str, kept: str, mode: str, request: gr.Request) -> dict[Any, Any]:
+    def greet(self, owner: str, draft: str, kept: str, request: gr.Request) -> list[Any]:
         language = choose_language(kept, request.headers.get("accept-language", ""))
-        return {self.choice: language, **self.speak(language, mode, (owner, draft, ""))}
+        return [(owner, draft, language), language, language]
 
     def begin(self, seat: tuple[str, str, str], library: str | None, *filled: Any) -> list[Any]:
         """Check what was filled in; only then does what stands on the page give way."""

@@ -82,8 +82,8 @@ def one_person(browser: Browser) -> Iterator[Person]:
 
 
 class Open:
-    """Opens pages: of one person with one browser, unless ``options`` ask for another browser, or ``alone`` for
-    another person."""
+    """Opens pages and waits until they are ready: of one person with one browser, unless ``options`` ask for another
+    browser, or ``alone`` for another person."""
 
     def __init__(self, browser: Browser, server: Server, one_person: Person) -> None:
         self.wrong: list[str] = []  # scripts that failed, and other hosts that were asked
@@ -91,8 +91,10 @@ class Open:
         self._persons: list[Person] = []
         self._pages: list[Page] = []
 
-    def __call__(self, address: str = "", *, url: str = "", alone: bool = False, **options: Any) -> Page:
-        return self._visit(self._person(alone, options), url or self._server.url, address)
+    def __call__(
+        self, address: str = "", *, url: str = "", alone: bool = False, ready: bool = True, **options: Any
+    ) -> Page:
+        return self._visit(self._person(alone, options), url or self._server.url, address, ready)
 
     def farm(self, *, alone: bool = False, **options: Any) -> Page:
         """An article of three paragraphs, two pictures and an empty place, made before the page is opened."""
@@ -106,14 +108,15 @@ class Open:
         self._persons.append(Person.of(self._browser, **options))
         return self._persons[-1]
 
-    def _visit(self, person: Person, base: str, address: str) -> Page:
+    def _visit(self, person: Person, base: str, address: str, ready: bool = True) -> Page:
         page: Page = person.context.new_page()
         self._pages.append(page)
         page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
         page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else self.wrong.append(r.url))
         page.goto(base + address)
-        page.locator("#instruction textarea").wait_for(state="attached")  # out of sight while an article stands
+        # The button can be pressed once the page has been greeted; it is out of sight while an article stands.
+        page.locator("#write:not([disabled])" if ready else "#write").wait_for(state="attached")
         return page
 
     def close(self) -> None:

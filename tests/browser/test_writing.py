@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+
+import pytest
 
 from tests.browser.conftest import Open
 from tests.browser.hands import (
@@ -128,6 +131,17 @@ def test_a_text_is_illustrated_with_pictures_that_must_and_may_appear(
     assert request.text == "# My trip\n\nWe went *by boat*.\n\nIt rained."
     assert [len(request.use_images), len(request.may_use)] == [1, 1]
     assert request.use_images[0].is_relative_to(server.drafts.folder), "an upload is kept beside the draft"
+
+
+def test_what_a_person_chose_before_the_page_was_ready_stands(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = threading.Event()
+    monkeypatch.setattr("app.choose_language", lambda *_: ready.wait(60) and "zh")
+    page = open_page(alone=True, ready=False)
+    page.get_by_text("Illustrate my text").click()
+    page.get_by_role("button", name="Illustrate", exact=True).wait_for()
+    ready.set()
+    page.get_by_role("tab", name="写作").wait_for()
+    assert page.locator("#write").inner_text() == "配图"
 
 
 def test_a_text_file_is_illustrated(open_page: Open, server: Server, tmp_path: Path) -> None:
