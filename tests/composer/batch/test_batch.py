@@ -240,6 +240,8 @@ def test_a_folder_that_holds_something_else_is_refused_before_the_work(
     assert fake.requests == []
 
 
+# One that comes between the opening of a file and its ``with`` leaves the file to the collector.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
     number: signal.Signals,
