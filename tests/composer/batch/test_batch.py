@@ -252,7 +252,7 @@ def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = [{"instruction": name} for name in ("One", "Two", "Three", "Four")]
-    interrupted = threading.Event()
+    first = threading.Lock()  # taken once: a second signal would end the waiting for what is at work
     # A test run that a shell started in the background was started with interrupts ignored.
     usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
     before = signal.signal(number, usual)
@@ -269,8 +269,7 @@ def test_a_signal_ends_what_is_at_work_and_the_next_run_goes_on(
 
     def interrupt() -> None:
         if len(fake.requests) >= 3:
-            if not interrupted.is_set():
-                interrupted.set()
+            if first.acquire(blocking=False):
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
             runs[0]._cutting.wait(60)  # the article must not be done before the main thread has acted
 
