@@ -129,10 +129,10 @@ class BatchRun:
 
     def updates(self) -> Iterator[Update]:
         """What happens, in order, until every job has ended. Closing it interrupts the jobs at work and waits."""
-        for thread in self._threads:
-            thread.start()
         working = len(self._threads)
         try:
+            for thread in self._threads:
+                thread.start()
             while working:
                 try:
                     # A wait without end would not hear Ctrl-C on every system.
@@ -147,7 +147,8 @@ class BatchRun:
             self._ending.set()
             self._cutting.set()
             for thread in self._threads:
-                thread.join()
+                if thread.ident is not None:  # an interrupt may come before all are started
+                    thread.join()
 
     def _work(self) -> None:
         try:
