@@ -70,7 +70,7 @@ class WritingSettings:
     temperature: float = 0.7
     top_p: float = 0.9
     repetition_penalty: float = 1.1
-    drafts: int = 5
+    drafts: int = 6
     plan_from_library: int = 16
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from composer.pipeline.facts import named_things
 from composer.pipeline.sentence_filter import is_chatter, split_sentences
 
 # Cosines (or shares of characters, see ``likeness_of``) from which two sentences say the same.
-SAME = 0.74
+SAME = 0.68
 SAID_BEFORE = 0.84  # in another section
 OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
@@ -132,6 +132,7 @@ def worth_of(
         return 0.15 * np.clip(odds, -4.0, 4.0) - 0.3 * phrases + 0.6
     drafts = {entry.draft for entry in pool}
     known = set(named_things(heading))
+    usual = float(np.median(odds))  # models differ in how easily they say yes
     worth = np.zeros(len(pool))
     for i, entry in enumerate(pool):
         others = [
@@ -146,9 +147,9 @@ def worth_of(
             1.8 * (consistency - 0.6)
             + 1.2 * (float(to_facts[i]) - 0.5 if to_facts[i] else 0.0)
             + 0.2 * (min(things, 4) - 1)
-            + 0.18 * float(np.clip(odds[i], -4.0, 4.0))
-            - 0.55 * stock
-            + 0.1
+            + 0.35 * float(np.clip(odds[i] - usual, -3.0, 2.0))
+            - 0.7 * stock
+            + 0.15
         )
     return worth
 
