@@ -21,7 +21,7 @@ import numpy as np
 LONGEST_NAME = 3  # words
 MOST_FACTS = 6  # a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
-LEAST_RELATED = 0.55  # cosine of a definition beside the heading's own
+LEAST_RELATED = 0.6  # cosine of a definition beside the heading's own
 LEAST_LIKENESS = 0.3  # cosine of a definition and the subject, below which a sense belongs to something else
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
