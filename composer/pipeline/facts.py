@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -50,7 +51,10 @@ class Fact:
 @cache
 def _glossary() -> dict[str, tuple[tuple[str, str], ...]]:
     """(synset, definition) of every lemma, lower case, in timm's order."""
-    folder = resources.files("timm.data") / "_info"
+    timm = find_spec("timm")  # found, not imported: that takes seconds, and torch
+    assert timm is not None
+    assert timm.origin is not None
+    folder = Path(timm.origin).parent / "data" / "_info"
     definitions = dict(_pairs(folder / "imagenet_synset_to_definition.txt"))
     found: dict[str, list[tuple[str, str]]] = {}
     for synset, lemmas in _pairs(folder / "imagenet_synset_to_lemma.txt"):
@@ -59,9 +63,8 @@ def _glossary() -> dict[str, tuple[tuple[str, str], ...]]:
     return {lemma: tuple(senses) for lemma, senses in found.items()}
 
 
-def _pairs(file: object) -> Iterable[tuple[str, str]]:
-    text = file.read_text(encoding="utf-8")  # type: ignore[attr-defined]
-    for line in text.splitlines():
+def _pairs(file: Path) -> Iterable[tuple[str, str]]:
+    for line in file.read_text(encoding="utf-8").splitlines():
         synset, _, rest = line.partition("\t")
         yield synset, rest
 

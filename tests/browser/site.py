@@ -102,14 +102,14 @@ class Server(Hosted):
     def writer(self) -> FakePipeline:
         return self.workshop.writer
 
-    def keep_pace(self) -> None:
-        self.pace.wait(30)
+    def keep_pace(self, wait_s: float = 30) -> None:
+        self.pace.wait(wait_s)
 
-    def hold_after(self, words: int) -> None:
-        """Let the writer write so many words, and then wait until ``pace`` is set."""
+    def hold_after(self, words: int, wait_s: float = 30) -> None:
+        """Let the writer write so many words, and then wait until ``pace`` is set, or so long before each word."""
         written = iter(range(words))
         self.pace.clear()
-        self.workshop.step = lambda: None if next(written, None) is not None else self.keep_pace()
+        self.workshop.step = lambda: None if next(written, None) is not None else self.keep_pace(wait_s)
 
     def made(self, owner: str, instruction: str) -> str:
         """The draft of an article that is made before anyone looks."""

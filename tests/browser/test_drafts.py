@@ -22,7 +22,7 @@ from tests.live_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process that has read all it needs, and begins a server at each line it is told: a copy of itself, to be killed.
-# Its writer stops after so many words.
+# Its writer is slow after so many words: what stands is saved while words come, now and then.
 SERVERS = """
 import os, signal, sys
 from pathlib import Path
@@ -34,7 +34,7 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         server = Server(Path(folder), port=int(port))
-        server.hold_after(int(words))
+        server.hold_after(int(words), 0.8)
         print(os.getpid(), flush=True)
         signal.pause()
 """

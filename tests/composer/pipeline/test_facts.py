@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from composer.pipeline.facts import Glossary, define, named_things, related, shares_of_characters
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def words_in_common(texts: Sequence[str]) -> np.ndarray:
@@ -63,3 +68,10 @@ def test_where_the_encoder_does_not_read_the_language_characters_are_compared() 
     same, other = glossary.likeness(["母鸡在院子里找虫子吃。"], ["母鸡在院子里找虫子。", "灯塔在夜里发光。"])[0]
     assert same > 0.8 > 0.2 > other
     assert shares_of_characters([""], ["x"]).shape == (1, 1)
+
+
+def test_definitions_are_read_without_importing_the_package_that_carries_them() -> None:
+    code = "import sys; from composer.pipeline.facts import named_things as f; print(f('A claw hammer'), *sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("['claw hammer']")
+    assert {"timm", "torch"} & set(ran.stdout.split()) == set()
