@@ -67,9 +67,9 @@ class WritingSettings:
     fitting pictures whose captions the writer is shown when it plans an article; 0 plans from the instruction alone.
     """
 
-    temperature: float = 0.7
+    temperature: float = 0.5
     top_p: float = 0.9
-    repetition_penalty: float = 1.1
+    repetition_penalty: float = 1.05
     drafts: int = 6
     plan_from_library: int = 16
 
