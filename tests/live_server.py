@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
@@ -49,6 +50,7 @@ class Hosted:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.page.close(verbose=False)
+            asyncio.set_event_loop(None)  # where Gradio left one for this thread
             gc.collect()
         if self._uploads_before is None:
             del os.environ["GRADIO_TEMP_DIR"]
