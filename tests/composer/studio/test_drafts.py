@@ -161,9 +161,11 @@ def test_ten_sessions_saving_at_once_keep_every_last_edit(store: DraftStore) -> 
     shared = store.drafts_of(store.new_owner())
     original = shared.new(text_article("Common."))
     last: dict[int, Draft] = {}
+    opened = threading.Barrier(10)  # one that opens after another's last save goes on with that state, rightly
 
     def session(number: int) -> None:
         draft = shared.open(original.id)
+        opened.wait(60)
         for step in range(8):
             draft = shared.save(draft, text_article(f"Session {number} step {step}."))
         last[number] = draft
