@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,6 @@ OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 
-Likeness = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 
 _NUMBER = re.compile(
     r"\d|\b(?:centur(?:y|ies)|decades?|millennia|dozens|hundreds|thousands|millions|billions)\b"

@@ -47,6 +47,9 @@ class Fact:
     text: str
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
+
 
 @cache
 def _glossary() -> dict[str, tuple[tuple[str, str], ...]]:
@@ -156,7 +159,6 @@ def define(
     ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``.
     """
     known = _glossary()
-    names = [name for name in names if " " in name or len(names) == 1 or name not in _COMMON]
     senses = [(name, synset, text) for name in names for synset, text in known.get(name, ())]
     if not senses:
         return []

@@ -203,7 +203,7 @@ class Writer:
         prompts: list[Prompt] = []
         samplings: list[Sampling] = []
         for section, told in zip(sections, before, strict=True):
-            facts = "\n".join(f"- {fact.name}: {fact.text}" for fact in section.facts)
+            facts = "\n".join(f"- {fact}" for fact in section.facts)
             asked = f"{section.question}\n\n{self._prompts.facts.format(facts=facts)}" if facts else section.question
             prompt = (
                 Message.of("system", self._prompts.system),
@@ -242,7 +242,7 @@ class Writer:
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
         """The paragraph that the drafts' good sentences make; see ``composer.pipeline.drafting``."""
         pool = read_drafts(drafts)
-        facts = [f"{fact.name}: {fact.text}" for fact in section.facts]
+        facts = [str(fact) for fact in section.facts]
         if section.kind != "story":
             told = " ".join([section.title, section.part.heading, *facts])
             given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
@@ -261,7 +261,7 @@ class Writer:
 
     def _odds(self, section: _Section, texts: Sequence[str]) -> list[float]:
         """The model's log-odds that each sentence is true, sensible and specific, given what is known."""
-        known = "".join(f"{fact.name}: {fact.text}\n" for fact in section.facts[:FACTS_IN_CHECK])
+        known = "".join(f"{fact}\n" for fact in section.facts[:FACTS_IN_CHECK])
         topic = f"{section.title}, {section.part.heading}".strip(", ")
         asked = [
             (
