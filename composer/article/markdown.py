@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from composer.article.model import Section
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
 FRONT_LANGUAGE = re.compile(r"^lang(?:uage)?:[ \t]*[\"']?([A-Za-z0-9-]+)[\"']?[ \t]*$", re.MULTILINE)
 FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_CODE = ("fence", "code_block")
 # Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
 _LEADING = {"heading_open", "hr"}
 # Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
@@ -29,6 +30,20 @@ LINK_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
 # Browsers drop these inside an address, so "java\nscript:" would run.
 IGNORED_IN_ADDRESSES = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
+
+
+# What a reader sees of a block; "nothing" where there are no words, as of a picture alone, a comment or a rule.
+BlockKind: TypeAlias = Literal["paragraph", "quote", "list", "table", "code", "heading", "nothing"]
+_KINDS: dict[str, BlockKind] = {
+    "heading_open": "heading",
+    "paragraph_open": "paragraph",
+    "blockquote_open": "quote",
+    "bullet_list_open": "list",
+    "ordered_list_open": "list",
+    "table_open": "table",
+    "fence": "code",
+    "code_block": "code",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +116,24 @@ def is_paragraph(markdown: str) -> bool:
     return bool(tokens) and all(t.type in ("paragraph_open", "paragraph_close", "inline") for t in tokens)
 
 
+def block_kind(markdown: str) -> BlockKind:
+    """What the last block of a section is, which a picture would stand after."""
+    kind: BlockKind = "nothing"
+    worded = False
+    for token in _parser(html=True).parse(shallow(markdown)):
+        if token.level == 0 and token.nesting >= 0:
+            kind, worded = _KINDS.get(token.type, "nothing"), False
+        # A picture's words are read by those who do not see it.
+        shown = [c.content for c in token.children or () if c.type not in ("image", "html_inline")]
+        worded = worded or bool("".join([*shown, token.content if token.type in _CODE else ""]).strip())
+    return kind if worded else "nothing"
+
+
 def plain_text(markdown: str) -> str:
     """The words of a text as a reader of the printed article sees them, on one line and not escaped."""
     words: list[str] = []
     for token in _parser().parse(shallow(markdown)):
-        if token.type in ("fence", "code_block"):
+        if token.type in _CODE:
             words.append(token.content)
         for child in token.children or ():
             words.append(" " if child.type in ("softbreak", "hardbreak") else child.content)

@@ -45,10 +45,11 @@ class Rerun:
         return frozenset(p.chosen.id for p in self.stay if p.chosen is not None)
 
     def free_places(self) -> list[int]:
-        """Sections with no placement that stays: those fit for a picture, or all where none is."""
+        """Sections with no placement that stays: those fit for a picture, or all that have words where none is."""
         taken = {p.slot.after_section for p in self.stay}
-        fit = [i for i in eligible(self.article.sections) if i not in taken]
-        return fit or [i for i in range(len(self.article.sections)) if i not in taken]
+        sections = self.article.sections
+        fit = [i for i in eligible(sections) if i not in taken]
+        return fit or [i for i in eligible(sections, len(sections)) if i not in taken]
 
     def preferred(self, places: list[int], count: int) -> list[int]:
         """In an article of our own, the sections with headings if they are enough: see ``Pipeline.place``."""

@@ -232,7 +232,7 @@ class Pipeline:
             count = number_of_pictures(sections, settings.words_per_picture)
             count = max(min(count, len(headed)) if headed else count, required)
         if count > len(places):
-            places = list(range(len(sections)))
+            places = eligible(sections, count)
         if count <= len(headed):
             places = headed
         if required > len(places):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from composer.article.language import count_words
-from composer.article.markdown import plain_text
+from composer.article.markdown import block_kind, plain_text
 from composer.article.model import Section
 
 # A block with fewer words than this is a caption, a lead-in or a formula: no place for a picture of its own.
@@ -18,17 +18,26 @@ MIN_WORDS = 12
 LEAST_STEP = 0.25
 
 
-def eligible(sections: Sequence[Section]) -> list[int]:
-    """Indices of sections that a picture may follow; all of them where the text is nothing but short lines."""
-    long = [i for i, section in enumerate(sections) if count_words(plain_text(section.body)) >= MIN_WORDS]
+def eligible(sections: Sequence[Section], at_least: int = 1) -> list[int]:
+    """Indices of sections that a picture may follow: paragraphs and quotes of some length.
+
+    Where these are fewer than ``at_least``, those that lead on to what follows as well, then short ones, then lists,
+    tables, code and bare headings. A block without words, such as a picture alone, is no place: nothing could be
+    searched for.
+    """
+    kinds = [block_kind(section.text) for section in sections]
+    running = [i for i, kind in enumerate(kinds) if kind in ("paragraph", "quote")]
+    long = [i for i in running if count_words(plain_text(sections[i].body)) >= MIN_WORDS]
     prose = [i for i in long if not plain_text(sections[i].body).endswith((":", "："))]
-    return prose or long or list(range(len(sections)))
+    worded = [i for i, kind in enumerate(kinds) if kind != "nothing"]
+    wider = (places for places in (prose, long, running) if len(places) >= at_least)
+    return next(wider, worded)
 
 
 def number_of_pictures(sections: Sequence[Section], words_per_picture: int) -> int:
-    """How many pictures a text of this length carries when it is left to us: at least one, at most one a place."""
+    """How many pictures a text of this length carries when it is left to us: one at least, but at most one a place."""
     words = sum(count_words(plain_text(section.body)) for section in sections)
-    return max(1, min(len(eligible(sections)), round(words / words_per_picture)))
+    return min(len(eligible(sections)), max(1, round(words / words_per_picture)))
 
 
 def choose_places(places: Sequence[int], scores: Sequence[float], count: int, sections: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,24 @@ def test_short_lines_and_lead_ins_are_no_places() -> None:
 
 def test_a_text_of_short_lines_still_has_places() -> None:
     assert eligible([Section("One."), Section("Two.")]) == [0, 1]
+
+
+def test_no_picture_stands_after_a_list_a_table_or_code_unless_more_are_asked_for() -> None:
+    listed = f"- {LONG}\n- {LONG}"
+    table = f"| a |\n|---|\n| {LONG} |"
+    code = f"```\n{LONG}\n```"
+    sections = [Section(text) for text in (listed, table, code, f"## Head\n\n{listed}", f"> {LONG}", "Short.")]
+    assert eligible(sections) == [4]
+    assert eligible(sections, 2) == [4, 5]
+    assert eligible(sections, 3) == [0, 1, 2, 3, 4, 5]
+    assert eligible(sections[:4]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("empty", ["![Boats](b.jpg)", "![](b.jpg)", "<!-- a -->", "<div>", "```\n```", "- ", "***"])
+def test_a_block_without_words_is_no_place_however_many_are_asked_for(empty: str) -> None:
+    assert eligible([Section(LONG), Section(empty), Section("End.")], 9) == [0, 2]
+    assert eligible([Section(empty)]) == []
+    assert number_of_pictures([Section(empty)], 100) == 0
 
 
 def test_a_longer_text_gets_more_pictures_but_never_more_than_places() -> None:
