@@ -75,6 +75,7 @@ class LiveServer(Hosted):
         libraries: Sequence[Path] | None = None,
         access: Access | None = None,
         mcp: bool = False,
+        port: int = 0,
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,7 +91,13 @@ class LiveServer(Hosted):
             self.work_dir = folder / "work"
             roots = access.roots if access is not None else None
             self.studio = Studio.make(
-                lambda: workshop, self.libraries, self.work_dir, folder / "home", self.drafts, roots
+                lambda: workshop,
+                self.libraries,
+                self.work_dir,
+                folder / "home",
+                self.drafts,
+                roots,
+                access.root if access is not None else "",
             )
-            self.host(self.work_dir, access=access, mcp=mcp)
+            self.host(self.work_dir, port=port, access=access, mcp=mcp)
         self.url = f"http://127.0.0.1:{self.port}/"

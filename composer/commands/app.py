@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from composer.web.command_line import PASSWORD_VARIABLE, page_command
 
     command = [*page_command(), "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
+    command += [f"--root-path={args.root_path}"] * bool(args.root_path)
     for name in ("library", "library-root"):
         for folder in getattr(args, name.replace("-", "_")) or ():
             command += [f"--{name}", str(folder)]

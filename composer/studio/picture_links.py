@@ -18,12 +18,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from composer.export.picture_files import picture_bytes
 from image_db.metadata.record import ImageRecord
 from vision.downloads.files import write_atomic
 
-PREFIX = "vignette"
+# Not "vignette": a proxy that serves the page under /vignette would take such an address for one of its own.
+PREFIX = "vignette-files"
 MOST_LINKS = 100_000
 THUMBNAIL_PX = 240
 ARTICLE_PX = 1440
@@ -91,9 +93,14 @@ class LinkedFile:
 
 
 class PictureLinks:
-    """Gives addresses out and looks them up again. Threads may share one."""
+    """Gives addresses out and looks them up again. Threads may share one.
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    ``root`` is the path or address under which a proxy serves the page, empty where none does.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, *, root: str = "") -> None:
+        self.root = root
+        self._prefix = f"{urlsplit(root).path}/{PREFIX}"
         self._thumbnails = ThumbnailCache(folder / "pictures", clock)
         self._exports = folder / "exports"
         self._clock = clock
@@ -121,7 +128,7 @@ class PictureLinks:
             expired = [self._files.pop(key)[0].path for key in old]
         for gone in expired:
             shutil.rmtree(self._exports / gone.relative_to(self._exports).parts[0], ignore_errors=True)
-        return f"{PREFIX}/{token}"
+        return f"{self._prefix}/{token}"
 
     def find(self, token: str) -> LinkedFile | None:
         """What an address stands for, None for one that was never given out. Raises ImageError for a lost picture."""
@@ -142,7 +149,7 @@ class PictureLinks:
                 self._pictures[token] = (record, width_px)
                 while len(self._pictures) > MOST_LINKS:
                     self._pictures.popitem(last=False)
-        return f"{PREFIX}/{token}"
+        return f"{self._prefix}/{token}"
 
 
 def _scaled(data: bytes, width_px: int, name: str) -> bytes:

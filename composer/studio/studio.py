@@ -39,14 +39,15 @@ class Studio:
         home: Path,
         drafts: DraftStore,
         roots: Sequence[Path] | None = None,
+        root: str = "",
     ) -> Studio:
         """``load`` gives the models, ``home`` is where new libraries go, ``roots`` are the folders that visitors may
-        index (None: any). The caller empties ``work_dir`` at the end."""
+        index (None: any), ``root`` is where a proxy serves the page. The caller empties ``work_dir`` at the end."""
         models = StudioModels(load)
         uploads = work_dir.resolve() / "uploads"
         uploads.mkdir(parents=True, exist_ok=True)
         offered = OfferedLibraries(models, libraries, home, roots)
-        return cls(models, SessionRegistry(models, drafts), offered, PictureLinks(work_dir), uploads)
+        return cls(models, SessionRegistry(models, drafts), offered, PictureLinks(work_dir, root=root), uploads)
 
     @property
     def for_visitors(self) -> bool:

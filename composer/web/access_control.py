@@ -40,6 +40,8 @@ GUESS_WINDOW_S = 60.0
 _MOST_ADDRESSES = 10_000
 # Files by path, addresses fetched on a caller's behalf, figures about other callers.
 _CLOSED = re.compile(r"/+(?:gradio_api/+)?(?:file|proxy)(?:[=/]|$)|/+(?:gradio_api/+)?monitoring(?:/|$)", re.IGNORECASE)
+# The first part of addresses of this server's own, which no proxy's path may be taken for.
+_OWN_PATHS = ("gradio_api", "config", "assets", "static", "theme.css", "svelte", "login", "logout")
 _STARTING = "/gradio_api/startup-events"  # Gradio asks itself, without a password; tells only whether it has begun
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
@@ -54,13 +56,20 @@ class Access:
     """Who may reach the server. ``names`` are those it may be asked for, None any; ``login`` is user:password.
 
     ``loopback`` says that it listens on this machine only. ``roots`` are the folders whose pictures visitors may
-    index, None where its owner may index any.
+    index, None where its owner may index any. ``root`` is where a proxy serves it: a path such as ``/vignette``, or an
+    address with or without one, empty where no proxy was named.
     """
 
     loopback: bool
     names: tuple[str, ...] | None
     login: str = ""
     roots: tuple[Path, ...] | None = None
+    root: str = ""
+
+    @property
+    def root_path(self) -> str:
+        """``/vignette`` of ``root``, empty where the proxy serves the page at the top."""
+        return urlsplit(self.root).path
 
 
 def is_loopback(host: str) -> bool:
@@ -71,24 +80,38 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_access(host: str, *, public: bool, login: str, roots: Sequence[Path] | None = None) -> Access:
+def check_root(root: str) -> str:
+    """``Access.root`` as a person writes it, without what is in excess. Raises UsageError for anything else."""
+    from composer.studio.picture_links import PREFIX
+
+    found = re.fullmatch(r"(https?://[^\s/?#@\\]+)?((?:/*[\w~-][\w.~-]*)*)/*", root.strip(), re.ASCII)
+    parts = [part for part in found.group(2).split("/") if part] if found else []
+    if found is None or (parts and parts[0] in (PREFIX, *_OWN_PATHS)):
+        raise UsageError("root_path_wrong", given=root)
+    return (found.group(1) or "") + "".join(f"/{part}" for part in parts)
+
+
+def check_access(host: str, *, public: bool, login: str, roots: Sequence[Path] | None = None, root: str = "") -> Access:
     """What may be reached by whom. Raises UsageError where others could reach it and were not meant to, or unasked."""
+    root = check_root(root)
     if login:
         user, _, password = login.partition(":")
         if not user or len(password) < LEAST_PASSWORD_CHARS:
             raise UsageError("password_weak", least=LEAST_PASSWORD_CHARS)
-    for root in roots or ():
-        if not root.expanduser().is_dir():
-            raise UsageError("root_missing", folder=str(root))
+    for folder in roots or ():
+        if not folder.expanduser().is_dir():
+            raise UsageError("root_missing", folder=str(folder))
     if is_loopback(host):
         shown = f"[{host}]" if ":" in host else host
         # A proxy may stand before a page of this machine: --public and --library-root say that it has visitors.
-        return Access(True, (*LOOPBACK_NAMES, shown), login, tuple(roots or ()) if public or roots else None)
+        proxy = [_name(urlsplit(root).netloc)] if "://" in root else []
+        visitors = tuple(roots or ()) if public or roots else None
+        return Access(True, (*LOOPBACK_NAMES, shown, *proxy), login, visitors, root)
     if not public:
         raise UsageError("host_not_local", host=host)
     if not login:
         raise UsageError("password_needed")
-    return Access(False, None, login, tuple(roots or ()))
+    return Access(False, None, login, tuple(roots or ()), root)
 
 
 class GuessLimit:
@@ -142,11 +165,14 @@ class Guard:
         self._guesses = guesses or GuessLimit()
         self._names = None if access.names is None else frozenset(name.lower() for name in access.names)
         self._login = access.login.encode()
+        self._root, self._root_path = access.root, access.root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        # Gradio gives the whole address where there is one. Starlette takes a path off, should the proxy leave it on.
+        scope = {**scope, "root_path": self._root_path}
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         refused = self._refusal(scope, headers)
         if refused is not None:
@@ -168,15 +194,28 @@ class Guard:
         if self._names is not None and _name(host) not in self._names:
             return 421, "other_name"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and not self._own(urlsplit(origin).netloc.lower(), host, headers):
             return 403, "other_page"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return 403, "other_page"
         path = scope["path"]
+        if path.startswith(f"{self._root_path}/"):
+            path = path.removeprefix(self._root_path)
         # The server decodes a path once; whoever encodes it twice must not slip through what decodes it again.
         if any(_CLOSED.match(form) for form in (path, unquote(path), unquote(unquote(path)))):
             return 404, "not_served"
         return None if not self._login or path == _STARTING else self._wrong_password(scope, headers)
+
+    def _own(self, origin: str, host: str, headers: Mapping[str, str]) -> bool:
+        """Whether a page of this host and port is this server's own.
+
+        Behind a proxy the browser knows the proxy's address alone. No page elsewhere can send ``X-Forwarded-Host``: a
+        browser asks first whether it may, and is refused.
+        """
+        names = [host]
+        if self._root:
+            names += [urlsplit(self._root).netloc, headers.get("x-forwarded-host", "").partition(",")[0].strip()]
+        return bool(origin) and origin in [name.lower() for name in names]
 
     def _wrong_password(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         if "authorization" not in headers:

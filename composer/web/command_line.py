@@ -27,6 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
     parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")
     parser.add_argument(
+        "--root-path",
+        metavar="PATH|URL",
+        default="",
+        help="where a proxy serves the page: /vignette, or the whole address, https://example.org/vignette",
+    )
+    parser.add_argument(
         "--library-root",
         type=Path,
         action="append",
@@ -46,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def access_of(args: argparse.Namespace) -> Access:
     """Who may reach the page that was asked for by ``add_options``. Raises UsageError as ``check_access`` does."""
     login = args.password or os.environ.get(PASSWORD_VARIABLE, "")
-    access = check_access(args.host, public=args.public, login=login, roots=args.library_root)
+    access = check_access(args.host, public=args.public, login=login, roots=args.library_root, root=args.root_path)
     if args.mcp and (login or not access.loopback):
         raise UsageError("mcp_not_local")
     return access

@@ -12,8 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import gradio as gr
+from gradio.route_utils import get_root_url
 
 from composer.article.model import Article
 from composer.article.serialization import to_json
@@ -188,7 +190,7 @@ class Api:
                 **{name: getattr(candidate.record, name) for name in _TOLD_OF_PICTURES},
                 "score": round(candidate.fused, 4),
                 "why": self._say(candidate.why),
-                "url": _root(request) + self._studio.links.picture(candidate.record),
+                "url": self._origin(request) + self._studio.links.picture(candidate.record),
             }
             for candidate in found
         ]
@@ -198,12 +200,12 @@ class Api:
         session = self._session(owner, draft)
         (path,) = self._uploads("picture", [picture])
         record = take_upload(session, self._studio.uploaded(path)).record
-        return {"id": record.id, "url": _root(request) + self._studio.links.picture(record)}
+        return {"id": record.id, "url": self._origin(request) + self._studio.links.picture(record)}
 
     def export(self, owner: str, draft: str, format: str = "html", request: gr.Request | None = None) -> dict:
         """The article as a file to download: {"url", "name", "notes"}."""
         url, name, notes = self._studio.export(self._session(owner, draft), typed("format", format, str))
-        return {"url": _root(request) + url, "name": name, "notes": [self._say(note) for note in notes]}
+        return {"url": self._origin(request) + url, "name": name, "notes": [self._say(note) for note in notes]}
 
     def drafts(self, owner: str) -> list[dict]:
         """Your drafts, the latest first."""
@@ -278,21 +280,29 @@ class Api:
                 "owner": owner,
                 "draft": session.draft.id,
                 "state": "running" if session.busy else "stopped" if stopped else "done",
-                "article": None if article is None else self._article(article, _root(request)),
+                "article": None if article is None else self._article(article, self._origin(request)),
                 "proposals": list(_proposals(session)),
                 "notices": [self._say(notice) for notice in session.notices],
                 "stages": {stage.stage: round(stage.seconds, 2) for stage in session.trace},
             }
 
-    def _article(self, article: Article, root: str) -> Json:
+    def _article(self, article: Article, origin: str) -> Json:
         """``article.json`` with addresses instead of paths of this machine."""
         values = to_json(article)
         records = {c.record.id: c.record for p in article.placements for c in p.candidates}
         records |= {picture.id: picture for picture in article.pictures}
         for id_, image in values["images"].items():
             del image["path"]
-            image["url"] = root + self._studio.links.picture(records[id_])
+            image["url"] = origin + self._studio.links.picture(records[id_])
         return values
+
+    def _origin(self, request: gr.Request | None) -> str:
+        """Scheme, host and port by which the caller knows the server; empty where nobody asked over HTTP."""
+        asked = getattr(request, "request", None)
+        if asked is None:
+            return ""
+        address = urlsplit(get_root_url(asked, asked.url.path, self._studio.links.root))
+        return f"{address.scheme}://{address.netloc}"
 
     def _say(self, said: object) -> str:
         return error_words(said, "en", hide_paths=True)
@@ -355,9 +365,3 @@ def _proposals(session: DraftSession) -> Iterator[Json]:
             raise pending.error
         if pending.proposal is not None and pending.before in texts:
             yield {"at": texts.index(pending.before), "action": pending.action, "text": pending.text}
-
-
-def _root(request: gr.Request | None) -> str:
-    """The server's address as the caller knows it; empty where nobody asked over HTTP."""
-    asked = getattr(request, "request", None)
-    return str(asked.base_url) if asked is not None else ""

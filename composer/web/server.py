@@ -55,6 +55,7 @@ def launch(
             app_kwargs={"middleware": [Middleware(Guard, access=access)]},
             mcp_server=mcp,
             enable_monitoring=False,
+            root_path=access.root,
             _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
             prevent_thread_lock=True,
             max_file_size=MAX_UPLOAD_BYTES,
@@ -129,7 +130,9 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
         work_dir = Path(temporary).resolve()
         os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
-        studio = Studio.make(lambda: ModelPool.load(settings), libraries, work_dir, made, drafts, access.roots)
+        studio = Studio.make(
+            lambda: ModelPool.load(settings), libraries, work_dir, made, drafts, access.roots, access.root
+        )
         if libraries:
             studio.models.warm_up()
         print(f"http://{args.host}:{args.port}", flush=True)

@@ -19,6 +19,7 @@ from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from composer.studio.draft_store import DraftStore
 from composer.studio.studio import Studio
+from composer.web.access_control import check_access
 from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.composer.fake_pipeline import FakePipeline
@@ -79,7 +80,9 @@ class QuickModels(ModelPool):
 class Server(Hosted):
     """The app in this process. ``pace`` is cleared to hold the writer up."""
 
-    def __init__(self, folder: Path, *, library: bool = True, drafts: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, library: bool = True, drafts: Path | None = None, port: int = 0, root: str = ""
+    ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.folder = folder
@@ -94,8 +97,11 @@ class Server(Hosted):
             self.workshop.step = self.keep_pace
             libraries = [self._library()] if library else []
             self.drafts = DraftStore(drafts or folder / "drafts")
-            self.studio = Studio.make(lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts)
-            self.host(self.work_dir, port=port)
+            self.studio = Studio.make(
+                lambda: self.workshop, libraries, self.work_dir, folder / "home", self.drafts, root=root
+            )
+            access = check_access("127.0.0.1", public=False, login="", root=root)
+            self.host(self.work_dir, port=port, access=access)
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property

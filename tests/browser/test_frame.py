@@ -4,10 +4,12 @@ two windows that show one draft."""
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tests.browser.conftest import Open
-from tests.browser.hands import figure, open_menu, section, settled, texts, tool, write, written
-from tests.browser.site import Server
+from tests.browser.hands import exported, figure, open_menu, section, settled, texts, tool, write, written
+from tests.browser.site import Server, paint
+from tests.reverse_proxy import ReverseProxy
 
 
 def test_the_form_is_one_line_while_an_article_stands(open_page: Open) -> None:
@@ -147,3 +149,25 @@ def test_what_two_windows_type_into_one_paragraph_is_all_kept(open_page: Open) -
         settled(window)
     assert texts(second)[:2] == ["From the first window.", "From the second window."]
     assert "stands below it" in second.locator(".toast .message").inner_text()
+
+
+def test_behind_a_proxy_under_a_path_the_page_does_what_it_does_elsewhere(open_page: Open, tmp_path: Path) -> None:
+    server = Server(tmp_path / "site", root="/vignette")
+    forwarded = {"X-Forwarded-Host": "{host}", "X-Forwarded-Proto": "http"}
+    try:
+        with ReverseProxy(server.url, headers=forwarded) as proxy:
+            page = open_page(url=proxy.url, address="/", alone=True)
+            write(page, "A day on the farm")
+            written(page, "A day on the farm")
+            loaded = "() => [...document.querySelectorAll('.sheet figure img')].every(e => e.naturalWidth > 0)"
+            page.wait_for_function(loaded)
+            tool(page, figure(page, 0), "Other pictures")
+            with page.expect_file_chooser() as chooser:
+                page.get_by_role("button", name="Use a picture of your own").click()
+            chooser.value.set_files(paint(tmp_path / "own.png", "pink"))
+            page.get_by_role("button", name="Undo: chosen picture").wait_for()
+            page.wait_for_function(loaded)
+            assert exported(page, "One HTML file").startswith(b"<!DOCTYPE html>")
+            page.close()
+    finally:
+        server.close()

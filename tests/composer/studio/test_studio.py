@@ -249,7 +249,7 @@ def test_an_address_stands_for_the_picture_it_was_given_for_and_no_other(tmp_pat
     links = PictureLinks(tmp_path)
     hens = picture(tmp_path, "hens.jpg")
     address = links.picture(hens)
-    found = links.find(address.removeprefix("vignette/"))
+    found = links.find(address.removeprefix("/vignette-files/"))
     assert found is not None
     assert found.path.parent == tmp_path / "pictures"
     assert links.thumbnail(hens) != address
@@ -278,9 +278,9 @@ def test_an_export_can_be_had_for_an_hour_and_is_removed_then(tmp_path: Path) ->
         (folder / name).write_text(name)
         return links.export(folder / name)
 
-    first = export("first.html").removeprefix("vignette/")
+    first = export("first.html").removeprefix("/vignette-files/")
     now_s[0] += EXPORT_KEPT_S / 2
-    second = export("second.html").removeprefix("vignette/")
+    second = export("second.html").removeprefix("/vignette-files/")
     found = links.find(first)
     assert found is not None
     assert (found.path.read_text(), found.download) == ("first.html", "first.html")
@@ -298,12 +298,12 @@ def test_a_copy_nobody_looks_at_for_a_day_is_removed_and_made_again_when_it_is_a
     links = PictureLinks(tmp_path, lambda: now_s[0])
     hens, cows, pigs = (picture(tmp_path, f"{name}.jpg", colour) for name, colour in
                         (("hens", "gold"), ("cows", "brown"), ("pigs", "pink")))  # fmt: skip
-    seen = [links.find(links.thumbnail(record).removeprefix("vignette/")) for record in (hens, cows)]
+    seen = [links.find(links.thumbnail(record).removeprefix("/vignette-files/")) for record in (hens, cows)]
     now_s[0] += THUMBNAIL_KEPT_S * 0.7
-    links.find(links.thumbnail(cows).removeprefix("vignette/"))
+    links.find(links.thumbnail(cows).removeprefix("/vignette-files/"))
     now_s[0] += THUMBNAIL_KEPT_S * 0.7
-    links.find(links.thumbnail(pigs).removeprefix("vignette/"))
+    links.find(links.thumbnail(pigs).removeprefix("/vignette-files/"))
     assert [file is not None and file.path.exists() for file in seen] == [False, True]
-    again = links.find(links.thumbnail(hens).removeprefix("vignette/"))
+    again = links.find(links.thumbnail(hens).removeprefix("/vignette-files/"))
     assert again is not None
     assert again.path.exists()

@@ -136,7 +136,9 @@ def test_nothing_is_served_by_path_or_fetched_for_others(path: str) -> None:
     assert asked(path=path).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/gradio_api/upload", "/vignette/file", "/gradio_api/filesystem", "/config"])
+@pytest.mark.parametrize(
+    "path", ["/", "/gradio_api/upload", "/vignette-files/file", "/gradio_api/filesystem", "/config"]
+)
 def test_what_the_page_needs_is_open(path: str) -> None:
     assert asked(path=path).status_code == 200
 
@@ -154,7 +156,14 @@ class TestPassword:
         return "Basic " + base64.b64encode(text.encode()).decode()
 
     def test_everything_asks_for_it(self) -> None:
-        for path in ("/", "/config", "/gradio_api/info", "/vignette/token", "/gradio_api/queue/data", "/assets/x.js"):
+        for path in (
+            "/",
+            "/config",
+            "/gradio_api/info",
+            "/vignette-files/token",
+            "/gradio_api/queue/data",
+            "/assets/x.js",
+        ):
             answer = self.ask(None, path)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"].startswith("Basic ")

@@ -397,13 +397,13 @@ def test_nothing_else_on_this_machine_is_served(client: Any, server: LiveServer,
     ways = []
     for path in ("/etc/passwd", str(draft), str(secret), str(picture), str(link), str(ROOT / "app.py")):
         for form in (path, path.replace("/", "%2F"), path.replace("/", "%252F"), f"../../../../../../../..{path}"):
-            ways += [f"gradio_api/file={form}", f"file={form}", f"vignette/{form}", f"gradio_api/file%3D{form}",
+            ways += [f"gradio_api/file={form}", f"file={form}", f"vignette-files/{form}", f"gradio_api/file%3D{form}",
                      f"static/{form}", f"assets/{form}", f"custom_component/x/component/{form}"]  # fmt: skip
         ways += [f"static/..%2f..%2f..%2f..%2f..%2f..%2f..%2f..{path}", f"assets/....//....//....//{path}"]
     ways += [
-        f"vignette/{export['url'].rsplit('/', 1)[1][:-1]}",
-        "vignette/",
-        "vignette/..%2f",
+        f"vignette-files/{export['url'].rsplit('/', 1)[1][:-1]}",
+        "vignette-files/",
+        "vignette-files/..%2f",
         "gradio_api/file=http://e/",
     ]
     secrets = (
