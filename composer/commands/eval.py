@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from composer.commands.eval_writing import add_writing
 from composer.commands.options import add_command, add_json, add_profile
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "eval",
-        "measure retrieval, selection and placement on illustrated articles",
-        description="Measure on articles whose pictures are known.",
+        "measure retrieval, selection, placement and writing",
+        description="Measure on articles whose pictures are known, and what is written for titles.",
         examples=EXAMPLES,
     )
     kinds = parser.add_subparsers(dest="measure", metavar="WHAT", required=True)
@@ -70,6 +71,7 @@ def register(subparsers: Subparsers) -> None:
             _add_selection(kind)
         elif name == "placement":
             _add_placement(kind)
+    add_writing(kinds)
 
 
 def _add_selection(kind: argparse.ArgumentParser) -> None:
