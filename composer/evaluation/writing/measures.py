@@ -12,7 +12,12 @@ from composer.article.language import count_words
 from composer.article.model import Article
 from composer.evaluation.report import Measure
 from composer.evaluation.writing.articles import DRAFTS, WrittenArticle
-from composer.evaluation.writing.picture_measures import bare_sections, on_subject
+from composer.evaluation.writing.picture_measures import (
+    alts_beyond_caption,
+    bare_sections,
+    captions_beyond_label,
+    on_subject,
+)
 from composer.evaluation.writing.text_measures import (
     Likeness,
     has_stock_phrase,
@@ -47,6 +52,8 @@ class TextFindings:
     filler: tuple[str, ...]
     on_subject: tuple[bool, ...] = ()
     bare: tuple[bool, ...] = ()
+    captions: tuple[bool, ...] = ()  # more than the library's words
+    alts: tuple[bool, ...] = ()  # not the caption again
 
     @property
     def length_kept(self) -> float:
@@ -66,6 +73,8 @@ class TextFindings:
             "filler": list(self.filler),
             "pictures_on_subject": list(self.on_subject),
             "sections_bare": list(self.bare),
+            "captions_beyond_label": list(self.captions),
+            "alts_beyond_caption": list(self.alts),
         }
 
 
@@ -102,6 +111,8 @@ def examine(
         filler=tuple(sentence for sentence in every if has_stock_phrase(sentence)),
         on_subject=tuple(on_subject(article)) if searcher else (),
         bare=tuple(bare_sections(article, searcher, least_fused)) if searcher else (),
+        captions=tuple(captions_beyond_label(article)),
+        alts=tuple(alts_beyond_caption(article)),
     )
 
 
@@ -120,8 +131,10 @@ def measure(found: Sequence[TextFindings], failed: int) -> dict[str, Measure]:
         "write_s": _mean([f.write_s for f in found if f.write_s], "s"),
         "write_s_per_100_words": _pooled([(f.write_s, f.words) for f in found if f.write_s], "s", 100),
         "article_s": _mean([f.article_s for f in found if f.article_s], "s"),
-        "pictures_on_subject": _pooled([(sum(f.on_subject), len(f.on_subject)) for f in found], "fraction"),
-        "sections_bare": _pooled([(sum(f.bare), len(f.bare)) for f in found], "fraction"),
+        "pictures_on_subject": _share([f.on_subject for f in found]),
+        "sections_bare": _share([f.bare for f in found]),
+        "captions_beyond_label": _share([f.captions for f in found]),
+        "alts_beyond_caption": _share([f.alts for f in found]),
         "sentences": Measure(sum(f.sentences for f in found), "sentences"),
     }
     return {name: value for name, value in measures.items() if value is not None}
@@ -153,6 +166,11 @@ def _pooled(counts: Sequence[tuple[float, float]], unit: str, scale: float = 1.0
     """The sum of the first over that of the second, with its interval over articles; None where that is nothing."""
     pairs = np.array([pair for pair in counts if pair[1]], float)
     return _interval(pairs, lambda several: float(scale * several[:, 0].sum() / several[:, 1].sum()), unit)
+
+
+def _share(several: Sequence[Sequence[bool]]) -> Measure | None:
+    """The share of all that hold."""
+    return _pooled([(sum(own), len(own)) for own in several], "fraction")
 
 
 def _mean(values: Sequence[float], unit: str) -> Measure | None:

@@ -1,4 +1,4 @@
-"""Whether pictures stand where they belong, by words: the section names what the picture shows.
+"""Whether pictures stand where they belong, by words, and whether their captions and alt texts say anything.
 
 Pictures that nobody described cannot be told, and are left out.
 """
@@ -51,6 +51,24 @@ def bare_sections(article: Article, searcher: Searcher, least_fused: float) -> l
         if any(_treats(article.sections[index].heading, label) for label in labels):
             had.add(index)
     return [index in had for index in headed]
+
+
+def captions_beyond_label(article: Article) -> list[bool]:
+    """For each picture with words, whether its caption has a word that the library's own words do not have."""
+    return [
+        not set(terms(placement.caption)) <= set(terms(placement.chosen.text))
+        for placement in article.placements
+        if placement.chosen is not None and placement.chosen.is_described
+    ]
+
+
+def alts_beyond_caption(article: Article) -> list[bool]:
+    """For each picture with words, whether it has an alt text that is not the caption again."""
+    return [
+        bool(terms(placement.alt)) and terms(placement.alt) != terms(placement.caption)
+        for placement in article.placements
+        if placement.chosen is not None and placement.chosen.is_described
+    ]
 
 
 def _label(placement: Placement, language: str) -> str:

@@ -20,7 +20,12 @@ from composer.evaluation.writing.articles import (
     read_titles,
 )
 from composer.evaluation.writing.measures import examine, measure
-from composer.evaluation.writing.picture_measures import bare_sections, on_subject
+from composer.evaluation.writing.picture_measures import (
+    alts_beyond_caption,
+    bare_sections,
+    captions_beyond_label,
+    on_subject,
+)
 from composer.evaluation.writing.text_measures import has_stock_phrase, repeated, repeated_runs, sentences_of
 from composer.evaluation.writing.unsupported import unsupported
 from composer.pipeline.events import Done
@@ -150,6 +155,25 @@ def test_a_chinese_section_names_it_in_chinese() -> None:
     hens = record("a", "Hens", captions=(("zh", "院子里的母鸡"),))
     texts = ["## 院子\n\n母鸡在草地上觅食。", "## 工具\n\n锤子挂在墙上。"]
     assert on_subject(pictured((0, hens), (1, hens), sections=texts, language="zh")) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("caption", "alt", "beyond_label", "beyond_caption"),
+    [
+        ("A sickle", "A sickle", False, False),
+        ("Sickles.", "", False, False),
+        ("A sickle: grain was cut by hand with it", "A sickle", True, True),
+        ("", "A curved blade on a bench", False, True),
+    ],
+)
+def test_a_caption_says_more_than_the_label_and_an_alt_text_is_not_the_caption_again(
+    caption: str, alt: str, beyond_label: bool, beyond_caption: bool
+) -> None:
+    shown = Placement(Slot(0, ""), (), record("a", "A sickle"), (), caption=caption, alt=alt)
+    unknown = Placement(Slot(0, ""), (), record("b"), (), caption="Said of nothing known")
+    article = Article("Tools", "en", (Section("Text."),), (shown, unknown))
+    assert captions_beyond_label(article) == [beyond_label]
+    assert alts_beyond_caption(article) == [beyond_caption]
 
 
 def test_a_section_is_bare_where_the_library_has_its_subject_unused(tmp_path: Path) -> None:
