@@ -24,9 +24,9 @@ class LanguageSettings:
     """Which model writes and judges.
 
     ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
-    .gguf file), "hub" (transformers; a hub name or local folder) or "bridge" (a folder of ``vignette train bridge`` or
-    ``lora``, which sees). ``threads`` 0 means one a core. ``device``
-    "auto" is the CPU for "gguf", and CUDA where there is one for "hub".
+    .gguf file), "hub" (transformers; a hub name or local folder), "xcomposer" (InternLM-XComposer 2 or 2.5, named the
+    same way) or "bridge" (a folder of ``vignette train bridge`` or ``lora``, which sees). ``threads`` 0 means one a
+    core. ``device`` "auto" is the CPU for "gguf", and CUDA where there is one for "hub" and "xcomposer".
     """
 
     kind: str = "gguf"
@@ -38,7 +38,7 @@ class LanguageSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("language.kind", self.kind, ("gguf", "hub", "bridge"))
+        _one_of("language.kind", self.kind, ("gguf", "hub", "xcomposer", "bridge"))
         _one_of("language.quantization", self.quantization, ("none", "4bit", "8bit"))
         _at_least("language.context_tokens", self.context_tokens, 1024)
         _at_least("language.threads", self.threads, 0)

@@ -26,6 +26,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("joint_encoder",),
         ("llm",),
         ("huggingface",),
+        ("xcomposer",),
         ("bridge",),
         ("training",),
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from composer.errors import UsageError
 from composer.settings import Settings
-from vision.errors import KernelsUnavailable, Phrase
+from vision.errors import KernelsUnavailable, ModelError, Phrase
 
 if TYPE_CHECKING:
     from composer.pipeline.pipeline import Pipeline
@@ -36,6 +36,17 @@ def load_language_model(settings: Settings) -> VisionLanguageModel:
             device=language.device,
             dtype=language.dtype,
             quantization=language.quantization,  # type: ignore[arg-type]  # checked by LanguageSettings
+            context_tokens=language.context_tokens,
+        )
+    if language.kind == "xcomposer":
+        from vision.xcomposer.loading import load_xcomposer
+
+        if language.quantization != "none":
+            raise ModelError("quantization_unsupported", given=language.quantization, kind=language.kind)
+        return load_xcomposer(
+            language.model,
+            device=language.device,
+            dtype=language.dtype,
             context_tokens=language.context_tokens,
         )
     if language.kind == "bridge":
@@ -78,7 +89,9 @@ def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Capti
 
 
 def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
-    """A folder of ``vignette train bridge``, or any checkpoint that ``vision.huggingface.loading`` loads."""
+    """The profile's InternLM-XComposer, a folder of ``vignette train bridge``, or any checkpoint of transformers."""
+    if settings.language.kind == "xcomposer" and name == settings.language.model:
+        return load_language_model(settings)
     folder = Path(name).expanduser()
     if (folder / "bridge.json").is_file():
         from vision.bridge.bridged_model import load_bridged_model

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from vision.interfaces import ModelIdentity, VisionLanguageModel
 Quantization = Literal["none", "4bit", "8bit"]
 
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_OLDER_WEIGHTS = ["pytorch_model*.bin"]
 _OTHER_COPIES = ["*/*", "consolidated*"]  # the same weights for other programs
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NO_LIMIT = 10**9  # tokenizers without a limit give a number of this size
@@ -48,9 +50,9 @@ def load_hub_model(
     Raises ModelError with what to do where the checkpoint cannot be had, is of another kind, or an option
     does not fit this machine.
     """
-    place = _device(device)
+    place = choose_device(device)
     load_options = _load_options(dtype, quantization, place)
-    folder = _folder(name_or_path, revision)
+    folder = checkpoint_folder(name_or_path, revision)
     config = _config(folder, name_or_path)
     sees_images = _sees_images(config, name_or_path)
     model, tokenizer, processor = _parts(folder, name_or_path, sees_images, load_options)
@@ -73,7 +75,7 @@ def load_hub_model(
 
 def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
     """Hash, model and tokenizer of a causal language checkpoint, on the CPU. Errors as ``load_hub_model``."""
-    folder = _folder(name_or_path, None)
+    folder = checkpoint_folder(name_or_path, None)
     if _sees_images(_config(folder, name_or_path), name_or_path):
         raise ModelError("bridge_needs_language_model", model=name_or_path)
     model, tokenizer, _ = _parts(folder, name_or_path, False, {"dtype": dtype})
@@ -88,7 +90,7 @@ def load_gguf_in_transformers(
     For GPUs, and for machines that cannot compile the C kernels of ``vision.llm``, where it takes several times the
     memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_gguf_model``.
     """
-    place, name = _device(device), path.stem
+    place, name = choose_device(device), path.stem
     sha256, model, tokenizer = open_gguf(path, name, torch.float32 if place.type == "cpu" else torch.bfloat16)
     model.to(place)
     chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name=name)
@@ -135,14 +137,14 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     return gguf_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
 
 
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 over ``config.json`` and the sorted names and hashes of the weight files.
+def weights_sha256(folder: Path, files: Sequence[Path] | None = None) -> str:
+    """SHA-256 over ``config.json`` and the sorted names and hashes of the weight files (all safetensors by default).
 
     In the hub's cache a large file is a link to a blob named by its SHA-256, which is taken as it is; other files are
     read, about a second a gigabyte.
     """
     seal = hashlib.sha256((folder / "config.json").read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors") if files is None else files):
         blob = path.resolve().name
         if not re.fullmatch(r"[0-9a-f]{64}", blob):
             blob = file_sha256(path)
@@ -150,7 +152,8 @@ def weights_sha256(folder: Path) -> str:
     return seal.hexdigest()
 
 
-def _device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """Raises ModelError for one that is unknown or not here."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -164,13 +167,17 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _load_options(dtype: str, quantization: Quantization, place: torch.device) -> dict[str, Any]:
+def choose_dtype(dtype: str, place: torch.device) -> torch.dtype | Literal["auto"]:
+    """``auto`` stays for a GPU: the checkpoint's own. Raises ModelError for one that is unknown."""
     if dtype == "auto":
-        chosen: Any = torch.float32 if place.type == "cpu" else "auto"
-    elif dtype in _DTYPES:
-        chosen = _DTYPES[dtype]
-    else:
+        return torch.float32 if place.type == "cpu" else "auto"
+    if dtype not in _DTYPES:
         raise ModelError("dtype_unknown", dtype=dtype, known=["auto", *_DTYPES])
+    return _DTYPES[dtype]
+
+
+def _load_options(dtype: str, quantization: Quantization, place: torch.device) -> dict[str, Any]:
+    chosen = choose_dtype(dtype, place)
     if quantization == "none":
         return {"dtype": chosen}
     if quantization not in ("4bit", "8bit"):
@@ -194,8 +201,11 @@ def _load_options(dtype: str, quantization: Quantization, place: torch.device) -
     return {"dtype": chosen, "quantization_config": bits, "device_map": {"": str(place)}}
 
 
-def _folder(name: str, revision: str | None) -> Path:
-    """A local folder with the checkpoint's files; fetched where ``name`` is not a folder."""
+def checkpoint_folder(name: str, revision: str | None, *, older_weights: bool = False) -> Path:
+    """A local folder with the checkpoint's files; fetched where ``name`` is not a folder.
+
+    With ``older_weights`` a checkpoint of the hub that has no safetensors comes with its PyTorch files.
+    """
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -207,7 +217,10 @@ def _folder(name: str, revision: str | None) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_COPIES))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_COPIES))
+        if older_weights and not list(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_OLDER_WEIGHTS))
+        return folder
     except errors.GatedRepoError as error:
         raise ModelError("hub_gated", model=name) from error
     except errors.RevisionNotFoundError as error:
@@ -235,6 +248,8 @@ def _config(folder: Path, name: str) -> Any:
         return AutoConfig.from_pretrained(folder)
     except (ValueError, KeyError, OSError) as error:
         kind = settings.get("model_type", "unnamed")
+        if "xcomposer" in str(settings.get("auto_map")).lower():
+            raise ModelError("checkpoint_is_xcomposer", model=name) from error
         raise ModelError(
             "checkpoint_brings_code" if "auto_map" in settings else "checkpoint_kind_unknown", model=name, kind=kind
         ) from error

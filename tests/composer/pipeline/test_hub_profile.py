@@ -15,18 +15,24 @@ from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.composer.small_pipeline import paint
 from tests.tiny_models import build_tiny_open_clip, build_tiny_vlm
+from tests.vision.tiny_xcomposer import write_tiny_xcomposer
+from vision.errors import ModelError
 
 TEXT = "\n\n".join(f"The {c} wall stands in the old town where it was painted many years ago." for c in ("red", "blue"))
 
 
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["hub", "xcomposer"])
+def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile of one's own with local folders where the shipped one names hub checkpoints."""
     folder = tmp_path_factory.mktemp("hub")
-    vlm, clip = build_tiny_vlm(folder / "vlm"), build_tiny_open_clip(folder / "clip")
+    clip = build_tiny_open_clip(folder / "clip")
+    if request.param == "hub":
+        vlm = build_tiny_vlm(folder / "vlm")
+    else:
+        vlm = write_tiny_xcomposer(folder / "vlm", max_position_embeddings=8192)
     path = folder / "mine.toml"
     path.write_text(
-        f'[language]\nkind = "hub"\nmodel = "{vlm}"\ndevice = "cpu"\n'
+        f'[language]\nkind = "{request.param}"\nmodel = "{vlm}"\ndevice = "cpu"\n'
         f'[encoder]\nkind = "open_clip"\nmodel = "{clip}"\ndevice = "cpu"\n'
         "[pictures]\nmin_fused = 0.0\njudge_weight = 1.0\ncandidates = 3\n[writing]\nplan_from_library = 2\n"
     )
@@ -49,7 +55,8 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
     score = type(pipeline.model).score_batch
 
     def watched(self, prompts, options):
-        looked.extend(part for prompt in prompts for m in prompt for part in m.content if not isinstance(part, str))
+        asked = [message for prompt in prompts for message in prompt[-2:]]  # after the pictures chosen so far
+        looked.extend(part for message in asked for part in message.content if not isinstance(part, str))
         return score(self, prompts, options)
 
     monkeypatch.setattr(type(pipeline.model), "score_batch", watched)
@@ -61,6 +68,18 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
     assert all(value is not None and value < 0 for value in judged)
     assert article.provenance["models"]["encoder"]["sha256"] == encoder.identity.sha256
     assert dump(article) == dump(pipeline.compose(request))
+
+
+def test_a_quantization_that_xcomposer_lacks_is_refused(tmp_path: Path) -> None:
+    values = {"language": {"kind": "xcomposer", "model": str(tmp_path), "quantization": "4bit"}}
+    with pytest.raises(ModelError, match="quantization_unsupported: given=4bit, kind=xcomposer"):
+        parts.load_language_model(parse_settings("mine", values))
+
+
+def test_the_profile_s_own_model_can_describe_pictures(tmp_path: Path) -> None:
+    folder = str(write_tiny_xcomposer(tmp_path))
+    settings = parse_settings("mine", {"language": {"kind": "xcomposer", "model": folder, "device": "cpu"}})
+    assert parts.load_seeing_model(folder, settings).identity.name == folder
 
 
 def test_the_shipped_profile_differs_only_in_names_that_need_a_hub() -> None:
