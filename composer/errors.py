@@ -5,6 +5,7 @@ ComposerError
 ├── EditError            an edit does not fit the article: a bad index, or something locked
 ├── DraftError           a draft is gone, or its folder cannot be used
 ├── OutputExists         the output folder holds something: exit code 1
+├── SourceError          a document to write from cannot be used
 ├── ExportError          an article cannot become the format that was asked for
 └── WritingFailed        the model gave nothing usable
 """
@@ -38,3 +39,7 @@ class ExportError(ComposerError):
 
 class WritingFailed(ComposerError):
     """The model gave nothing usable."""
+
+
+class SourceError(ComposerError):
+    """A document to write from cannot be used."""

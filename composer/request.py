@@ -42,7 +42,8 @@ class ComposeRequest:
     as fit". ``use_images`` must appear, ``may_use`` may. ``language`` is one of LANGUAGES or "auto", and for a text any
     tag of BCP 47.
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
-    knowing the outline only. ``kind`` is one of KINDS or "auto", which goes by the instruction. Raises UsageError where
+    knowing the outline only. ``kind`` is one of KINDS or "auto", which goes by the instruction. ``sources`` are
+    documents and folders of them: the text is then written from what they say, and cites it. Raises UsageError where
     something is missing or out of range.
     """
 
@@ -59,6 +60,7 @@ class ComposeRequest:
     tone: str = ""
     fast: bool = False
     kind: str = "auto"
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
@@ -78,25 +80,30 @@ class ComposeRequest:
             raise UsageError("tone_unknown", given=self.tone[:40], known=TONES)
         if self.kind != "auto" and self.kind not in KINDS:
             raise UsageError("kind_unknown", given=self.kind[:40], known=["auto", *KINDS])
+        if self.sources and self.text:
+            raise UsageError("sources_with_text")
+        if self.sources and self.kind == "story":
+            raise UsageError("sources_and_story")
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
 
     @property
     def kind_of_text(self) -> str:
-        """One of KINDS: the one asked for, or the one that the instruction's words ask for."""
+        """One of KINDS: the one asked for, or the one that the instruction's words ask for; from sources no story."""
         if self.kind != "auto":
             return self.kind
         asked = (kind for kind, words in _ASKS_FOR.items() if re.search(words, self.instruction, re.IGNORECASE))
-        return next(asked, KINDS[0])
+        return next((kind for kind in asked if not (self.sources and kind == "story")), KINDS[0])
 
 
+PATH_FIELDS = ("use_images", "may_use", "sources")
 REQUEST_FIELDS = tuple(item.name for item in fields(ComposeRequest))
 
 
 def request_to_json(request: ComposeRequest) -> dict[str, Any]:
     """The request as plain JSON values; ``request_from_json`` gives it back."""
     values = asdict(request)
-    for name in ("use_images", "may_use"):
+    for name in PATH_FIELDS:
         values[name] = [str(path) for path in values[name]]
     values["filters"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values["filters"].items()}
     return values
@@ -114,10 +121,10 @@ def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
         (("instruction", "text", "text_name", "language", "tone", "kind"), str),
         (("seed", "words"), int),
         (("fast",), bool),
-        (("use_images", "may_use"), list),
+        (PATH_FIELDS, list),
     ):
         read |= {name: typed(name, values[name], kind) for name in names if name in values}
-    for name in ("use_images", "may_use"):
+    for name in PATH_FIELDS:
         if name in read:
             read[name] = tuple(Path(path) for path in read[name])
     if "images" in values:

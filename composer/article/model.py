@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from composer.article.citation import Citation, Notes, Source, number_notes, standing
 from composer.article.language import writing_language
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
@@ -19,13 +20,19 @@ class Section:
     A heading belongs to the block under it: ``text`` then starts with the heading line. ``gap`` is the white space
     between this block and the next, kept so that a user's own text survives to the byte.
     A ``locked`` section changes only after it was unlocked; ``edited`` tells that a person wrote or approved the text,
-    so that no stage run again replaces it.
+    so that no stage run again replaces it. ``citations`` are of sentences that stand in the text: whatever changes the
+    text, those of other sentences go.
     """
 
     text: str
     gap: str = "\n\n"
     locked: bool = False
     edited: bool = False
+    citations: tuple[Citation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.citations:
+            object.__setattr__(self, "citations", standing(self.citations, self.text))
 
     @property
     def locked_or_edited(self) -> bool:
@@ -92,7 +99,7 @@ class Article:
 
     ``title_in_text`` is true where a user's own text had no title: ``title`` then only names the document and is not
     printed above it. ``provenance`` names models, seed, library and versions; it holds no times, so that the same
-    request gives the same file.
+    request gives the same file. ``sources`` are the documents that the text was written from.
     """
 
     title: str
@@ -107,6 +114,15 @@ class Article:
     preamble: str = ""
     # File names inside images/ by record id, given when the article is saved.
     files: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def notes(self) -> Notes:
+        """The numbered notes that exports print, and where their numbers stand; none for a text without citations."""
+        if not any(section.citations for section in self.sections):
+            return Notes()
+        texts = [section.text for section in self.sections]
+        return number_notes(texts, [section.citations for section in self.sections], self.sources)
 
     @property
     def pictures(self) -> tuple[ImageRecord, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from composer.article.citation import Citation, Passage, Source
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import ComposerError
 from composer.i18n import localize
@@ -26,17 +27,21 @@ def to_json(article: Article) -> dict[str, Any]:
         chosen = [placement.chosen] if placement.chosen else []
         for record in [c.record for c in placement.candidates] + chosen:
             images[record.id] = record_to_json(record, article.files.get(record.id))
+    passages = _passages_of(article)
+    cited = {"sources": [_source_json(source, passages) for source in article.sources]} if article.sources else {}
     return {
         "format": FORMAT_VERSION,
         "title": article.title,
         "title_in_text": article.title_in_text,
         "preamble": article.preamble,
         "language": article.language,
-        "sections": [{"text": s.text, "gap": s.gap} | _flags(s) for s in article.sections],
+        "sections": [
+            {"text": s.text, "gap": s.gap} | _flags(s) | _citations_json(s, passages) for s in article.sections
+        ],
         "placements": [_placement_json(p) for p in article.placements],
         "images": images,
         "provenance": dict(article.provenance),
-    }
+    } | cited
 
 
 def from_json(data: Mapping[str, Any]) -> Article:
@@ -47,21 +52,30 @@ def from_json(data: Mapping[str, Any]) -> Article:
     try:
         _check_types(data)
         records = {id_: record_from_json(id_, values) for id_, values in data["images"].items()}
+        sources, passages = _sources(data.get("sources", []))
         return Article(
             title=data["title"],
             language=data["language"],
             sections=tuple(
-                Section(s["text"], s["gap"], s.get("locked", False), s.get("edited", False)) for s in data["sections"]
+                Section(
+                    s["text"],
+                    s["gap"],
+                    s.get("locked", False),
+                    s.get("edited", False),
+                    tuple(_citation(c, passages) for c in s.get("citations", [])),
+                )
+                for s in data["sections"]
             ),
             placements=tuple(_placement(p, records) for p in data["placements"]),
             provenance=data["provenance"],
             title_in_text=data["title_in_text"],
             preamble=data["preamble"],
             files={id_: v["file"] for id_, v in data["images"].items() if v["file"]},
+            sources=sources,
         )
     except KeyError as missing:
         raise ComposerError("article_lacks_field", field=str(missing.args[0])) from missing
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, IndexError, TypeError) as error:
         raise ComposerError("article_wrong_kind", reason=str(error)) from error
 
 
@@ -69,9 +83,10 @@ _TEXTS = frozenset(
     {
         *("title", "language", "preamble", "text", "gap", "caption", "alt", "credit", "query", "path"),
         *("author", "license", "source_url", "caption_origin", "id"),
+        *("sentence", "page", "heading", "source"),
     }
 )
-_COUNTS = frozenset({"width_px", "height_px", "after_section"})
+_COUNTS = frozenset({"width_px", "height_px", "after_section", "passage"})
 
 
 def _check_types(value: Any) -> None:
@@ -84,6 +99,8 @@ def _check_types(value: Any) -> None:
                 raise TypeError(f"{key} is {type(inner).__name__}, not text")
             if key in _COUNTS and (not isinstance(inner, int) or isinstance(inner, bool)):
                 raise TypeError(f"{key} is {type(inner).__name__}, not a whole number")
+            if key == "support" and not isinstance(inner, (int, float)):
+                raise TypeError(f"support is {type(inner).__name__}, not a number")
             if key == "file" and not isinstance(inner, str | None):
                 raise TypeError(f"file is {type(inner).__name__}, not a name")
             _check_types(inner)
@@ -149,6 +166,57 @@ def record_from_json(id_: str, values: Mapping[str, Any]) -> ImageRecord:
         caption_origin=values["caption_origin"],
         guessed_tags=tuple(values["guessed_tags"]),
     )
+
+
+def _passages_of(article: Article) -> dict[Passage, int]:
+    """Every passage that is cited, with its position among those of its source."""
+    found: dict[Passage, int] = {}
+    counts: dict[str, int] = {}
+    for section in article.sections:
+        for citation in section.citations:
+            for passage in citation.passages:
+                if passage not in found:
+                    found[passage] = counts.get(passage.source, 0)
+                    counts[passage.source] = found[passage] + 1
+    return found
+
+
+def _source_json(source: Source, passages: Mapping[Passage, int]) -> dict[str, Any]:
+    cited = [
+        {"page": passage.page, "heading": passage.heading, "text": passage.text}
+        for passage in passages
+        if passage.source == source.id
+    ]
+    return {"id": source.id, "file": source.file, "title": source.title, "author": source.author, "passages": cited}
+
+
+def _citations_json(section: Section, passages: Mapping[Passage, int]) -> dict[str, Any]:
+    if not section.citations:
+        return {}
+    return {
+        "citations": [
+            {
+                "sentence": citation.sentence,
+                "passages": [{"source": p.source, "passage": passages[p]} for p in citation.passages],
+                "support": round(citation.support, 4),
+            }
+            for citation in section.citations
+        ]
+    }
+
+
+def _sources(data: Any) -> tuple[tuple[Source, ...], dict[str, list[Passage]]]:
+    """The sources and, by their ids, the passages of them that are cited."""
+    sources = tuple(Source(s["id"], s["file"] or "", s["title"], s["author"]) for s in data)
+    passages = {s["id"]: [Passage(s["id"], p["page"], p["text"], p["heading"]) for p in s["passages"]] for s in data}
+    return sources, passages
+
+
+def _citation(values: Mapping[str, Any], passages: Mapping[str, list[Passage]]) -> Citation:
+    if any(entry["passage"] < 0 for entry in values["passages"]):
+        raise IndexError("a passage has a negative number")
+    cited = tuple(passages[entry["source"]][entry["passage"]] for entry in values["passages"])
+    return Citation(values["sentence"], cited, float(values["support"]))
 
 
 def _placement_json(placement: Placement) -> dict[str, Any]:

@@ -124,7 +124,12 @@ def merge_sections(article: Article, first: int) -> Article:
     joint = upper.gap if _BLANK_LINE.search(upper.gap) else "\n\n"
     if not lower.heading and is_paragraph(lower.text) and (is_paragraph(upper.body) and upper.body):
         joint = "" if _HAN_END.search(upper.text) else " "
-    merged = Section(upper.text + joint + lower.text, lower.gap, edited=upper.edited or lower.edited)
+    merged = Section(
+        upper.text + joint + lower.text,
+        lower.gap,
+        edited=upper.edited or lower.edited,
+        citations=(*upper.citations, *lower.citations),
+    )
     sections = (*article.sections[:first], merged, *article.sections[first + 2 :])
     return _with_sections(article, sections, lambda i: i if i <= first else i - 1)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from composer.article.citation import Note, Source
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stretch of text of one look; a line break within a paragraph is the text ``"\\n"``."""
+    """A stretch of text of one look; a line break within a paragraph is the text ``"\\n"``.
+
+    ``note`` is the number of the note that is cited here, 0 for words; ``text`` is empty then.
+    """
 
     text: str
     strong: bool = False
@@ -35,6 +39,7 @@ class Run:
     strike: bool = False
     code: bool = False
     link: str = ""
+    note: int = 0
 
 
 Runs: TypeAlias = tuple[Run, ...]
@@ -106,12 +111,16 @@ Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """``heading`` is the printed title, empty where the text brings its own; ``title`` names the document."""
+    """``heading`` is the printed title, empty where the text brings its own; ``title`` names the document.
+
+    ``notes`` are the words of the notes, the first that of number 1; the sources are listed among the blocks.
+    """
 
     title: str
     language: str
     heading: Runs
     blocks: tuple[Block, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 _DEEPEST = 8
@@ -125,7 +134,10 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
     """
     clean = printable_article(article)
     blocks: list[Block] = []
-    for index, root in enumerate(document_tokens([s.text for s in clean.sections], whole_text(clean))):
+    notes = clean.notes
+    texts = [notes.marked(index, section.text) for index, section in enumerate(clean.sections)]
+    numbers = range(1, len(notes.notes) + 1)
+    for index, root in enumerate(document_tokens(texts, whole_text(clean), notes=numbers)):
         blocks += [block for node in root.children for block in _blocks(node, 0, is_there)]
         blocks += [
             to_figure(placement, clean.language)
@@ -136,7 +148,37 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
     if not clean.title_in_text:
         (root,) = document_tokens([one_line(clean.title)], "", inline=True)
         heading = _runs(root)
-    return Document(plain_text(clean.title) or "Vignette", clean.language, heading, tuple(_levelled(blocks)))
+    if notes.sources:
+        words = tables(clean.language.partition("-")[0])["document"]
+        listed = (
+            (Paragraph(tuple(Run(text, emphasis=title) for text, title in source_words(*entry, clean.language))),)
+            for entry in notes.sources.items()
+        )
+        blocks += [Heading(1, 2, (Run(words["sources"]),)), ItemList(False, 1, tuple(listed))]
+    title = plain_text(clean.title) or "Vignette"
+    said = tuple(note_words(note, clean.language) for note in notes.notes)
+    return Document(title, clean.language, heading, tuple(_levelled(blocks)), said)
+
+
+def note_words(note: Note, language: str) -> str:
+    """A note: the source's author and title, and the page or heading within it."""
+    words = tables(language.partition("-")[0])["document"]
+    place = words["page"].format(page=note.page) if note.page else note.heading
+    return ", ".join(filter(None, (note.source.author, note.source.title, place)))
+
+
+def source_words(source: Source, pages: Sequence[str], language: str) -> list[tuple[str, bool]]:
+    """An entry of the list of sources in pieces: author, title (marked as one), file and the pages that are cited."""
+    words = tables(language.partition("-")[0])["document"]
+    told = words["page"].format(page=pages[0]) if len(pages) == 1 else ""
+    told = told or (words["pages"].format(pages=", ".join(pages)) if pages else "")
+    named = "" if source.file == source.title else source.file
+    pieces = [
+        (f"{source.author}: " if source.author else "", False),
+        (source.title, True),
+        ("".join(f", {part}" for part in (named, told) if part), False),
+    ]
+    return [piece for piece in pieces if piece[0]]
 
 
 def to_figure(placement: Placement, language: str) -> FigureBlock:
@@ -232,7 +274,7 @@ def _runs(node: SyntaxTreeNode, look: Run = Run("")) -> Runs:
     for run in _each_run(node, look):
         if found and replace(found[-1], text="") == replace(run, text="") and "\n" not in (found[-1].text, run.text):
             found[-1] = replace(run, text=found[-1].text + run.text)
-        elif run.text:
+        elif run.text or run.note:
             found.append(run)
     return tuple(found)
 
@@ -262,6 +304,8 @@ def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
                 yield replace(look, text="\n")
             case "code_inline":
                 yield replace(look, text=child.content, code=True)
+            case "note":
+                yield Run("", note=child.meta["number"])
             case "link":
                 yield from _each_run(child, replace(look, link=link_address(str(child.attrs.get("href", "")))))
             case "image":

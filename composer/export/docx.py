@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 from docx import Document as open_document
 from docx.enum.table import WD_TABLE_ALIGNMENT, WD_TABLE_DIRECTION
 from docx.enum.text import WD_ALIGN_PARAGRAPH
-from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.constants import CONTENT_TYPE, RELATIONSHIP_TYPE
+from docx.opc.oxml import serialize_part_xml
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
 from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls, qn
 from docx.shared import Length, Mm, Pt
@@ -50,6 +53,8 @@ _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CEN
 def to_docx(document: tree.Document, pictures: Pictures, made: datetime, summary: str = "") -> bytes:
     """The file; the same article and time give the same bytes. Raises ImageError for a missing picture."""
     word = _new_document(document, made, summary)
+    if document.notes:
+        _add_footnotes(word, document.notes)
     _Writer(word, pictures, document.language).write(document)
     buffer = io.BytesIO()
     word.save(buffer)
@@ -86,6 +91,24 @@ def _set_language(word: WordDocument, language: str) -> None:
     if chinese:
         word.styles["Normal"].font.size = Pt(10.5)
         word.styles["Body Text"].paragraph_format.line_spacing = 1.5
+
+
+def _add_footnotes(word: WordDocument, notes: Sequence[str]) -> None:
+    """The part that holds the footnotes, by their numbers (ECMA-376 part 1, 17.11); python-docx has none."""
+    root = parse_xml(f"<w:footnotes {nsdecls('w')}/>")
+    for number, kind in ((-1, "separator"), (0, "continuationSeparator")):
+        line = f"<w:p><w:r><w:{kind}/></w:r></w:p>"
+        root.append(parse_xml(f'<w:footnote {nsdecls("w")} w:type="{kind}" w:id="{number}">{line}</w:footnote>'))
+    for number, words in enumerate(notes, start=1):
+        note = parse_xml(
+            f'<w:footnote {nsdecls("w")} w:id="{number}"><w:p><w:pPr><w:pStyle w:val="FootnoteText"/></w:pPr>'
+            '<w:r><w:rPr><w:rStyle w:val="FootnoteReference"/></w:rPr><w:footnoteRef/></w:r>'
+            '<w:r><w:t xml:space="preserve"/></w:r></w:p></w:footnote>'
+        )
+        next(note.iter(qn("w:t"))).text = f" {words}"
+        root.append(note)
+    part = Part(PackURI("/word/footnotes.xml"), CONTENT_TYPE.WML_FOOTNOTES, serialize_part_xml(root), word.part.package)
+    word.part.relate_to(part, RELATIONSHIP_TYPE.FOOTNOTES)
 
 
 class _Numbering:
@@ -130,6 +153,7 @@ class _Writer:
         self._pictures = pictures
         self._numbering = _Numbering(word)
         self._figures = 0
+        self._cited: set[int] = set()
         self._chinese = language.partition("-")[0].lower() == "zh"
         # Naming a style by its id: python-docx's way by name searches all styles for every paragraph.
         self._style_ids = {style.name: style.style_id for style in word.styles}
@@ -237,7 +261,29 @@ class _Writer:
         if turned:
             paragraph._p.get_or_add_pPr().insert_element_before(OxmlElement("w:bidi"), *_AFTER_BIDI)
         for run in runs:
+            if run.note:
+                self._cite(paragraph, run.note)
+                continue
             self._add_run(paragraph, run, quiet_link, turned and direction(run.text) != "ltr")
+
+    def _cite(self, paragraph: WordParagraph, number: int) -> None:
+        """The note's raised number; where it was cited before, a reference to that number."""
+        look = '<w:rPr><w:rStyle w:val="FootnoteReference"/></w:rPr>'
+        name = f"_Note{number}"
+        if number in self._cited:
+            field = (
+                f'<w:fldSimple {nsdecls("w")} w:instr=" NOTEREF {name} \\f \\h "><w:r>{look}<w:t>{number}</w:t></w:r>'
+                "</w:fldSimple>"
+            )
+            paragraph._p.append(parse_xml(field))
+            return
+        self._cited.add(number)
+        for xml in (
+            f'<w:bookmarkStart {nsdecls("w")} w:id="{number}" w:name="{name}"/>',
+            f'<w:r {nsdecls("w")}>{look}<w:footnoteReference w:id="{number}"/></w:r>',
+            f'<w:bookmarkEnd {nsdecls("w")} w:id="{number}"/>',
+        ):
+            paragraph._p.append(parse_xml(xml))
 
     def _add_run(self, paragraph: WordParagraph, run: tree.Run, quiet_link: bool, turned: bool) -> None:
         added = paragraph.add_run()

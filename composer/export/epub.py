@@ -20,7 +20,7 @@ from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.export.document_tree import FigureBlock, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
-from composer.export.html import figcaption
+from composer.export.html import NoteReferences, figcaption, notes_html
 from composer.export.links import link_address
 from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, whole_text
 from composer.export.picture_export import Pictures, PreparedPicture
@@ -30,6 +30,7 @@ from composer.i18n import tables
 from image_db.metadata.record import ImageRecord
 
 _XHTML = "http://www.w3.org/1999/xhtml"
+_OPS = "http://www.idpf.org/2007/ops"
 _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
 <container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">
 <rootfiles><rootfile full-path="EPUB/package.opf" media-type="application/oebps-package+xml"/></rootfiles>
@@ -82,12 +83,18 @@ class _Book:
         article = self._article
         if not article.title_in_text:
             yield f"<header><h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1></header>\n"
-        texts = [section.text for section in article.sections]
-        for index, html in enumerate(sections_html(texts, whole_text(article), self._text_picture)):
+        notes = article.notes
+        texts = [notes.marked(index, section.text) for index, section in enumerate(article.sections)]
+        numbers = range(1, len(notes.notes) + 1)
+        references = NoteReferences(article.language)
+        rendered = sections_html(texts, whole_text(article), self._text_picture, numbers, references)
+        for index, html in enumerate(rendered):
             yield html
             for placement in article.placements_after(index):
                 if placement.chosen is not None:
                     yield self._figure(to_figure(placement, article.language))
+        if notes.notes:
+            yield notes_html(notes, article.language)
 
     def _text_picture(self, address: str) -> str:
         picture = self._pictures.of_text(address)
@@ -115,7 +122,7 @@ def _page(title: str, language: str, body: str, *, stylesheet: bool = False) -> 
     style = '<link rel="stylesheet" type="text/css" href="epub.css"/>' if stylesheet else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n'
-        f'<html xmlns="{_XHTML}" xmlns:epub="http://www.idpf.org/2007/ops" lang="{language}" xml:lang="{language}">\n'
+        f'<html xmlns="{_XHTML}" xmlns:epub="{_OPS}" lang="{language}" xml:lang="{language}">\n'
         f"<head><title>{escape(title)}</title>{style}</head>\n<body>\n{body}</body>\n</html>\n"
     )
 
@@ -133,7 +140,10 @@ def _checked(page: str, title: str, images: Container[str]) -> tuple[Any, list[t
     for element in list(root.iter(f"{{{_XHTML}}}a", f"{{{_XHTML}}}img")):
         tag = etree.QName(element).localname
         if tag == "a":
-            if address := link_address(element.get("href", "")):
+            if element.get("href", "").startswith(("#note-", "#cite-")) and element.get("role"):
+                if element.get("role") == "doc-noteref":
+                    element.set(f"{{{_OPS}}}type", "noteref")
+            elif address := link_address(element.get("href", "")):
                 element.set("href", address)
             else:
                 _unwrap(element)

@@ -5,17 +5,18 @@ The app shows the same blocks this page is made of, so what is previewed is what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
 from typing import Literal
 
+from composer.article.citation import Notes
 from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
-from composer.export.document_tree import FigureBlock, to_figure
+from composer.export.document_tree import FigureBlock, note_words, source_words, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.markdown_html import (
     TextPictureUrl,
@@ -27,6 +28,7 @@ from composer.export.markdown_html import (
 )
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import printable_article
+from composer.i18n import tables
 
 _DESCRIPTION_CHARS = 160
 
@@ -41,7 +43,7 @@ _POLICY = (
 class HtmlBlock:
     """One piece of the page in reading order; ``index`` is that of the section or placement, 0 for the title."""
 
-    kind: Literal["title", "section", "figure"]
+    kind: Literal["title", "section", "figure", "notes"]
     index: int
     html: str
 
@@ -49,18 +51,61 @@ class HtmlBlock:
 def blocks(
     article: Article, picture_url: PictureUrl, text_picture_url: TextPictureUrl | None = None
 ) -> Iterator[HtmlBlock]:
-    """The title, each section, and each picture that was chosen after its section."""
+    """The title, each section, each picture that was chosen after its section, and at last notes and sources."""
     article = printable_article(article)
+    notes = article.notes
     if not article.title_in_text:
         yield HtmlBlock(
             "title", 0, f"<header>\n<h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1>\n</header>\n"
         )
-    rendered = sections_html([section.text for section in article.sections], whole_text(article), text_picture_url)
+    texts = [notes.marked(index, section.text) for index, section in enumerate(article.sections)]
+    numbers = range(1, len(notes.notes) + 1)
+    references = NoteReferences(article.language)
+    rendered = sections_html(texts, whole_text(article), text_picture_url, numbers, references)
     for section, html in enumerate(rendered):
         yield HtmlBlock("section", section, html)
         for index, placement in enumerate(article.placements):
             if placement.slot.after_section == section and placement.chosen is not None:
                 yield HtmlBlock("figure", index, figure(placement, picture_url, article.language))
+    if notes.notes:
+        yield HtmlBlock("notes", 0, notes_html(notes, article.language))
+
+
+class NoteReferences:
+    """The raised numbers in the text, each a link to its note, which leads back to the first of them."""
+
+    def __init__(self, language: str) -> None:
+        self._label = tables(language.partition("-")[0])["document"]["note"]
+        self._seen: set[int] = set()
+
+    def __call__(self, number: int) -> str:
+        anchor = "" if number in self._seen else f' id="cite-{number}"'
+        self._seen.add(number)
+        label = attribute(self._label.format(number=number))
+        link = f'<a href="#note-{number}"{anchor} role="doc-noteref" aria-label="{label}">{number}</a>'
+        return f'<sup class="cite">{link}</sup>'
+
+
+def notes_html(notes: Notes, language: str) -> str:
+    """The notes by their numbers and the list of sources. Well-formed XML too."""
+    words = tables(language.partition("-")[0])["document"]
+    entries = "".join(
+        f'<li id="note-{note.number}">{escape(note_words(note, language))} '
+        f'<a href="#cite-{note.number}" role="doc-backlink" aria-label="{attribute(words["back"])}">↩</a></li>\n'
+        for note in notes.notes
+    )
+    listed = "".join(
+        f"<li>{_source_html(source_words(source, pages, language))}</li>\n" for source, pages in notes.sources.items()
+    )
+    return (
+        f'<section class="notes" role="doc-endnotes">\n<h2>{escape(words["notes"])}</h2>\n<ol>\n{entries}</ol>\n'
+        f'</section>\n<section class="sources" role="doc-bibliography">\n<h2>{escape(words["sources"])}</h2>\n'
+        f"<ul>\n{listed}</ul>\n</section>\n"
+    )
+
+
+def _source_html(pieces: Sequence[tuple[str, bool]]) -> str:
+    return "".join(f"<cite>{escape(text)}</cite>" if title else escape(text) for text, title in pieces)
 
 
 def to_html(article: Article, picture_url: PictureUrl, text_picture_url: TextPictureUrl | None = None) -> str:

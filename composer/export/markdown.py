@@ -7,13 +7,15 @@ the user's own text back to the byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from composer.article.citation import Notes
 from composer.article.model import Article, Placement
-from composer.export.document_tree import to_figure
+from composer.export.document_tree import note_words, source_words, to_figure
 from composer.export.markdown_html import open_fence
 from composer.export.picture_urls import PictureUrl
 from composer.export.sanitizing import encodable, one_line
+from composer.i18n import tables
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _ACTIVE = re.compile(r"[\\`*_\[\]<>~$|]|&(?=#|\w+;)|!(?=\[)")
@@ -31,8 +33,9 @@ def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str
     elif not article.title_in_text:
         yield True, f"# {one_line(article.title)}\n\n"
     last = len(article.sections) - 1
+    notes = article.notes
     for index, section in enumerate(article.sections):
-        yield True, encodable(section.text)
+        yield True, encodable(notes.marked(index, section.text))
         blocks = [
             picture_block(p, picture_url, article.language)
             for p in article.placements_after(index)
@@ -48,6 +51,20 @@ def parts(article: Article, picture_url: PictureUrl) -> Iterator[tuple[bool, str
                 added += "\n\n"
             yield False, added
         yield True, encodable(section.gap)
+    if notes.notes:
+        yield False, notes_block(notes, article.language)
+
+
+def notes_block(notes: Notes, language: str) -> str:
+    """The list of sources, and the notes as footnotes of Markdown (pandoc's, which GitHub and most others read)."""
+    heading = tables(language.partition("-")[0])["document"]["sources"]
+    listed = [_source_line(source_words(source, pages, language)) for source, pages in notes.sources.items()]
+    printed = [f"[^{note.number}]: {escape(note_words(note, language))}" for note in notes.notes]
+    return "\n".join(["", f"## {heading}", "", *listed, "", *printed, ""])
+
+
+def _source_line(pieces: Sequence[tuple[str, bool]]) -> str:
+    return "- " + "".join(f"*{escape(text)}*" if title else _ACTIVE.sub(r"\\\g<0>", text) for text, title in pieces)
 
 
 def picture_block(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:

@@ -8,7 +8,7 @@ for anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
     from markdown_it.rules_core import StateCore
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
 
 
 _HTML_PICTURE = re.compile(r"<img\b[^>]*?\ssrc\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
+_NOTE = re.compile(r"\[\^(\d{1,5})\]")
 TextPictureUrl: TypeAlias = Callable[[str], str]
+NoteHtml: TypeAlias = Callable[[int], str]
 
 
 @lru_cache(maxsize=1)
@@ -36,6 +39,8 @@ def _parser() -> MarkdownIt:
     parser = make_parser()
     parser.add_render_rule("image", _image)
     parser.core.ruler.push("direction", _set_direction)
+    parser.inline.ruler.before("link", "note", _note)
+    parser.add_render_rule("note", _note_html)
     parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
     return parser
 
@@ -60,6 +65,23 @@ def _set_direction(state: StateCore) -> None:
             for block in undecided if found == "rtl" else ():
                 block.attrSet("dir", "rtl")
             undecided = [] if found else undecided
+
+
+def _note(state: StateInline, silent: bool) -> bool:
+    """``[^3]``, where the document has a note of that number."""
+    match = _NOTE.match(state.src, state.pos)
+    if match is None or int(match[1]) not in state.env.get("notes", ()):
+        return False
+    if not silent:
+        token = state.push("note", "", 0)
+        token.content, token.meta = match[1], {"number": int(match[1])}
+    state.pos = match.end()
+    return True
+
+
+def _note_html(_: RendererHTML, tokens: Sequence[Token], index: int, __: Any, env: Any) -> str:
+    html: str = env["note_html"](int(tokens[index].content))
+    return html
 
 
 def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
@@ -110,20 +132,29 @@ def whole_text(article: Article) -> str:
     return article.preamble + "".join(section.text + section.gap for section in article.sections)
 
 
-def sections_html(texts: Sequence[str], whole: str, picture_url: TextPictureUrl | None = None) -> list[str]:
+def sections_html(
+    texts: Sequence[str],
+    whole: str,
+    picture_url: TextPictureUrl | None = None,
+    notes: Container[int] = (),
+    note_html: NoteHtml = str,
+) -> list[str]:
     """Each section of the ``whole`` document as HTML. A link defined anywhere in it is known in every section.
 
     ``picture_url`` says where a picture of the text's own folder is found; one that it answers nothing for stands there
-    in words. Without it addresses stay as they are.
+    in words. Without it addresses stay as they are. ``[^3]`` is printed by ``note_html`` where 3 is one of ``notes``.
     """
     environment: dict[str, Any] = {}
     _parser().parse(shallow(whole), environment)
-    environment["picture_url"] = picture_url
+    environment |= {"picture_url": picture_url, "notes": notes, "note_html": note_html}
     return [_parser().render(shallow(text), environment) for text in texts]
 
 
-def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -> list[SyntaxTreeNode]:
-    """Each text as a tree of Markdown nodes; a link defined anywhere in ``whole`` is known in every one.
+def document_tokens(
+    texts: Sequence[str], whole: str, *, inline: bool = False, notes: Container[int] = ()
+) -> list[SyntaxTreeNode]:
+    """Each text as a tree of Markdown nodes; a link defined anywhere in ``whole`` is known in every one. ``[^3]`` is a
+    node of its own where 3 is one of ``notes``.
 
     With ``inline`` each text is one line of Markdown, such as a title, and each tree a single inline node.
     """
@@ -131,6 +162,7 @@ def document_tokens(texts: Sequence[str], whole: str, *, inline: bool = False) -
 
     references: dict[str, Any] = {}
     _parser().parse(shallow(whole), references)
+    references["notes"] = notes
     if inline:
         return [SyntaxTreeNode(_parser().parseInline(text, references)).children[0] for text in texts]
     return [SyntaxTreeNode(_parser().parse(shallow(text), references)) for text in texts]

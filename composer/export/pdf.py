@@ -145,13 +145,22 @@ def _spelled_out(value: Any, unprintable: set[str]) -> Any:
 
 def _document_json(document: tree.Document, pictures: Pictures, root: Path, summary: str) -> dict[str, Any]:
     written: dict[str, tuple[str, float]] = {}
+    cited: set[int] = set()
+
+    def printed(runs: tuple[tree.Run, ...]) -> list[dict[str, Any]]:
+        return [asdict(run) | _first_cited(run, cited) for run in runs]
 
     def block(value: tree.Block) -> dict[str, Any]:
         match value:
             case tree.Heading():
-                return {"kind": "heading", "level": value.level, "runs": _runs(value.runs), "rtl": _turned(value.runs)}
+                return {
+                    "kind": "heading",
+                    "level": value.level,
+                    "runs": printed(value.runs),
+                    "rtl": _turned(value.runs),
+                }
             case tree.Paragraph():
-                return {"kind": "paragraph", "runs": _runs(value.runs), "rtl": _turned(value.runs)}
+                return {"kind": "paragraph", "runs": printed(value.runs), "rtl": _turned(value.runs)}
             case tree.ItemList():
                 items = [[block(inner) for inner in item] for item in value.items]
                 numbers = {"ordered": value.ordered, "start": value.start}
@@ -162,7 +171,7 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
             case tree.Code():
                 return {"kind": "code", "text": value.text}
             case tree.Table():
-                rows = [[_runs(cell) for cell in row] for row in value.rows]
+                rows = [[printed(cell) for cell in row] for row in value.rows]
                 return {"kind": "table", "rows": rows, "aligns": list(value.aligns), "rtl": value.right_to_left}
             case tree.Rule():
                 return {"kind": "rule"}
@@ -195,15 +204,21 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
         "language": primary.lower(),
         "region": next((part.upper() for part in rest if len(part) == 2), "CN" if primary.lower() == "zh" else ""),
         "summary": summary,
-        "heading": _runs(document.heading),
+        "heading": printed(document.heading),
         "heading_rtl": _turned(document.heading),
         "blocks": [block(value) for value in document.blocks],
+        "notes": list(document.notes),
     }
+
+
+def _first_cited(run: tree.Run, cited: set[int]) -> dict[str, bool]:
+    """Whether the run is the first to cite its note, under which the note is printed."""
+    if not run.note:
+        return {}
+    first = run.note not in cited
+    cited.add(run.note)
+    return {"first": first}
 
 
 def _turned(runs: tuple[tree.Run, ...]) -> bool:
     return is_right_to_left("".join(run.text for run in runs))
-
-
-def _runs(runs: tuple[tree.Run, ...]) -> list[dict[str, Any]]:
-    return [asdict(run) for run in runs]

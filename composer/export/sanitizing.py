@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import replace
 from typing import Literal
 
+from composer.article.citation import Citation
 from composer.article.language import UNDETERMINED
 from composer.article.model import Article, Placement, Section
 from composer.request import LANGUAGE_TAG
@@ -49,8 +50,15 @@ def printable_article(article: Article) -> Article:
         title=printable(article.title),
         language=language_tag(article.language),
         preamble=printable(article.preamble),
-        sections=tuple(Section(printable(s.text), printable(s.gap)) for s in article.sections),
+        sections=tuple(
+            Section(printable(s.text), printable(s.gap), citations=tuple(map(_citation, s.citations)))
+            for s in article.sections
+        ),
         placements=tuple(_placement(placement) for placement in article.placements),
+        sources=tuple(
+            replace(s, file=one_line(s.file), title=one_line(s.title), author=one_line(s.author))
+            for s in article.sources
+        ),
     )
 
 
@@ -70,6 +78,14 @@ def direction(text: str) -> Literal["ltr", "rtl", ""]:
 
 def is_right_to_left(text: str) -> bool:
     return direction(text) == "rtl"
+
+
+def _citation(citation: Citation) -> Citation:
+    passages = tuple(
+        replace(p, page=one_line(p.page), heading=one_line(p.heading), text=printable(p.text))
+        for p in citation.passages
+    )
+    return replace(citation, sentence=printable(citation.sentence), passages=passages)
 
 
 def _placement(placement: Placement) -> Placement:
