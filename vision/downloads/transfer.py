@@ -1,4 +1,4 @@
-"""What both kinds of source share: progress, cancelling, checking, and moving finished models into place.
+"""What all kinds of source share: progress, cancelling, checking, and moving finished models into place.
 
 A fetch fills a staging folder that survives a kill, so that the next one goes on from there; nothing is looked at
 elsewhere before ``install`` has renamed it into place.

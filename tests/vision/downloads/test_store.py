@@ -16,7 +16,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from huggingface_hub import constants
@@ -27,7 +26,9 @@ from tests.vision.model_sources import (
     content,
     entry_of,
     hub_source,
+    in_place,
     package_source,
+    reasons_of,
     sha256,
     write_wheel,
     write_wheels,
@@ -69,38 +70,10 @@ print("done", flush=True)
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    monkeypatch.setenv("VIGNETTE_HOME", str(home))
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
-    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)  # between tries
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    (tmp_path / "wheels").mkdir()
-    return home
-
-
-@pytest.fixture
 def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub({"/tests/m/resolve/main/m.bin": DATA}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
-
-
-@pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WeightEntry]:
-    """Put one model in the manifest instead of those that ship."""
-
-    def put(entry: WeightEntry) -> WeightEntry:
-        monkeypatch.setattr(weights, "manifest", lambda: {entry.name: entry})
-        return entry
-
-    return put
 
 
 @pytest.fixture
@@ -122,11 +95,6 @@ def child(kind: str, die_at: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", CHILD, kind, die_at], stdout=subprocess.PIPE, text=True)
 
 
-def in_place(cache: Path) -> list[str]:
-    models = cache / "models"
-    return sorted(str(path.relative_to(models)) for path in models.rglob("*") if path.is_file())
-
-
 # --- the manifest that ships
 
 
@@ -139,6 +107,7 @@ def test_manifest_lists_the_models_and_fonts_under_the_names_others_use() -> Non
         "efficientnet-lite2",
         "minilm-l6-v2",
         "all-mpnet-base-v2",
+        "gcide",
         "noto-chinese-fonts",
         "noto-script-fonts",
     ]
@@ -171,6 +140,8 @@ def test_pieces_of_every_package_source_cover_its_files_without_gap_or_overlap()
         ("part_bytes = 94_371_840", "part_bytes = 9_437_184", "do not make 404421332 bytes"),
         ('archive_folder = "all', 'archive_folder = "../all', "path '../all-mpnet-base-v2' leaves its folder"),
         ('sha256 = "b179', 'sha256 = "B179', "is not 64 lower-case hexadecimal digits"),
+        ('"http://deb.', '"ftp://deb.', "is neither https nor http"),
+        ("deb_bytes = 1", "deb_size = 1", "unknown key 'deb_size'"),
         ('name = "efficientnet-lite2"', 'name = "minilm-l6-v2"', None),
     ],
 )
@@ -328,12 +299,6 @@ def test_one_line_says_what_is_wrong_with_the_only_source(
     assert words in said
     assert "\n" not in said
     assert in_place(cache) == []
-
-
-def reasons_of(error: WeightsError) -> list[WeightsError]:
-    """Why each source failed."""
-    assert error.key == "model_not_fetched"
-    return cast(list[WeightsError], error.values["reasons"])
 
 
 def test_a_hub_in_offline_mode_is_not_asked(
