@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.article.language import count_words
-from composer.pipeline.facts import named_things
 from composer.pipeline.sentence_filter import is_chatter, split_sentences
 
 # Cosines (or shares of characters, see ``likeness_of``) from which two sentences say the same.
@@ -25,6 +24,25 @@ SAID_BEFORE = 0.84  # in another section
 OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
+LONG_WORDS = 18
+LEAST_ODDS = 0.0
+USUAL_AGREEMENT, USUAL_FACT = 0.7, 0.6  # where there is one draft only, or no fact
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of a sentence's log-odds to be fine; see ``docs/research/writing.md`` for the labels they are fitted on."""
+
+    bias: float
+    agreement: float  # of cosine, averaged over the other drafts' nearest sentences
+    fact: float  # of cosine with the nearest known fact
+    stock: float  # of stock phrases, up to 2
+    length: float  # of tens of words beyond LONG_WORDS
+    agreement_range: tuple[float, float] = (0.4, 0.85)
+    fact_range: tuple[float, float] = (0.2, 0.85)
+
+
+FITTED = Weights(bias=-3.6, agreement=5.0, fact=0.9, stock=-0.6, length=-0.7)
 
 
 _NUMBER = re.compile(
@@ -111,27 +129,13 @@ def shared_names(drafts: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in counts.items() if count >= max(2, SHARED_NAME * len(drafts)))
 
 
-def worth_of(
-    pool: Sequence[DraftSentence],
-    alike: np.ndarray,
-    to_facts: np.ndarray,
-    odds: Sequence[float],
-    heading: str,
-    *,
-    story: bool = False,
-) -> np.ndarray:
-    """How much each sentence is worth printing, (n,); above 0 it may stand.
+def worth_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.ndarray) -> np.ndarray:
+    """How much each sentence is worth printing, (n,): the fitted log-odds that a reader finds it true and saying
+    something, less what a sentence must reach. Above 0 it may stand.
 
-    ``alike`` (n, n) are likenesses among the sentences, ``to_facts`` (n,) the largest to a known fact (0 without
-    facts), ``odds`` the model's log-odds that each is true, sensible and specific. Of a ``story`` only the odds and
-    stock phrases count.
+    ``alike`` (n, n) are likenesses among the sentences, ``to_facts`` (n,) the largest to a known fact, 0 without facts.
     """
-    if story:
-        phrases = np.array([len(_STOCK.findall(entry.text)) for entry in pool])
-        return 0.15 * np.clip(odds, -4.0, 4.0) - 0.3 * phrases + 0.6
     drafts = {entry.draft for entry in pool}
-    known = set(named_things(heading))
-    usual = float(np.median(odds))  # models differ in how easily they say yes
     worth = np.zeros(len(pool))
     for i, entry in enumerate(pool):
         others = [
@@ -139,16 +143,14 @@ def worth_of(
             for draft in drafts
             if draft != entry.draft
         ]
-        consistency = float(np.mean(others)) if others else 0.6
-        things = len(set(named_things(entry.text)) - known) if entry.text.isascii() else 2
-        stock = len(_STOCK.findall(entry.text))
+        agreement = float(np.mean(others)) if others else USUAL_AGREEMENT
         worth[i] = (
-            1.8 * (consistency - 0.6)
-            + 1.2 * (float(to_facts[i]) - 0.5 if to_facts[i] else 0.0)
-            + 0.2 * (min(things, 4) - 1)
-            + 0.35 * float(np.clip(odds[i] - usual, -3.0, 2.0))
-            - 0.7 * stock
-            + 0.15
+            FITTED.bias
+            + FITTED.agreement * float(np.clip(agreement, *FITTED.agreement_range))
+            + FITTED.fact * float(np.clip(to_facts[i] or USUAL_FACT, *FITTED.fact_range))
+            + FITTED.stock * min(2, len(_STOCK.findall(entry.text)))
+            + FITTED.length * max(0, count_words(entry.text) - LONG_WORDS) / 10
+            - LEAST_ODDS
         )
     return worth
 

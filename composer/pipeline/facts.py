@@ -19,13 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
+from composer.pipeline.dictionary import Dictionary
+
 LONGEST_NAME = 3  # words
-MOST_FACTS = 6  # a heading
+MOST_FACTS = 4  # of a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
-LEAST_RELATED = 0.6  # cosine of a definition beside the heading's own
+MOST_RELATED = 2  # definitions beside the heading's own, where those are few
+LEAST_RELATED = 0.66  # cosine of such a definition and what the heading is about
 LEAST_LIKENESS = 0.3  # cosine of a definition and the subject, below which a sense belongs to something else
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
+LATER_SENSE = 0.04  # a place further down in the dictionary
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
 # Nouns that are more often another part of speech, or too general for a definition to say anything.
 _COMMON_WORDS = """
@@ -107,6 +111,14 @@ def _singulars(word: str) -> tuple[str, ...]:
     return tuple(forms)
 
 
+def _verbs(text: str) -> list[str]:
+    """What a heading says is done: knead of "Kneading the dough"."""
+    found: dict[str, None] = {}
+    for word in re.findall(r"\b([a-z]{3,})ing\b", text.lower()):
+        found |= dict.fromkeys((word, word + "e", word[:-1] if word[-1] == word[-2] else word))
+    return list(found)
+
+
 class Glossary:
     """Looks up what headings name, and compares sentences: what the writer needs to know.
 
@@ -120,8 +132,10 @@ class Glossary:
         english: Callable[[Sequence[str]], Sequence[str]] | None = None,
         *,
         reads_language: bool = True,
+        dictionary: Dictionary | None = None,
     ) -> None:
         self._encode = encode
+        self._dictionary = dictionary
         self._english = english or (lambda texts: texts)
         self._reads_language = reads_language
 
@@ -131,12 +145,47 @@ class Glossary:
         subject, found, known = said[0], [], set[str]()
         for heading in said[1:]:
             about = f"{subject}: {heading}"
-            own = define(named_things(heading), about, self._encode)
-            beside = related(heading, about, self._encode)
+            own = self._own(heading, about)
+            beside = related(heading, about, self._encode)[:MOST_RELATED] if len(own) < MOST_FACTS else []
             facts = {fact.text: fact for fact in [*own, *beside] if fact.text not in known}
             found.append(list(facts.values())[:MOST_FACTS])
             known.update(fact.text for fact in found[-1])
         return found
+
+    def _own(self, heading: str, about: str) -> list[Fact]:
+        """What the dictionary and WordNet say of the things and doings that a heading names."""
+        names = named_things(heading) or re.findall(r"[a-z]+", heading.lower())[-1:]
+        short = define(names, about, self._encode)
+        if self._dictionary is None:
+            return short
+        first = {fact.name: fact.text for fact in short}
+        senses = [sense for name in names for sense in self._dictionary.senses(name, "n")]
+        senses += [sense for verb in _verbs(heading) for sense in self._dictionary.senses(verb, "v")]
+        if not senses:
+            return short
+        vectors = self._encode([f"{sense.head}: {sense.text}" for sense in senses])
+        scores = vectors @ self._encode([about])[0]
+        # A dictionary begins with what is meant most often.
+        places = Counter[tuple[str, str]]()
+        for i, sense in enumerate(senses):
+            scores[i] -= min(LATER_SENSE * places[sense.head, sense.part], SPECIAL_PENALTY)
+            places[sense.head, sense.part] += 1
+        # WordNet's sense was chosen among few; the dictionary's that is like it is the same thing.
+        for name, text in first.items():
+            like = vectors @ self._encode([f"{name}: {text}"])[0]
+            scores += [value if sense.head == name else 0.0 for sense, value in zip(senses, like, strict=True)]
+        best: dict[tuple[str, str], int] = {}
+        for i, sense in enumerate(senses):
+            least = LEAST_LIKENESS + (LEAST_LIKENESS if sense.head in first else 0.0)
+            if scores[i] >= least and scores[i] > scores[best.get((sense.head, sense.part), i)] - (
+                (sense.head, sense.part) not in best
+            ):
+                best[sense.head, sense.part] = i
+        found = []
+        for (name, _), i in best.items():
+            said = f"{senses[i].text}. {senses[i].note}".strip(" .")
+            found.append(Fact(name, said, f"GCIDE {name}"))
+        return [*found, *short]
 
     def subject_of(self, label: str, about: str) -> Fact | None:
         """The definition of what an English label names first of all: of "A brown hen on the grass", that of hen."""

@@ -41,7 +41,6 @@ MIN_SECTION_WORDS = 40
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.8  # of the words asked for
-FACTS_IN_CHECK = 4
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -253,25 +252,10 @@ class Writer:
         texts = [entry.text for entry in pool]
         alike = self._likeness(texts, texts)
         to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
-        odds = self._odds(section, texts)
-        worth = worth_of(pool, alike, to_facts, odds, section.part.heading, story=section.kind == "story")
+        worth = worth_of(pool, alike, to_facts)
         if said:
             worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
         return paragraph_of(assemble(pool, worth, alike, words, before), section.language)
-
-    def _odds(self, section: _Section, texts: Sequence[str]) -> list[float]:
-        """The model's log-odds that each sentence is true, sensible and specific, given what is known."""
-        known = "".join(f"{fact}\n" for fact in section.facts[:FACTS_IN_CHECK])
-        topic = f"{section.title}, {section.part.heading}".strip(", ")
-        asked = [
-            (
-                Message.of("user", self._prompts.check.format(topic=topic, facts=known, sentence=text)),
-                Message.of("assistant", self._prompts.check_prefix),
-            )
-            for text in texts
-        ]
-        options = (self._prompts.check_yes, self._prompts.check_no)
-        return [yes - no for yes, no in self._model.score_batch(asked, [options] * len(asked))]
 
     def _parts(self, headings: Sequence[str], words: int, seed: int) -> list[_Part]:
         """The introduction, where sections follow it, and a part a heading."""
