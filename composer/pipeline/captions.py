@@ -23,7 +23,6 @@ TRANSLATED_TOKENS = 48
 FEWEST_DEFINING_WORDS = 4
 MOST_NAMING_WORDS, MOST_NAMING_CHARACTERS = 3, 6
 MAX_CAPTION_CHARS = 110
-SUITED_SPAN = 1.5  # nats behind the best-suited subject
 _WHERE = re.compile(r",| (?:on|in|at|under|above|with|near|standing|lying|eating|bearing|against) ")
 _CONTENT_WORD = re.compile(r"\b(?!(?:the|and|its|with|for|from|into)\b)[^\W\d_]{3,}|[\u4e00-\u9fff]")
 
@@ -151,35 +150,6 @@ def subject(caption: str) -> str:
     head = _WHERE.split(whole)[0]
     bare = re.sub(r"^(?:an?|two|three) ", "", head, flags=re.IGNORECASE)
     return bare if bare != head or " " in head else bare.lower()
-
-
-def varied_subjects(subjects: Sequence[str]) -> list[str]:
-    """The subjects in order, less those that vary one named before: of "green tape" and "blue tape" the first.
-
-    Told by the last word, or in Chinese by the last character, where a noun phrase has its noun.
-    """
-    heads: dict[str, str] = {}
-    for name in filter(None, subjects):
-        heads.setdefault((name[-1] if not name.isascii() else name.split()[-1].casefold().rstrip("s")), name)
-    return list(heads.values())
-
-
-def suited(model: VisionLanguageModel, prompts: Prompts, instruction: str, subjects: Sequence[str]) -> list[str]:
-    """Those of ``subjects`` that the model finds fit for an article on ``instruction``, in the order given.
-
-    Yes is scored against no for each; a subject passes with odds for it that are not far behind the best one's.
-    """
-    asked = [
-        (
-            Message.of("user", prompts.suits.format(instruction=instruction, thing=thing)),
-            Message.of("assistant", prompts.suits_prefix),
-        )
-        for thing in subjects
-    ]
-    scores = model.score_batch(asked, [(prompts.suits_yes, prompts.suits_no)] * len(asked)) if asked else []
-    odds = [yes - no for yes, no in scores]
-    least = max(0.0, max(odds, default=0.0) - SUITED_SPAN)
-    return [thing for thing, value in zip(subjects, odds, strict=True) if value > least]
 
 
 def generate(model: VisionLanguageModel, prompts: Sequence[Prompt], max_tokens: int) -> list[str]:

@@ -14,18 +14,22 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from vision.errors import WeightsError
 
 Part: TypeAlias = Literal["n", "v"]
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _CHUNK_FIELD = b"RA"
-MOST_SENSE_WORDS = 60
+MOST_SENSE_WORDS = 45
 LEAST_SENSE_WORDS = 4
 
-_HEAD = re.compile(r"^(?P<head>[^\\\n]+)\\[^\\]*\\(?:\s*\([^)]*\))?,?\s*(?P<part>n|v)\.(?:\s*[ti]\.)?(?:\s*&\s*[itv]\.)*")
+_HEAD = re.compile(
+    r"^(?P<head>[^\\\n]+)\\[^\\]*\\(?:\s*\([^)]*\))?,?\s*(?P<part>n|v)\.(?:\s*[ti]\.)?(?:\s*&\s*[itv]\.)*"
+)
 # What the text's own source is stands after each paragraph. Only what is in the public domain (Webster's of 1913) or
 # WordNet's is read, so that an article which takes a phrase over owes nobody anything.
 _TAG = re.compile(r"\s*\[(1913 Webster|Webster 1913[^\]]*|WordNet[^\]]*|[A-Z][\w .]*(?: ?\+ ?[A-Z]+)*)\]\s*$")
@@ -36,13 +40,15 @@ _UNFIT = re.compile(
     r"|(?i:\b(?:contempt|opprobrious|derisive|savages?|negro\w*|heathens?)\b)"
 )
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
-_PLURAL = re.compile(r"^[;,]?\s*(?:sing\. & )?pl\.(?: or sing\.)?\s*(?:(?:[A-Z]\. )?\{[^}]*\}(?:\s*\([^)]*\))?[,;]?\s*)*\.?\s*")
+_PLURAL = re.compile(
+    r"^[;,]?\s*(?:sing\. & )?pl\.(?: or sing\.)?\s*(?:(?:[A-Z]\. )?\{[^}]*\}(?:\s*\([^)]*\))?[,;]?\s*)*\.?\s*"
+)
 _LABEL = re.compile(r"^(?:\((?:[A-Z][\w.& ]*\.?,? ?)+\)\s*|[-;,.]\s*|\([a-z]\)\s*)+")
 _LABEL_WITHIN = re.compile(r"\s*\((?:Zo[^)]*|Bot|Naut|Mus|Anat|Mil|Min|Mach|Arch|Med|Her|Law|Chem|Geol|Print|Mech)\.\)")
 _LATIN = re.compile(r"\s*\((?:\{[^}]*\}(?:,| and| or)?\s*)+[^()]*\)")
 _EXAMPLE = re.compile(r"[;,] as, [^;.]*")
 _ASIDE = re.compile(
-    r"(?:--\s*)?\b(?:See(?: also)?|Cf\.|[Cc]ompare)\s+(?:Illust\. (?:of|under|in)\s*)?[^.;]*[.;]?"
+    r"(?:--\s*)?(?:\b(?:See(?: also)?|Cf\.|[Cc]ompare)|[;,] see)\s+(?:Illust\. (?:of|under|in)\s*)?[^.;]*[.;]?"
     r"|--\s*(?:[A-Z][\w'.]*\s*)+\.?|--\s*(?:[Cc]alled|[Uu]sed) [^.;]*$|\s*--(?=\s)|\"[^\"]*\"$"
 )
 _SENSE = re.compile(r"(?:^|\s)(?:\d{1,2}\.|\([a-z]\))\s+(?=[A-Za-z(\[])")
@@ -72,7 +78,7 @@ class Dictionary:
         """The usable meanings of a word as noun or verb, in the dictionary's order."""
         found: list[Sense] = []
         for text in self._entries(word.lower()):
-            found += read_entry(word, part, text)
+            found += read_entry(word.lower(), part, text)
         return tuple(dict.fromkeys(found))
 
     def _entries(self, word: str) -> list[str]:
@@ -94,6 +100,17 @@ class Dictionary:
                 data += zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(length))
         start = offset - first * self._chunk_bytes
         return data[start : start + size].decode("utf-8", errors="replace")
+
+
+@cache
+def installed_dictionary() -> Dictionary | None:
+    """The dictionary that ``vignette models pull`` fetched, or None: the writer then knows WordNet's lines alone."""
+    from vision.downloads.store import locate
+
+    try:
+        return Dictionary(locate("gcide"))
+    except WeightsError:
+        return None
 
 
 def _read_chunk_table(file: Path) -> tuple[int, list[tuple[int, int]]]:

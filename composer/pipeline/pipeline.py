@@ -31,13 +31,12 @@ from composer.pipeline.captions import (
     printed_captions,
     propose_captions,
     subject,
-    suited,
     translate,
-    varied_subjects,
 )
 from composer.pipeline.conversation import Conversation, reading
+from composer.pipeline.dictionary import installed_dictionary
 from composer.pipeline.events import Event
-from composer.pipeline.facts import Glossary
+from composer.pipeline.facts import Glossary, named_things
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
 from composer.pipeline.prompts import Prompts, load_prompts
@@ -53,10 +52,6 @@ from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision import own_version
 from vision.interfaces import JointEncoder, VisionLanguageModel
-
-# From this retrieval score for the whole instruction on, the model is asked whether a picture suits the article.
-HINT_FUSED = 0.04
-LEAST_HINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +177,14 @@ class Pipeline:
         request = context.request
         knowledge = self._glossary(context)
         writer = Writer(self.model, context.prompts, self.settings.writing, knowledge)
-        hints = self._hints(context)
-        plan = writer.plan(request.instruction, request.words, hints, request.seed)
+        plan = writer.plan(
+            request.instruction,
+            request.words,
+            request.seed,
+            required=[subject(record.caption_in(context.language)) for record in context.uploads.records()],
+            illustrated=lambda headings: self._illustrated(context, headings),
+            kind=request.kind_of_text,
+        )
         briefing = context.prompts.with_tone(request.instruction, request.tone)
         written = yield from writer.write(
             briefing,
@@ -203,23 +204,23 @@ class Pipeline:
             self.encoder.encode_sentences,
             None if context.language == "en" else lambda texts: translate(self.model, context.prompts, texts),
             reads_language=readable is None or context.language in readable,
+            dictionary=installed_dictionary(),
         )
 
-    def _hints(self, context: RequestContext) -> list[str]:
-        """Subjects of pictures that suit the instruction, for the plan to lead to; required ones come first."""
-        own = [subject(record.caption_in(context.language)) for record in context.uploads.records()]
-        count = self.settings.writing.plan_from_library
-        found: list[str] = []
-        if count and context.request.images != 0 and len(self.library):
-            instruction = context.request.instruction
-            english = translate(self.model, context.prompts, [instruction])[0] if context.english else ""
-            query = Query(caption=instruction, english=english, filters=context.request.filters)
-            near = [c for c in self.searcher.search(query, 2 * count) if c.fused >= HINT_FUSED]
-            subjects = varied_subjects([subject(c.record.caption_in(context.language)) for c in near])[:count]
-            found = suited(self.model, context.prompts, instruction, subjects)
-            if len(found) < LEAST_HINTS:
-                found = []  # the library is about other things, and would lead the plan astray
-        return list(dict.fromkeys([*filter(None, own), *found]))
+    def _illustrated(self, context: RequestContext, headings: Sequence[str]) -> list[bool]:
+        """Whether the library has a picture whose words name what each heading names."""
+        if not self.settings.writing.plan_from_library or context.request.images == 0 or not len(self.library):
+            return [False] * len(headings)
+        english = headings if context.language == "en" else translate(self.model, context.prompts, headings)
+        queries = [
+            Query(caption=heading, english=said if context.english else "", filters=context.request.filters)
+            for heading, said in zip(headings, english, strict=True)
+        ]
+        shown = []
+        for said, candidates in zip(english, self.searcher.search_batch(queries, 3), strict=True):
+            words = " ".join(candidate.record.caption_in("en") for candidate in candidates)
+            shown.append(bool(set(named_things(said)) & set(named_things(words))))
+        return shown
 
     def place(self, context: RequestContext, sections: Sequence[Section]) -> list[int]:
         """After which sections pictures stand, as their indices. Raises UsageError for more pictures than places."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -30,40 +31,23 @@ from composer.pipeline.drafting import (
     worth_of,
 )
 from composer.pipeline.events import TextDelta
-from composer.pipeline.facts import Fact, named_things, shares_of_characters
+from composer.pipeline.facts import Fact, shares_of_characters
+from composer.pipeline.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
-WORDS_PER_SECTION = 110
+WORDS_PER_SECTION = 80
 MIN_SECTION_WORDS = 40
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.8  # of the words asked for
-MAX_TITLE_CHARS = 80
-MAX_HEADING_CHARS = 60
+LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
+MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
 TOKENS_PER_WORD = 1.5
 PARAGRAPH_ENDS = ("\n\n", "\n#")
-_PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
-_ABSTRACT = re.compile(
-    r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types|role|life|future)\b"
-    r"|引言|结语|总结|重要性|意义|概述|历史",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A title and the sections' headings; no headings where the model gave none that can be used."""
-
-    title: str
-    headings: tuple[str, ...]
-
-    @property
-    def title_line(self) -> str:
-        return f"# {self.title}\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +111,38 @@ class Writer:
         self._knowledge = knowledge
         self._likeness = knowledge.likeness if knowledge else shares_of_characters
 
-    def plan(self, instruction: str, words: int, hints: Sequence[str], seed: int) -> Plan:
-        """Title and headings for about ``words`` words: the best of several plans.
+    def plan(
+        self,
+        instruction: str,
+        words: int,
+        seed: int,
+        *,
+        required: Sequence[str] = (),
+        illustrated: Callable[[Sequence[str]], Sequence[bool]] | None = None,
+        kind: str = "explanation",
+    ) -> Plan:
+        """Title and headings for about ``words`` words, from several plans; of a story the fullest one as it is.
 
-        ``hints`` are captions of pictures that are at hand and belong to the subject.
+        ``required`` are what pictures show that must appear; ``illustrated`` tells of headings whether the library has
+        their subject.
         """
         count = _section_count(words)
-        turns = self._plan_turns(instruction, count, hints)
+        turns = self._plan_turns(instruction, count, required)
         prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
         samplings = [self._sampling(seed, f"plan {n}", 40 + 24 * count) for n in range(self._settings.drafts)]
         plans = []
         for answer, finish in self._answers([prompt] * len(samplings), samplings):
             if finish == "length":
                 answer = answer.rpartition("\n")[0]  # a heading cut short is none
-            plans.append(_without(parse_plan(answer, count), self._prompts.example_plan))
-        plan = max(plans, key=lambda plan: plan_worth(plan, instruction, hints))
-        # The reader's own words always make an honest title, and what the library shows makes sections.
+            plans.append(without(parse_plan(answer, count), self._prompts.example_plan))
+        if kind == "story":
+            plan = max(plans, key=lambda plan: len(plan.headings))
+        else:
+            plan = agree(plans, instruction, count, *([illustrated] if illustrated else []))
+        # The reader's own words always make an honest title, and what must be shown makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
-        return Plan(title, plan.headings or tuple(hint[:1].upper() + hint[1:] for hint in hints[:count]))
+        headings = plan.headings or tuple(thing[:1].upper() + thing[1:] for thing in required[:count])
+        return Plan(title, headings, plan.spare)
 
     def write(
         self,
@@ -162,35 +160,44 @@ class Writer:
         ``fast`` drafts all sections at once, each knowing the outline but not what the others say.
         """
         headings = plan.headings if len(plan.headings) > 1 else ()
-        facts = self._knowledge.facts(plan.title, [*headings, plan.title]) if self._knowledge else []
-        known = dict(zip((*headings, ""), facts, strict=True)) if facts else {}
+        spare = plan.spare if headings and kind != "story" else ()
+        facts = self._knowledge.facts(plan.title, [*headings, *spare, plan.title]) if self._knowledge else []
+        known = dict(zip((*headings, *spare, ""), facts, strict=True)) if facts else {}
         share = words // (len(headings) or 1)
         question = writing_question(self._prompts, plan.title, headings, share, language, kind)
         if instruction.casefold() != plan.title.casefold():
             question += f"\n\n{self._prompts.wish.format(instruction=instruction.strip())}"
-        parts = [
+        parts = deque(
             _Section(plan.title, part, known.get(part.heading, []), language, kind, question)
-            for part in self._parts(headings, words, seed)
-        ]
-        first = self._draft(parts, [plan.title_line] * len(parts), 0) if fast else None
+            for part in self._parts(headings, spare, words, seed)
+        )
+        reserve = deque(parts.pop() for _ in spare)
+        reserve.reverse()
+        first = deque(self._draft(parts, [plan.title_line] * len(parts), 0)) if fast else deque[list[str]]()
         # A story goes on from what was told; a section that explains is better off without the others before its eyes,
         # or a small model says of the sheep what it said of the cows.
         text = plan.title_line
         yield TextDelta(text)
         said: list[str] = []
         left = words
-        for number, section in enumerate(parts):
+        while parts:
+            if len(parts) == 1 and reserve and left > LACKING * parts[0].part.words:
+                parts.appendleft(reserve.popleft())
+                first.appendleft([])
+            section, drafts = parts.popleft(), first.popleft() if first else []
             part = section.part
-            room = part.words if part.intro else left // (len(parts) - number)
+            room = part.words if part.intro else left // (len(parts) + 1)
             section = replace(section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, 2 * part.words))))
             before = text if kind == "story" else plan.title_line
-            body = self._write_part(section, before, said, first[number] if first else None)
+            body = self._write_part(section, before, said, drafts)
             if body:
                 text += part.lead + body + "\n\n"
                 said += split_sentences(body)
                 left -= count_words(body)
                 yield TextDelta(part.lead + body)
                 yield TextDelta("\n\n")
+            if not parts and reserve and left > MISSING * words:
+                parts.append(reserve.popleft())
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed("nothing_written")
@@ -222,13 +229,13 @@ class Writer:
             finishes[chunk.index] = chunk.finish or finishes[chunk.index]
         return list(zip(texts, finishes, strict=True))
 
-    def _write_part(self, section: _Section, before: str, said: Sequence[str], drafts: list[str] | None) -> str:
+    def _write_part(self, section: _Section, before: str, said: Sequence[str], drafts: Sequence[str]) -> str:
         """One part's body, empty where nothing may stand. A thin one is continued once."""
         part = section.part
         body = ""
         join = "" if section.language == "zh" else " "
         for round_ in range(ROUNDS):
-            if round_ or drafts is None:
+            if round_ or not drafts:
                 named = replace(section, part=replace(part, named=part.named + body))
                 drafts = self._draft([named], [before], round_)[0]
             missing = part.words - count_words(body)
@@ -252,17 +259,20 @@ class Writer:
         texts = [entry.text for entry in pool]
         alike = self._likeness(texts, texts)
         to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
-        worth = worth_of(pool, alike, to_facts)
+        if section.kind == "story":
+            worth = np.ones(len(pool))  # what is told need not be so: the fullest draft stands
+        else:
+            worth = worth_of(pool, alike, to_facts)
         if said:
             worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
         return paragraph_of(assemble(pool, worth, alike, words, before), section.language)
 
-    def _parts(self, headings: Sequence[str], words: int, seed: int) -> list[_Part]:
-        """The introduction, where sections follow it, and a part a heading."""
+    def _parts(self, headings: Sequence[str], spare: Sequence[str], words: int, seed: int) -> list[_Part]:
+        """The introduction, where sections follow it, a part a heading, and one for each spare heading."""
         parts = []
         intro_words = min(INTRO_WORDS, words // 6) if headings else 0
         share = (words - intro_words) // (len(headings) or 1)
-        for number, heading in enumerate(["", *headings]):
+        for number, heading in enumerate(["", *headings, *spare]):
             intro = bool(headings) and not heading
             lead = f"## {heading}\n\n" if heading else ""
             purpose = f"section {number}" if headings else "whole"
@@ -302,22 +312,6 @@ def writing_question(
     return prompts.write.format(title=title, headings=listed, words=count, manner=manner)
 
 
-def plan_worth(plan: Plan, instruction: str, hints: Sequence[str]) -> float:
-    """How good an outline is: headings that name one thing each, can be seen, differ, and lead to pictures at hand."""
-    known = {name for hint in hints for name in named_things(hint)} | {hint.casefold() for hint in hints}
-    subject = set(named_things(instruction))
-    worth = 2.0 * bool(plan.title) + len(plan.headings)
-    heads: set[str] = set()
-    for heading in plan.headings:
-        things = set(named_things(heading))
-        worth += 0.5 * bool(things - subject or not heading.isascii()) + 0.5 * bool(things & known)
-        worth -= 1.0 * bool(_PAIRS.search(heading)) + 0.7 * bool(_ABSTRACT.search(heading))
-        head = heading.split()[-1].casefold().rstrip("s") if heading.isascii() else heading[-2:]
-        worth -= 0.5 * (head in heads) + 0.3 * (count_words(heading) > 4)
-        heads.add(head)
-    return worth
-
-
 def token_limit(words: int) -> int:
     """Tokens that a text of about so many words may take."""
     return round(TOKENS_PER_WORD * words * 1.5) + 40
@@ -338,30 +332,6 @@ def sampling_of(
 
 def _section_count(words: int) -> int:
     return max(2, min(12, round(words / WORDS_PER_SECTION)))
-
-
-def parse_plan(answer: str, count: int) -> Plan:
-    """Title and headings from a model's answer, whose first line goes on where "Title:" stood."""
-    lines = [strip_quotes(line) for line in answer.splitlines()]
-    lines = [line for line in lines if line]
-    title = lines[0].rstrip(".。:：") if lines else ""
-    title = re.sub(r"^(?:title|标题)\s*[:：]\s*", "", title, flags=re.IGNORECASE)
-    headings: dict[str, None] = {}
-    for line in lines[1:]:
-        heading = re.split(r"\s[-–—]\s|:\s|：", line)[0].strip(" .。:：")
-        known = {h.casefold() for h in headings} | {title.casefold()}
-        if 1 < len(heading) <= MAX_HEADING_CHARS and heading.casefold() not in known:
-            headings[heading] = None
-    if len(title) > MAX_TITLE_CHARS or len(split_sentences(title)) > 1:
-        title = ""
-    return Plan(title, tuple(headings)[:count])
-
-
-def _without(plan: Plan, example: str) -> Plan:
-    """The plan less what a small model copied from the question's example."""
-    known = example.casefold()
-    headings = tuple(heading for heading in plan.headings if heading.casefold() not in known)
-    return Plan("" if plan.title.casefold() in known else plan.title, headings)
 
 
 def derive_seed(seed: int, purpose: str) -> int:

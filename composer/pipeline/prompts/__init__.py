@@ -20,19 +20,11 @@ class Prompts:
     example_plan: str
     plan_prefix: str
     hints: str
-    suits: str
-    suits_prefix: str
-    suits_yes: str
-    suits_no: str
     write: str
     intro: str
     write_bare: str
     wish: str
     facts: str
-    check: str
-    check_prefix: str
-    check_yes: str
-    check_no: str
     read: str
     read_answer: str
     caption: str

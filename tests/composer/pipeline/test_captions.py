@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Section
-from composer.pipeline.captions import printed_captions, propose_captions, subject, suited, translate, varied_subjects
+from composer.pipeline.captions import printed_captions, propose_captions, subject, translate
 from composer.pipeline.conversation import reading
 from composer.pipeline.facts import Fact
 from composer.pipeline.prompts import load_prompts
@@ -110,15 +110,6 @@ def test_words_in_another_language_stand_where_the_model_is_silent() -> None:
     assert settle(picture("a hen"), "", "zh") == ("A hen", "A hen")
 
 
-def test_subjects_far_less_suited_than_the_best_are_left_out() -> None:
-    def scores(prompt: Prompt, options) -> list[float]:
-        odds = {"hens": 2.0, "goats": 1.0, "ships": -1.0, "cars": 0.2}
-        return [next(v for k, v in odds.items() if k in question(prompt)), 0.0]
-
-    kept = suited(ScriptedModel(lambda p, s: "", scores), EN, "a farm", ["cars", "hens", "ships", "goats"])
-    assert kept == ["hens", "goats"]
-
-
 def test_translations_fall_back_to_the_text_itself() -> None:
     model = ScriptedModel(lambda p, s: " A dog" if "狗" in question(p) else "")
     assert translate(model, load_prompts("zh"), ["一只狗", "猫"]) == ["A dog", "猫"]
@@ -136,12 +127,3 @@ def test_translations_fall_back_to_the_text_itself() -> None:
 )
 def test_the_subject_of_a_caption(caption: str, about: str) -> None:
     assert subject(caption) == about
-
-
-def test_variants_of_one_subject_count_once() -> None:
-    assert varied_subjects(["sheep", "green tape", "blue tape", "horse", "brown horses", ""]) == [
-        "sheep",
-        "green tape",
-        "horse",
-    ]
-    assert varied_subjects(["橘色小猫", "黑猫", "狗"]) == ["橘色小猫", "狗"]

@@ -47,16 +47,17 @@ def test_a_name_that_most_drafts_have_is_shared() -> None:
 
 def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> None:
     same = "Hens lay eggs in a nest of straw."
-    pool = read_drafts([same, same, "Hens play an important role in life."])
-    alike = np.array([[1, 1, 0.2], [1, 1, 0.2], [0.2, 0.2, 1]])
-    worth = worth_of(pool, alike, np.zeros(3), [0.0, 0.0, 0.0], "Hens")
-    assert worth[0] == worth[1] > 0 > worth[2]
+    pool = read_drafts([same, same, same, same, "Hens play an important role in life."])
+    alike = np.where(np.outer([1, 1, 1, 1, 0], [1, 1, 1, 1, 0]), 1.0, 0.2)
+    worth = worth_of(pool, alike, np.zeros(5))
+    assert worth[0] == worth[3] > 0 > worth[4]
 
 
-def test_the_models_odds_decide_between_equals() -> None:
-    pool = read_drafts(["Hens lay eggs in nests.", "Hens give milk in barns."])
-    worth = worth_of(pool, np.eye(2), np.zeros(2), [3.0, -3.0], "Hens")
-    assert worth[0] > worth[1]
+def test_what_is_near_a_known_fact_is_worth_more_and_long_sentences_less() -> None:
+    long = "Hens give " + "a lot of milk and " * 8 + "cheese."
+    pool = read_drafts(["Hens lay eggs in nests.", "Hens give milk in barns.", long])
+    worth = worth_of(pool, np.eye(3), np.array([0.8, 0.3, 0.3]))
+    assert worth[0] > worth[1] > worth[2]
 
 
 def test_a_paragraph_takes_the_best_draft_and_what_others_add_to_it() -> None:

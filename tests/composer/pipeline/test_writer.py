@@ -8,8 +8,9 @@ import pytest
 from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
 from composer.pipeline.facts import Fact
+from composer.pipeline.planning import Plan
 from composer.pipeline.prompts import load_prompts
-from composer.pipeline.writer import Plan, Writer, Written, derive_seed, parse_plan, plan_worth
+from composer.pipeline.writer import Writer, Written, derive_seed
 from composer.settings import WritingSettings
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Chunk, Prompt, Sampling
@@ -32,7 +33,7 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
 
 def written(model: ScriptedModel, plan: Plan | None = None) -> tuple[str, Written]:
     writer = Writer(model, load_prompts("en"), WritingSettings())
-    plan = plan or writer.plan("a day on the farm", 300, [], seed=0)
+    plan = plan or writer.plan("a day on the farm", 300, seed=0)
     return returned(writer.write("a day on the farm", plan, 300, "en", seed=0))
 
 
@@ -46,27 +47,15 @@ def returned(writing: Generator[TextDelta, None, Written]) -> tuple[str, Written
             return streamed, end.value
 
 
-def test_a_plan_has_a_title_and_distinct_headings() -> None:
-    assert parse_plan(PLAN, 5) == Plan("A Day on the Farm", ("Hens at Dawn", "The Red Barn", "Evening"))
-
-
-@pytest.mark.parametrize(
-    ("raw", "title"),
-    [(' "Hens"\n1. A b', "Hens"), ("Title: Hens\n", "Hens"), ("《养猫》\n1. 吃饭", "养猫"), ("", ""), ("x" * 200, "")],
-)
-def test_titles_come_out_of_their_wrapping_or_not_at_all(raw: str, title: str) -> None:
-    assert parse_plan(raw, 3).title == title
-
-
 def test_without_a_usable_title_the_users_own_words_are_the_title() -> None:
     model = ScriptedModel(lambda p, s: "")
-    plan = Writer(model, load_prompts("en"), WritingSettings()).plan('"Cats"', 300, [], seed=0)
+    plan = Writer(model, load_prompts("en"), WritingSettings()).plan('"Cats"', 300, seed=0)
     assert plan == Plan("Cats", ())
 
 
 def test_a_heading_cut_at_the_length_limit_is_left_out() -> None:
     model = ScriptedModel(lambda p, s: " Farm\n1. Hens at Dawn\n2. The Rise of " + "very " * 500)
-    plan = Writer(model, load_prompts("en"), WritingSettings()).plan("farm", 200, [], seed=0)
+    plan = Writer(model, load_prompts("en"), WritingSettings()).plan("farm", 200, seed=0)
     assert plan.headings == ("Hens at Dawn",)
 
 
@@ -178,32 +167,30 @@ def test_every_sampling_of_an_article_has_its_own_seed() -> None:
     assert len(seeds) == len(set(seeds))
 
 
-def test_a_model_that_copies_the_example_gets_the_users_title_and_the_librarys_subjects() -> None:
+def test_a_model_that_copies_the_example_gets_the_users_title_and_what_must_be_shown() -> None:
     copied = f" {load_prompts('en').example_plan.strip().removeprefix('Title: ')}"
     writer = Writer(ScriptedModel(lambda p, s: copied), load_prompts("en"), WritingSettings())
-    plan = writer.plan("A guide to tropical birds", 300, ["toucan", "scarlet macaw"], seed=0)
+    plan = writer.plan("A guide to tropical birds", 300, seed=0, required=["toucan", "scarlet macaw"])
     assert plan == Plan("A guide to tropical birds", ("Toucan", "Scarlet macaw"))
-
-
-@pytest.mark.parametrize(
-    ("better", "worse"),
-    [
-        (("Hens", "Sheep"), ("Hens and Sheep", "Cows")),
-        (("Hens", "Sheep"), ("Introduction", "Sheep")),
-        (("Red Barn", "Sheep"), ("Red Barn", "Old Barn")),
-        (("Hens", "Sheep", "Cows"), ("Hens", "Sheep")),
-    ],
-)
-def test_an_outline_of_distinct_things_is_preferred(better: tuple[str, ...], worse: tuple[str, ...]) -> None:
-    one, other = (plan_worth(Plan("Farm", headings), "a day on the farm", []) for headings in (better, worse))
-    assert one > other
 
 
 def test_the_plans_example_is_a_conversation_of_its_own_and_never_part_of_the_question() -> None:
     model = ScriptedModel(answer)
-    Writer(model, load_prompts("en"), WritingSettings()).plan("cats", 300, [], seed=0)
+    Writer(model, load_prompts("en"), WritingSettings()).plan("cats", 300, seed=0)
     assert [m.role for m in model.asked[0]] == ["system", "user", "assistant", "user", "assistant"]
     assert "Harbour" not in question(model.asked[0])
+
+
+def test_a_spare_heading_is_written_where_the_others_leave_the_article_short() -> None:
+    texts = TEXTS | {"The Pond": "Ducks swim on the pond and dive for weeds in its clear water every day."}
+    model = ScriptedModel(lambda p, s: texts.get(p[-1].text.rpartition("## ")[2].split("\n")[0], ""))
+    writer = Writer(model, load_prompts("en"), WritingSettings())
+    _, short = returned(
+        writer.write("farm", Plan("Farm", ("Hens at Dawn", "The Red Barn"), ("The Pond",)), 300, "en", 0)
+    )
+    assert "The Pond" in [section.heading for section in short.sections]
+    _, full = returned(writer.write("farm", Plan("Farm", ("Hens at Dawn", "The Red Barn"), ("The Pond",)), 20, "en", 0))
+    assert "The Pond" not in [section.heading for section in full.sections]
 
 
 def test_an_article_without_headings_is_written_as_a_whole() -> None:

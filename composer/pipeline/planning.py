@@ -1,0 +1,118 @@
+"""The outline of an article: several plans of the model become one title and the headings they agree on.
+
+What most plans have belongs to the subject; what the library shows counts only among those, so that a tool shed full
+of hammers does not put one into a gardener's hands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from composer.article.language import count_words
+from composer.pipeline.facts import named_things
+from composer.pipeline.sentence_filter import split_sentences, strip_quotes
+
+MAX_TITLE_CHARS = 80
+MAX_HEADING_CHARS = 60
+SPARE = 3  # headings that stand ready where the others fill too little
+_PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
+_ABSTRACT = re.compile(
+    r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types|role|life|future)\b"
+    r"|引言|结语|总结|重要性|意义|概述|历史",
+    re.IGNORECASE,
+)
+_ARTICLE = re.compile(r"^(?:the|an?|your|our|my)\s+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A title and the sections' headings; no headings where the model gave none that can be used.
+
+    ``spare`` are headings that fit as well, best first: for where the sections turn out short.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    spare: tuple[str, ...] = ()
+
+    @property
+    def title_line(self) -> str:
+        return f"# {self.title}\n\n"
+
+
+def parse_plan(answer: str, count: int) -> Plan:
+    """Title and headings from a model's answer, whose first line goes on where "Title:" stood."""
+    lines = [strip_quotes(line) for line in answer.splitlines()]
+    lines = [line for line in lines if line]
+    title = lines[0].rstrip(".。:：") if lines else ""
+    title = re.sub(r"^(?:title|标题)\s*[:：]\s*", "", title, flags=re.IGNORECASE)
+    headings: dict[str, None] = {}
+    for line in lines[1:]:
+        heading = re.split(r"\s[-–—]\s|:\s|：", line)[0].strip(" .。:：")
+        known = {h.casefold() for h in headings} | {title.casefold()}
+        if 1 < len(heading) <= MAX_HEADING_CHARS and heading.casefold() not in known:
+            headings[heading] = None
+    if len(title) > MAX_TITLE_CHARS or len(split_sentences(title)) > 1:
+        title = ""
+    return Plan(title, tuple(headings)[:count])
+
+
+def without(plan: Plan, example: str) -> Plan:
+    """The plan less what a small model copied from the question's example."""
+    known = example.casefold()
+    headings = tuple(heading for heading in plan.headings if heading.casefold() not in known)
+    return Plan("" if plan.title.casefold() in known else plan.title, headings)
+
+
+def agree(
+    plans: Sequence[Plan],
+    instruction: str,
+    count: int,
+    illustrated: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
+) -> Plan:
+    """One plan of up to ``count`` headings: those that most plans have, that name one thing which can be seen, and that
+    the library can show, in the order in which the plans have them.
+    """
+    votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by heading without article and number
+    words: dict[str, str] = {}
+    for plan in plans:
+        for place, heading in enumerate(plan.headings):
+            key = _key(heading)
+            if key not in words or len(heading) < len(words[key]):
+                words[key] = heading
+            votes.setdefault(key, []).append(place / max(1, len(plan.headings) - 1))
+    headings = list(words.values())
+    subject = set(named_things(instruction))
+    worth: dict[str, float] = {}
+    for (key, places), heading, shown in zip(votes.items(), headings, illustrated(headings), strict=True):
+        worth[key] = (
+            2.0 * len(places) / len(plans)
+            + 0.5 * bool(set(named_things(heading)) - subject or not heading.isascii())
+            + 0.4 * shown
+            - 1.0 * bool(_PAIRS.search(heading))
+            - 0.7 * bool(_ABSTRACT.search(heading))
+            - 0.3 * (count_words(heading) > 4)
+        )
+    chosen: list[str] = []
+    named: set[str] = set()
+    while len(chosen) < min(count + SPARE, len(worth)):
+        # Two castles, or the hens and the hen house, are one too many where other things are at hand.
+        best = max(
+            (key for key in worth if key not in chosen), key=lambda key: worth[key] - 0.5 * bool(_words(key) & named)
+        )
+        chosen.append(best)
+        named |= _words(best)
+    titles = [plan.title for plan in plans if plan.title]
+    title = max(titles, key=lambda t: (titles.count(t), -len(t)), default="")
+    in_order = sorted(chosen[:count], key=lambda key: sum(votes[key]) / len(votes[key]))
+    return Plan(title, tuple(words[key] for key in in_order), tuple(words[key] for key in chosen[count:]))
+
+
+def _key(heading: str) -> str:
+    return " ".join(word.rstrip("s") for word in _ARTICLE.sub("", heading).casefold().split())
+
+
+def _words(key: str) -> set[str]:
+    return {word for word in key.split() if len(word) > 3} if key.isascii() else {key[-2:]}

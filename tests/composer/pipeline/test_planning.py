@@ -1,0 +1,57 @@
+"""One outline out of several plans: what they agree on, one thing a heading, and what the library shows."""
+
+import pytest
+
+from composer.pipeline.planning import Plan, agree, parse_plan, without
+
+PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
+
+
+def test_a_plan_has_a_title_and_distinct_headings() -> None:
+    assert parse_plan(PLAN, 5) == Plan("A Day on the Farm", ("Hens at Dawn", "The Red Barn", "Evening"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "title"),
+    [(' "Hens"\n1. A b', "Hens"), ("Title: Hens\n", "Hens"), ("《养猫》\n1. 吃饭", "养猫"), ("", ""), ("x" * 200, "")],
+)
+def test_titles_come_out_of_their_wrapping_or_not_at_all(raw: str, title: str) -> None:
+    assert parse_plan(raw, 3).title == title
+
+
+def test_what_was_copied_from_the_example_goes() -> None:
+    plan = Plan("Morning at the Harbour", ("Fishing Boats", "Cranes"))
+    assert without(plan, "Title: Morning at the Harbour\n1. Fishing Boats") == Plan("", ("Cranes",))
+
+
+def test_headings_that_most_plans_have_come_first_and_the_rest_are_spare() -> None:
+    plans = [
+        Plan("Farm", ("Hens", "The Barn", "Cows")),
+        Plan("Farm", ("Hen", "Cows", "Tractor")),
+        Plan("A Farm", ("Hens", "Barn", "Cows")),
+    ]
+    assert agree(plans, "a day on the farm", 3) == Plan("Farm", ("Hen", "Barn", "Cows"), ("Tractor",))
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [("Hens", "Hens and Sheep"), ("Sheep", "Introduction"), ("Sheep", "What the old sheep see there")],
+)
+def test_a_heading_names_one_thing_that_can_be_seen(better: str, worse: str) -> None:
+    assert agree([Plan("Farm", (worse, better))], "a day on the farm", 1).headings == (better,)
+
+
+def test_a_second_barn_waits_for_other_things() -> None:
+    plans = [Plan("Farm", ("Red Barn", "Old Barn", "Sheep"))] * 2
+    assert set(agree(plans, "a day on the farm", 2).headings) == {"Red Barn", "Sheep"}
+
+
+def test_the_library_decides_between_what_belongs_equally() -> None:
+    plans = [Plan("Tools", ("Spade", "Rake")), Plan("Tools", ("Spade", "Rake", "Hammer"))]
+    shown = {"Rake", "Hammer"}
+    chosen = agree(plans, "the tools of a gardener", 1, lambda headings: [h in shown for h in headings])
+    assert chosen.headings == ("Rake",)
+    assert agree(plans, "the tools of a gardener", 2, lambda hs: [h == "Hammer" for h in hs]).headings == (
+        "Spade",
+        "Rake",
+    )
