@@ -259,10 +259,8 @@ class Writer:
         texts = [entry.text for entry in pool]
         alike = self._likeness(texts, texts)
         to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
-        if section.kind == "story":
-            worth = np.ones(len(pool))  # what is told need not be so: the fullest draft stands
-        else:
-            worth = worth_of(pool, alike, to_facts)
+        # What a story tells need not be so: its fullest draft stands.
+        worth = np.ones(len(pool)) if section.kind == "story" else worth_of(pool, alike, to_facts)
         if said:
             worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
         return paragraph_of(assemble(pool, worth, alike, words, before), section.language)

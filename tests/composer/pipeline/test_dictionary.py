@@ -1,4 +1,4 @@
-"""Entries of GCIDE as dictd prints them: nouns and verbs in the public domain, in plain words, from independent chunks."""
+"""GCIDE as dictd has it: nouns and verbs in the public domain and in plain words, read chunk by chunk."""
 
 from __future__ import annotations
 
