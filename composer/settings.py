@@ -63,15 +63,15 @@ class EncoderSettings:
 class WritingSettings:
     """How text is drawn, and whether the plan may look at what the library holds.
 
-    ``drafts`` are made of every plan and section, as one batch. ``plan_from_library`` is the number of the library's
-    fitting pictures whose captions the writer is shown when it plans an article; 0 plans from the instruction alone.
+    ``drafts`` are made of every plan and section, as one batch. With ``plan_from_library`` above
+    0 the library has a say between headings that belong to the subject equally: those it has pictures of come first.
     """
 
     temperature: float = 0.5
     top_p: float = 0.9
     repetition_penalty: float = 1.05
     drafts: int = 6
-    plan_from_library: int = 16
+    plan_from_library: int = 1
 
     def __post_init__(self) -> None:
         _between("writing.temperature", self.temperature, 0.0, 2.0)
