@@ -183,3 +183,20 @@ def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_smal
 
     facts = ["gcide"] if names else []
     assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
+
+
+def test_a_dictionary_that_cannot_be_fetched_holds_up_nothing_but_a_pull_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pull_all(names: list[str], progress: object) -> list[Path]:
+        if "gcide" in names:
+            raise WeightsError("model_unknown", name="gcide", known=[])
+        return [Path("/cache", name) for name in names]
+
+    monkeypatch.setattr("vision.downloads.store.pull_all", pull_all)
+    assert cli.main(["models", "pull"]) == 0
+    captured = capsys.readouterr()
+    assert "noto-chinese-fonts\t/cache/noto-chinese-fonts" in captured.out
+    assert "gcide" not in captured.out
+    assert "models pull gcide" in captured.err
+    assert cli.main(["models", "pull", "gcide"]) == 1

@@ -11,6 +11,7 @@ from composer.commands.options import add_command
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
 
+DICTIONARY = "gcide"  # the only entry that comes from Debian's servers, and the only one that writing does without
 EXAMPLES = """\
 examples:
   vignette models pull                          what the default profile needs
@@ -40,9 +41,10 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run_pull(args: argparse.Namespace) -> int:
-    from composer.commands.terminal import progress, say
+    from composer.commands.terminal import note, progress, say
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
     from vision.downloads.store import PullProgress, manifest, pull_all
+    from vision.errors import WeightsError
 
     _check_names(args.names)
     names = list(manifest()) if args.all else list(dict.fromkeys(args.names)) or needed(args.profile)
@@ -53,7 +55,19 @@ def run_pull(args: argparse.Namespace) -> int:
         def tell(pulled: PullProgress) -> None:
             draw(say(f"pull_{pulled.stage}", name=pulled.name), pulled.done_bytes, pulled.total_bytes)
 
-        paths = pull_all(names, tell)
+        paths = pull_all([name for name in names if name != DICTIONARY], tell)
+        missed = None
+        if DICTIONARY in names:
+            try:
+                paths += pull_all([DICTIONARY], tell)
+            except WeightsError as error:
+                if DICTIONARY in args.names:
+                    raise
+                missed = error  # it makes articles better, and none wait for it
+                names.remove(DICTIONARY)
+    if missed is not None:
+        note(say("dictionary_not_fetched", reason=missed))
+    names.sort(key=lambda name: name == DICTIONARY)
     for name, path in zip(names, paths, strict=True):
         print(f"{name}\t{path}")
     return 0
@@ -110,7 +124,7 @@ def needed(profile: str | None) -> list[str]:
         names += shipped_towers()
     names += [CHINESE, SCRIPTS]
     if settings.language.kind == "gguf":
-        names.append("gcide")  # last: it alone comes from Debian's servers
+        names.append(DICTIONARY)
     return [name for name in names if name in manifest()]
 
 

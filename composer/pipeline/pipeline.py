@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from composer.article.credit import credit_line
-from composer.article.language import detect_language, text_language, writing_language
+from composer.article.language import count_words, detect_language, text_language, writing_language
 from composer.article.markdown import parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
@@ -52,6 +52,8 @@ from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision import own_version
 from vision.interfaces import JointEncoder, VisionLanguageModel
+
+LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,8 @@ class Pipeline:
             illustrated=lambda headings: self._illustrated(context, headings),
             kind=request.kind_of_text,
         )
+        if self.settings.language.kind == "gguf" and installed_dictionary() is None:
+            yield events.Notice("dictionary_missing", {})
         briefing = context.prompts.with_tone(request.instruction, request.tone)
         written = yield from writer.write(
             briefing,
@@ -195,6 +199,9 @@ class Pipeline:
             kind=request.kind_of_text,
             fast=request.fast,
         )
+        count = sum(count_words(plain_text(section.body)) for section in written.sections)
+        if count < LEAST_SHARE * request.words:
+            yield events.Notice("text_shorter", {"written": count, "asked": request.words})
         conversation, _ = reading(context.prompts, self.model, written.title, written.sections)
         return Article(written.title, context.language, written.sections), conversation
 

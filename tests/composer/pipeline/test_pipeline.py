@@ -275,6 +275,26 @@ def test_what_a_model_has_to_say_of_how_it_runs_reaches_the_reader(tmp_path: Pat
     ]
 
 
+def test_an_article_shorter_than_asked_says_so(tmp_path: Path) -> None:
+    more = {
+        "grey": " Every town keeps a few of them, and nobody would want to miss them in the evening light of autumn.",
+        "red": " Its bricks come from the clay pits by the river, where two brothers burned them in a round kiln.",
+        "blue": " Salt and wind have worn the paint away in places, so that the older white shows through below it.",
+    }
+
+    def longer(prompt: Prompt, sampling: Sampling) -> str:
+        said = answer(prompt, sampling)
+        return said + next((text for colour, text in more.items() if said and said == TOLD[colour]), "")
+
+    pipeline = make_pipeline(tmp_path, longer, settings=EASY)
+    told = {}
+    for words in (600, 100):
+        seen, _ = compose(pipeline, instruction="old walls", words=words, images=0)
+        notices = [event for event in seen if isinstance(event, events.Notice) and event.key == "text_shorter"]
+        told[words] = [notice.values["asked"] for notice in notices]
+    assert told == {600: [600], 100: []}
+
+
 @pytest.mark.parametrize(
     ("front", "asked", "language"),
     [("", "auto", "de"), ("---\nlang: nds\n---\n\n", "auto", "nds"), ("---\nlang: nds\n---\n\n", "de-AT", "de-AT")],
