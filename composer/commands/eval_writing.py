@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   vignette eval writing --library ~/my-library --out reading
   vignette eval writing --titles titles.txt --seeds 0,1 --out reading      a title a line, or a file as for batch
+  vignette eval writing --titles titles.txt --sources papers/ --out reading
   vignette eval writing --read reading/sheet.tsv                           what readers found, from filled sheets
 """
 MEASURES_FILE = "measures.json"
@@ -34,6 +35,9 @@ def add_writing(kinds: Subparsers) -> None:
     about = "articles for a list of titles: repetition, stock phrases, unsupported names, length; sheets for readers"
     kind = add_command(kinds, "writing", about, run, examples=EXAMPLES)
     kind.add_argument("--titles", metavar="FILE", type=Path, help="titles (.txt) or requests as for vignette batch")
+    kind.add_argument(
+        "--sources", metavar="PATH", type=Path, nargs="+", default=[], help="documents to write the titles from"
+    )
     kind.add_argument("--library", metavar="DIR", type=Path, help="illustrate from this library (default: no pictures)")
     kind.add_argument(
         "--seeds", metavar="LIST", default="0", help="an article of each title a seed, as 0,1 (default: 0)"
@@ -71,7 +75,8 @@ def _write(args: argparse.Namespace) -> int:
     from retrieval.search import Searcher
     from vision.downloads.files import write_atomic
 
-    jobs = read_titles(args.titles, _seeds(args.seeds), pictures=args.library is not None)
+    pictures, sources = args.library is not None, tuple(args.sources)
+    jobs = read_titles(args.titles, _seeds(args.seeds), pictures=pictures, sources=sources)
     settings = load_settings(args.profile)
     if args.library is not None:
         Library.open(args.library, None).close()  # what is wrong with it is known before models are loaded

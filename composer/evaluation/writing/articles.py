@@ -90,12 +90,17 @@ class DraftCountingPipeline:
                 yield event
 
 
-def read_titles(file: Path | None, seeds: Sequence[int], *, pictures: bool) -> list[BatchJob]:
+def read_titles(
+    file: Path | None, seeds: Sequence[int], *, pictures: bool, sources: tuple[Path, ...] = ()
+) -> list[BatchJob]:
     """A job for each title and seed. Titles are lines of a text, requests of a batch, or those that come with Vignette.
 
-    Without ``pictures`` none are asked for. Raises UsageError for a title that is no request, or has a library or
-    settings of its own: all are made with one pipeline.
+    Without ``pictures`` none are asked for. ``sources`` are what titles are written from that name none of their own.
+    Raises UsageError for a title that is no request, or has a library or settings of its own (all are made with one
+    pipeline), and for sources without titles of theirs.
     """
+    if sources and file is None:
+        raise UsageError("sources_without_titles")
     if file is None:
         with resources.as_file(resources.files(__package__) / "titles.jsonl") as own:
             jobs = read_jobs(own)
@@ -115,6 +120,8 @@ def read_titles(file: Path | None, seeds: Sequence[int], *, pictures: bool) -> l
                 raise UsageError("titles_one_pipeline", line=job.line)
             request = replace(job.request, seed=seed)
             request = request if pictures else replace(request, images=0)
+            if sources and not request.sources:
+                request = replace(request, sources=sources)
             found.append(replace(job, folder=f"{job.folder}-seed{seed}", request=request))
     return found
 

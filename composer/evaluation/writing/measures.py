@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from composer.article.citation import Citation
 from composer.article.language import count_words
 from composer.article.model import Article
 from composer.evaluation.report import Measure
@@ -18,6 +19,7 @@ from composer.evaluation.writing.picture_measures import (
     captions_beyond_label,
     on_subject,
 )
+from composer.evaluation.writing.source_measures import citations_of, copied_runs, is_supported
 from composer.evaluation.writing.text_measures import (
     Likeness,
     has_stock_phrase,
@@ -54,6 +56,8 @@ class TextFindings:
     bare: tuple[bool, ...] = ()
     captions: tuple[bool, ...] = ()  # more than the library's words
     alts: tuple[bool, ...] = ()  # not the caption again
+    supported: tuple[bool, ...] | None = None  # sentence by sentence; None for an article without sources
+    copied: tuple[str, ...] = ()
 
     @property
     def length_kept(self) -> float:
@@ -71,6 +75,8 @@ class TextFindings:
             "unsupported_names": list(self.unsupported),
             "repeated": list(self.repeated),
             "filler": list(self.filler),
+            "unsupported_sentences": None if self.supported is None else self.supported.count(False),
+            "copied": list(self.copied),
             "pictures_on_subject": list(self.on_subject),
             "sections_bare": list(self.bare),
             "captions_beyond_label": list(self.captions),
@@ -93,7 +99,13 @@ def examine(
     sections = [sentences_of(section) for section in article.sections]
     every = [sentence for section in sections for sentence in section]
     given = [article.title, request.instruction, *_facts(article)]
-    names = unsupported(sections, given, article.writing_language)
+    citations = [section.citations for section in article.sections]
+    cited = [
+        [[p.text for c in citations_of(sentence, own) for p in c.passages] for sentence in section]
+        for section, own in zip(sections, citations, strict=True)
+    ]
+    passages = {p.text for own in citations for citation in own for p in citation.passages}
+    names = unsupported(sections, given, article.writing_language, cited)
     said = repeated(sections, likeness_for(encoder, article.writing_language), article.title)
     words = sum(count_words(section.text) for section in article.sections)
     return TextFindings(
@@ -113,6 +125,8 @@ def examine(
         bare=tuple(bare_sections(article, searcher, least_fused)) if searcher else (),
         captions=tuple(captions_beyond_label(article)),
         alts=tuple(alts_beyond_caption(article)),
+        supported=_supported(sections, citations) if article.sources or request.sources else None,
+        copied=tuple(run for section in sections for run in copied_runs(" ".join(section), sorted(passages))),
     )
 
 
@@ -121,10 +135,14 @@ def measure(found: Sequence[TextFindings], failed: int) -> dict[str, Measure]:
     measures = {
         "articles": Measure(len(found), "articles"),
         "articles_failed": Measure(failed, "articles"),
+        "supported_sentences": _share([f.supported for f in found if f.supported is not None]),
         "unsupported_names": _pooled([(len(f.unsupported), f.sentences) for f in found], "per 100 sentences", 100),
         "repeated_share": _pooled([(len(f.repeated), f.sentences) for f in found], "fraction"),
         "repeated_run_share": _pooled([f.repeated_runs for f in found], "fraction"),
         "filler_share": _pooled([(len(f.filler), f.sentences) for f in found], "fraction"),
+        "copied_runs": _pooled(
+            [(len(f.copied), f.sentences) for f in found if f.supported is not None], "per 100 sentences", 100
+        ),
         "length_kept": _mean([f.length_kept for f in found], "of the words asked"),
         "length_within_15": _mean([abs(f.length_kept - 1) <= LENGTH_TOLERANCE for f in found], "fraction"),
         "drafts_per_section": _pooled([(f.drafts, f.sections) for f in found if f.drafts], "drafts"),
@@ -138,6 +156,11 @@ def measure(found: Sequence[TextFindings], failed: int) -> dict[str, Measure]:
         "sentences": Measure(sum(f.sentences for f in found), "sentences"),
     }
     return {name: value for name, value in measures.items() if value is not None}
+
+
+def _supported(sections: Sequence[Sequence[str]], citations: Sequence[Sequence[Citation]]) -> tuple[bool, ...]:
+    pairs = zip(sections, citations, strict=True)
+    return tuple(is_supported(sentence, own) for section, own in pairs for sentence in section)
 
 
 def _facts(article: Article) -> list[str]:

@@ -47,15 +47,30 @@ _HAN_NAME = re.compile(
 )
 
 
-def unsupported(sections: Sequence[Sequence[str]], given: Sequence[str], language: str) -> list[list[list[str]]]:
-    """Names and numbers that no text of ``given`` has, for each sentence of each section, as they stand there."""
-    if language == "zh":
-        known = "\n".join(given)
-        numbers = {_han_number(match.group()) for match in _HAN_NUMBER.finditer(known)}
-        return [[_unsupported_han(sentence, known, numbers) for sentence in section] for section in sections]
+def unsupported(
+    sections: Sequence[Sequence[str]],
+    given: Sequence[str],
+    language: str,
+    cited: Sequence[Sequence[Sequence[str]]] = (),
+) -> list[list[list[str]]]:
+    """Names and numbers without support, for each sentence of each section, as they stand there.
+
+    The texts of ``given`` support every sentence, those of ``cited`` the one at their place: passages it is taken from.
+    """
+    cited = cited or [[()] * len(section) for section in sections]
     names = {_plain(name) for section in sections for sentence in section for name in _inner_names(sentence)}
-    supported = {form for text in given for token in _TOKEN.findall(text) for form in _forms(token)}
-    return [[_unsupported_latin(sentence, names, supported) for sentence in section] for section in sections]
+    found = []
+    for section, passages in zip(sections, cited, strict=True):
+        own = zip(section, passages, strict=True)
+        if language == "zh":
+            found.append([_unsupported_han(sentence, "\n".join([*given, *texts])) for sentence, texts in own])
+        else:
+            found.append([_unsupported_latin(sentence, names, _supported([*given, *texts])) for sentence, texts in own])
+    return found
+
+
+def _supported(texts: Sequence[str]) -> set[str]:
+    return {form for text in texts for token in _TOKEN.findall(text) for form in _forms(token)}
 
 
 def _unsupported_latin(sentence: str, names: set[str], supported: set[str]) -> list[str]:
@@ -103,7 +118,8 @@ def _forms(token: str) -> set[str]:
     return {_plain(token), _number(token)} - {""}
 
 
-def _unsupported_han(sentence: str, known: str, numbers: set[str]) -> list[str]:
+def _unsupported_han(sentence: str, known: str) -> list[str]:
+    numbers = {_han_number(match.group()) for match in _HAN_NUMBER.finditer(known)}
     names = [name for name in _HAN_NAME.findall(sentence) if name not in known]
     found = (match.group() for match in _HAN_NUMBER.finditer(sentence))
     return names + [number for number in found if number not in "一两二" and _han_number(number) not in numbers]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composer.article.citation import Citation, Passage, Source
 from composer.article.model import Article, Placement, Section, Slot
 from composer.batch.article_job import BatchConfig, Outcome
 from composer.errors import UsageError
@@ -26,6 +27,7 @@ from composer.evaluation.writing.picture_measures import (
     captions_beyond_label,
     on_subject,
 )
+from composer.evaluation.writing.source_measures import copied_runs
 from composer.evaluation.writing.text_measures import has_stock_phrase, repeated, repeated_runs, sentences_of
 from composer.evaluation.writing.unsupported import unsupported
 from composer.pipeline.events import Done
@@ -278,6 +280,63 @@ def test_measures_are_of_all_articles_together() -> None:
     assert measures["articles_failed"].value == 1
     assert "pictures_on_subject" not in measures  # nobody asked for pictures
     assert found[1].as_json()["unsupported_names"] == ["Benjamin Franklin"]
+
+
+PASSAGE = Passage(
+    "s", "12", "In 1752 Franklin flew a kite of silk into a storm and drew sparks from a key that hung on its wet string."
+)
+
+
+def sourced(*sections: Section) -> WrittenArticle:
+    article = Article("Kites", "en", sections, sources=(Source("s", "kites.pdf", "Kites"),))
+    return WrittenArticle("sourced", ComposeRequest("Kites", words=100), article, {})
+
+
+def test_a_sentence_is_supported_by_a_passage_that_its_citation_finds_likely() -> None:
+    texts = ("Franklin flew a *silk* kite.", "It was cheap.", "It was blue.", "It had a tail.")
+    citations = tuple(
+        Citation(text, (PASSAGE,), support) for text, support in zip(texts[:3], (0.9, 0.2, 0.7), strict=True)
+    )
+    with_sources = examine(sourced(Section(" ".join(texts), citations=citations)), ColourEncoder(), None, 0.3)
+    assert with_sources.supported == (True, False, True, False)
+    without = examine(written("other", "It flies."), ColourEncoder(), None, 0.3)
+    measures = measure([with_sources, without], failed=0)
+    assert measures["supported_sentences"].value == 0.5  # an article that has no sources has nothing to cite
+    assert "supported_sentences" not in measure([without], failed=0)
+
+
+def test_a_passage_supports_the_names_of_the_sentence_that_cites_it_alone() -> None:
+    cited, other = "It was flown in 1752 by Franklin.", "It was sold by Franklin in 1760."
+    section = Section(f"{cited} {other}", citations=(Citation(cited, (PASSAGE,), 0.9),))
+    assert examine(sourced(section), ColourEncoder(), None, 0.3).unsupported == ("Franklin", "1760")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Then he drew sparks from a key that hung on its wet string, and left.", 0),
+        ("He flew a kite of silk into a storm and drew sparks from a key.", 1),
+        ("He flew a kite of silk into a storm, and drew sparks from a key! That hung on its wet string.", 1),
+        ("He “flew a kite of silk into a storm and drew sparks from a key that hung on its wet string”.", 0),
+    ],
+)
+def test_more_than_twelve_words_of_a_source_in_a_row_are_copied(text: str, count: int) -> None:
+    assert len(copied_runs(text, [PASSAGE.text])) == count
+
+
+def test_chinese_is_copied_by_characters() -> None:
+    source = "风筝用竹条扎成骨架，再糊上薄薄的绵纸，最后系上长长的线。"
+    assert copied_runs("他说风筝用竹条扎成骨架再糊上薄薄的绵纸最后系上线。", [source]) != []
+    assert copied_runs("风筝的骨架用竹条扎成，再糊上薄薄的绵纸，最后画上花。", [source]) == []
+
+
+def test_sources_are_for_titles_of_ones_own_that_name_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        read_titles(None, [0], pictures=False, sources=(tmp_path,))
+    assert error.value.key == "sources_without_titles"
+    (job,) = read_titles(titles(tmp_path, "Kites"), [0], pictures=False, sources=(tmp_path,))
+    assert job.request is not None
+    assert job.request.sources == (tmp_path,)
 
 
 def test_a_fact_that_the_writer_was_given_supports_its_names() -> None:
