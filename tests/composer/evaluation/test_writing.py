@@ -283,7 +283,9 @@ def test_measures_are_of_all_articles_together() -> None:
 
 
 PASSAGE = Passage(
-    "s", "12", "In 1752 Franklin flew a kite of silk into a storm and drew sparks from a key that hung on its wet string."
+    "s",
+    "12",
+    "In 1752 Franklin flew a kite of silk into a storm and drew sparks from a key that hung on its wet string.",
 )
 
 
