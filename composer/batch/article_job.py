@@ -27,6 +27,7 @@ from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
 from composer.settings import Settings
+from composer.sources.reading import find_files
 from vision.downloads.files import file_sha256
 from vision.errors import KeyedError, Phrase, phrase_to_json
 
@@ -162,13 +163,13 @@ def _existing(job: BatchJob, config: BatchConfig) -> Outcome | None:
 def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> str:
     """SHA-256 over what a request, its profile and its library's name say.
 
-    Pictures to use count by their content. What stands at its default is left out, so that a field added by a later
-    version does not make every article look like that of another request. Threads and devices do not decide an
-    article.
+    Pictures to use and sources count by their content, a folder by its documents'. What stands at its default is left
+    out, so that a field added by a later version does not make every article look like that of another request. Threads
+    and devices do not decide an article.
     """
     values = _set(request)
     values |= {
-        key: [_content_hash(path) for path in value]
+        key: [_content_hash(path) for path in (_documents(value) if key == "sources" else value)]
         for key, value in values.items()
         if isinstance(value, tuple) and value and isinstance(value[0], Path)
     }
@@ -188,6 +189,10 @@ def _set(value: Any) -> dict[str, Any]:
         if own != default:
             found[f.name] = _set(own) if is_dataclass(own) else own
     return found
+
+
+def _documents(paths: Sequence[Path]) -> list[Path]:
+    return [file.path for file in find_files(paths)[0]]
 
 
 def _content_hash(path: Path) -> str:

@@ -341,6 +341,20 @@ def test_sources_are_for_titles_of_ones_own_that_name_none(tmp_path: Path) -> No
     assert job.request.sources == (tmp_path,)
 
 
+def test_articles_are_made_again_where_their_sources_have_changed(tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "kites.md").write_text("A kite is flown on a string.")
+    fake = FakePipeline([])
+    jobs = read_titles(titles(tmp_path, "Kites"), [0], pictures=False, sources=(papers,))
+    for _ in range(2):
+        make_articles(jobs, config(tmp_path), lambda: fake, lambda *_: None, pytest.fail)
+    assert len(fake.requests) == 1
+    (papers / "kites.md").write_text("A kite is flown on two strings.")
+    make_articles(jobs, config(tmp_path), lambda: fake, lambda *_: None, pytest.fail)
+    assert [request.sources for request in fake.requests] == [(papers,)] * 2
+
+
 def test_a_fact_that_the_writer_was_given_supports_its_names() -> None:
     told = written("one", "The tail is drawn by Benjamin Franklin.", facts=[{"kite": "flown by Benjamin Franklin"}])
     assert examine(told, ColourEncoder(), None, 0.3).unsupported == ()
