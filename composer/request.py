@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from composer.errors import UsageError
 from composer.fields import check_known, typed
+from image_db.metadata.encoding import decode_text
 from retrieval.candidates import Filters
 
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 MAX_IMAGES = 50
 MIN_WORDS, MAX_WORDS = 100, 5000
+_FEW_DAMAGED = 20  # letters that are right for each that is not: a text of another encoding has hardly one
 MAX_SEED = 2**63 - 1  # what every reader of JSON takes
 MAX_INSTRUCTION_CHARS = 20_000  # beyond it a model with a usual context has no room to write
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
@@ -157,14 +160,30 @@ def parse_images(given: object) -> int | None:
 def read_text_file(path: Path) -> str:
     """A text to illustrate, its line ends as they are. Raises UsageError where it is none, or empty."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = document_text(path.read_bytes())
     except OSError as error:
         raise UsageError("file_unreadable", file=str(path), reason=str(error.strerror)) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("text_file_not_utf8", path=str(path)) from error
+    except ValueError as error:
+        raise UsageError("text_file_not_text", path=str(path)) from error
     if not text.strip():
         raise UsageError("text_file_empty", path=str(path))
     return text
+
+
+def document_text(data: bytes) -> str:
+    """The text of a file in whatever encoding it was saved; the byte order mark of UTF-8 stays, as every byte does.
+
+    Raises ValueError for bytes that are no text, and for UTF-8 of which single bytes are damaged: read as anything
+    else, no letter with an accent would be right.
+    """
+    if b"\0" not in data:
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-8")
+        whole = data.decode("utf-8", "replace")
+        damaged = whole.count("\ufffd")
+        if sum(not char.isascii() for char in whole) > _FEW_DAMAGED * damaged:
+            raise ValueError("the text is UTF-8 with damaged bytes")
+    return decode_text(data)
 
 
 def _filters(values: Mapping[str, Any]) -> Filters:

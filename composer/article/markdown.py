@@ -1,37 +1,25 @@
 """Markdown text to sections and back, without changing a byte of it, and to the words that a reader sees.
 
-Blocks are found with markdown-it-py, the source is cut at their line ranges. Exports print what the same parser finds.
+Blocks are found with the parser that prints them, the source is cut at their line ranges.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from composer.article.answers import is_chatter, unwrapped
+from composer.article.front_matter import front_matter
 from composer.article.model import Section
-from composer.request import LANGUAGE_TAG
+from composer.article.parser import parse
 
 if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
-FRONT_MATTER = re.compile(r"\A(?:\ufeff)?---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?\n", re.DOTALL | re.MULTILINE)
-FRONT_LANGUAGE = re.compile(r"^lang(?:uage)?:[ \t]*[\"']?([A-Za-z0-9-]+)[\"']?[ \t]*$", re.MULTILINE)
-FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_CODE = ("fence", "code_block")
 # Blocks that cannot carry a picture after them by themselves: they belong to the block that follows.
 _LEADING = {"heading_open", "hr"}
-# Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
-_MAX_NESTING = 100
-_TOO_DEEP = re.compile(rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)])[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE)
-LINK_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
-_DATA_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z", re.IGNORECASE)
-# Browsers drop these inside an address, so "java\nscript:" would run.
-IGNORED_IN_ADDRESSES = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]")
-
-
 # What a reader sees of a block; "nothing" where there are no words, as of a picture alone, a comment or a rule.
 BlockKind: TypeAlias = Literal["paragraph", "quote", "list", "table", "code", "heading", "nothing"]
 _KINDS: dict[str, BlockKind] = {
@@ -40,64 +28,133 @@ _KINDS: dict[str, BlockKind] = {
     "blockquote_open": "quote",
     "bullet_list_open": "list",
     "ordered_list_open": "list",
+    "dl_open": "list",
     "table_open": "table",
     "fence": "code",
     "code_block": "code",
 }
+_VERBATIM = ("fence", "code_block")
+_NOTE_REFERENCE = re.compile(r"\[\^[^\]\s]+\]")
+_THOUGHT = re.compile(r"\s*<(?:think|thought|reason|reflect|scratchpad|analysis)|[^<]*</think", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedText:
-    """``preamble + "".join(section.text + section.gap)`` is the source again."""
+    """``preamble + "".join(section.text + section.gap)`` is the source again, a fence around all of it aside.
+
+    ``title_in_text`` is true where the title stands in a section, or nowhere. ``notices`` are keys of what a person
+    should know of the text: ``text_unwrapped``, ``text_thoughts``, ``text_chatter``, ``text_comment_open``.
+    """
 
     title: str
     preamble: str
     sections: tuple[Section, ...]
     language: str = ""  # that the front matter names, a tag of BCP 47
+    title_in_text: bool = False
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block of the body: its first token, the index of that, and its lines."""
+
+    token: Token
+    index: int
+    first_line: int
+    end_line: int
+
+    @property
+    def is_title(self) -> bool:
+        return self.token.type == "heading_open" and self.token.tag == "h1"
 
 
 def parse_markdown(source: str) -> ParsedText:
-    """Cut Markdown into sections. ``title`` is that of the front matter or of a leading level-1 heading, or empty."""
-    front = FRONT_MATTER.match(source)
-    start = front.end() if front else 0
-    title = language = ""
-    if front and (named := FRONT_TITLE.search(front.group())):
-        title = named.group(1).strip("'\"")
-    if front and (named := FRONT_LANGUAGE.search(front.group())) and LANGUAGE_TAG.fullmatch(named.group(1)):
-        language = named.group(1)
-
-    offsets = _line_offsets(source, start)
-    # No picture may stand inside a comment: Markdown would hide it.
-    tokens = [
-        t for t in _parser(html=True).parse(source[start:]) if t.level == 0 and t.map is not None and t.nesting >= 0
+    """Cut Markdown into sections. ``title`` is that of the heading of level 1 that the text begins with, of its front
+    matter, or of the only such heading in it; empty where there is none of these."""
+    text = unwrapped(source)
+    front = front_matter(text)
+    start = front.end if front else text.startswith("\ufeff")
+    environment: dict[str, Any] = {}
+    tokens = parse(text[start:], environment)
+    blocks = [
+        _Block(token, index, *token.map)
+        for index, token in enumerate(tokens)
+        if token.level == 0 and token.map is not None and token.nesting >= 0
     ]
-    cuts: list[int] = []  # where each section starts
-    body_start = start
-    pending: int | None = None  # start of headings that wait for their block
-    for position, token in enumerate(tokens):
-        assert token.map is not None
-        begin, end = offsets[token.map[0]], offsets[token.map[1]]
-        if position == 0 and token.type == "heading_open" and token.tag == "h1":
-            title = plain_text(source[begin:end])
-            body_start = end + _blank(source, end)
-            continue
-        if token.type in _LEADING:
-            pending = begin if pending is None else pending
-            continue
-        cuts.append(begin if pending is None else pending)
-        pending = None
-    if pending is not None:
-        cuts.append(pending)
+    first = next((block for block in blocks if block.token.type != "remark"), None)
+    headings = [block for block in blocks if block.is_title]
+    leading = first if first is not None and first.is_title else None
+    title = front.title if front else ""
+    title_in_text = False
+    if leading is not None:
+        title = _words(tokens[leading.index + 1].children or ())
+    elif not title and len(headings) == 1:
+        title, title_in_text = _words(tokens[headings[0].index + 1].children or ()), True
 
+    offsets = _line_offsets(text, start)
+    body_start = start
+    if leading is not None:
+        blocks = blocks[blocks.index(leading) + 1 :]
+        body_start = offsets[leading.end_line] + _blank(text, offsets[leading.end_line])
+    cuts = [offsets[line] for line in _cut_lines(blocks, environment.get("unbroken", ()))]
+    language = front.language if front else ""
+    notices = _notices(text, text != source, tokens, offsets)
     if not cuts:
-        return ParsedText(title, source, (), language)
+        return ParsedText(title, text, (), language, title_in_text or not title, notices)
     # Reference definitions and the like before the first block have no token: they stay with it.
     cuts[0] = min(cuts[0], body_start)
-    if source[cuts[0] : cuts[0] + 1] in "\r\n":
-        cuts[0] += _blank(source, cuts[0])
-    ends = [*cuts[1:], len(source)]
-    sections = tuple(_section(source[a:b]) for a, b in zip(cuts, ends, strict=True))
-    return ParsedText(title, source[: cuts[0]], sections, language)
+    if text[cuts[0] : cuts[0] + 1] in "\r\n":
+        cuts[0] += _blank(text, cuts[0])
+    ends = [*cuts[1:], len(text)]
+    sections = tuple(_section(text[a:b]) for a, b in zip(cuts, ends, strict=True))
+    return ParsedText(title, text[: cuts[0]], sections, language, title_in_text or not title, notices)
+
+
+def _cut_lines(blocks: Sequence[_Block], unbroken: Sequence[tuple[int, int]]) -> list[int]:
+    """The line that each section begins with. None lies between the marks of a remark that goes over several blocks."""
+    lines: list[int] = []
+    pending: int | None = None  # line of headings that wait for their block
+    for block in blocks:
+        if block.token.type in _LEADING:
+            pending = block.first_line if pending is None else pending
+            continue
+        lines.append(block.first_line if pending is None else pending)
+        pending = None
+    if pending is not None:
+        lines.append(pending)
+    return [line for line in lines if not any(begin < line < end for begin, end in unbroken)]
+
+
+def _notices(text: str, was_wrapped: bool, tokens: Sequence[Token], offsets: Sequence[int]) -> tuple[str, ...]:
+    remarks = [
+        text[offsets[token.map[0]] : offsets[token.map[1]]]
+        for token in tokens
+        if token.type == "remark" and token.level == 0 and token.map is not None
+    ]
+    paragraphs = [
+        _words(token.children or ())
+        for index, token in enumerate(tokens)
+        if token.type == "inline" and token.level == 1 and tokens[index - 1].type == "paragraph_open"
+    ]
+    found = {
+        "text_unwrapped": was_wrapped,
+        "text_thoughts": any(_THOUGHT.match(remark) for remark in remarks),
+        "text_chatter": len(paragraphs) > 1 and is_chatter(paragraphs[0], paragraphs[-1]),
+        "text_comment_open": any("<!--" in remark and "-->" not in remark for remark in remarks),
+    }
+    return tuple(key for key, is_so in found.items() if is_so)
+
+
+def with_heading(text: str, title: str) -> str | None:
+    """The text with other words in its first heading of level 1; None where it has none."""
+    start = int(text.startswith("\ufeff"))
+    offsets = _line_offsets(text, start)
+    for token in parse(text[start:]):
+        if token.type == "heading_open" and token.tag == "h1" and token.level == 0 and token.map is not None:
+            begin, end = offsets[token.map[0]], offsets[token.map[1]]
+            line = text[begin:end]
+            return f"{text[:begin]}# {title}{line[len(line.rstrip()) :]}{text[end:]}"
+    return None
 
 
 def join_sections(sections: tuple[Section, ...]) -> str:
@@ -112,7 +169,7 @@ def make_sections(blocks: list[str]) -> tuple[Section, ...]:
 
 def is_paragraph(markdown: str) -> bool:
     """Whether a block is running text and nothing else: one or more paragraphs, no heading, list, table or code."""
-    tokens = [t for t in _parser(html=True).parse(markdown) if t.level == 0]
+    tokens = [t for t in parse(markdown) if t.level == 0]
     return bool(tokens) and all(t.type in ("paragraph_open", "paragraph_close", "inline") for t in tokens)
 
 
@@ -120,71 +177,49 @@ def block_kind(markdown: str) -> BlockKind:
     """What the last block of a section is, which a picture would stand after."""
     kind: BlockKind = "nothing"
     worded = False
-    for token in _parser(html=True).parse(shallow(markdown)):
+    for token in _ungrouped(parse(markdown)):
         if token.level == 0 and token.nesting >= 0:
             kind, worded = _KINDS.get(token.type, "nothing"), False
         # A picture's words are read by those who do not see it.
-        shown = [c.content for c in token.children or () if c.type not in ("image", "html_inline")]
-        worded = worded or bool("".join([*shown, token.content if token.type in _CODE else ""]).strip())
+        shown = [child.content for child in token.children or () if child.type != "image"]
+        worded = worded or bool("".join([*shown, token.content if token.type in _VERBATIM else ""]).strip())
     return kind if worded else "nothing"
+
+
+def _ungrouped(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens with those of a group at the group's own level, and without notes, which stand elsewhere."""
+    deeper = notes = 0
+    for token in tokens:
+        notes += token.nesting if token.type.startswith("footnote_reference") else 0
+        if token.type in ("group_open", "group_close"):
+            deeper += token.nesting
+        elif not notes and token.type != "footnote_reference_close":
+            token.level -= deeper
+            yield token
 
 
 def plain_text(markdown: str) -> str:
     """The words of a text as a reader of the printed article sees them, on one line and not escaped."""
     words: list[str] = []
-    for token in _parser().parse(shallow(markdown)):
-        if token.type in _CODE:
+    for token in parse(markdown):
+        if token.type in _VERBATIM:
             words.append(token.content)
-        for child in token.children or ():
-            words.append(" " if child.type in ("softbreak", "hardbreak") else child.content)
-        if token.type == "inline":
+        words.append(_NOTE_REFERENCE.sub("", _words(token.children or ())))
+        if token.type in _VERBATIM or token.type == "inline":
             words.append(" ")
     return " ".join("".join(words).split())
 
 
-def shallow(text: str) -> str:
-    """The text with lines of more marks than the parser nests, which it would drop, taken for words."""
-    return _TOO_DEEP.sub("\\\\", text)
-
-
-def safe_link(url: str) -> bool:
-    """Whether an address may become a link or a picture: the web, mail, telephone, or a place in the document."""
-    packed = IGNORED_IN_ADDRESSES.sub("", url)
-    if _DATA_PICTURE.match(packed):
-        return True
-    try:
-        scheme = urlsplit(packed).scheme.lower()
-    except ValueError:
-        return False
-    # "foo:bar" that urlsplit takes for a path may still be a scheme to a browser.
-    before_colon = re.split(r"[/?#]", packed, maxsplit=1)[0]
-    return scheme in LINK_SCHEMES or (not scheme and ":" not in before_colon and not packed.startswith(("//", "\\")))
-
-
-def make_parser(html: bool = False) -> MarkdownIt:
-    """CommonMark with tables and strikethrough. A link of a scheme that can run code stays literal.
-
-    Raw HTML is text like any other; with ``html`` it is blocks of its own.
-    """
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": html, "maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
-    parser.validateLink = safe_link  # type: ignore[method-assign]
-    return parser
-
-
-@lru_cache(maxsize=2)
-def _parser(html: bool = False) -> MarkdownIt:
-    parser = make_parser(html)
-    parser.parse("*a*")  # compiles the rules: two threads compiling them at once would lose some
-    return parser
+def _words(children: Sequence[Token]) -> str:
+    words = (" " if child.type in ("softbreak", "hardbreak") else child.content for child in children)
+    return " ".join("".join(words).split())
 
 
 def _line_offsets(source: str, start: int) -> list[int]:
     """Character offset of each line's start, as markdown-it counts lines, with the end of the text last."""
     offsets = [start]
-    for match in re.finditer(r"\r\n|\n|\r", source[start:]):
-        offsets.append(start + match.end())
+    for match in re.compile(r"\r\n|\n|\r").finditer(source, start):
+        offsets.append(match.end())
     if offsets[-1] != len(source):
         offsets.append(len(source))
     return offsets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,9 @@ from composer.article.language import writing_language
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from vision.errors import Phrase
+
+# The words of a heading, without closing signs and the names that Pandoc and Hugo take in braces.
+_HEADING = re.compile(r"#{1,6}[ \t]+(\S(?:.*?\S)?)(?:[ \t]+#+)?(?:[ \t]*\{[#.][^{}]*\})?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,8 @@ class Section:
     @property
     def heading(self) -> str:
         """The heading's words, or an empty string."""
-        first = self.text.split("\n", 1)[0]
-        marks = len(first) - len(first.lstrip("#"))
-        return first[marks:].strip() if 1 <= marks <= 6 and first[marks : marks + 1] == " " else ""
+        match = _HEADING.fullmatch(self.text.split("\n", 1)[0])
+        return match[1] if match else ""
 
     @property
     def body(self) -> str:

@@ -6,12 +6,12 @@ that took that text in. Gaps see to it that the sections stay blocks of their ow
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from composer.article.markdown import FRONT_MATTER, FRONT_TITLE, is_paragraph
+from composer.article.front_matter import front_matter, with_title
+from composer.article.markdown import is_paragraph, parse_markdown, with_heading
 from composer.article.model import Article, Section
 from composer.editing.lookup import section_at, unlocked_section
 from composer.errors import EditError
@@ -32,26 +32,32 @@ def edit_text(article: Article, section: int, text: str) -> Article:
 
 
 def set_title(article: Article, title: str) -> Article:
-    """Name the article. Where a user's own text carries the title, in its first heading or front matter, it is there
-    that it changes; where it has none, it gets one."""
+    """Name the article. Where a user's own text carries the title, in a heading or front matter, it is there that it
+    changes; where it has none, it gets one."""
     title = " ".join(title.split())
     if not title:
         raise EditError("title_empty")
     if title == article.title and not article.title_in_text:
         return article
-    preamble = article.preamble
-    front = FRONT_MATTER.match(preamble)
-    head, body = (preamble[: front.end()], preamble[front.end() :]) if front else ("", preamble)
-    named = FRONT_TITLE.search(head)
-    if named:
-        # A JSON string is a double-quoted string of YAML.
-        head = f"{head[: named.start(1)]}{json.dumps(title, ensure_ascii=False)}{head[named.end(1) :]}"
-    if body.strip():
-        start, end = len(body) - len(body.lstrip()), len(body.rstrip())
-        body = f"{body[:start]}# {title}{body[end:]}"
-    elif preamble and not named:
-        body = f"{body or chr(10)}# {title}\n\n"
-    return replace(article, title=title, title_in_text=False, preamble=head + body)
+    preamble = with_title(article.preamble, title)
+    front = front_matter(preamble)
+    start = front.end if front else 0
+    headed = with_heading(preamble[start:], title)
+    if headed is not None:
+        preamble = preamble[:start] + headed
+    elif article.title_in_text and (at := _titled_section(article)) is not None:
+        text = with_heading(unlocked_section(article, at).text, title) or ""
+        section = replace(article.sections[at], text=text, edited=True)
+        return replace(article, title=title, preamble=preamble, sections=_replaced(article.sections, at, section))
+    elif preamble and not (front and front.title):
+        preamble += f"{'' if preamble[start:] else chr(10)}# {title}\n\n"
+    return replace(article, title=title, title_in_text=False, preamble=preamble)
+
+
+def _titled_section(article: Article) -> int | None:
+    """The section whose heading the article is named after."""
+    named = (i for i, s in enumerate(article.sections) if parse_markdown(s.text).title == article.title)
+    return next(named, None)
 
 
 def add_section(article: Article, after: int, text: str) -> Article:

@@ -7,7 +7,6 @@ pictures are printed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from composer.article.citation import Note, Source
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
-from composer.export.markdown_html import document_tokens, relative_path, whole_text
+from composer.export.markdown_html import DocumentReader, relative_path, whole_text
 from composer.export.sanitizing import one_line, printable_article
 from composer.i18n import tables
 from image_db.metadata.record import ImageRecord
 
 if TYPE_CHECKING:
+    from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
 
 
@@ -39,6 +39,8 @@ class Run:
     strike: bool = False
     code: bool = False
     link: str = ""
+    mark: bool = False
+    script: str = ""  # "sub" or "sup"
     note: int = 0
 
 
@@ -135,10 +137,9 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
     clean = printable_article(article)
     blocks: list[Block] = []
     notes = clean.notes
-    texts = [notes.marked(index, section.text) for index, section in enumerate(clean.sections)]
-    numbers = range(1, len(notes.notes) + 1)
-    for index, root in enumerate(document_tokens(texts, whole_text(clean), notes=numbers)):
-        blocks += [block for node in root.children for block in _blocks(node, 0, is_there)]
+    reader = DocumentReader(whole_text(clean), cited=len(notes.notes))
+    for index, section in enumerate(clean.sections):
+        blocks += _read(reader.tokens(notes.marked(index, section.text)), is_there)
         blocks += [
             to_figure(placement, clean.language)
             for placement in clean.placements_after(index)
@@ -146,8 +147,9 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
         ]
     heading: Runs = ()
     if not clean.title_in_text:
-        (root,) = document_tokens([one_line(clean.title)], "", inline=True)
-        heading = _runs(root)
+        heading = _runs(_tree(reader.inline(one_line(clean.title))).children[0])
+    own = [(note.number, tuple(_read(note.tokens, is_there))) for note in reader.notes()]
+    blocks += [block for number, inner in own if not number for block in inner]
     if notes.sources:
         words = tables(clean.language.partition("-")[0])["document"]
         listed = (
@@ -156,7 +158,10 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
         )
         blocks += [Heading(1, 2, (Run(words["sources"]),)), ItemList(False, 1, tuple(listed))]
     title = plain_text(clean.title) or "Vignette"
-    said = tuple(note_words(note, clean.language) for note in notes.notes)
+    said = (
+        *(note_words(note, clean.language) for note in notes.notes),
+        *(_as_line(inner) for number, inner in own if number),
+    )
     return Document(title, clean.language, heading, tuple(_levelled(blocks)), said)
 
 
@@ -179,6 +184,36 @@ def source_words(source: Source, pages: Sequence[str], language: str) -> list[tu
         ("".join(f", {part}" for part in (named, told) if part), False),
     ]
     return [piece for piece in pieces if piece[0]]
+
+
+def _read(tokens: Sequence[Token], is_there: Callable[[str], bool]) -> Iterator[Block]:
+    return (block for node in _tree(tokens).children for block in _blocks(node, 0, is_there))
+
+
+def _tree(tokens: Sequence[Token]) -> SyntaxTreeNode:
+    from markdown_it.tree import SyntaxTreeNode
+
+    return SyntaxTreeNode(tokens)
+
+
+def _as_line(blocks: Sequence[Block]) -> str:
+    """What a note says, for formats whose notes are lines of text; a link's address stands after its words."""
+    words: list[str] = []
+    for block in blocks:
+        match block:
+            case Heading(runs=runs) | Paragraph(runs=runs):
+                words += [f"{r.text} ({r.link})" if r.link not in ("", r.text) else r.text for r in runs] + [" "]
+            case ItemList(items=items):
+                words += [f"{_as_line(item)} " for item in items]
+            case Quote(blocks=inner):
+                words.append(f"{_as_line(inner)} ")
+            case Code(text=text):
+                words.append(f"{text} ")
+            case Table(rows=rows):
+                words += [f"{plain(cell)} " for row in rows for cell in row]
+            case FigureBlock(alt=alt):
+                words.append(f"{alt} ")
+    return one_line("".join(words))
 
 
 def to_figure(placement: Placement, language: str) -> FigureBlock:
@@ -241,6 +276,16 @@ def _blocks(node: SyntaxTreeNode, depth: int, is_there: Callable[[str], bool]) -
             yield Code(node.content.rstrip("\n"))
         case "hr":
             yield Rule()
+        case "group":
+            yield from (block for child in children for block in _blocks(child, depth, is_there))
+        case "dl":
+            for child in children:
+                if child.type == "dt":
+                    yield Paragraph(_runs(child.children[0], Run("", strong=True)))
+                else:
+                    yield Quote(tuple(_inside(child, depth, is_there)), turned)
+        case "remark":
+            pass
         case "table":
             rows = [row for part in children for row in part.children]
             aligns = tuple(_align(cell) for cell in rows[0].children)
@@ -265,7 +310,14 @@ def _align(cell: SyntaxTreeNode) -> str:
     return str(cell.attrs.get("style", "")).removeprefix("text-align:")
 
 
-_MARKS: dict[str, dict[str, Any]] = {"strong": {"strong": True}, "em": {"emphasis": True}, "s": {"strike": True}}
+_MARKS: dict[str, dict[str, Any]] = {
+    "strong": {"strong": True},
+    "em": {"emphasis": True},
+    "s": {"strike": True},
+    "mark": {"mark": True},
+    "sub": {"script": "sub"},
+    "sup": {"script": "sup"},
+}
 
 
 def _runs(node: SyntaxTreeNode, look: Run = Run("")) -> Runs:
@@ -279,27 +331,13 @@ def _runs(node: SyntaxTreeNode, look: Run = Run("")) -> Runs:
     return tuple(found)
 
 
-# Chinese and Japanese are written without spaces: a line of a text file that ends there ends no word.
-_UNSPACED = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]")
-
-
-def _spaced(softbreak: SyntaxTreeNode) -> bool:
-    before, after = softbreak.previous_sibling, softbreak.next_sibling
-    return not (
-        before is not None
-        and after is not None
-        and _UNSPACED.match(before.content[-1:])
-        and _UNSPACED.match(after.content[:1])
-    )
-
-
 def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
     for child in node.children:
         match child.type:
-            case "text" | "text_special" | "html_inline":
+            case "text":
                 yield replace(look, text=child.content)
             case "softbreak":
-                yield replace(look, text=" " if _spaced(child) else "")
+                yield replace(look, text=" ")
             case "hardbreak":
                 yield replace(look, text="\n")
             case "code_inline":
@@ -312,7 +350,9 @@ def _each_run(node: SyntaxTreeNode, look: Run) -> Iterator[Run]:
                 link = look.link or link_address(str(child.attrs.get("src", "")))
                 words = plain_text(child.content)
                 yield replace(look, text=words or link, link=link)
-            case "strong" | "em" | "s":
+            case "remark":
+                pass
+            case "strong" | "em" | "s" | "mark" | "sub" | "sup":
                 yield from _each_run(child, replace(look, **_MARKS[child.type]))
             case other:
                 raise AssertionError(f"Markdown node {other!r} is not handled")

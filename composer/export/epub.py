@@ -22,7 +22,7 @@ from composer.export.document_tree import FigureBlock, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import NoteReferences, figcaption, notes_html
 from composer.export.links import link_address
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, sections_html, whole_text
+from composer.export.markdown_html import attribute, dir_attribute, inline_html, whole_text
 from composer.export.picture_export import Pictures, PreparedPicture
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
@@ -84,17 +84,15 @@ class _Book:
         if not article.title_in_text:
             yield f"<header><h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1></header>\n"
         notes = article.notes
-        texts = [notes.marked(index, section.text) for index, section in enumerate(article.sections)]
-        numbers = range(1, len(notes.notes) + 1)
         references = NoteReferences(article.language)
-        rendered = sections_html(texts, whole_text(article), self._text_picture, numbers, references)
-        for index, html in enumerate(rendered):
-            yield html
+        reader = DocumentReader(whole_text(article), self._text_picture, len(notes.notes), references)
+        for index, section in enumerate(article.sections):
+            yield reader.html(notes.marked(index, section.text))
             for placement in article.placements_after(index):
                 if placement.chosen is not None:
                     yield self._figure(to_figure(placement, article.language))
-        if notes.notes:
-            yield notes_html(notes, article.language)
+        if printed := notes_html(notes, reader, article.language):
+            yield printed
 
     def _text_picture(self, address: str) -> str:
         picture = self._pictures.of_text(address)

@@ -19,11 +19,11 @@ from composer.article.model import Article, Placement
 from composer.export.document_tree import FigureBlock, note_words, source_words, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.markdown_html import (
+    DocumentReader,
     TextPictureUrl,
     attribute,
     dir_attribute,
     inline_html,
-    sections_html,
     whole_text,
 )
 from composer.export.picture_urls import PictureUrl
@@ -41,7 +41,7 @@ _POLICY = (
 
 @dataclass(frozen=True, slots=True)
 class HtmlBlock:
-    """One piece of the page in reading order; ``index`` is that of the section or placement, 0 for the title."""
+    """One piece of the page in reading order; ``index`` is that of the section or placement, else 0."""
 
     kind: Literal["title", "section", "figure", "notes"]
     index: int
@@ -58,17 +58,15 @@ def blocks(
         yield HtmlBlock(
             "title", 0, f"<header>\n<h1{dir_attribute(article.title)}>{inline_html(article.title)}</h1>\n</header>\n"
         )
-    texts = [notes.marked(index, section.text) for index, section in enumerate(article.sections)]
-    numbers = range(1, len(notes.notes) + 1)
     references = NoteReferences(article.language)
-    rendered = sections_html(texts, whole_text(article), text_picture_url, numbers, references)
-    for section, html in enumerate(rendered):
-        yield HtmlBlock("section", section, html)
+    reader = DocumentReader(whole_text(article), text_picture_url, len(notes.notes), references)
+    for section, text in enumerate(section.text for section in article.sections):
+        yield HtmlBlock("section", section, reader.html(notes.marked(section, text)))
         for index, placement in enumerate(article.placements):
             if placement.slot.after_section == section and placement.chosen is not None:
                 yield HtmlBlock("figure", index, figure(placement, picture_url, article.language))
-    if notes.notes:
-        yield HtmlBlock("notes", 0, notes_html(notes, article.language))
+    if printed := notes_html(notes, reader, article.language):
+        yield HtmlBlock("notes", 0, printed)
 
 
 class NoteReferences:
@@ -86,20 +84,33 @@ class NoteReferences:
         return f'<sup class="cite">{link}</sup>'
 
 
-def notes_html(notes: Notes, language: str) -> str:
-    """The notes by their numbers and the list of sources. Well-formed XML too."""
+def notes_html(notes: Notes, reader: DocumentReader, language: str) -> str:
+    """What the article cites and the text's own notes by their numbers, and the list of sources; empty without any.
+
+    Well-formed XML too.
+    """
     words = tables(language.partition("-")[0])["document"]
-    entries = "".join(
-        f'<li id="note-{note.number}">{escape(note_words(note, language))} '
-        f'<a href="#cite-{note.number}" role="doc-backlink" aria-label="{attribute(words["back"])}">↩</a></li>\n'
-        for note in notes.notes
+    cited = [(note.number, f"{escape(note_words(note, language))} ") for note in notes.notes]
+    entries = [
+        f'<li id="note-{number}">{html}'
+        f'<a href="#cite-{number}" role="doc-backlink" aria-label="{attribute(words["back"])}">↩</a></li>\n'
+        if number
+        else f"<li>{html}</li>\n"
+        for number, html in (*cited, *reader.notes_html())
+    ]
+    if not entries:
+        return ""
+    printed = (
+        f'<section class="notes" role="doc-endnotes">\n<h2>{escape(words["notes"])}</h2>\n'
+        f"<ol>\n{''.join(entries)}</ol>\n</section>\n"
     )
     listed = "".join(
         f"<li>{_source_html(source_words(source, pages, language))}</li>\n" for source, pages in notes.sources.items()
     )
+    if not listed:
+        return printed
     return (
-        f'<section class="notes" role="doc-endnotes">\n<h2>{escape(words["notes"])}</h2>\n<ol>\n{entries}</ol>\n'
-        f'</section>\n<section class="sources" role="doc-bibliography">\n<h2>{escape(words["sources"])}</h2>\n'
+        f'{printed}<section class="sources" role="doc-bibliography">\n<h2>{escape(words["sources"])}</h2>\n'
         f"<ul>\n{listed}</ul>\n</section>\n"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from composer.article.markdown import IGNORED_IN_ADDRESSES, LINK_SCHEMES, safe_link
+from composer.article.addresses import IGNORED_IN_ADDRESSES, LINK_SCHEMES, safe_link
 from composer.export.sanitizing import printable
 
 

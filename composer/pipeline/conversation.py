@@ -7,10 +7,11 @@ captions and choosing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from composer.article.markdown import join_sections, plain_text
 from composer.article.model import Section
+from composer.article.remarks import may_hold_remarks
 from composer.pipeline.prompts import Prompts
 from vision.interfaces import Message, Prompt, VisionLanguageModel
 
@@ -34,6 +35,7 @@ def reading(
     prompts: Prompts, model: VisionLanguageModel, title: str, sections: Sequence[Section]
 ) -> tuple[Conversation, bool]:
     """The model reads a finished text. True where the text had to be shortened to fit its context window."""
+    sections = [replace(s, text=plain_text(s.text)) if may_hold_remarks(s.text) else s for s in sections]
     budget = model.context_tokens - QUESTION_TOKENS
 
     def build(chars: int | None) -> Conversation:

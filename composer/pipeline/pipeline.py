@@ -21,7 +21,7 @@ from typing import Any
 
 from composer.article.credit import credit_line
 from composer.article.language import count_words, detect_language, text_language, writing_language
-from composer.article.markdown import parse_markdown, plain_text
+from composer.article.markdown import block_kind, parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
@@ -165,13 +165,17 @@ class Pipeline:
         """A person's own text, in that language, as an article, and the conversation in which the model read it."""
         request = context.request
         parsed = parse_markdown(request.text)
-        if not parsed.sections:
+        if all(block_kind(section.text) == "nothing" for section in parsed.sections):
             raise UsageError("no_paragraph")
+        for key in parsed.notices:
+            yield events.Notice(key, {})
         title = parsed.title or parsed.sections[0].heading or request.text_name or context.prompts.untitled
         conversation, cut = reading(context.prompts, self.model, title, parsed.sections)
         if cut:
             yield events.Notice("read_beginnings", {"tokens": self.model.context_tokens})
-        article = Article(title, language, parsed.sections, title_in_text=not parsed.title, preamble=parsed.preamble)
+        article = Article(
+            title, language, parsed.sections, title_in_text=parsed.title_in_text, preamble=parsed.preamble
+        )
         return article, conversation
 
     def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:

@@ -51,5 +51,5 @@ class Progress:
             title=parsed.title or parsed.sections[0].heading,
             language=resolve_language(language, self.text),
             sections=make_sections([section.text for section in parsed.sections]),
-            title_in_text=not parsed.title,
+            title_in_text=parsed.title_in_text,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from composer.article.language import count_words, resolve_language
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Article, Section
+from composer.article.remarks import may_hold_remarks
 from composer.pipeline.progress import Progress
 
 _BEFORE = "x\n\n"  # stands for the finished sections, so that a heading after them is not taken for the title
@@ -44,7 +45,7 @@ class GrowingText:
             self._begin_again()
             return self.article(text)
         if not self._finished:
-            self._title = parsed.title
+            self._title = "" if parsed.title_in_text else parsed.title
         sections = [*self._sections, *(section.text for section in rest)]
         self._finish(rest)
         if not sections:
@@ -59,8 +60,9 @@ class GrowingText:
 
     def _finish(self, rest: Sequence[Section]) -> None:
         """Note what no further text can change: what comes before a block that begins, with a whole line, after a blank
-        line. Only front matter could still turn what stands into something else."""
-        if self._text.lstrip("\ufeff").startswith("---"):
+        line. Only the end of front matter, of a fence around all or of a remark turns what stands into something else.
+        """
+        if self._text.lstrip("\ufeff").startswith(("---", "+++", "```", "~~~")) or may_hold_remarks(self._text):
             return
         start, finished = len(self._text), 0
         for number in range(len(rest) - 1, 0, -1):

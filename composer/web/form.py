@@ -11,7 +11,7 @@ import gradio as gr
 from composer.errors import UsageError
 from composer.i18n import strings
 from composer.pipeline.uploads import check_upload
-from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, request_from_json
+from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, document_text, request_from_json
 from composer.studio.libraries import OfferedLibraries
 from composer.web.html.context import Words
 
@@ -158,8 +158,8 @@ def _read(path: Path) -> str:
     if path.stat().st_size > 4 * MAX_TEXT_CHARS:
         raise wrong
     try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
+        return document_text(path.read_bytes())
+    except ValueError as error:
         raise wrong from error
 
 

@@ -19,6 +19,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 def encoding_of(data: bytes) -> str:
     """The name of the encoding that bytes without a mark are likeliest in. Raises ValueError for what is no text."""
+    sample = data[:_DETECTED_BYTES]
+    if sample.count(0) > len(sample) // 4:  # English in UTF-16 would pass for UTF-8
+        return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -27,9 +30,6 @@ def encoding_of(data: bytes) -> str:
             return "utf-8"
     else:
         return "utf-8"
-    sample = data[:_DETECTED_BYTES]
-    if sample.count(0) > len(sample) // 4:
-        return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
     import chardet
 
     found = chardet.detect(sample, encoding_era=chardet.EncodingEra.MODERN_WEB)["encoding"]

@@ -133,7 +133,13 @@ def test_a_text_to_illustrate_keeps_its_line_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "key"), [(None, "file_unreadable"), (b"\xff", "text_file_not_utf8"), (b" \n", "text_file_empty")]
+    ("data", "key"),
+    [
+        (None, "file_unreadable"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\xff", "text_file_not_text"),
+        ("Grüße aus Köln, schöne Höhe. ".encode() * 9 + b"\xff", "text_file_not_text"),
+        (b" \n", "text_file_empty"),
+    ],
 )
 def test_a_file_that_is_no_text_is_refused(data: bytes | None, key: str, tmp_path: Path) -> None:
     if data is not None:

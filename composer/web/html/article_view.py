@@ -17,6 +17,7 @@ from html import escape
 from typing import Any, Literal
 
 from composer.article.model import Article, Section
+from composer.article.parser import parts_depend
 from composer.editing.pictures import Alternative, alternatives
 from composer.export.html import figure
 from composer.export.markdown_html import attribute, inline_html, sections_html, whole_text
@@ -62,11 +63,15 @@ def article_blocks(
     if not article.title_in_text:
         yield _block("title", 0, -1, _title(printed, words))
     whole = whole_text(printed)
-    references = whole if "]:" in whole else ""  # only then can one section define a link of another
+    sections = [section.text for section in printed.sections]
+    if sections and parts_depend(whole):
+        rendered = _rendered_together(tuple(sections), whole)
+    else:
+        rendered = [_rendered(text) for text in sections]
     pending = {proposal.before: proposal for proposal in proposals}
     last = len(article.sections) - 1
     for index, section in enumerate(article.sections):
-        text = _rendered(printed.sections[index].text, references)
+        text = rendered[index]
         proposal = pending.get(section.text)
         offered = "" if proposal is None else _proposal(proposal, language, context)
         yield _block(
@@ -89,8 +94,13 @@ def _block(kind: BlockKind, index: int, after: int, html: str) -> ArticleBlock:
 
 
 @lru_cache(maxsize=8192)
-def _rendered(text: str, references: str) -> str:
-    return sections_html([text], references or text)[0]
+def _rendered(text: str) -> str:
+    return sections_html([text], "")[0]
+
+
+@lru_cache(maxsize=32)
+def _rendered_together(texts: tuple[str, ...], whole: str) -> list[str]:
+    return sections_html(texts, whole)
 
 
 def _title(article: Article, words: Words) -> str:

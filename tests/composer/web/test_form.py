@@ -85,6 +85,6 @@ def test_a_text_file_stands_for_a_text_that_was_not_pasted(tmp_path: Path) -> No
     (tmp_path / "notes.md").write_text("# Notes\n\nWords.", encoding="utf-8")
     request = make_request(fields(mode="illustrate", text_file=str(tmp_path / "notes.md")), WORDS)
     assert request.text == "# Notes\n\nWords."
-    (tmp_path / "notes.md").write_bytes(b"\xff\xfe")
+    (tmp_path / "notes.md").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01")
     with pytest.raises(UsageError, match=r"^text_file_wrong"):
         make_request(fields(mode="illustrate", text_file=str(tmp_path / "notes.md")), WORDS)
