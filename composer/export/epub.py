@@ -22,7 +22,7 @@ from composer.export.document_tree import FigureBlock, to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import NoteReferences, figcaption, notes_html
 from composer.export.links import link_address
-from composer.export.markdown_html import attribute, dir_attribute, inline_html, whole_text
+from composer.export.markdown_html import DocumentReader, attribute, dir_attribute, inline_html, whole_text
 from composer.export.picture_export import Pictures, PreparedPicture
 from composer.export.sanitizing import is_right_to_left, printable_article
 from composer.export.zipping import packed
