@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from composer.article.markdown import FRONT_MATTER, FRONT_TITLE, make_parser, shallow
+from composer.article.front_matter import front_matter
+from composer.article.parser import parse
 from composer.errors import SourceError
 from composer.sources.document import BlockCollector, SourceDocument, clean
 
 _BLANK = re.compile(r"\n[ \t]*\n\s*")
-_FRONT_AUTHOR = re.compile(r"^author:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"[.!?…:;。！？：；][\"'”’)」』]*$")
 _MOST_HEADING_WORDS = 10
 # An own line in italics under a picture is its caption.
@@ -78,10 +78,8 @@ def read_markdown(data: bytes, picture: PictureReader) -> SourceDocument:
     """``picture`` gives the bytes of one beside the file by its address, or none."""
     text = decode(data)
     collector = BlockCollector()
-    front = FRONT_MATTER.match(text)
-    head = front.group() if front else ""
-    title, author = FRONT_TITLE.search(head), _FRONT_AUTHOR.search(head)
-    tokens = make_parser(html=True).parse(shallow(text[len(head) :]))
+    front = front_matter(text)
+    tokens = parse(text[front.end :] if front else text)
     in_heading, row, before = False, list[str](), ""
     for token in tokens:
         match token.type:
@@ -109,4 +107,4 @@ def read_markdown(data: bytes, picture: PictureReader) -> SourceDocument:
                 elif not pictures:
                     collector.paragraph(words)
         before = token.type
-    return collector.document(title.group(1).strip("'\"") if title else "", author.group(1) if author else "")
+    return collector.document(front.title if front else "", front.values.get("author", "") if front else "")
