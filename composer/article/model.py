@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from composer.article.citation import Citation, Notes, Source, number_notes, standing
 from composer.article.language import writing_language
@@ -15,6 +15,8 @@ from vision.errors import Phrase
 
 # The words of a heading, without closing signs and the names that Pandoc and Hugo take in braces.
 _HEADING = re.compile(r"#{1,6}[ \t]+(\S(?:.*?\S)?)(?:[ \t]+#+)?(?:[ \t]*\{[#.][^{}]*\})?\s*")
+# Where words under a picture are from: the library (and a dictionary), a model, or whoever edits; "" is not known.
+WordsOrigin: TypeAlias = Literal["", "metadata", "drafted", "person"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,13 @@ class Section:
     locked: bool = False
     edited: bool = False
     citations: tuple[Citation, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.citations:
             object.__setattr__(self, "citations", standing(self.citations, self.text))
+        if self.unchecked:
+            object.__setattr__(self, "unchecked", tuple(claim for claim in self.unchecked if claim in self.text))
 
     @property
     def locked_or_edited(self) -> bool:
@@ -76,8 +81,9 @@ class Slot:
 class Placement:
     """What became of a slot. ``chosen`` is None where nothing fitted; ``reason`` says why either way.
 
-    ``caption`` and ``alt`` are those to print, ``credit`` the line naming author and licence. A ``locked`` placement
-    changes only after it was unlocked; ``edited`` tells that a person chose it, so that no stage run again does.
+    ``caption`` and ``alt`` are those to print, each with where it is from, ``credit`` the line naming author and
+    licence. A ``locked`` placement changes only after it was unlocked; ``edited`` tells that a person chose it, so that
+    no stage run again does.
     """
 
     slot: Slot
@@ -89,6 +95,8 @@ class Placement:
     credit: str = ""
     locked: bool = False
     edited: bool = False
+    caption_origin: WordsOrigin = ""
+    alt_origin: WordsOrigin = ""
 
     @property
     def locked_or_edited(self) -> bool:

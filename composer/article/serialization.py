@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from composer.article.citation import Citation, Passage, Source
-from composer.article.model import Article, Placement, Section, Slot
+from composer.article.model import Article, Placement, Section, Slot, WordsOrigin
 from composer.errors import ComposerError
 from composer.i18n import localize
 from image_db.metadata.record import ImageRecord
@@ -35,9 +35,7 @@ def to_json(article: Article) -> dict[str, Any]:
         "title_in_text": article.title_in_text,
         "preamble": article.preamble,
         "language": article.language,
-        "sections": [
-            {"text": s.text, "gap": s.gap} | _flags(s) | _citations_json(s, passages) for s in article.sections
-        ],
+        "sections": [_section_json(section, passages) for section in article.sections],
         "placements": [_placement_json(p) for p in article.placements],
         "images": images,
         "provenance": dict(article.provenance),
@@ -63,6 +61,7 @@ def from_json(data: Mapping[str, Any]) -> Article:
                     s.get("locked", False),
                     s.get("edited", False),
                     tuple(_citation(c, passages) for c in s.get("citations", [])),
+                    unchecked=_texts(s.get("unchecked", [])),
                 )
                 for s in data["sections"]
             ),
@@ -82,7 +81,7 @@ def from_json(data: Mapping[str, Any]) -> Article:
 _TEXTS = frozenset(
     {
         *("title", "language", "preamble", "text", "gap", "caption", "alt", "credit", "query", "path"),
-        *("author", "license", "source_url", "caption_origin", "id"),
+        *("author", "license", "source_url", "caption_origin", "alt_origin", "id"),
         *("sentence", "page", "heading", "source"),
     }
 )
@@ -219,11 +218,31 @@ def _citation(values: Mapping[str, Any], passages: Mapping[str, list[Passage]]) 
     return Citation(values["sentence"], cited, float(values["support"]))
 
 
+def _section_json(section: Section, passages: Mapping[Passage, int]) -> dict[str, Any]:
+    marks = {"unchecked": list(section.unchecked)} if section.unchecked else {}
+    return {"text": section.text, "gap": section.gap} | _flags(section) | _citations_json(section, passages) | marks
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("unchecked is no list of texts")
+    return tuple(values)
+
+
+def _origin(value: Any) -> WordsOrigin:
+    if value not in get_args(WordsOrigin):
+        raise TypeError(f"{value!r:.80} is no origin of words")
+    found: WordsOrigin = value
+    return found
+
+
 def _placement_json(placement: Placement) -> dict[str, Any]:
     return {
         "after_section": placement.slot.after_section,
         "caption": placement.caption,
         "alt": placement.alt,
+        "caption_origin": placement.caption_origin,
+        "alt_origin": placement.alt_origin,
         "chosen": placement.chosen.id if placement.chosen else None,
         "reason": [phrase_to_json(part) for part in placement.reason],
         "credit": placement.credit,
@@ -266,4 +285,6 @@ def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) ->
         credit=values["credit"],
         locked=values.get("locked", False),
         edited=values.get("edited", False),
+        caption_origin=_origin(values.get("caption_origin", "")),  # articles of earlier versions do not say
+        alt_origin=_origin(values.get("alt_origin", "")),
     )

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from composer.article.language import detect_language
 from composer.article.model import Article
 from composer.editing.lookup import shown_picture
+from composer.editing.pictures import set_alt, set_caption
 from composer.errors import WritingFailed
-from composer.pipeline.captions import CAPTION_TOKENS, clean_caption, printed_captions
+from composer.pipeline.captions import CAPTION_TOKENS, clean_caption
 from composer.pipeline.conversation import opening
+from composer.pipeline.picture_words import translated_words
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import LOOK_PX
 from composer.pipeline.writer import derive_seed
@@ -34,8 +36,16 @@ _QUOTED = re.compile(r"""\s*["“「](.+?)["”」]""")
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
+    """Words that the model proposes for a picture; ``take`` puts them in place."""
+
     caption: str
     alt: str
+
+
+def take(article: Article, placement: int, suggestion: Suggestion) -> Article:
+    """Print the suggested caption, and the alternative text where there was none: a person has read them."""
+    captioned = set_caption(article, placement, suggestion.caption)
+    return captioned if captioned.placements[placement].alt else set_alt(captioned, placement, suggestion.alt)
 
 
 def suggest_caption(
@@ -49,10 +59,10 @@ def suggest_caption(
     record = target.chosen
     assert record is not None
     prompts, language = load_prompts(article.writing_language), article.writing_language
-    [(library_caption, alt)] = printed_captions(model, prompts, language, [(record, None)])
+    words = translated_words(model, prompts, language, record)
     known = {_key(text) for text in earlier}
     begin = opening(article.sections[target.slot.after_section])
-    told = [library_caption or begin, record.alt, ", ".join(record.tags or record.guessed_tags)]
+    told = [words.caption or begin, record.alt, ", ".join(record.tags or record.guessed_tags)]
     prompt = _prompt(model, prompts, record, "; ".join(dict.fromkeys(filter(None, told))), begin, earlier)
     for attempt in range(ATTEMPTS):
         # The most likely caption first; after that others are wanted, and the model has to be let wander.
@@ -67,7 +77,7 @@ def suggest_caption(
         caption = clean_caption(quoted[1] if quoted else answer)
         caption = caption[:1].upper() + caption[1:]
         if caption and _key(caption) not in known and detect_language(caption) == language:
-            return Suggestion(caption, alt or caption)
+            return Suggestion(caption, target.alt or words.alt or caption)
     raise WritingFailed("no_other_caption")
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composer.article.credit import credit_line
 from composer.article.model import Article, Placement, Slot
 from composer.editing.lookup import placement_at, section_at, shown_picture, unlocked_placement
 from composer.errors import EditError
-from composer.pipeline.captions import library_words
+from composer.pipeline.picture_words import library_words, worded
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from vision.errors import Phrase
@@ -117,6 +116,12 @@ def set_alt(article: Article, placement: int, alt: str) -> Article:
     return _with_words(article, placement, alt=alt)
 
 
+def confirm_words(article: Article, placement: int) -> Article:
+    """Take caption and alternative text as they stand: whoever read them answers for them from now on."""
+    target = shown_picture(article, placement)
+    return _with_words(article, placement, caption=target.caption, alt=target.alt)
+
+
 def lock_placement(article: Article, placement: int, locked: bool = True) -> Article:
     """Keep a place and its picture as they are, or let them be changed again."""
     target = placement_at(article, placement)
@@ -133,6 +138,8 @@ def picture_index(article: Article, record_id: str) -> int | None:
 def _with_words(article: Article, index: int, **words: str) -> Article:
     target = shown_picture(article, index)
     clean: dict[str, Any] = {name: " ".join(text.split()) for name, text in words.items()}
+    # What a person writes is a person's, and what is left as it is has been read.
+    clean |= {f"{name}_origin": "person" if text else "" for name, text in clean.items()}
     changed = replace(target, **clean)
     return article if changed == target else _with(article, index, replace(changed, edited=True))
 
@@ -154,17 +161,11 @@ def _cleared(article: Article, record_id: str, *, but: int | None) -> list[Place
 
 
 def _showing(placement: Placement, record: ImageRecord, language: str) -> Placement:
-    caption, alt = library_words(record, language)
-    return replace(
-        placement,
-        chosen=record,
-        reason=(Phrase("you_chose"),),
-        caption=caption,
-        alt=alt,
-        credit=credit_line(record, language),
-        edited=True,
-    )
+    shown = replace(placement, chosen=record, reason=(Phrase("you_chose"),), edited=True)
+    return worded(shown, library_words(record, language), language)
 
 
 def _emptied(placement: Placement, reason: tuple[Phrase, ...]) -> Placement:
-    return replace(placement, chosen=None, reason=reason, caption="", alt="", credit="")
+    return replace(
+        placement, chosen=None, reason=reason, caption="", alt="", credit="", caption_origin="", alt_origin=""
+    )

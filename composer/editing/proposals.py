@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from composer.article.claims import claims_in
 from composer.article.language import count_words, detect_language
 from composer.article.markdown import is_paragraph, parse_markdown
 from composer.article.model import Article
@@ -65,13 +66,19 @@ ProposalEvent: TypeAlias = Delta | Restarted | Proposal
 def accept(article: Article, proposal: Proposal) -> Article:
     """Take the proposal over. Its section is found again where others before it came or went.
 
+    Names, numbers and dates that are new in it are the model's, and unchecked.
+
     Raises EditError where the section's text has changed since.
     """
     at = [i for i, section in enumerate(article.sections) if section.text == proposal.before]
     if not at:
         raise EditError("proposal_old")
     section = min(at, key=lambda i: abs(i - proposal.section))
-    return edit_text(article, section, proposal.after)
+    accepted = edit_text(article, section, proposal.after)
+    new = accepted.sections[section]
+    claims = claims_in(new.text, [proposal.before, article.title])
+    marked = replace(new, unchecked=tuple(dict.fromkeys((*new.unchecked, *claims))))
+    return replace(accepted, sections=(*accepted.sections[:section], marked, *accepted.sections[section + 1 :]))
 
 
 @dataclass(frozen=True, slots=True)

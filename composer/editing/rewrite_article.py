@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+from composer.article.claims import claims_in
 from composer.article.language import count_words
 from composer.article.markdown import is_paragraph
 from composer.article.model import Article, Section
@@ -57,7 +58,8 @@ def rewrite_article(
             sampling = sampling_of(settings, token_limit(words), own_seed)
             prompt = _prompt(model, request, [*before, named], sampling.max_tokens)
             if body := _body(model, prompt, sampling, prose, article.writing_language):
-                section = replace(section, text=lead + body)
+                claims = claims_in(lead + body, [article.title])
+                section = replace(section, text=lead + body, unchecked=claims)
                 sections = (*article.sections[:number], section, *article.sections[number + 1 :])
                 article = replace(article, sections=sections)
                 yield article

@@ -31,6 +31,15 @@ def edit_text(article: Article, section: int, text: str) -> Article:
     return _with_sections(article, _replaced(article.sections, section, replace(target, text=clean, edited=True)))
 
 
+def confirm_claim(article: Article, section: int, claim: str) -> Article:
+    """A person has checked a name, a number or a date of the section: it is marked no longer."""
+    target = section_at(article, section)
+    if claim not in target.unchecked:
+        raise EditError("claim_gone")
+    left = tuple(other for other in target.unchecked if other != claim)
+    return _with_sections(article, _replaced(article.sections, section, replace(target, unchecked=left)))
+
+
 def set_title(article: Article, title: str) -> Article:
     """Name the article. Where a user's own text carries the title, in a heading or front matter, it is there that it
     changes; where it has none, it gets one."""
@@ -135,6 +144,7 @@ def merge_sections(article: Article, first: int) -> Article:
         lower.gap,
         edited=upper.edited or lower.edited,
         citations=(*upper.citations, *lower.citations),
+        unchecked=tuple(dict.fromkeys((*upper.unchecked, *lower.unchecked))),
     )
     sections = (*article.sections[:first], merged, *article.sections[first + 2 :])
     return _with_sections(article, sections, lambda i: i if i <= first else i - 1)

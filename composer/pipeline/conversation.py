@@ -64,15 +64,16 @@ def shortened(sections: Sequence[Section], chars: int | None) -> str:
     """The text with each section cut to its first ``chars`` characters, at a word where it has words."""
     if chars is None:
         return join_sections(tuple(sections)).strip()
-    return "\n\n".join(_clip(section.text, chars) for section in sections)
+    return "\n\n".join(clip(section.text, chars) for section in sections)
 
 
 def opening(section: Section, chars: int = OPENING_CHARS) -> str:
     """What names a section in a question about the article: its heading, or how it begins."""
-    return section.heading or _clip(plain_text(section.body), chars)
+    return section.heading or clip(plain_text(section.body), chars)
 
 
-def _clip(text: str, chars: int) -> str:
+def clip(text: str, chars: int) -> str:
+    """The beginning of a text, ending at a word where it has words."""
     if len(text) <= chars:
         return text
     cut = text[:chars]

@@ -27,6 +27,7 @@ MOST_MENTIONS = 600  # a word that more definitions have says little
 MOST_RELATED = 2  # definitions beside the heading's own, where those are few
 LEAST_RELATED = 0.66  # cosine of such a definition and what the heading is about
 LEAST_LIKENESS = 0.3  # cosine of a definition and the subject, below which a sense belongs to something else
+LEAST_SURE = 0.5  # below which a definition is not printed
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
 LATER_SENSE = 0.04  # a place further down in the dictionary
@@ -41,6 +42,9 @@ tie train watch wave fit test do go need can must may make take will left right 
 second third more most it he she an as at no so in
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
+_NO_PLURALS = frozenset(("does", "goes", "has", "was", "is", "his", "its", "this", "us", "as", "yes", "thus", "less"))
+# Synsets that no photograph is of: acts, attributes (colours), and what is said or felt.
+_NOT_SEEN = (("n00000000", "n01300000"), ("n04620000", "n06700000"), ("n13700000", "n14500000"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,20 @@ class Fact:
 @cache
 def _glossary() -> dict[str, tuple[tuple[str, str], ...]]:
     """(synset, definition) of every lemma, lower case, in timm's order."""
-    timm = find_spec("timm")  # found, not imported: that takes seconds, and torch
-    assert timm is not None
-    assert timm.origin is not None
-    folder = Path(timm.origin).parent / "data" / "_info"
+    folder = _wordnet()
     definitions = dict(_pairs(folder / "imagenet_synset_to_definition.txt"))
     found: dict[str, list[tuple[str, str]]] = {}
     for synset, lemmas in _pairs(folder / "imagenet_synset_to_lemma.txt"):
         for lemma in lemmas.split(","):
             found.setdefault(lemma.strip().lower(), []).append((synset, definitions[synset]))
     return {lemma: tuple(senses) for lemma, senses in found.items()}
+
+
+def _wordnet() -> Path:
+    timm = find_spec("timm")  # found, not imported: that takes seconds, and torch
+    assert timm is not None
+    assert timm.origin is not None
+    return Path(timm.origin).parent / "data" / "_info"
 
 
 def _pairs(file: Path) -> Iterable[tuple[str, str]]:
@@ -96,6 +104,29 @@ def named_things(text: str) -> list[str]:
         else:
             at += 1
     return list(found)
+
+
+def is_english_word(word: str) -> bool:
+    """Whether a word, whatever its case and number, is an ordinary one: a lemma's, or one that definitions use."""
+    return any(form in _vocabulary() for form in _singulars(word.casefold()))
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    words: set[str] = set()
+    for file in ("imagenet_synset_to_lemma.txt", "imagenet_synset_to_definition.txt"):
+        for _, text in _pairs(_wordnet() / file):
+            # A capital within a lemma or a definition is a name's.
+            words.update(re.findall(r"(?<![\w'-])[a-z][a-z'-]+", text))
+    return frozenset(words | _COMMON)
+
+
+def singular(word: str) -> str:
+    """One form for a lower-case word and its plural: "knives" and "knife" give the same."""
+    if word in _NO_PLURALS:
+        return word
+    known = _vocabulary()
+    return next((form for form in reversed(_singulars(word)[1:]) if form in known), word)
 
 
 def _singulars(word: str) -> tuple[str, ...]:
@@ -187,10 +218,17 @@ class Glossary:
             found.append(Fact(name, said, f"GCIDE {name}"))
         return [*found, *short]
 
-    def subject_of(self, label: str, about: str) -> Fact | None:
-        """The definition of what an English label names first of all: of "A brown hen on the grass", that of hen."""
-        head = re.split(r",| (?:on|in|at|of|with|near|under|from) ", label)[0]
-        facts = define(named_things(head)[-1:], f"{about}: {label}", self._encode)
+    def definition_of(self, thing: Sequence[str], about: str) -> Fact | None:
+        """The definition of what the words of an English label name, the longest name that its end makes.
+
+        Of "claw hammer" that of the claw hammer, of "brown hen" that of the hen; nothing where the sense is not sure.
+        """
+        known = _glossary()
+        names = (" ".join(thing[start:]) for start in range(len(thing)))
+        name = next((name for name in names if name in known), "")
+        if not name or (name in _COMMON and len(thing) > 1):
+            return None
+        facts = define([name], about, self._encode, LEAST_SURE, seen=True)
         return facts[0] if facts else None
 
     def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
@@ -201,14 +239,22 @@ class Glossary:
 
 
 def define(
-    names: Sequence[str], subject: str, encode: Callable[[Sequence[str]], np.ndarray], least: float = LEAST_LIKENESS
+    names: Sequence[str],
+    subject: str,
+    encode: Callable[[Sequence[str]], np.ndarray],
+    least: float = LEAST_LIKENESS,
+    *,
+    seen: bool = False,
 ) -> list[Fact]:
     """The definition of each name in the sense that belongs to the subject; names without one are left out.
 
-    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``.
+    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``. With
+    ``seen`` only senses count that a picture can show.
     """
     known = _glossary()
     senses = [(name, synset, text) for name in names for synset, text in known.get(name, ())]
+    if seen:
+        senses = [sense for sense in senses if not any(first <= sense[1] < end for first, end in _NOT_SEEN)]
     if not senses:
         return []
     likeness = encode([f"{name}: {text}" for name, _, text in senses]) @ encode([subject])[0]

@@ -15,33 +15,29 @@ The way of a request, call by call, from the command line to the written folder:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composer.article.credit import credit_line
+from composer.article.claims import claims_in
 from composer.article.language import count_words, detect_language, text_language, writing_language
 from composer.article.markdown import block_kind, parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
-from composer.pipeline.captions import (
-    english_words,
-    library_words,
-    printed_captions,
-    propose_captions,
-    subject,
-    translate,
-)
+from composer.pipeline.captions import propose_captions, subject, translate
 from composer.pipeline.conversation import Conversation, reading
 from composer.pipeline.dictionary import installed_dictionary
 from composer.pipeline.events import Event
 from composer.pipeline.facts import Glossary, named_things
+from composer.pipeline.picture_words import ShownPicture, english_words, library_words, printed_words, worded
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
+from composer.pipeline.subjects import Subject, different, naming, read_label, supported_subjects
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
@@ -54,6 +50,8 @@ from vision import own_version
 from vision.interfaces import JointEncoder, VisionLanguageModel
 
 LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
+SUPPORTED = 3.0  # log-odds for a place whose subject the library has
+CANDIDATES_OF_A_PHRASE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Pipeline:
         if notice := getattr(self.model, "notice", None):
             yield events.Notice(notice.key, notice.values)
         article, conversation = yield from (self.read(context, language) if request.text else self.write(context))
-        article = replace(article, provenance=self.provenance(context))
+        article = replace(article, provenance={**self.provenance(context), **article.provenance})
         yield timer.finished("write")
         yield events.ArticleSoFar(article)
 
@@ -207,7 +205,22 @@ class Pipeline:
         if count < LEAST_SHARE * request.words:
             yield events.Notice("text_shorter", {"written": count, "asked": request.words})
         conversation, _ = reading(context.prompts, self.model, written.title, written.sections)
-        return Article(written.title, context.language, written.sections), conversation
+        given = [request.instruction, written.title, *map(str, itertools.chain(*written.facts.values()))]
+        sections = written.sections
+        if not request.sources and request.kind_of_text != "story":
+            sections = tuple(replace(s, unchecked=claims_in(s.text, given)) for s in sections)
+        facts = [
+            {"section": heading, "name": fact.name, "text": fact.text, "source": fact.source}
+            for heading, known in written.facts.items()
+            for fact in known
+        ]
+        # The plan was told what the pictures that came along show.
+        facts += [
+            {"section": "", "name": subject(words), "text": words, "source": record.id}
+            for record in context.uploads.records()
+            if (words := record.caption_in(context.language))
+        ]
+        return Article(written.title, context.language, sections, provenance={"facts": facts}), conversation
 
     def _glossary(self, context: RequestContext) -> Glossary:
         readable = self.encoder.languages
@@ -234,14 +247,20 @@ class Pipeline:
         return shown
 
     def place(self, context: RequestContext, sections: Sequence[Section]) -> list[int]:
-        """After which sections pictures stand, as their indices. Raises UsageError for more pictures than places."""
+        """After which sections pictures stand, as their indices. Raises UsageError for more pictures than places.
+
+        Left to us, they are where a section's subject is in the library, and in a person's own text nowhere else.
+        """
         settings, required = self.settings.pictures, len(context.required)
-        places = eligible(sections)
-        count = context.request.images
+        places, count = eligible(sections), context.request.images
         # The introduction names what the sections tell: a picture there would be missing from its own section.
         headed = [] if context.request.text else [i for i in places if sections[i].heading]
         if count is None:
             count = number_of_pictures(sections, settings.words_per_picture)
+            subjects = self.subjects(context, sections, headed or places)
+            first = list(subjects)[: max(count, different(subjects.values()))]
+            if len(first) >= required and (len(first) >= count or (first and context.request.text)):
+                return sorted(first)
             count = max(min(count, len(headed)) if headed else count, required)
         if count > len(places):
             places = eligible(sections, count)
@@ -253,6 +272,31 @@ class Pipeline:
             return []
         return choose_places(places, self.worth_of_places(context, sections, places), count, len(sections))
 
+    def subjects(
+        self, context: RequestContext, sections: Sequence[Section], places: Sequence[int], avoid: Sequence[str] = ()
+    ) -> dict[int, Subject]:
+        """What those sections are about that the library has pictures of, by section, the surest first."""
+        if not len(self.library) and not len(context.uploads):
+            return {}
+
+        def search(phrases: Sequence[str]) -> list[list[Candidate]]:
+            english = context.english
+            queries = [
+                Query(caption=phrase, english=phrase if english and phrase.isascii() else "", filters=filters)
+                for phrase in phrases
+            ]
+            found: list[list[Candidate]] = [[] for _ in queries]
+            if len(self.library):
+                found = self.searcher.search_batch(queries, CANDIDATES_OF_A_PHRASE, explained=False)
+            if len(context.uploads):
+                free = [replace(query, filters=Filters()) for query in queries]
+                own = Searcher(context.uploads, self.encoder).search_batch(free, len(context.uploads), explained=False)
+                found = [a + b for a, b in zip(own, found, strict=True)]
+            return found
+
+        filters = context.request.filters
+        return supported_subjects(sections, places, context.language, search, avoid, context.required)
+
     def worth_of_places(
         self, context: RequestContext, sections: Sequence[Section], places: Sequence[int]
     ) -> list[float]:
@@ -260,7 +304,10 @@ class Pipeline:
         scores = shipped_placement_model().scores(passages_of(sections))
         support = self._support(context, [sections[i] for i in places])
         weight = self.settings.pictures.library_weight
-        return [float(scores[i]) + weight * odds for i, odds in zip(places, support, strict=True)]
+        worth = {i: float(scores[i]) + weight * odds for i, odds in zip(places, support, strict=True)}
+        for i, found in self.subjects(context, sections, places).items():
+            worth[i] += weight * (SUPPORTED + found.salience)
+        return [worth[i] for i in places]
 
     def _support(self, context: RequestContext, sections: Sequence[Section]) -> list[float]:
         """How well the library can illustrate each section: log-odds of the best picture's fused score."""
@@ -281,7 +328,8 @@ class Pipeline:
         """What the picture at each place should show: something else than ``avoid`` says."""
         if not places:
             return []
-        captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid)
+        known = {place: subject.name for place, subject in self.subjects(context, sections, places, avoid).items()}
+        captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid, known)
         english = translate(self.model, context.prompts, captions) if context.english else captions
         return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
 
@@ -335,10 +383,11 @@ class Pipeline:
                 lambda candidate: may_be_chosen(candidate, settings, own),
             )
         ids = {c.record.id for entry in judged for c in entry.candidates}
-        chosen = choose(judged, settings, required=context.required, same=self.look_alike(ids))
+        named_pictures = [naming(entry, sections[entry.slot.after_section], context.language) for entry in judged]
+        chosen = choose(named_pictures, settings, required=context.required, same=self.look_alike(ids))
         # Should the request end here, no picture stands without its credit and the library's words.
         return tuple(
-            _worded(p, library_words(p.chosen, context.language), context.language) if p.chosen else p for p in chosen
+            worded(p, library_words(p.chosen, context.language), context.language) if p.chosen else p for p in chosen
         )
 
     def look_alike(self, ids: Iterable[str]) -> Callable[[str, str], bool]:
@@ -355,11 +404,14 @@ class Pipeline:
         for placement in article.placements:
             if placement.chosen is not None:
                 section = article.sections[placement.slot.after_section]
-                label, about = english_words(placement.chosen), f"{article.title}: {section.heading}"
-                shown.append((placement.chosen, glossary.subject_of(label, about) if label else None))
-        words = iter(printed_captions(self.model, context.prompts, context.language, shown))
+                label = english_words(placement.chosen)
+                read = read_label(label)
+                about = f"{article.title}: {section.heading}: {label}. {', '.join(placement.chosen.tags)}"
+                known = glossary.definition_of(read.words, about) if label and not read.names else None
+                shown.append(ShownPicture(placement.chosen, section, known))
+        words = iter(printed_words(self.model, context.prompts, context.language, shown))
         return article.with_placements(
-            tuple(p if p.chosen is None else _worded(p, next(words), context.language) for p in article.placements)
+            tuple(p if p.chosen is None else worded(p, next(words), context.language) for p in article.placements)
         )
 
     def provenance(self, context: RequestContext) -> dict[str, Any]:
@@ -385,9 +437,3 @@ class Pipeline:
                 "tone": request.tone,
             },
         }
-
-
-def _worded(placement: Placement, words: tuple[str, str], language: str) -> Placement:
-    assert placement.chosen is not None
-    caption, alt = words
-    return replace(placement, caption=caption, alt=alt, credit=credit_line(placement.chosen, language))

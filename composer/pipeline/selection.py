@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,16 +20,26 @@ MAX_JUDGEMENT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A slot with its candidates as the search ranks them, and the model's log-probability that none belongs there."""
+    """A slot with its candidates as the search ranks them, and the model's log-probability that none belongs there.
+
+    ``naming`` are log-odds by record id for pictures whose subject the section names, or which show another individual
+    than the one that is wanted.
+    """
 
     slot: Slot
     candidates: tuple[Candidate, ...]
     none_log_prob: float | None = None
+    naming: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def judged(self, candidates: Sequence[Candidate], none_log_prob: float | None) -> Considered:
         """With what the model says of those of its candidates that it was asked about."""
         known = {candidate.record.id: candidate for candidate in candidates}
-        return Considered(self.slot, tuple(known.get(c.record.id, c) for c in self.candidates), none_log_prob)
+        candidates = tuple(known.get(c.record.id, c) for c in self.candidates)
+        return replace(self, candidates=candidates, none_log_prob=none_log_prob)
+
+    def worth_of(self, candidate: Candidate, settings: IllustrationSettings) -> float:
+        """What showing it is worth, what the section names included; see ``worth``."""
+        return worth(candidate, self.none_log_prob, settings) + self.naming.get(candidate.record.id, 0.0)
 
 
 def may_be_chosen(candidate: Candidate, settings: IllustrationSettings, required: frozenset[str]) -> bool:
@@ -66,7 +76,7 @@ def choose(
         options = {}
         for candidate in entry.candidates:
             if may_be_chosen(candidate, settings, required):
-                options[candidate.record.id] = worth(candidate, entry.none_log_prob, settings)
+                options[candidate.record.id] = entry.worth_of(candidate, settings)
         values.append(options)
     chosen = assign(values, required)
     while (clash := _clash(chosen, values, required, same)) is not None:
@@ -137,9 +147,7 @@ def _placement(
     settings: IllustrationSettings,
     required: frozenset[str],
 ) -> Placement:
-    order = sorted(
-        entry.candidates, key=lambda c: (c.record.id != id_, -worth(c, entry.none_log_prob, settings), c.record.id)
-    )
+    order = sorted(entry.candidates, key=lambda c: (c.record.id != id_, -entry.worth_of(c, settings), c.record.id))
     record: ImageRecord | None = order[0].record if id_ is not None else None
     reason: tuple[Phrase, ...]
     if record is not None:

@@ -6,13 +6,14 @@ A picture named twice, or by two names, counts once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from composer.errors import UsageError
 from image_db.metadata.description import sentence
+from image_db.metadata.names import caption_of_name
 from image_db.metadata.reading import ReadPicture, UnusableFile, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
@@ -87,7 +88,7 @@ def read_uploads(
         pictures[picture.sha256] = picture
         if number < len(paths):
             required.add(picture.sha256)
-    records = [picture.record for picture in pictures.values() if picture.record is not None]
+    records = [_named(picture.record) for picture in pictures.values() if picture.record is not None]
     images = [picture.image for picture in pictures.values() if picture.image is not None]
     identity = encoder.identity
     visual = encoder.encode_images(images) if images else np.zeros((0, identity.visual_dim), np.float32)
@@ -97,3 +98,10 @@ def read_uploads(
     if described:
         textual[described] = encoder.encode_sentences([sentences[i] for i in described])
     return Uploads(identity, {record.id: record for record in records}, visual, textual), frozenset(required)
+
+
+def _named(record: ImageRecord) -> ImageRecord:
+    """The record, captioned by what its owner called the file where nothing else says what it shows."""
+    if record.caption or record.alt or record.captions:
+        return record
+    return replace(record, caption=caption_of_name(record.path.stem))

@@ -22,12 +22,13 @@ _ABOUT_SECTIONS = frozenset(
     {
         "edit_text", "add_section", "delete_section", "move_section", "split_section", "merge_sections",
         "lock_section", "insert_picture", "add_place", "propose", "accept", "reject",
+        "check_claim",
     }
 )  # fmt: skip
 _ABOUT_PLACES = frozenset(
     {
         "replace_picture", "show_picture", "remove_picture", "delete_picture", "move_picture", "set_caption",
-        "set_alt", "lock_placement", "suggest",
+        "set_alt", "confirm_words", "lock_placement", "suggest", "take_suggestion", "drop_suggestion",
     }
 )  # fmt: skip
 

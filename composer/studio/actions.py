@@ -13,7 +13,7 @@ from typing import Any
 
 from composer.article.model import Article
 from composer.editing import pictures, sections
-from composer.editing.caption_suggestions import suggest_caption
+from composer.editing.caption_suggestions import suggest_caption, take
 from composer.editing.lookup import unlocked_section
 from composer.editing.picture_search import read_own_picture, search, search_like
 from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, Restarted, accept, propose
@@ -48,6 +48,8 @@ EDITS: Mapping[str, Callable[[Article, ActionValues], Article]] = {
     "add_place": lambda article, given: pictures.add_place(article, given.at, given.text("text", 500)),
     "set_caption": lambda article, given: pictures.set_caption(article, given.at, given.text("text", 2_000)),
     "set_alt": lambda article, given: pictures.set_alt(article, given.at, given.text("text", 2_000)),
+    "confirm_words": lambda article, given: pictures.confirm_words(article, given.at),
+    "check_claim": lambda article, given: sections.confirm_claim(article, given.at, given.text("claim", 500)),
     "lock_placement": lambda article, given: pictures.lock_placement(article, given.at, given.flag("locked")),
 }
 
@@ -195,37 +197,55 @@ def _reject(session: DraftSession, given: ActionValues) -> None:
 
 
 def _suggest(session: DraftSession, given: ActionValues) -> None:
-    """A caption and alt text of the model's for the picture shown there; they replace the present ones as a step."""
+    """A caption of the model's for the picture shown there, to be taken or dismissed."""
     with session.lock:
         article, at = session.present(), given.at
-        shown = article.placements[at].chosen if 0 <= at < len(article.placements) else None
-        if shown is None:
-            raise EditError("no_picture")
-        if shown.id in session.suggesting:
+        id_ = _picture_at(session, at)
+        if id_ in session.suggesting:
             return
-        session.suggesting.add(shown.id)
+        session.suggestions.pop(id_, None)
+        session.suggesting.add(id_)
         session.touch()
 
     def work(job: Job) -> None:
         model = session.models.pipeline(session.library).model
-        earlier = session.suggested.get(shown.id, ())
+        earlier = session.suggested.get(id_, ())
         suggestion = suggest_caption(model, article, at, earlier=(*earlier, article.placements[at].caption))
-        session.suggested[shown.id] = (*earlier, suggestion.caption)
+        session.suggested[id_] = (*earlier, suggestion.caption)
 
-        def describe(now: Article) -> Article:
-            place = pictures.picture_index(now, shown.id)
-            if place is None:
-                raise EditError("picture_gone")
-            return pictures.set_alt(pictures.set_caption(now, place, suggestion.caption), place, suggestion.alt)
-
-        if not job.stopping:
-            session.change("suggest", describe)
+        with session.lock:
+            if not job.stopping:
+                session.suggestions[id_] = suggestion
 
     def ended(error: Exception | None) -> None:
-        session.suggesting.discard(shown.id)
+        session.suggesting.discard(id_)
         session.error = error
 
     session.ask(work, ended)
+
+
+def _take_suggestion(session: DraftSession, given: ActionValues) -> None:
+    with session.lock:
+        id_ = _picture_at(session, given.at)
+        suggestion = session.suggestions.get(id_)
+        if suggestion is None:
+            raise EditError("suggestion_gone")
+        session.change("suggest", lambda article: take(article, given.at, suggestion))
+        del session.suggestions[id_]
+
+
+def _drop_suggestion(session: DraftSession, given: ActionValues) -> None:
+    with session.lock:
+        session.suggestions.pop(_picture_at(session, given.at), None)
+        session.touch()
+
+
+def _picture_at(session: DraftSession, at: int) -> str:
+    placements = session.present().placements
+    shown = placements[at].chosen if 0 <= at < len(placements) else None
+    if shown is None:
+        raise EditError("no_picture")
+    return shown.id
 
 
 def _refit(session: DraftSession, given: ActionValues) -> None:
@@ -257,6 +277,8 @@ COMMANDS: Mapping[str, Callable[[DraftSession, ActionValues], object]] = {
     "accept": _accept,
     "reject": _reject,
     "suggest": _suggest,
+    "take_suggestion": _take_suggestion,
+    "drop_suggestion": _drop_suggestion,
     "refit": _refit,
     "retry": _retry,
 }

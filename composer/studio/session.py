@@ -17,6 +17,7 @@ from typing import Any, Literal
 from composer.article.markdown import join_sections
 from composer.article.model import Article
 from composer.article.serialization import record_from_json, record_to_json
+from composer.editing.caption_suggestions import Suggestion
 from composer.editing.history import EditHistory
 from composer.editing.proposals import Proposal
 from composer.errors import EditError
@@ -104,6 +105,7 @@ class DraftSession:
         self.chat: list[ChatTurn] = chat_from_json(draft.talk)
         self.suggesting: set[str] = set()  # ids of pictures whose caption the model writes now
         self.suggested: dict[str, tuple[str, ...]] = {}
+        self.suggestions: dict[str, Suggestion] = {}  # by picture: captions to be taken or dismissed
         self.found: dict[str, Candidate] = {}
         self._typing: tuple[str, EditHistory] | None = None
 

@@ -25,6 +25,10 @@ _SCREENSHOT = re.compile(
     re.IGNORECASE,
 )
 
+_LEADING = frozenset(
+    ("my", "our", "a", "an", "the", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis")
+)
+
 
 @cache
 def _table() -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str]]:
@@ -62,6 +66,30 @@ def words_of_name(stem: str) -> tuple[str, ...]:
             if _LETTERS.search(word) and not _is_untelling(word) and not _is_number(word):
                 words[word] = None
     return tuple(words)
+
+
+def caption_of_name(stem: str) -> str:
+    """What somebody called the file, as a caption: its telling words with the small ones between them, or "".
+
+    >>> caption_of_name("my-breakfast_coffee (2)")
+    'My breakfast coffee'
+    >>> caption_of_name("IMG_1234 dog at the lake")
+    'Dog at the lake'
+    >>> caption_of_name("DSC00017")
+    ''
+    """
+    telling = words_of_name(stem)
+    pieces = [word for piece in _SEPARATORS.split(unicodedata.normalize("NFC", stem)) for word in _CAMEL.split(piece)]
+    kept = [i for i, word in enumerate(pieces) if word.casefold() in telling]
+    if not kept:
+        return ""
+    first = kept[0]
+    while first and pieces[first - 1].casefold() in _LEADING:
+        first -= 1
+    said = [w for i, w in enumerate(pieces[first : kept[-1] + 1], first) if i in kept or _LETTERS.match(w)]
+    spaced = "".join(w if _CJK.search(w) and i and _CJK.search(said[i - 1]) else f" {w}" for i, w in enumerate(said))
+    caption = spaced.strip()
+    return caption[:1].upper() + caption[1:]
 
 
 def _is_untelling(word: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, open_menu, section, settled, texts, tool
+from tests.browser.hands import article_json, exported, open_menu, section, settled, texts, tool, write, written
 from tests.browser.site import Server
 
 
@@ -181,3 +181,34 @@ def test_focus_follows_a_paragraph_that_moves(open_page: Open) -> None:
     settled(page)
     assert page.evaluate("document.activeElement.innerText") == "Down"
     assert page.evaluate("document.activeElement.closest('.piece').dataset.at") == "1"
+
+
+def test_what_nobody_checked_is_marked_until_it_is_ticked_or_changed(open_page: Open, server: Server) -> None:
+    page = open_page()
+    write(page, "A mill of Anna Berg built in 1872")
+    written(page, "A mill of Anna Berg built in 1872")
+    marks = page.locator(".sheet .unchecked")
+    texts_of = {mark.inner_text() for mark in marks.all()}
+    assert texts_of == {"Anna Berg", "1872"}
+    before = marks.count()
+    section(page, 0).get_by_role("button", name="Checked: “1872”").click()
+    page.get_by_role("button", name="Undo: checked claim").wait_for()
+    assert marks.count() == before - 1
+    assert "1872" in section(page, 0).inner_text()
+    box = page.get_by_role("checkbox", name="Unchecked")
+    box.uncheck()
+    page.locator(".unmarked").wait_for()
+    assert section(page, 0).get_by_role("button", name="Checked: “Anna Berg”").count() == 0, "out of sight"
+    page.reload()
+    page.locator(".unmarked .unchecked").first.wait_for()
+    box.check()
+    assert marks.count() == before - 1, "what was ticked stays ticked"
+    section(page, 0).locator(".text").click(position={"x": 5, "y": 5})
+    text = page.get_by_role("textbox", name="Paragraph")
+    text.fill(text.input_value().replace("Anna Berg", "Anna Borg"))
+    page.keyboard.press("Control+Enter")
+    page.locator(".sheet p", has_text="Anna Borg").wait_for()
+    settled(page)
+    assert section(page, 0).locator(".unchecked").count() == 0
+    assert b"unchecked" not in exported(page, "HTML")
+    assert article_json(page)["sections"][0].get("unchecked", []) == []

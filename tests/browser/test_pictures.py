@@ -103,10 +103,17 @@ def test_caption_and_alternative_text_are_edited(open_page: Open) -> None:
     assert figure(page, 0).locator("figure img").get_attribute("alt") == "A wall of blue stones"
 
 
-def test_a_caption_is_suggested_again(open_page: Open) -> None:
+def test_a_suggested_caption_is_taken_or_dismissed(open_page: Open) -> None:
     page = open_page.farm()
     before = captions(page)[0]
     tool(page, figure(page, 0), "Suggest caption")
+    offer = page.get_by_role("region", name="Suggested caption")
+    offer.wait_for()
+    assert captions(page)[0] == before, "it is proposed, not put in place"
+    offer.get_by_role("button", name="Reject").click()
+    offer.wait_for(state="detached")
+    tool(page, figure(page, 0), "Suggest caption")
+    offer.get_by_role("button", name="Accept").click()
     page.get_by_role("button", name="Undo: suggested caption").wait_for()
     assert captions(page)[0] != before
     page.get_by_role("button", name="Undo: suggested caption").click()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from composer.article.claims import claims_in
 from composer.article.credit import credit_line
 from composer.article.language import resolve_language
 from composer.article.markdown import make_sections, parse_markdown
@@ -65,7 +66,8 @@ class FakePipeline:
             for word in re.findall(r"\S+\s*|\S", f"# {title}\n\n" + "\n\n".join(blocks)):
                 yield events.TextDelta(word)
                 self.step()
-            article = Article(title, language, make_sections(blocks))
+            sections = (replace(s, unchecked=claims_in(s.text)) for s in make_sections(blocks))
+            article = Article(title, language, tuple(sections))
         article = replace(article, provenance={"seed": request.seed})
         yield events.StageFinished("write", 1.5, tokens=120, cache_hits=7)
         yield events.ArticleSoFar(article)

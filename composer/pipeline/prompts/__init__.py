@@ -48,6 +48,8 @@ class Prompts:
     suggest_seen: str
     suggest_other: str
     suggest_prefix: str
+    draft_caption: str
+    caption_check: str
     untitled: str
     chat_system: str
     chat_article: str

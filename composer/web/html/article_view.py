@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from composer.article.model import Article, Section
 from composer.article.parser import parts_depend
+from composer.editing.caption_suggestions import Suggestion
 from composer.editing.pictures import Alternative, alternatives
 from composer.export.html import figure
 from composer.export.markdown_html import attribute, inline_html, sections_html, whole_text
@@ -29,6 +30,7 @@ from composer.web.html.context import ViewContext, Words, button
 BlockKind = Literal["title", "section", "figure", "empty"]
 # Below this share of kept words a word-by-word comparison is harder to read than both texts.
 _ALIKE = 0.35
+_TAG = re.compile(r"(<[^>]*>)")
 _WORD = re.compile(r"[\u3400-\u9fff]|\w+|\s+|[^\w\s]")
 
 
@@ -52,11 +54,13 @@ def article_blocks(
     context: ViewContext,
     proposals: Sequence[PendingProposal] = (),
     suggesting: Collection[str] = (),
+    suggestions: Mapping[str, Suggestion] | None = None,
     growing: bool = False,
 ) -> Iterator[ArticleBlock]:
     """The title, each section, and after it its pictures and empty places.
 
-    ``suggesting`` are ids of pictures whose caption is being written; ``growing`` says that the last section is.
+    ``suggesting`` are ids of pictures whose caption is being written, ``suggestions`` those written, to be taken or
+    dismissed; ``growing`` says that the last section is.
     """
     printed = printable_article(article)
     language, words = printed.language, context.words
@@ -71,7 +75,7 @@ def article_blocks(
     pending = {proposal.before: proposal for proposal in proposals}
     last = len(article.sections) - 1
     for index, section in enumerate(article.sections):
-        text = rendered[index]
+        text = marked(rendered[index], section.unchecked, words)
         proposal = pending.get(section.text)
         offered = "" if proposal is None else _proposal(proposal, language, context)
         yield _block(
@@ -83,7 +87,8 @@ def article_blocks(
             if placement.chosen is not None:
                 picture = figure(printed.placements[number], context.picture_url, language)
                 busy = placement.chosen.id in suggesting
-                yield _block("figure", number, index, _figure(article, number, picture, busy, context))
+                offer = (suggestions or {}).get(placement.chosen.id)
+                yield _block("figure", number, index, _figure(article, number, picture, busy, offer, context))
             elif placement.reason or placement.candidates:
                 yield _block("empty", number, index, _empty(article, number, context))
 
@@ -176,7 +181,56 @@ def _section(section: Section, text: str, language: str, proposal: str, words: W
     )
 
 
-def _figure(article: Article, number: int, picture: str, busy: bool, context: ViewContext) -> str:
+def marked(html: str, claims: Sequence[str], words: Words) -> str:
+    """The section's HTML with each claim that nobody has checked marked where it first stands, and a button to tick it.
+
+    Tags stay as they are: a claim within an address is no text.
+    """
+    for claim in sorted(claims, key=len, reverse=True):
+        label = attribute(words["check_claim"].format(claim=claim))
+        mark = (
+            f'<mark class="unchecked" title="{attribute(words["unchecked"])}">{escape(claim, quote=False)}'
+            f'<button type="button" class="tick" data-do="check_claim" data-claim="{attribute(claim)}" '
+            f'aria-label="{label}" title="{label}"></button></mark>'
+        )
+        wanted = re.compile(
+            rf"(?<!\w){re.escape(escape(claim, quote=False))}(?!\w)" if claim.isascii() else re.escape(claim)
+        )
+        parts, open_marks = _TAG.split(html), 0
+        for i, part in enumerate(parts):
+            if i % 2:  # a tag
+                open_marks += part.startswith("<mark") - part.startswith("</mark")
+            elif not open_marks and wanted.search(part):
+                parts[i] = wanted.sub(lambda _, mark=mark: mark, part, count=1)  # type: ignore[misc]
+                break
+        html = "".join(parts)
+    return html
+
+
+def _words_from(article: Article, number: int, offer: Suggestion | None, words: Words) -> str:
+    """What the model drafted is called that, until a person edits or confirms it; what it suggests is to be taken."""
+    placement, language = article.placements[number], article.language
+    parts = []
+    if not placement.caption and not placement.alt:
+        parts.append(f'<p class="origin">{escape(words["words_missing"])}</p>')
+    elif "drafted" in (placement.caption_origin, placement.alt_origin) and not placement.locked:
+        confirm = button(words, "confirm_words", do="confirm_words")
+        parts.append(f'<p class="origin">{escape(words["words_drafted"])} {confirm}</p>')
+    if offer is not None and not placement.locked:
+        buttons = button(words, "accept", do="take_suggestion", kind="primary")
+        buttons += button(words, "reject", do="drop_suggestion") + button(words, "again", do="suggest")
+        parts.append(
+            f'<section class="offer" aria-label="{attribute(words["offer_suggest"])}">'
+            f"<h3>{escape(words['offer_suggest'])}</h3>"
+            f'<div class="after" lang="{attribute(language)}">{escape(offer.caption)}</div>'
+            f'<div class="row">{buttons}</div></section>'
+        )
+    return "".join(parts)
+
+
+def _figure(
+    article: Article, number: int, picture: str, busy: bool, offer: Suggestion | None, context: ViewContext
+) -> str:
     placement, words = article.placements[number], context.words
     record = placement.chosen
     assert record is not None
@@ -222,7 +276,7 @@ def _figure(article: Article, number: int, picture: str, busy: bool, context: Vi
         f'data-alt-label="{attribute(words["alt"])}" data-picture="{attribute(record.id)}" '
         f'data-wish="{attribute(placement.slot.caption)}">'
         f'<div class="vignette" lang="{attribute(article.language)}">{picture}</div>'
-        f"{_lock_mark(locked, words)}"
+        f"{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div></div>'
     )
 

@@ -31,7 +31,9 @@ def session_update(session: DraftSession, known: Collection[str], context: ViewC
         held = set(known)
         blocks = []
         if article is not None:
-            blocks = list(article_blocks(article, context, session.proposals, session.suggesting, growing))
+            blocks = list(
+                article_blocks(article, context, session.proposals, session.suggesting, session.suggestions, growing)
+            )
         return {
             "version": version,
             "draft": session.draft.id,
@@ -133,12 +135,25 @@ def _bar(session: DraftSession, article: Article | None, context: ViewContext) -
     return (
         step("undo", history.undoable, "↶")
         + step("redo", history.redoable, "↷")
+        + _marks(article, words)
         + f'<span class="saved">{escape(words["saved"])}</span>'
         + f'<label class="refit">{escape(words["pictures"])} '
         f'<input type="number" min="0" max="50" value="{len(article.pictures)}" data-client="refit"{off} '
         f'aria-label="{attribute(words["refit"])}"></label>'
         + f'<details class="menu export"><summary class="tool">{escape(words["export"])}</summary>'
         f'<div role="menu" aria-label="{attribute(words["export"])}">{formats}</div></details>'
+    )
+
+
+def _marks(article: Article, words: Words) -> str:
+    """How many names, numbers and dates nobody has checked, and whether they are marked."""
+    count = sum(len(section.unchecked) for section in article.sections)
+    if not count:
+        return ""
+    label = words["unchecked_shown"].format(count=count)
+    return (
+        f'<label class="marks" title="{attribute(words["unchecked_hint"])}">'
+        f'<input type="checkbox" data-client="marks" checked> {escape(label)}</label>'
     )
 
 

@@ -84,6 +84,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     while (cursor) { const next = cursor.nextSibling; if (cursor !== edit?.block) cursor.remove(); cursor = next; }
     into(find('.status'), told.status);
     into(find('.bar'), told.bar);
+    marks();
     busy = told.busy;
     element.classList.toggle('busy', busy);
     element.setAttribute('aria-busy', busy);
@@ -97,6 +98,12 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     session.onsheet?.(told);
     active = told.active;
     if (active) follow();
+  };
+  /* What nobody has checked is marked, unless that was turned off here. */
+  const marks = () => {
+    const off = Boolean(stored('unmarked')), box = find('.bar [data-client=marks]');
+    element.classList.toggle('unmarked', off);
+    if (box) box.checked = !off;
   };
   /* What leads nowhere at either end of the article cannot be pressed. */
   const ends = (block, sections) => {
@@ -285,6 +292,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   });
   element.addEventListener('change', (event) => {
     if (event.target.dataset.client === 'refit') act('refit', { count: event.target.value });
+    if (event.target.dataset.client === 'marks') { store('unmarked', event.target.checked ? '' : '1'); marks(); }
   });
   const clients = {
     edit: (block) => editText(block),

@@ -70,3 +70,32 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ComposerError) as caught:
         from_json(to_json(farm_article(tmp_path)) | {"format": 9})
     assert (caught.value.key, caught.value.values["found"]) == ("article_format", 9)
+
+
+def test_where_words_are_from_and_what_is_unchecked_come_back_and_earlier_files_open(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    first = replace(article.placements[0], caption_origin="drafted", alt_origin="metadata")
+    section = replace(article.sections[0], text="Ada Smith came in 1889.", unchecked=("1889", "Ada Smith"))
+    article = replace(article, placements=(first, *article.placements[1:]), sections=(section, *article.sections[1:]))
+    data = json.loads(dump(article))
+    read = from_json(data)
+    assert read.sections == article.sections
+    assert (read.placements[0].caption_origin, read.placements[0].alt_origin) == ("drafted", "metadata")
+    for placement in data["placements"]:
+        del placement["caption_origin"], placement["alt_origin"]
+    del data["sections"][0]["unchecked"]
+    earlier = from_json(data)
+    assert earlier.placements[0].caption_origin == ""
+    assert earlier.sections[0].unchecked == ()
+
+
+@pytest.mark.parametrize(("field", "value"), [("caption_origin", "a poet"), ("alt_origin", 5)])
+def test_an_origin_that_there_is_not_is_refused(field: str, value: Any, tmp_path: Path) -> None:
+    data = to_json(farm_article(tmp_path))
+    data["placements"][0][field] = value
+    with pytest.raises(ComposerError):
+        from_json(data)
+    data = to_json(farm_article(tmp_path))
+    data["sections"][0]["unchecked"] = [value, 7]
+    with pytest.raises(ComposerError):
+        from_json(data)

@@ -16,6 +16,7 @@ from composer.editing.history import ACTIONS, MAX_STEPS, EditHistory
 from composer.editing.pictures import (
     add_place,
     alternatives,
+    confirm_words,
     delete_picture,
     insert_picture,
     lock_placement,
@@ -33,7 +34,7 @@ from composer.export.article_folder import load_article, save_article
 from composer.export.html import to_html
 from composer.export.markdown import to_markdown
 from composer.i18n import UI_LANGUAGES, tables
-from composer.pipeline.captions import library_words
+from composer.pipeline.picture_words import PictureWords, library_words
 from image_db.metadata.record import ImageRecord
 from tests.composer.article_samples import candidate, farm_article, picture, said
 from vision.errors import Phrase
@@ -122,9 +123,31 @@ def test_caption_and_alt_text_are_what_the_person_wrote(article: Article) -> Non
 
 def test_library_words_need_no_model() -> None:
     record = ImageRecord("0" * 64, Path("x.jpg"), 1, 1, caption="a hen", alt="A hen", captions=(("zh", "一只母鸡"),))
-    assert library_words(record, "en") == ("A hen", "A hen")
-    assert library_words(record, "zh") == ("一只母鸡", "一只母鸡")
-    assert library_words(replace(record, caption="", alt="", captions=()), "en") == ("", "")
+    assert library_words(record, "en") == PictureWords("A hen", "A hen", "metadata", "metadata")
+    assert library_words(record, "zh") == PictureWords("一只母鸡", "一只母鸡", "metadata", "metadata")
+    nameless = replace(record, caption="", alt="", captions=(), path=Path("/DSC_0001.jpg"))
+    assert library_words(nameless, "en") == PictureWords()
+    assert library_words(replace(record, caption_origin="generated"), "en").caption_origin == "drafted"
+
+
+def test_what_a_person_called_the_file_is_its_caption_where_there_is_no_other() -> None:
+    record = ImageRecord("a", Path("/our-old_boat (2).png"), 4, 3)
+    assert library_words(record, "en").caption == "Our old boat"
+
+
+def test_words_are_the_persons_once_they_are_changed_or_confirmed(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    placement = replace(article.placements[0], caption_origin="drafted", alt_origin="metadata")
+    article = replace(article, placements=(placement, *article.placements[1:]))
+    changed = set_caption(article, 0, "Other words").placements[0]
+    assert (changed.caption_origin, changed.alt_origin) == ("person", "metadata")
+    confirmed = confirm_words(article, 0).placements[0]
+    assert (confirmed.caption, confirmed.caption_origin, confirmed.alt_origin) == (
+        placement.caption,
+        "person",
+        "person",
+    )
+    assert confirmed.edited
 
 
 @pytest.mark.parametrize(
