@@ -4,7 +4,8 @@ The alternative text is what the library says is to be seen. The caption ties th
 drafts several as one batch, from the library's words, the definition of the thing and the section's sentences about it.
 A draft stands only if every word of it comes from those, if neighbouring words do so together, if it is more than the
 library's words and no copy of a sentence, and if the model, asked again, says that it tells nothing else. Where none
-stands, the caption is the library's words with the definition. A picture of which nothing is known has neither.
+stands, the caption is the library's words with the definition or the section's own sentence. A picture of which nothing
+is known has neither.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from composer.article.language import detect_language
 from composer.article.markdown import plain_text
 from composer.article.model import Placement, Section, WordsOrigin
 from composer.pipeline.captions import clean_caption, generate
-from composer.pipeline.facts import Fact, singular
+from composer.pipeline.facts import Fact, is_english_word, singular
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.subjects import Label, folded, read_label, words_of
@@ -28,9 +29,10 @@ from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 TRANSLATED_TOKENS, DRAFT_TOKENS = 48, 44
-DRAFTS = 4  # a picture
+DRAFTS = 3  # a picture
 DRAFT_TEMPERATURE = 0.7  # of all but the first
 FEWEST_DEFINING_WORDS = 4
+FEWEST_STATED_WORDS, MOST_STATED_WORDS = 5, 22
 FEWEST_ADDED, MOST_DRAFT_WORDS = 3, 24  # content words beyond the label's, words
 MOST_SAID_WORDS = 60  # of a section, that a caption is drafted from
 LEAST_ODDS = 0.0
@@ -43,6 +45,8 @@ three both also only each other another such very more most some any all many ju
 along across about after before until because since like
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
+# "A heron stands in water" under a picture claims to say what it shows; "Herons stand in water" tells of herons.
+_DESCRIBES = re.compile(r"(?:an?|one|two|three|this|these) ", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_][\w'’-]*")
 _PARTS = re.compile(r"[.!?;:]\s")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -101,10 +105,13 @@ def printed_words(
         elif caption and language == "zh":
             if clause := _clause_about(caption, picture.section):
                 caption, origin = f"{caption}：{clause}", "drafted"
-        elif caption and (definition := _definition(picture.fact)) and definition not in introduced:
-            introduced.add(definition)  # the second sheep of an article is introduced to nobody
-            if definition.casefold() not in caption.casefold():
+        elif caption:
+            definition = _definition(picture.fact)
+            if definition and definition not in introduced and definition.casefold() not in caption.casefold():
+                introduced.add(definition)  # the second sheep of an article is introduced to nobody
                 caption = f"{caption}: {definition}"
+            elif statement := _statement_about(caption, picture.section):
+                caption, origin = f"{caption}: {statement}", "drafted"
         printed.append(PictureWords(_sentence_case(caption), words.alt, origin, words.alt_origin))
     return printed
 
@@ -198,11 +205,11 @@ def _drafted(
                     shown=known[n].caption, facts=f"{shown[n].fact}\n" if shown[n].fact else "", said=told[n], caption=d
                 ),
             ),
-            Message.of("assistant", prompts.check_prefix),
+            Message.of("assistant", prompts.choose_prefix),
         )
         for n, d in pairs
     ]
-    options = (prompts.check_yes, prompts.check_no)
+    options = (prompts.choose_yes, prompts.choose_no)
     scores = model.score_batch(checks, [options] * len(checks)) if checks else []
     best: dict[int, tuple[float, str]] = {}
     for (number, draft), (yes, no) in zip(pairs, scores, strict=True):
@@ -225,6 +232,8 @@ def may_stand(draft: str, words: PictureWords, fact: Fact | None, section: Secti
     label, said = read_label(words.caption), content_words(draft)
     names = {_stem(name) for name in label.names or (label.noun,)}
     own = set(content_words(f"{words.caption} {words.alt}"))
+    if not label.names and _DESCRIBES.match(draft):
+        return False
     copied = any(sentence.casefold().startswith(draft.casefold()) for sentence in _sentences(section))
     return (
         bool(names & set(said))
@@ -287,6 +296,21 @@ def _names(label: Label, section: Section) -> bool:
 
 def _sentences(section: Section) -> list[str]:
     return split_sentences(plain_text(section.body))
+
+
+def _statement_about(label: str, section: Section) -> str:
+    """The first sentence of an English section that names what the label shows, or its first clause; not a long one."""
+    read, sentences = read_label(label), _sentences(section)
+    naming = [sentence for sentence in sentences if _names(read, Section(sentence))]
+    headed = section.heading and _names(read, Section(section.heading))
+    for sentence in naming or (sentences[:1] if headed else []):
+        said = sentence.strip(" .!")
+        if len(said.split()) > MOST_STATED_WORDS:
+            said = re.split(r"[,;:] ", said)[0]
+        if FEWEST_STATED_WORDS <= len(said.split()) <= MOST_STATED_WORDS and not said.endswith("?"):
+            first = said.split(" ", 1)[0]
+            return said[:1].lower() + said[1:] if first[1:].islower() and is_english_word(first) else said
+    return ""
 
 
 def _clause_about(caption: str, section: Section) -> str:

@@ -210,5 +210,5 @@ def test_what_nobody_checked_is_marked_until_it_is_ticked_or_changed(open_page: 
     page.locator(".sheet p", has_text="Anna Borg").wait_for()
     settled(page)
     assert section(page, 0).locator(".unchecked").count() == 0
-    assert b"unchecked" not in exported(page, "HTML")
+    assert b"unchecked" not in exported(page, "One HTML file")
     assert article_json(page)["sections"][0].get("unchecked", []) == []

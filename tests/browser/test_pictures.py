@@ -110,12 +110,15 @@ def test_a_suggested_caption_is_taken_or_dismissed(open_page: Open) -> None:
     offer = page.get_by_role("region", name="Suggested caption")
     offer.wait_for()
     assert captions(page)[0] == before, "it is proposed, not put in place"
-    offer.get_by_role("button", name="Reject").click()
-    offer.wait_for(state="detached")
-    tool(page, figure(page, 0), "Suggest caption")
     offer.get_by_role("button", name="Accept").click()
     page.get_by_role("button", name="Undo: suggested caption").wait_for()
+    offer.wait_for(state="detached")
     assert captions(page)[0] != before
+    second = captions(page)[1]
+    tool(page, figure(page, 1), "Suggest caption")
+    offer.get_by_role("button", name="Reject").click()
+    offer.wait_for(state="detached")
+    assert captions(page)[1] == second
     page.get_by_role("button", name="Undo: suggested caption").click()
     settled(page)
     assert captions(page)[0] == before

@@ -78,9 +78,10 @@ def test_a_caption_ties_the_picture_to_its_section_and_the_alt_text_says_what_is
 @pytest.mark.parametrize(
     "draft",
     [
-        "A rake made of bamboo gathers leaves",  # nobody said bamboo
+        "Rakes made of bamboo gather leaves",  # nobody said bamboo
         "Children rake the lawn with teeth",  # each word is known, what they say together is not
-        "A rake is a rake",  # the label again
+        "A rake gathers leaves with its teeth",  # as if the picture showed it
+        "Rakes are rakes",  # the label again
         "Leaves fall on the lawn",  # not about the picture
         "A rake gathers them without harm to the grass",  # the article's own sentence
         "A rake gathers leaves. It is a long-handled tool",  # two sentences
@@ -93,7 +94,7 @@ def test_a_draft_that_says_what_is_not_known_or_nothing_new_does_not_stand(draft
 
 
 def test_of_several_drafts_the_one_that_the_model_trusts_most_stands() -> None:
-    first, second = "A rake gathers leaves with a row of teeth", "A rake, a long-handled tool, gathers leaves"
+    first, second = "Rakes gather leaves with a row of teeth", "With its teeth, the rake is for gathering leaves"
     drafts = [first, second, second, first]
     chosen = settle(picture("A rake"), drafts, fact=RAKE, section=BESIDE, odds={first: 0.5, second: 2.0})
     assert chosen.caption == second
@@ -153,3 +154,13 @@ def test_words_in_another_language_are_translated_by_the_model() -> None:
 
 def test_words_in_another_language_stand_where_the_model_is_silent() -> None:
     assert texts(settle(picture("a hen"), [""], "zh")) == ("A hen", "A hen")
+
+
+def test_an_individual_without_a_definition_is_told_of_in_the_sections_own_words() -> None:
+    section = Section("## Windsor Castle\n\nThe castle is old. Windsor Castle stands on a hill above the river.")
+    words = settle(picture("Windsor Castle in the evening"), section=section)
+    assert words.caption == "Windsor Castle in the evening: Windsor Castle stands on a hill above the river"
+    assert words.caption_origin == "drafted"
+    headed = Section("## Windsor Castle\n\nOak gates close its yard at night, as they always did.")
+    told = settle(picture("Windsor Castle in the evening"), section=headed).caption
+    assert told == "Windsor Castle in the evening: oak gates close its yard at night, as they always did"
