@@ -190,31 +190,24 @@ def _drafted(
     for chunk in model.stream_batch(asked, samplings):
         answers[chunk.index] += chunk.text
         whole[chunk.index] |= chunk.finish == "stop"
-    standing = {
-        (number, draft): None
-        for number, answer, ended in zip(whose, answers, whole, strict=True)
-        if ended and (draft := one_sentence(answer))
-        and may_stand(draft, known[number], shown[number].fact, shown[number].section)
-    }  # fmt: skip
-    pairs = list(standing)
-    checks = [
-        (
-            Message.of(
-                "user",
-                prompts.caption_check.format(
-                    shown=known[n].caption, facts=f"{shown[n].fact}\n" if shown[n].fact else "", said=told[n], caption=d
-                ),
-            ),
-            Message.of("assistant", prompts.choose_prefix),
+    standing: dict[tuple[int, str], None] = {}
+    for number, answer, ended in zip(whose, answers, whole, strict=True):
+        text, picture = one_sentence(answer), shown[number]
+        if ended and text and may_stand(text, known[number], picture.fact, picture.section):
+            standing[number, text] = None
+    checks = []
+    for number, text in standing:
+        fact = f"{shown[number].fact}\n" if shown[number].fact else ""
+        question = prompts.caption_check.format(
+            shown=known[number].caption, facts=fact, said=told[number], caption=text
         )
-        for n, d in pairs
-    ]
+        checks.append((Message.of("user", question), Message.of("assistant", prompts.choose_prefix)))
     options = (prompts.choose_yes, prompts.choose_no)
     scores = model.score_batch(checks, [options] * len(checks)) if checks else []
     best: dict[int, tuple[float, str]] = {}
-    for (number, draft), (yes, no) in zip(pairs, scores, strict=True):
+    for (number, text), (yes, no) in zip(standing, scores, strict=True):
         if yes - no > best.get(number, (LEAST_ODDS, ""))[0]:
-            best[number] = (yes - no, draft)
+            best[number] = (yes - no, text)
     return [best[number][1] if number in best else "" for number in range(len(shown))]
 
 
@@ -280,7 +273,8 @@ def sentences_about(label: str, section: Section) -> list[str]:
     if not naming and _names(read, section):
         naming = [0]  # its heading does
     wanted = sorted({*naming, *(i + 1 for i in naming[:1] if i + 1 < len(sentences))})
-    kept, words = [], 0
+    kept: list[str] = []
+    words = 0
     for i in wanted:
         words += len(sentences[i].split())
         if kept and words > MOST_SAID_WORDS:

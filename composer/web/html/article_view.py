@@ -201,7 +201,7 @@ def marked(html: str, claims: Sequence[str], words: Words) -> str:
             if i % 2:  # a tag
                 open_marks += part.startswith("<mark") - part.startswith("</mark")
             elif not open_marks and wanted.search(part):
-                parts[i] = wanted.sub(lambda _, mark=mark: mark, part, count=1)  # type: ignore[misc]
+                parts[i] = wanted.sub(lambda _, mark=mark: mark, part, count=1)
                 break
         html = "".join(parts)
     return html
