@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from markdown_it.common.utils import normalizeReference
+from markdown_it.rules_block.table import escapedSplit, getLine, table
 from markdown_it.token import Token
 from mdit_py_plugins.admon.index import admonition
 from mdit_py_plugins.amsmath import amsmath_plugin
@@ -62,6 +63,7 @@ _TRAILING = "?!.,:;*_~'\""
 
 def dialects_plugin(md: MarkdownIt) -> None:
     md.enable(["table", "strikethrough"])
+    md.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     md.use(footnote_plugin, move_to_end=False)
     md.use(dollarmath_plugin, allow_space=False, allow_digits=False, allow_labels=False, allow_blank_lines=False)
     md.inline.ruler.at("math_inline", _dollars)
@@ -77,6 +79,24 @@ def dialects_plugin(md: MarkdownIt) -> None:
     md.core.ruler.after("block", "mdx_lines", _mdx_lines)
     for rule in (_attributes, _callouts, _tasks, _addresses):
         md.core.ruler.push(rule.__name__.strip("_"), rule)
+
+
+def _table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """GFM's tables; cells beyond those of the head, which it drops, go on in the last one."""
+    known = len(state.tokens)
+    if not table(state, start_line, end_line, silent):
+        return False
+    cells: list[Token] = []
+    columns: list[str] = []
+    for token in state.tokens[known:]:
+        if token.type == "tr_open" and token.map is not None:
+            cells, columns = [], escapedSplit(getLine(state, token.map[0]).strip())
+            columns = columns[1:] if columns[0] == "" else columns
+        elif token.type == "inline":
+            cells.append(token)
+        elif token.type == "tr_close" and cells and (extra := " | ".join(columns[len(cells) :]).strip(" |")):
+            cells[-1].content = f"{cells[-1].content} | {extra}"
+    return True
 
 
 def _admonition(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from docx import Document as open_document
 from docx.enum.table import WD_TABLE_ALIGNMENT, WD_TABLE_DIRECTION
-from docx.enum.text import WD_ALIGN_PARAGRAPH
+from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_COLOR_INDEX
 from docx.opc.constants import CONTENT_TYPE, RELATIONSHIP_TYPE
 from docx.opc.oxml import serialize_part_xml
 from docx.opc.packuri import PackURI
@@ -301,6 +301,8 @@ class _Writer:
         else:
             added.italic = run.emphasis or None
         added.font.strike = run.strike or None
+        added.font.subscript, added.font.superscript = run.script == "sub" or None, run.script == "sup" or None
+        added.font.highlight_color = WD_COLOR_INDEX.YELLOW if run.mark else None
         if run.code:
             added._r.style = self._style_ids["Code Text"]
         if run.link:

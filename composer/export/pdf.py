@@ -117,7 +117,7 @@ def _code(char: str) -> str:
 
 # Strings of the tree that are read by the template and never printed.
 _UNPRINTED = frozenset(
-    {"kind", "file", "link", "source_url", "language", "region", "alt", "title", "summary", "aligns"}
+    {"kind", "file", "link", "script", "source_url", "language", "region", "alt", "title", "summary", "aligns"}
 )
 
 
