@@ -37,7 +37,8 @@ _UNFIT = re.compile(
     r"\[(?:Obs|R|Archaic|Slang|Colloq|Prov|Scot|Cant|Low|Poetic|Humorous|Local|Dial|Rare)[^\]]*\]"
     r"|^(?:an? |the |any )?(?:[\w-]+,? ){0,4}?(?:fellow|person|man|woman|girl|boy|native|wench|wretch|people)\b"
     r"|\b(?:Fig\.|Figuratively|obsolete)|^See |^Same as |^One who |^The act |^The state "
-    r"|(?i:\b(?:contempt|opprobrious|derisive|savages?|negro\w*|heathens?)\b)"
+    r"|(?i:\b(?:adjectively|in composition|compounds?|in the sense|synonym\w*|spelled"
+    r"|term|the word|contempt|opprobrious|derisive|savages?|negro\w*|heathens?)\b)"
 )
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 _PLURAL = re.compile(
@@ -160,7 +161,7 @@ def read_entry(head: str, part: Part, entry: str) -> list[Sense]:
         if number == 0:
             text = _PLURAL.sub("", _without_brackets(text[_HEAD.match(text).end() :]))  # type: ignore[union-attr]
         elif text.startswith("Note:"):
-            if senses and not senses[-1].note:
+            if senses and not senses[-1].note and not _UNFIT.search(text):
                 senses[-1] = Sense(head, part, senses[-1].text, _cleaned(text.removeprefix("Note:")))
             continue
         elif indent >= 9 or text.startswith(("{", "Syn")):
@@ -169,7 +170,13 @@ def read_entry(head: str, part: Part, entry: str) -> list[Sense]:
             continue  # a quotation
         for piece in _SENSE.split(f" {text}"):
             said = _cleaned(piece)
-            if free and len(said.split()) >= LEAST_SENSE_WORDS and not (_UNFIT.search(piece) or _UNFIT.search(said)):
+            circular = len(said.split()) < 6 and head in said.lower()  # "a pedal curve or surface"
+            if (
+                not circular
+                and free
+                and len(said.split()) >= LEAST_SENSE_WORDS
+                and not (_UNFIT.search(piece) or _UNFIT.search(said))
+            ):
                 senses.append(Sense(head, part, said))
     return senses
 

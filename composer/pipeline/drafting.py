@@ -25,7 +25,7 @@ OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 LONG_WORDS = 18
-LEAST_ODDS = 0.1
+LEAST_ODDS = 0.45
 USUAL_AGREEMENT, USUAL_FACT = 0.7, 0.6  # where there is one draft only, or no fact
 
 
@@ -38,11 +38,11 @@ class Weights:
     fact: float  # of cosine with the nearest known fact
     stock: float  # of stock phrases, up to 2
     length: float  # of tens of words beyond LONG_WORDS
-    agreement_range: tuple[float, float] = (0.4, 0.85)
-    fact_range: tuple[float, float] = (0.2, 0.85)
+    agreement_range: tuple[float, float] = (0.4, 0.9)
+    fact_range: tuple[float, float] = (0.2, 0.95)
 
 
-FITTED = Weights(bias=-2.44, agreement=3.44, fact=0.60, stock=-0.62, length=-0.62)
+FITTED = Weights(bias=-2.67, agreement=2.99, fact=1.91, stock=-0.44, length=-0.22)
 
 
 _NUMBER = re.compile(
@@ -79,6 +79,9 @@ _LABEL = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)?\*\*[^*]+\*\*[:：]?\s*")
 _ITEM = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)")
 _FOREIGN = re.compile(r"[A-Za-z]{3,}")  # in a Chinese sentence
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w'’-]+")
+_DICTIONARY = re.compile(
+    r";|\besp\.|\be\.g\.|^(?:an? |the |any |some )?[\w -]+, (?:especially|usually)[^,]*$", re.IGNORECASE
+)
 _OPENER = re.compile(r"^(?:the |a |an )?(\w+(?:[ -]\w+)?)", re.IGNORECASE)
 _DEFINES = re.compile(r"^(?:the |a |an )?[\w -]{3,40}? (?:is|are) (?:an? |the )", re.IGNORECASE)
 
@@ -109,7 +112,7 @@ def read_drafts(drafts: Sequence[str]) -> list[DraftSentence]:
             if not text.endswith((".", "!", "。", "！", "”", '"')) or text.startswith("#") or is_chatter(text):
                 position += 1  # what leans on it must not stand either
                 continue
-            if FEWEST_WORDS <= count_words(text) <= MOST_WORDS:
+            if FEWEST_WORDS <= count_words(text) <= MOST_WORDS and not _DICTIONARY.search(text):
                 leans, refers = _LEANS.match(text) is not None, _PRONOUN.match(text) is not None
                 found.append(DraftSentence(text, number, position, leans, refers))
             position += 1

@@ -26,11 +26,13 @@ MOST_FACTS = 4  # of a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
 MOST_RELATED = 2  # definitions beside the heading's own, where those are few
 LEAST_RELATED = 0.66  # cosine of such a definition and what the heading is about
-LEAST_LIKENESS = 0.3  # cosine of a definition and the subject, below which a sense belongs to something else
-LEAST_SURE = 0.5  # below which a definition is not printed
+LEAST_LIKENESS = 0.15  # cosine of a definition and the subject, below which a sense belongs to something else
+LEAST_SURE = 0.5  # of name, definition and subject, below which a definition is not printed
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
-LATER_SENSE = 0.04  # a place further down in the dictionary
+SURELY_MEANT = 0.3  # cosine of a sense and what the text is about
+CLAUSE_SPAN = 0.25  # cosine behind a definition's nearest clause
+LATER_SENSE = 0.02  # a place further down in the dictionary
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
 # Nouns that are more often another part of speech, or too general for a definition to say anything.
 _COMMON_WORDS = """
@@ -57,6 +59,12 @@ class Fact:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
+
+
+def clauses_of(fact: Fact) -> list[str]:
+    """The fact whole, and clause by clause: a sentence tells one of them."""
+    parts = [part.strip() for part in re.split(r"[.;]", fact.text)]
+    return [str(fact), *(f"{fact.name}: {part}" for part in parts if len(part.split()) > 3)]
 
 
 @cache
@@ -168,7 +176,7 @@ class Glossary:
         self._encode = encode
         self._dictionary = dictionary
         self._english = english or (lambda texts: texts)
-        self._reads_language = reads_language
+        self.reads_language = reads_language
 
     def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
         """The definitions of what each heading names, and of things that belong to it, the closest first."""
@@ -185,7 +193,10 @@ class Glossary:
 
     def _own(self, heading: str, about: str) -> list[Fact]:
         """What the dictionary and WordNet say of the things and doings that a heading names."""
-        names = named_things(heading) or re.findall(r"[a-z]+", heading.lower())[-1:]
+        words = re.findall(r"[a-z]+", heading.lower())
+        names = named_things(heading) or words[-1:]
+        if len(words) == len(names) == 2:
+            names = names[1:]  # a litter box is a box, and no litter
         short = define(names, about, self._encode)
         if self._dictionary is None:
             return short
@@ -194,7 +205,7 @@ class Glossary:
         senses += [sense for verb in _verbs(heading) for sense in self._dictionary.senses(verb, "v")]
         if not senses:
             return short
-        vectors = self._encode([f"{sense.head}: {sense.text}" for sense in senses])
+        vectors = self._encode([sense.text for sense in senses])
         scores = vectors @ self._encode([about])[0]
         # A dictionary begins with what is meant most often.
         places = Counter[tuple[str, str]]()
@@ -203,20 +214,49 @@ class Glossary:
             places[sense.head, sense.part] += 1
         # WordNet's sense was chosen among few; the dictionary's that is like it is the same thing.
         for name, text in first.items():
-            like = vectors @ self._encode([f"{name}: {text}"])[0]
-            scores += [value if sense.head == name else 0.0 for sense, value in zip(senses, like, strict=True)]
+            meant = self._encode([text])[0]
+            if meant @ self._encode([about])[0] >= SURELY_MEANT:
+                scores += [
+                    value / 2 if sense.head == name else 0.0
+                    for sense, value in zip(senses, vectors @ meant, strict=True)
+                ]
         best: dict[tuple[str, str], int] = {}
         for i, sense in enumerate(senses):
-            least = LEAST_LIKENESS + (LEAST_LIKENESS if sense.head in first else 0.0)
-            if scores[i] >= least and scores[i] > scores[best.get((sense.head, sense.part), i)] - (
-                (sense.head, sense.part) not in best
-            ):
-                best[sense.head, sense.part] = i
+            key = sense.head, sense.part
+            if scores[i] >= LEAST_LIKENESS and (key not in best or scores[i] > scores[best[key]]):
+                best[key] = i
         found = []
         for (name, _), i in best.items():
-            said = f"{senses[i].text}. {senses[i].note}".strip(" .")
-            found.append(Fact(name, said, f"GCIDE {name}"))
+            said = self._fitting(name, f"{senses[i].text}. {senses[i].note}".strip(" ."), about)
+            if said:
+                found.append(Fact(name, said, f"GCIDE {name}"))
         return [*found, *short]
+
+    def _fitting(self, name: str, text: str, about: str) -> str:
+        """The clauses of a definition that belong to what the text is about: of a pedal not that it opens the pipes of
+        an organ, where a bicycle is meant.
+        """
+        clauses = re.split(r"(?<=[.;])\s+", text)
+        if len(clauses) == 1:
+            return text
+        near = self._encode([f"{name}: {clause}" for clause in clauses]) @ self._encode([about])[0]
+        kept = [clause for clause, value in zip(clauses, near, strict=True) if value >= max(near) - CLAUSE_SPAN]
+        return " ".join(kept).strip(" .;")
+
+    def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
+        """(n,) cosines of an English subject and the nearest definition of what each heading names, 0 without one."""
+        senses: list[str] = []
+        owner: list[int] = []
+        for number, heading in enumerate(headings):
+            for name in named_things(heading) or re.findall(r"[a-z]+", heading.lower())[-1:]:
+                known = [text for _, text in _glossary().get(name, ())]
+                known += [sense.text for sense in self._dictionary.senses(name, "n")] if self._dictionary else []
+                senses += [f"{name}: {text}" for text in known]
+                owner += [number] * len(known)
+        found = np.zeros(len(headings))
+        if senses:
+            np.maximum.at(found, owner, self._encode(senses) @ self._encode([subject])[0])
+        return found
 
     def definition_of(self, thing: Sequence[str], about: str) -> Fact | None:
         """The definition of what the words of an English label name, the longest name that its end makes.
@@ -233,7 +273,7 @@ class Glossary:
 
     def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
         """(n, m) cosines of sentences; shared characters where the encoder does not read the language."""
-        if not self._reads_language:
+        if not self.reads_language:
             return shares_of_characters(one, other)
         return self._encode(list(one)) @ self._encode(list(other)).T
 
@@ -257,7 +297,8 @@ def define(
         senses = [sense for sense in senses if not any(first <= sense[1] < end for first, end in _NOT_SEEN)]
     if not senses:
         return []
-    likeness = encode([f"{name}: {text}" for name, _, text in senses]) @ encode([subject])[0]
+    # Among senses the name itself says nothing, for every one has it; how sure one is, it helps to tell.
+    likeness = encode([f"{name}: {text}" if seen else text for name, _, text in senses]) @ encode([subject])[0]
     # A sheep is rarely "a timid defenseless simpleton": people come after what shares their name.
     likeness = likeness - [PERSON_PENALTY * (PEOPLE[0] <= synset < PEOPLE[1]) for _, synset, _ in senses]
     # A hammer is first of all the hand tool, not the "power hammer" that is also called hammer.
@@ -283,7 +324,7 @@ def related(heading: str, about: str, encode: Callable[[Sequence[str]], np.ndarr
     """
     mentions = _mentions()
     synsets: set[str] = set()
-    for word in _stems(heading) - _COMMON:
+    for word in _stems(heading) - _COMMON_STEMS:
         mentioning = mentions.get(word, frozenset())
         if len(mentioning) <= MOST_MENTIONS:
             synsets |= mentioning
@@ -317,7 +358,18 @@ def _mentions() -> dict[str, frozenset[str]]:
 
 
 def _stems(text: str) -> set[str]:
-    return {min(_singulars(word), key=len) for word in re.findall(r"[a-z][a-z'-]{2,}", text.lower())}
+    return {_stem(word) for word in re.findall(r"[a-z][a-z'-]{2,}", text.lower())}
+
+
+def _stem(word: str) -> str:
+    """One form for a noun's singular and plural: castle and castles, berry and berries, box and boxes."""
+    if word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
+    word = word.removesuffix("e")
+    return word[:-1] + "i" if word.endswith("y") else word
+
+
+_COMMON_STEMS = frozenset(map(_stem, _COMMON))
 
 
 def shares_of_characters(one: Sequence[str], other: Sequence[str]) -> np.ndarray:

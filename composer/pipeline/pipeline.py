@@ -236,14 +236,11 @@ class Pipeline:
         if not self.settings.writing.plan_from_library or context.request.images == 0 or not len(self.library):
             return [False] * len(headings)
         english = headings if context.language == "en" else translate(self.model, context.prompts, headings)
-        queries = [
-            Query(caption=heading, english=said if context.english else "", filters=context.request.filters)
-            for heading, said in zip(headings, english, strict=True)
-        ]
+        queries = [Query(caption=heading, filters=context.request.filters) for heading in english]
         shown = []
-        for said, candidates in zip(english, self.searcher.search_batch(queries, 3), strict=True):
+        for heading, candidates in zip(english, self.searcher.search_batch(queries, 3), strict=True):
             words = " ".join(candidate.record.caption_in("en") for candidate in candidates)
-            shown.append(bool(set(named_things(said)) & set(named_things(words))))
+            shown.append(bool(set(named_things(heading)) & set(named_things(words))))
         return shown
 
     def place(self, context: RequestContext, sections: Sequence[Section]) -> list[int]:

@@ -19,11 +19,14 @@ MAX_HEADING_CHARS = 60
 SPARE = 3  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
-    r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types|role|life|future)\b"
-    r"|引言|结语|总结|重要性|意义|概述|历史",
+    r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types?|role|life|future"
+    r"|architecture|process\w*|construction|materials?|ingredients?|equipment|storage|packaging|serving|variet\w+|features?"
+    r"|safety|climate|biodiversity|conservation|era|ages?|periods?|renaissance|enlightenment|legacy|significance|efforts?"
+    r"|education|culture|beauty|steps?|stages?|techniques?|methods?|care|health)\b"
+    r"|引言|结语|总结|重要性|意义|概述|历史|时代|文化|环境|保护|生活|影响|作用",
     re.IGNORECASE,
 )
-_ARTICLE = re.compile(r"^(?:the|an?|your|our|my)\s+", re.IGNORECASE)
+_SMALL_WORDS = frozenset("the a an your our my of for in on at to with and or from by".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def parse_plan(answer: str, count: int) -> Plan:
     title = re.sub(r"^(?:title|标题)\s*[:：]\s*", "", title, flags=re.IGNORECASE)
     headings: dict[str, None] = {}
     for line in lines[1:]:
-        heading = re.split(r"\s[-–—]\s|:\s|：", line)[0].strip(" .。:：")
+        heading = re.split(r"\s[-–—]\s|:\s|：|\s*[(（]", line)[0].strip(" .。:：")
         known = {h.casefold() for h in headings} | {title.casefold()}
         if 1 < len(heading) <= MAX_HEADING_CHARS and heading.casefold() not in known:
             headings[heading] = None
@@ -71,29 +74,35 @@ def agree(
     instruction: str,
     count: int,
     illustrated: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
+    relevance: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
 ) -> Plan:
     """One plan of up to ``count`` headings: those that most plans have, that name one thing which can be seen, and that
     the library can show, in the order in which the plans have them.
+
+    ``relevance`` tells of headings how near what they name is to the subject, 0 to 1.
     """
-    votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by heading without article and number
+    votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
+    told = set(_key(instruction, set()).split())
     for plan in plans:
         for place, heading in enumerate(plan.headings):
-            key = _key(heading)
+            key = _key(heading, told)
             if key not in words or len(heading) < len(words[key]):
                 words[key] = heading
             votes.setdefault(key, []).append(place / max(1, len(plan.headings) - 1))
     headings = list(words.values())
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
-    for (key, places), heading, shown in zip(votes.items(), headings, illustrated(headings), strict=True):
+    known = zip(votes.items(), headings, illustrated(headings), relevance(headings), strict=True)
+    for (key, places), heading, shown, near in known:
         worth[key] = (
             2.0 * len(places) / len(plans)
-            + 0.5 * bool(set(named_things(heading)) - subject or not heading.isascii())
+            + 0.8 * (bool(_thing(heading) - subject) or not heading.isascii())
             + 0.4 * shown
+            + 0.8 * near
             - 1.0 * bool(_PAIRS.search(heading))
             - 0.7 * bool(_ABSTRACT.search(heading))
-            - 0.3 * (count_words(heading) > 4)
+            - 0.3 * max(0, count_words(heading) - 2)
         )
     chosen: list[str] = []
     named: set[str] = set()
@@ -110,9 +119,17 @@ def agree(
     return Plan(title, tuple(words[key] for key in in_order), tuple(words[key] for key in chosen[count:]))
 
 
-def _key(heading: str) -> str:
-    return " ".join(word.rstrip("s") for word in _ARTICLE.sub("", heading).casefold().split())
+def _thing(heading: str) -> set[str]:
+    """What the heading names with its last word, if that can be seen: nothing for "Stone Work"."""
+    last = heading.casefold().split()[-1]
+    return {name for name in named_things(heading) if last.startswith(name.split()[-1][:-1])}
+
+
+def _key(heading: str, told: set[str]) -> str:
+    """The words that count, in one form and order: of "Toys for the Cat" that is "toy" where the article is on cats."""
+    words = [word.rstrip("s") for word in re.findall(r"\w+", heading.casefold()) if word not in _SMALL_WORDS]
+    return " ".join(sorted(set(words) - told or set(words))) or heading.casefold()
 
 
 def _words(key: str) -> set[str]:
-    return {word for word in key.split() if len(word) > 3} if key.isascii() else {key[-2:]}
+    return set(key.split()) if key.isascii() else {key[i : i + 2] for i in range(len(key) - 1)}

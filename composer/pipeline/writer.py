@@ -13,7 +13,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,18 +32,20 @@ from composer.pipeline.drafting import (
     worth_of,
 )
 from composer.pipeline.events import TextDelta
-from composer.pipeline.facts import Fact, shares_of_characters
+from composer.pipeline.facts import Fact, clauses_of, shares_of_characters
 from composer.pipeline.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
-WORDS_PER_SECTION = 80
-MIN_SECTION_WORDS = 40
+WORDS_PER_SECTION = 65
+MIN_SECTION_WORDS = 35
+MOST_SECTIONS = 16
+TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
-ENOUGH = 0.8  # of the words asked for
+ENOUGH = 0.55  # of the words asked for
 LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -90,6 +93,12 @@ class Knowledge(Protocol):
         """What is known of the things that each heading names."""
         ...
 
+    def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
+        """(n,) how near to an English subject is what each heading names, 0 to 1."""
+        ...
+
+    reads_language: bool  # whether ``likeness`` compares by meaning, not by characters
+
     def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
         """(n, m) cosines of sentences, or what serves for them."""
         ...
@@ -127,8 +136,8 @@ class Writer:
         their subject.
         """
         count = _section_count(words)
-        turns = self._plan_turns(instruction, count, required)
-        prompt = (*turns, Message.of("assistant", self._prompts.plan_prefix))
+        english = instruction.isascii()
+        prompt = self._plan_prompt(instruction, count, required)
         samplings = [self._sampling(seed, f"plan {n}", 40 + 24 * count) for n in range(self._settings.drafts)]
         plans = []
         for answer, finish in self._answers([prompt] * len(samplings), samplings):
@@ -138,7 +147,10 @@ class Writer:
         if kind == "story":
             plan = max(plans, key=lambda plan: len(plan.headings))
         else:
-            plan = agree(plans, instruction, count, *([illustrated] if illustrated else []))
+            ask: dict[str, Any] = {"illustrated": illustrated} if illustrated else {}
+            if self._knowledge and english:
+                ask["relevance"] = partial(self._knowledge.relevance, instruction)
+            plan = agree(plans, instruction, count, **ask)
         # The reader's own words always make an honest title, and what must be shown makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
         headings = plan.headings or tuple(thing[:1].upper() + thing[1:] for thing in required[:count])
@@ -248,7 +260,7 @@ class Writer:
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
         """The paragraph that the drafts' good sentences make; see ``composer.pipeline.drafting``."""
         pool = read_drafts(drafts)
-        facts = [str(fact) for fact in section.facts]
+        facts = [clause for fact in section.facts for clause in clauses_of(fact)]
         if section.kind != "story":
             told = " ".join([section.title, section.part.heading, *facts])
             given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
@@ -261,6 +273,10 @@ class Writer:
         to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
         # What a story tells need not be so: its fullest draft stands.
         worth = np.ones(len(pool)) if section.kind == "story" else worth_of(pool, alike, to_facts)
+        if self._knowledge is None or not self._knowledge.reads_language:
+            worth -= (
+                np.median(worth) - TIE
+            )  # the fit is on cosines of sentences: of another measure the better half stands
         if said:
             worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
         return paragraph_of(assemble(pool, worth, alike, words, before), section.language)
@@ -285,16 +301,18 @@ class Writer:
         stop = () if purpose.startswith("plan") else PARAGRAPH_ENDS
         return sampling_of(self._settings, max_tokens, derive_seed(seed, purpose), stop)
 
-    def _plan_turns(self, instruction: str, count: int, hints: Sequence[str]) -> tuple[Message, ...]:
-        shown = self._prompts.hints.format(captions="; ".join(hints)) if hints else ""
+    def _plan_prompt(self, instruction: str, count: int, required: Sequence[str]) -> Prompt:
+        shown = self._prompts.hints.format(captions="; ".join(required)) if required else ""
         question = self._prompts.plan.format(instruction=instruction.strip(), sections=count, hints=shown)
         # An example as a conversation of its own: inside the question small models copy it.
-        example = self._prompts.plan.format(instruction=self._prompts.example_wish, sections=3, hints="")
+        lines = self._prompts.example_plan.count("\n")
+        example = self._prompts.plan.format(instruction=self._prompts.example_wish, sections=lines, hints="")
         return (
             Message.of("system", self._prompts.system),
             Message.of("user", example),
             Message.of("assistant", self._prompts.example_plan),
             Message.of("user", question),
+            Message.of("assistant", self._prompts.plan_prefix),
         )
 
 
@@ -312,7 +330,7 @@ def writing_question(
 
 def token_limit(words: int) -> int:
     """Tokens that a text of about so many words may take."""
-    return round(TOKENS_PER_WORD * words * 1.5) + 40
+    return round(TOKENS_PER_WORD * words * 1.3) + 30
 
 
 def sampling_of(
@@ -329,7 +347,7 @@ def sampling_of(
 
 
 def _section_count(words: int) -> int:
-    return max(2, min(12, round(words / WORDS_PER_SECTION)))
+    return max(2, min(MOST_SECTIONS, round(words / WORDS_PER_SECTION)))
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -94,6 +94,11 @@ def test_sections_that_explain_do_not_see_each_other_and_a_story_goes_on() -> No
 
 def test_a_section_is_asked_for_with_what_is_known_of_its_own_heading() -> None:
     class Known:
+        reads_language = True
+
+        def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
+            return np.zeros(len(headings))
+
         def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
             return [[Fact(heading, f"what {heading} is", "a test")] for heading in headings]
 
