@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from composer.article import markdown as blocks
+from composer.article import parser as blocks
 from composer.batch.article_job import BatchConfig, Outcome, run_job
 from composer.batch.requests import BatchJob
 from composer.batch.runner import BatchRun
