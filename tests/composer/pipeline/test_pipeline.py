@@ -317,3 +317,46 @@ def test_only_a_text_may_be_in_a_language_that_is_not_written_here() -> None:
         ComposeRequest(instruction="Über Mauern", language="de")
     with pytest.raises(UsageError, match=r"^language_unknown: "):
         ComposeRequest(text="Mauern", language="de_AT; rm")
+
+
+def test_a_picture_of_ones_own_is_placed_and_captioned_by_what_it_is_called(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    text = "\n\n".join(
+        (
+            "Mornings in our house are loud, and nobody finds the key that he had in his hand just now.",
+            "Then there is breakfast, with bread, and with coffee that is drunk standing by the window in a hurry.",
+            "The bicycle leans on the wall of the shed, and its chain wants oil before it is ridden to the station.",
+        )
+    )
+    own = [
+        paint(tmp_path / name, colour) for name, colour in (("my old-bicycle.png", "pink"), ("DSC_0042.png", "brown"))
+    ]
+    _, article = compose(pipeline, text=text, images=2, use_images=own)
+    placed = {p.chosen.path.name: p for p in article.placements if p.chosen}
+    bicycle, nameless = placed["my old-bicycle.png"], placed["DSC_0042.png"]
+    assert bicycle.slot.after_section == 2
+    assert bicycle.caption.startswith("My old bicycle")
+    assert bicycle.alt == "My old bicycle"
+    assert (nameless.caption, nameless.alt, nameless.caption_origin) == ("", "", "")
+
+
+def test_a_text_is_illustrated_where_the_library_has_its_subjects(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    walls = [
+        f"The {colour} wall stands behind the church, and children play ball against it." for colour in ("red", "blue")
+    ]
+    other = "Nobody knows how long the town has been here, or who was the first to build a house in it."
+    code = "```\nfor wall in town: paint(wall, colours=('red', 'blue'), coats=2, brush='a wide one')\n```"
+    _, article = compose(pipeline, text="\n\n".join((other, walls[0], code, other, walls[1], other)))
+    shown = {p.slot.after_section: p.chosen.path.stem for p in article.placements if p.chosen}
+    assert shown == {1: "red", 4: "blue"}
+    assert len({p.slot.caption for p in article.placements}) == len(article.placements)
+
+
+def test_provenance_has_the_facts_that_the_writer_was_given(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    own = paint(tmp_path / "a rusty gate.png", "pink")
+    _, article = compose(pipeline, instruction="Walls of a town", images=1, use_images=[own])
+    facts = article.provenance["facts"]
+    assert {"section": "", "name": "rusty gate", "text": "A rusty gate", "source": article.pictures[0].id} in facts
+    assert all(set(fact) == {"section", "name", "text", "source"} for fact in facts)
