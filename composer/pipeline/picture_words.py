@@ -48,7 +48,7 @@ _EMPTY = frozenset(_EMPTY_WORDS.split())
 # "A heron stands in water" under a picture claims to say what it shows; "Herons stand in water" tells of herons.
 _DESCRIBES = re.compile(r"(?:an?|one|two|three|this|these) ", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_][\w'’-]*")
-_PARTS = re.compile(r"[.!?;:]\s")
+_CLAUSE = re.compile(r"[,;:] ")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -167,6 +167,10 @@ def _drafted(
     known: Sequence[PictureWords],
 ) -> list[str]:
     """For each picture the best draft that may stand, or an empty string. English only: see ``supported``."""
+    shown_how = prompts.draft_caption.format(
+        shown=prompts.example_shown, facts=f"{prompts.example_fact}\n", said=prompts.example_said
+    )
+    example = (Message.of("user", shown_how), Message.of("assistant", prompts.example_caption))
     asked: list[Prompt] = []
     samplings: list[Sampling] = []
     whose: list[int] = []
@@ -176,9 +180,10 @@ def _drafted(
         told.append(" ".join(said))
         if not words.caption or not said:
             continue
-        fact = f"\n{prompts.facts.format(facts=picture.fact)}" if picture.fact else ""
+        fact = f"{picture.fact}\n" if picture.fact else ""
         question = prompts.draft_caption.format(shown=words.caption, facts=fact, said=told[-1])
-        prompt = (Message.of("user", question), Message.of("assistant", prompts.suggest_prefix))
+        # The example is a conversation of its own: inside the question small models copy it.
+        prompt = (*example, Message.of("user", question), Message.of("assistant", prompts.suggest_prefix))
         for draft in range(DRAFTS):
             asked.append(prompt)
             samplings.append(Sampling(DRAFT_TOKENS, DRAFT_TEMPERATURE if draft else 0.0, seed=draft, stop=("\n",)))
@@ -238,15 +243,16 @@ def may_stand(draft: str, words: PictureWords, fact: Fact | None, section: Secti
 
 
 def supported(draft: str, sources: Sequence[str], names: set[str]) -> bool:
-    """Whether every content word is in a source, and neighbours are in one source together.
+    """Whether every content word is in a source, and neighbours within a clause are in one source together.
 
     "The house is hidden inside oak piles" has all its words from "Oak piles carry the house. Two walls hide a well",
     and is false. ``names`` tell the subject, which goes with every source.
     """
     held = [set(content_words(source)) | names for source in sources if source]
-    mine = content_words(draft)
-    single = all(any(word in words for words in held) for word in mine)
-    return single and all(any(one in words and other in words for words in held) for one, other in pairwise(mine))
+    said = [content_words(clause) for clause in _CLAUSE.split(draft)]
+    return all(any(word in words for words in held) for clause in said for word in clause) and all(
+        any(one in words and other in words for words in held) for clause in said for one, other in pairwise(clause)
+    )
 
 
 def content_words(text: str) -> list[str]:

@@ -49,6 +49,10 @@ class Prompts:
     suggest_other: str
     suggest_prefix: str
     draft_caption: str
+    example_shown: str
+    example_fact: str
+    example_said: str
+    example_caption: str
     caption_check: str
     untitled: str
     chat_system: str
