@@ -309,7 +309,11 @@ def _statement_about(label: str, section: Section) -> str:
             said = re.split(r"[,;:] ", said)[0]
         if FEWEST_STATED_WORDS <= len(said.split()) <= MOST_STATED_WORDS and not said.endswith("?"):
             first = said.split(" ", 1)[0]
-            return said[:1].lower() + said[1:] if first[1:].islower() and is_english_word(first) else said
+            return (
+                said[:1].lower() + said[1:]
+                if first == "A" or (first[1:].islower() and is_english_word(first))
+                else said
+            )
     return ""
 
 
@@ -319,7 +323,8 @@ def _clause_about(caption: str, section: Section) -> str:
     ends = [noun[start:] for start in range(len(noun) - 1)]
     for sentence in re.split(r"[。！？]", plain_text(section.body)):
         if any(end in sentence for end in ends) and len(_HAN.findall(sentence)) >= FEWEST_DEFINING_WORDS:
-            return sentence.strip("，、； ")
+            # Where the section has it need not be where the picture is from.
+            return re.sub(r"^在[^，]{1,12}，", "", sentence.strip("，、； "))
     return ""
 
 
@@ -327,7 +332,8 @@ def _definition(fact: Fact | None) -> str:
     """The first clause of a definition, or nothing where it is too short to add anything."""
     if fact is None:
         return ""
-    clause = re.sub(r"\s*\([^)]*\)", "", fact.text).split(";", maxsplit=1)[0].strip(" .,")
+    text = re.sub(r"`([^`']*)'", r"“\1”", fact.text)
+    clause = re.sub(r"\s*\([^)]*\)", "", text).split(";", maxsplit=1)[0].strip(" .,")
     return clause if len(clause.split()) >= FEWEST_DEFINING_WORDS else ""
 
 

@@ -28,7 +28,7 @@ FEWEST_WITH_INTRODUCTION = 3  # sections
 REQUIRED = 4.0
 NAMED = 2.0  # log-odds for a picture that shows what the section names
 OTHER_INDIVIDUAL = 4.0  # log-odds against one of something else where an individual is wanted
-IN_HEADING, INTRODUCING, OPENING, RECURRING, PASSING = 3.0, 2.2, 2.0, 1.2, 0.5
+IN_HEADING, OPENED_BY, INTRODUCING, OPENING, RECURRING, PASSING = 3.0, 2.4, 2.2, 2.0, 1.2, 0.5
 SUBJECT_WORDS = 4  # of a sentence, within which its subject stands
 _COUNTED = r"(?:an?|the|one|two|three|several|some|many) "
 _COLLECTION = re.compile(
@@ -48,7 +48,8 @@ _NAME = re.compile(r"[^\W\d_a-z][\w'’-]+(?: (?:(?:of|de|the|du|la|von|van) ){0
 _OPENER = re.compile(rf"^(?:the|an?|but|and|when|while|since|although|after|before|{_PREPOSITION}) ", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W\d_][\w'’-]*")
 _HAN_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
-LEAST_HAN = 2  # characters of a noun
+LEAST_HAN, HEADING_HAN = 2, 12  # characters: of a noun, within which a heading names its subject
+LONGER_NOUN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,9 @@ def _named(label: Label, words: SectionWords) -> tuple[float, float]:
 def _salience(word: str, words: SectionWords) -> float:
     if word in words.heading:
         return IN_HEADING
+    opens = words.first[:1] in (("the",), ("a",), ("an",)) and words.first[1:2] == (word,)
+    if opens:
+        return OPENED_BY
     if word in words.first[:SUBJECT_WORDS] and words.counts.get(word, 0) > 1:
         return INTRODUCING
     if word in words.first:
@@ -192,8 +196,10 @@ def _han_named(label: str, words: SectionWords) -> tuple[float, float]:
         at = words.text.find(end)
         if at >= 0:
             begins = at <= len(words.text.split("。", 1)[0])
-            salience = IN_HEADING if at < 12 else OPENING - at / 100 if begins else RECURRING
-            return len(end) / len(phrase), min(salience, RECURRING + 1) if words.text.count(end) > 1 else salience
+            often = RECURRING if words.text.count(end) > 1 else PASSING
+            salience = IN_HEADING if at < HEADING_HAN else OPENING - at / 100 if begins else often
+            salience += LONGER_NOUN * len(end)  # "荷兰风车" says more than "风车"
+            return len(end) / len(phrase), salience
     return 0.0, 0.0
 
 
@@ -251,7 +257,8 @@ def supported_subjects(
             must = id_ in required
             introduces = place == 0 and len(sections) >= FEWEST_WITH_INTRODUCTION and not sections[0].heading
             name = wish_of(candidate.record, language, said[place]) or phrase
-            if introduces and (share < 1 or (" " not in name and salience < INTRODUCING)):
+            sure = salience >= OPENED_BY or (share == 1 and (" " in name or salience >= INTRODUCING))
+            if introduces and not sure:
                 continue  # an introduction names what the others tell: a picture would be missing there
             if not share or (salience < LEAST_SALIENCE and not must):
                 continue

@@ -135,7 +135,7 @@ def test_the_second_of_a_kind_is_introduced_to_nobody() -> None:
 
 def test_a_chinese_caption_has_the_clause_that_names_the_thing() -> None:
     record = picture("A hen", alt="A hen", captions=(("zh", "草地上的母鸡"),))
-    section = Section("院子不大。母鸡每天早上第一个出来找虫吃。")
+    section = Section("院子不大。在我们家，母鸡每天早上第一个出来找虫吃。")
     assert settle(record, language="zh", section=section) == PictureWords(
         "草地上的母鸡：母鸡每天早上第一个出来找虫吃", "草地上的母鸡", "drafted", "metadata"
     )
@@ -161,6 +161,9 @@ def test_an_individual_without_a_definition_is_told_of_in_the_sections_own_words
     words = settle(picture("Windsor Castle in the evening"), section=section)
     assert words.caption == "Windsor Castle in the evening: Windsor Castle stands on a hill above the river"
     assert words.caption_origin == "drafted"
+    opened = Section("## Windsor Castle\n\nA moat surrounds the castle on every side.")
+    told = settle(picture("Windsor Castle in the evening"), section=opened).caption
+    assert told == "Windsor Castle in the evening: a moat surrounds the castle on every side"
     headed = Section("## Windsor Castle\n\nOak gates close its yard at night, as they always did.")
     told = settle(picture("Windsor Castle in the evening"), section=headed).caption
     assert told == "Windsor Castle in the evening: oak gates close its yard at night, as they always did"

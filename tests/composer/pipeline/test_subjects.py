@@ -126,6 +126,8 @@ def test_something_else_than_what_is_to_be_avoided_and_what_must_appear_even_in_
 def test_an_introduction_is_a_place_only_for_what_it_is_all_about() -> None:
     search = library("A horse", "A hen")
     assert 0 not in supported_subjects([Section("Hens and horses live in our yard."), *YARD], range(5), "en", search)
+    opened = [Section("The horse is old."), Section("It rains."), Section("The sun shines.")]
+    assert set(supported_subjects(opened, range(3), "en", search)) == {0}
     whole = [Section("The horse is old. A horse eats much."), Section("It rains."), Section("The sun shines.")]
     assert set(supported_subjects(whole, range(3), "en", search)) == {0}
 
