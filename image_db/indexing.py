@@ -289,7 +289,7 @@ class _IndexRun:
         for start in range(0, len(with_words), self.batch_size):
             part = with_words[start : start + self.batch_size]
             for i, vector in zip(part, self.encoder.encode_sentences([texts[i] for i in part]), strict=True):
-                vectors[i] = vector
+                vectors[i] = vector if vector.any() else None  # words that the encoder does not know
         return vectors
 
     def _due(self) -> bool:

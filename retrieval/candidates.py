@@ -28,13 +28,15 @@ class Query:
 
     ``caption`` describes the picture, in the article's language. ``english`` says the same in English where the
     encoder reads English only and the caption is in another language. ``context`` is the title and the section
-    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like.
+    around the slot: it breaks ties, it never leads. ``example`` is a picture to look like. ``without`` are things it
+    should not show: no picture whose words name one of them is found, and none without words that looks more like it.
     """
 
     caption: str = ""
     english: str = ""
     context: str = ""
     example: Image | None = None
+    without: tuple[str, ...] = ()
     exclude: frozenset[str] = frozenset()  # record ids
     filters: Filters = field(default_factory=Filters)
 

@@ -6,7 +6,7 @@ import re
 
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Query
-from retrieval.tokens import CJK_RUN, STOP_CHARACTERS, terms
+from retrieval.tokens import CJK_RUN, HEAD, STOP_CHARACTERS, folded, indexed_terms, spelled_terms
 from vision.errors import Phrase
 
 SHOWN_CHARACTERS = 60  # of the query
@@ -39,21 +39,31 @@ def explain(
 
 
 def shared_words(query: str, text: str) -> list[str]:
-    """Words of the query that the text has as well, longest first; of Chinese, the longest common runs."""
-    held = set(terms(text))
-    words = [term for term in dict.fromkeys(terms(CJK_RUN.sub(" ", query))) if term in held]
+    """Words of the query, as it spells them, that the text has as well, longest first; of Chinese, the longest common
+    runs.
+    """
+    held = set(indexed_terms(text))
+    asked = spelled_terms(CJK_RUN.sub(" ", query))
+    words = [spelling for term, spelling, denied in asked if term in held and not denied]
     for run in CJK_RUN.findall(query):
-        words += _common_runs(run, text)
+        words += _common_runs(run, folded(text), held)
     return sorted(dict.fromkeys(words), key=len, reverse=True)
 
 
-def _common_runs(run: str, text: str) -> list[str]:
-    """Stretches of at least two characters of ``run`` that occur in ``text``, taken greedily from the left."""
+def _common_runs(run: str, text: str, held: set[str]) -> list[str]:
+    """Stretches of at least two characters of ``run`` that occur in ``text``, taken greedily from the left; or all of
+    it where it is one character and a word of the text.
+    """
+    alike = folded(run)
+    if len(alike) != len(run):
+        run = alike
+    if len(run) == 1:
+        return [run] if alike + HEAD in held else []
     found = []
     start = 0
     while start < len(run) - 1:
         end = start
-        while end < len(run) and run[start : end + 1] in text:
+        while end < len(run) and alike[start : end + 1] in text:
             end += 1
         common = run[start:end].strip("".join(STOP_CHARACTERS))
         if len(common) >= 2:

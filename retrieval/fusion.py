@@ -8,7 +8,7 @@ The value depends on nothing but the query and the picture, so a threshold means
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -161,6 +161,15 @@ def evidence_log_odds(
         if not parts.words:
             total = total + weights.offset_example
     return total
+
+
+def meaning_log_odds(evidence: Evidence, parts: QueryParts, scales: CosineScales, weights: FusionWeights) -> np.ndarray:
+    """``evidence_log_odds`` by looks and meaning alone: shared words, context and example left out."""
+    nothing = np.zeros(len(evidence.has_text))
+    alone = replace(evidence, lexical=nothing, covered=nothing, context_lexical=nothing, context_covered=nothing)
+    return evidence_log_odds(
+        alone, replace(parts, context=False, context_vectors=False, example=False), scales, weights
+    )
 
 
 def fuse(evidence: Evidence, parts: QueryParts, scales: CosineScales, weights: FusionWeights) -> np.ndarray:

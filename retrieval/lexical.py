@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from retrieval.tokens import is_character, terms
+from retrieval.tokens import HEAD, asked_terms, indexed_terms, is_character, terms
 
 K1 = 1.2  # saturation of repeated words (Robertson and Zaragoza, 2009)
 B = 0.5  # length normalisation; captions vary less in length than documents, hence below the usual .75
@@ -27,11 +28,12 @@ LEAST_TEXTS = 300  # a smaller library is taken for a sample of one of this size
 class WordMatch:
     """Words in common. ``shared`` is the information of the query's words that a text holds (BM25 in nats, over the
     square root of all the query asks for: 0 and up), ``covered`` the part of the text's own information that the
-    query accounts for, in [0, 1].
+    query accounts for, and ``named`` the part of the query's that the text holds, however often; both in [0, 1].
     """
 
     shared: np.ndarray
     covered: np.ndarray
+    named: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class LexicalIndex:
         rows = np.asarray(row_ids, np.int32)[order]
         amount = np.asarray(amounts, np.float64)[order]
         counts = np.bincount(by_term, minlength=len(vocabulary))
-        lengths = np.bincount(rows, weights=amount, minlength=n)
+        # The head of a Chinese word repeats one of its characters: it adds neither length nor information.
+        adds = np.asarray([not term.endswith(HEAD) for term in vocabulary], np.float32)
+        lengths = np.bincount(rows, weights=amount * adds[by_term[order]], minlength=n)
         idf = _inverse_frequency(n, counts)
         mean_length = float(lengths[lengths > 0].mean()) if len(rows) else 1.0
         weights = amount / (amount + K1 * (1 - B + B * lengths[rows] / mean_length))
@@ -83,7 +87,7 @@ class LexicalIndex:
             rows=rows,
             weights=weights.astype(np.float32),
             idf=idf,
-            information=np.bincount(rows, weights=idf[by_term[order]], minlength=n).astype(np.float32),
+            information=np.bincount(rows, weights=(idf * adds)[by_term[order]], minlength=n).astype(np.float32),
             surest=np.asarray(surest, np.float32),
         )
 
@@ -91,6 +95,7 @@ class LexicalIndex:
         """What each row's text has in common with a query; rows (n,)."""
         shared = np.zeros(self.n, np.float32)
         covered = np.zeros(self.n, np.float32)
+        named = np.zeros(self.n, np.float32)
         asked = 0.0
         for _, key, information in self._asked(text):
             asked += information
@@ -100,13 +105,22 @@ class LexicalIndex:
                 covered[self.rows[postings]] += information
         if asked:
             shared /= np.float32(asked**0.5)
+            named = covered / np.float32(asked)
         # Lone characters count less in a query than in a text, hence never above 1, at worst below.
         covered /= np.maximum(self.information, np.float32(1e-6))
-        return WordMatch(shared, np.minimum(covered, 1))
+        return WordMatch(shared, np.minimum(covered, 1), named)
+
+    def holding(self, phrase: str) -> np.ndarray:
+        """The rows whose texts name all words of a phrase, rising; none for a phrase without words."""
+        keys = [self.vocabulary.get(term) for term in dict.fromkeys(asked_terms(phrase))]
+        found = [self.rows[self.starts[key] : self.starts[key + 1]] for key in keys if key is not None]
+        if not keys or len(found) < len(keys):
+            return np.empty(0, np.int32)
+        return reduce(np.intersect1d, found)
 
     def _asked(self, text: str) -> Iterator[tuple[str, int | None, float]]:
         """A query's terms, their keys (None where no text holds one) and the information each carries."""
-        for term in dict.fromkeys(terms(text)):
+        for term in dict.fromkeys(asked_terms(text)):
             key = self.vocabulary.get(term)
             yield term, key, self._idf(key) * (CHARACTER_WEIGHT if is_character(term) else 1.0)
 
@@ -137,7 +151,7 @@ def _tally(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
     """How often each term occurs, weighted by its field."""
     tally: dict[str, float] = {}
     for field, weight in fields:
-        for term in terms(field):
+        for term in indexed_terms(field):
             tally[term] = tally.get(term, 0.0) + weight
     return tally
 

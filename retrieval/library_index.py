@@ -21,7 +21,7 @@ from vision.interfaces import EncoderIdentity
 
 INDEX_FOLDER = "index"
 KEEP_WORDS_FROM = 20_000  # records; below, indexing the words anew takes about a second
-LEXICAL_VERSION = 2  # of tokens and weighting; a new one makes stored word indexes stale
+LEXICAL_VERSION = 3  # of tokens and weighting; a new one makes stored word indexes stale
 GUESSED_WEIGHT = 0.4  # of a classifier's tag beside a person's word
 _MASKS_KEPT = 16
 
@@ -80,16 +80,18 @@ class LibraryIndex:
         self.visual = VectorIndex.open(self.vectors.visual, "visual", name, library.encoder, folder)
         self.textual = VectorIndex.open(self.vectors.textual, "textual", name, library.encoder, folder)
         self.words = self._open_words(folder)
-        self.described = np.asarray(self.vectors.has_text, bool) & (self.words.surest >= 1)
+        self.described = self.words.surest >= 1
 
     def rows_of(self, ids: Sequence[str] | frozenset[str]) -> list[int]:
         """Row numbers of those ids that are in the library."""
         return [self._rows[id_] for id_ in ids if id_ in self._rows]
 
-    def allowed(self, filters: Filters, exclude: frozenset[str]) -> np.ndarray | None:
-        """Which rows may be found, (n,) bool; None means all."""
+    def allowed(
+        self, filters: Filters, exclude: frozenset[str] = frozenset(), without: tuple[str, ...] = ()
+    ) -> np.ndarray | None:
+        """Which rows may be found, (n,) bool; None means all. Rows whose words hold a phrase of ``without`` may not."""
         mask = None if filters == Filters() else self._mask(filters)
-        gone = self.rows_of(exclude) if exclude else []
+        gone = [*self.rows_of(exclude), *(row for phrase in without for row in self.words.holding(phrase))]
         if gone:
             mask = np.ones(self.n, bool) if mask is None else mask.copy()
             mask[gone] = False

@@ -64,7 +64,7 @@ _known: WeakKeyDictionary[JointEncoder, tuple[np.ndarray, np.ndarray]] = WeakKey
 def measure(encoder: JointEncoder, visual: np.ndarray) -> CosineScales:
     """The scales of this encoder on the pictures ``visual`` (n, D)."""
     sample = np.asarray(visual[:: max(1, -(-len(visual) // _SAMPLE))], np.float32)
-    texts, sentences = _read(encoder)
+    texts, sentences = read_probes(encoder)
     return CosineScales(
         visual=_scale(texts @ sample.T),
         textual=_scale(_pairs(sentences)),
@@ -72,7 +72,7 @@ def measure(encoder: JointEncoder, visual: np.ndarray) -> CosineScales:
     )
 
 
-def _read(encoder: JointEncoder) -> tuple[np.ndarray, np.ndarray]:
+def read_probes(encoder: JointEncoder) -> tuple[np.ndarray, np.ndarray]:
     """The sentences as what pictures should show, and for their meaning. A second's work for a large text tower, so
     once an encoder, whatever library it searches.
     """

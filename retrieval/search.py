@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,15 +15,18 @@ from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
-from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, fuse
+from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, fuse, meaning_log_odds
 from retrieval.lexical import WordMatch
 from retrieval.library_index import LibraryIndex, PictureCollection
-from retrieval.score_scale import measure
-from retrieval.tokens import cjk_share
+from retrieval.score_scale import PROBES, measure, read_probes
+from retrieval.tokens import latin_share
 from vision.errors import Phrase
 from vision.interfaces import JointEncoder
 
 POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
+MOSTLY_NAMED = 0.5  # of a query's information: from here on a picture fits by its words
+# Half of the unrelated sentences find nothing that fits by looks and meaning (docs/research/search.md).
+BAR_QUANTILE = 0.5
 _CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})
 
 
@@ -36,6 +39,58 @@ class _Vectors:
     context_visual: np.ndarray | None
     context_textual: np.ndarray | None
     example: np.ndarray | None
+    without: tuple[np.ndarray, ...] = ()
+
+
+_NOTHING = _Vectors(None, None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Pictures scored for one query: row numbers, and for each its evidence, ``fused``, the part of the query that its
+    words name, and what looks and meaning alone say for it, as log-odds.
+    """
+
+    query: Query
+    vectors: _Vectors
+    rows: np.ndarray
+    evidence: Evidence
+    fused: np.ndarray
+    named: np.ndarray
+    meaning: np.ndarray
+
+    def best(self, k: int, among: np.ndarray | None = None) -> np.ndarray:
+        """The places of the k best, best first; ``among`` rising places, or all."""
+        if among is None:
+            return np.argsort(-self.fused, kind="stable")[:k]
+        best: np.ndarray = among[np.argsort(-self.fused[among], kind="stable")[:k]]
+        return best
+
+    def candidate(self, i: int, record: ImageRecord, explained: bool) -> Candidate:
+        """Row i; ``visual`` is the example's where there are no words."""
+        visual, textual, example = (
+            float(values[i]) for values in (self.evidence.visual, self.evidence.textual, self.evidence.example)
+        )
+        seen = self.vectors.visual is not None
+        why: tuple[Phrase, ...] = ()
+        if explained:
+            why = explain(
+                self.query,
+                record,
+                visual=visual if seen else None,
+                textual=textual if seen and record.text else None,
+                example=example if self.vectors.example is not None else None,
+            )
+        return Candidate(record, visual if seen else example, textual, float(self.fused[i]), why=why)
+
+
+@dataclass(slots=True)
+class _State:
+    """A library as of one revision, and what is measured of it; ``bar`` when it is first needed."""
+
+    index: LibraryIndex
+    scales: CosineScales
+    bar: float | None = None
 
 
 class Searcher:
@@ -49,13 +104,13 @@ class Searcher:
         self.library = library
         self.encoder = encoder
         self.weights = weights or FusionWeights()
-        self._state: tuple[LibraryIndex, CosineScales] | None = None
+        self._state: _State | None = None
         self._lock = threading.Lock()
 
     @property
     def index(self) -> LibraryIndex:
         """What is searched, as of the library's present revision; its ``notes`` name anything amiss."""
-        return self._current()[0]
+        return self._current().index
 
     def search(self, query: Query, k: int) -> list[Candidate]:
         """The best k pictures, best first; fewer where the library or the filters leave fewer."""
@@ -67,44 +122,77 @@ class Searcher:
         Without ``explained`` no candidate says why: comparing words takes longer than finding them.
         Equal values keep the library's order. Raises ValueError for a query without caption and example.
         """
+        return self._candidates([(scored, scored.best(k)) for scored in self._score(queries, k)], explained)
+
+    def find(self, query: Query, k: int) -> list[Candidate]:
+        """``search`` for a person who looks at what comes: only pictures that fit, so none where none does.
+
+        A picture fits where its words name most of what the query asks for, or where looks and meaning say more for it
+        than for what sentences about other things find in this library: the best of many is better than that of few.
+        With an example everything fits, since something is always most like it. Raises as ``search_batch``.
+        """
+        (scored,) = self._score([query], k)
+        fits = np.ones(len(scored.rows), bool)
+        if query.example is None:
+            fits = (scored.named > MOSTLY_NAMED) | (scored.meaning > self._bar())
+        return self._candidates([(scored, scored.best(k, np.flatnonzero(fits)))], True)[0]
+
+    def _score(self, queries: Sequence[Query], k: int) -> list[_Scored]:
+        """The pictures worth scoring for each query."""
         if k < 1:
             raise ValueError(f"k is {k}; it must be at least 1")
         for query in queries:
             if not query.caption.strip() and not query.english.strip() and query.example is None:
                 raise ValueError("a query needs a caption or an example picture")
-        index, scales = self._current()
-        if index.n == 0 or not queries:
-            return [[] for _ in queries]
-        vectors = self._encode(queries)
-        allowed = [index.allowed(query.filters, query.exclude) for query in queries]
+        state = self._current()
+        vectors = self._encode(queries) if state.index.n else [_NOTHING for _ in queries]
+        return self._score_vectors(state, queries, vectors, max(POOL, 2 * k))
+
+    def _score_vectors(
+        self, state: _State, queries: Sequence[Query], vectors: Sequence[_Vectors], width: int
+    ) -> list[_Scored]:
+        index = state.index
+        allowed = [index.allowed(query.filters, query.exclude, query.without) for query in queries]
         matches = [(_better(q, index.words.match), index.words.match(q.context)) for q in queries]
-        pools = _propose(index, queries, vectors, matches, allowed, max(POOL, 2 * k))
-        ranked = []
+        scored = []
+        pools = _propose(index, queries, vectors, matches, allowed, width)
         for query, vector, words, pool in zip(queries, vectors, matches, pools, strict=True):
-            evidence = _gather(index, vector, words, pool)
-            fused = fuse(evidence, _query_parts(query, vector), scales, self.weights)
-            best = np.argsort(-fused, kind="stable")[:k]
-            ranked.append((pool[best], fused[best], [_row_of(evidence, i) for i in best]))
-        ids = [index.vectors.ids[row] for rows, _, _ in ranked for row in rows]
-        records = iter(self.library.get(ids))
-        return [
-            [
-                _candidate(query, vector, next(records), float(value), scores, explained)
-                for value, scores in zip(values, found, strict=True)
-            ]
-            for query, vector, (_, values, found) in zip(queries, vectors, ranked, strict=True)
-        ]
+            rows = _not_alike(index, vector, pool)
+            evidence = _gather(index, vector, words, rows)
+            parts = _query_parts(query, vector)
+            fused = fuse(evidence, parts, state.scales, self.weights)
+            meaning = np.full(len(rows), -np.inf)
+            if vector.visual is not None:
+                meaning = meaning_log_odds(evidence, parts, state.scales, self.weights)
+            scored.append(_Scored(query, vector, rows, evidence, fused, words[0].named[rows], meaning))
+        return scored
+
+    def _candidates(self, ranked: Sequence[tuple[_Scored, np.ndarray]], explained: bool) -> list[list[Candidate]]:
+        ids = self.index.vectors.ids
+        records = iter(self.library.get([ids[scored.rows[i]] for scored, best in ranked for i in best]))
+        return [[scored.candidate(int(i), next(records), explained) for i in best] for scored, best in ranked]
+
+    def _bar(self) -> float:
+        """What looks and meaning say for the best picture of an unrelated sentence, as log-odds; see BAR_QUANTILE."""
+        state = self._current()
+        if state.bar is None:
+            texts, sentences = read_probes(self.encoder)
+            vectors = [replace(_NOTHING, visual=v, textual=t) for v, t in zip(texts, sentences, strict=True)]
+            found = self._score_vectors(state, [Query(probe) for probe in PROBES], vectors, POOL)
+            best = [scored.meaning.max() for scored in found if len(scored.rows)]
+            state.bar = float(np.quantile(best, BAR_QUANTILE)) if best else -np.inf
+        return state.bar
 
     def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Unit visual vectors of those pictures that are in the library, for telling them apart."""
         index = self.index
         return {index.vectors.ids[row]: np.asarray(index.vectors.visual[row]) for row in index.rows_of(ids)}
 
-    def _current(self) -> tuple[LibraryIndex, CosineScales]:
+    def _current(self) -> _State:
         with self._lock:
-            if self._state is None or self._state[0].revision != self.library.revision:
+            if self._state is None or self._state.index.revision != self.library.revision:
                 index = LibraryIndex(self.library)
-                self._state = (index, measure(self.encoder, index.vectors.visual))
+                self._state = _State(index, measure(self.encoder, index.vectors.visual))
             return self._state
 
     def _encode(self, queries: Sequence[Query]) -> list[_Vectors]:
@@ -112,12 +200,12 @@ class Searcher:
         wanted = {
             text: None
             for query in queries
-            for text in (query.wording, query.context.strip())
+            for text in (query.wording, query.context.strip(), *query.without)
             if text and self._reads(text)
         }
         texts = list(wanted)
-        visual = dict(zip(texts, self.encoder.encode_texts(texts), strict=True)) if texts else {}
-        textual = dict(zip(texts, self.encoder.encode_sentences(texts), strict=True)) if texts else {}
+        visual = _known(texts, self.encoder.encode_texts(texts)) if texts else {}
+        textual = _known(texts, self.encoder.encode_sentences(texts)) if texts else {}
         examples = [query.example for query in queries if query.example is not None]
         pictures = iter(self.encoder.encode_images(examples)) if examples else iter(())
         return [
@@ -127,6 +215,7 @@ class Searcher:
                 context_visual=visual.get(query.context.strip()),
                 context_textual=textual.get(query.context.strip()),
                 example=next(pictures) if query.example is not None else None,
+                without=tuple(visual[phrase] for phrase in query.without if phrase in visual),
             )
             for query in queries
         ]
@@ -134,7 +223,22 @@ class Searcher:
     def _reads(self, text: str) -> bool:
         """Whether the encoder reads a text, as far as its script tells."""
         languages = self.encoder.languages
-        return languages is None or bool(languages & _CJK_LANGUAGES) or cjk_share(text) < 0.3
+        return languages is None or bool(languages & _CJK_LANGUAGES) or latin_share(text) > 0.7
+
+
+def _known(texts: Sequence[str], vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """The texts with their vectors, but for those that are zero: the encoder knows no word of them."""
+    return {text: vector for text, vector in zip(texts, vectors, strict=True) if vector.any()}
+
+
+def _not_alike(index: LibraryIndex, vectors: _Vectors, pool: np.ndarray) -> np.ndarray:
+    """The pool without those pictures that have no words and look more like what they should not show."""
+    if vectors.visual is None or not vectors.without or not len(pool):
+        return pool
+    cosines = np.asarray(index.vectors.visual[pool], np.float32) @ np.stack((vectors.visual, *vectors.without)).T
+    alike = cosines[:, 1:].max(1) > cosines[:, 0]
+    kept: np.ndarray = pool[index.described[pool] | ~alike]
+    return kept
 
 
 def _query_parts(query: Query, vectors: _Vectors) -> QueryParts:
@@ -159,7 +263,7 @@ def _propose(
     proposals: list[list[np.ndarray]] = [[] for _ in queries]
     groups: dict[tuple, list[int]] = {}
     for i, query in enumerate(queries):
-        groups.setdefault((query.filters, query.exclude), []).append(i)
+        groups.setdefault((query.filters, query.exclude, query.without), []).append(i)
     has_text = np.asarray(index.vectors.has_text, bool)
     for members in groups.values():
         mask = allowed[members[0]]
@@ -187,7 +291,11 @@ def _better(query: Query, match: Callable[[str], WordMatch]) -> WordMatch:
     if not query.english.strip():
         return found
     twin = match(query.english)
-    return WordMatch(np.maximum(found.shared, twin.shared), np.maximum(found.covered, twin.covered))
+    return WordMatch(
+        np.maximum(found.shared, twin.shared),
+        np.maximum(found.covered, twin.covered),
+        np.maximum(found.named, twin.named),
+    )
 
 
 def _gather(index: LibraryIndex, vectors: _Vectors, words: tuple[WordMatch, WordMatch], pool: np.ndarray) -> Evidence:
@@ -214,30 +322,3 @@ def _cosines(rows: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
     if vector is None:
         return np.zeros(len(rows), np.float32)
     return np.clip(rows @ vector, -1, 1)
-
-
-def _row_of(evidence: Evidence, i: int) -> tuple[float, float, float]:
-    """Visual (the example's where there are no words), textual, example."""
-    return float(evidence.visual[i]), float(evidence.textual[i]), float(evidence.example[i])
-
-
-def _candidate(
-    query: Query,
-    vectors: _Vectors,
-    record: ImageRecord,
-    fused: float,
-    scores: tuple[float, float, float],
-    explained: bool,
-) -> Candidate:
-    visual, textual, example = scores
-    seen = vectors.visual is not None
-    why: tuple[Phrase, ...] = ()
-    if explained:
-        why = explain(
-            query,
-            record,
-            visual=visual if seen else None,
-            textual=textual if seen and record.text else None,
-            example=example if vectors.example is not None else None,
-        )
-    return Candidate(record=record, visual=visual if seen else example, textual=textual, fused=fused, why=why)

@@ -178,7 +178,7 @@ class JointEncoder(Protocol):
     """Texts and images in one space, and texts among themselves in a second one.
 
     ``languages`` are the ISO 639-1 codes its text tower reads; None means it is multilingual.
-    All vectors are unit length, float32, C-contiguous.
+    All vectors are unit length, float32, C-contiguous; of a text that holds nothing the encoder knows, all zeros.
     """
 
     identity: EncoderIdentity

@@ -17,6 +17,7 @@ EXAMPLES = """\
 examples:
   vignette library sample
   vignette library search "a red parrot" --library "$(vignette library path sample)"
+  vignette library search "a bird -parrot" --library "$(vignette library path sample)"
   vignette library info --library ~/my-library
   vignette library verify --library ~/my-library
   vignette library export records.jsonl --library ~/my-library
@@ -36,7 +37,7 @@ def register(subparsers: Subparsers) -> None:
     add_json(info)
 
     search = add_command(actions, "search", "the pictures that fit some words best", run_search)
-    search.add_argument("words", metavar="WORDS", help="what the picture should show")
+    search.add_argument("words", metavar="WORDS", help='what the picture should show; -WORD or "without …" leaves out')
     add_library(search)
     search.add_argument("-k", metavar="N", type=int, default=10, help="how many (default: 10)")
     add_profile(search)
@@ -107,23 +108,29 @@ def run_search(args: argparse.Namespace) -> int:
     from image_db.errors import LibraryError
     from image_db.exporting import json_line, record_json
     from image_db.library import Library
-    from retrieval.candidates import Query
     from retrieval.search import Searcher
+    from retrieval.typed import typed_query
 
     if not args.words.strip():
         raise UsageError("search_empty")
     at_least(1, k=args.k)
+    query = typed_query(args.words)
     settings = load_settings(args.profile)
     with Library.open(args.library, None) as library:
         if not len(library):
             raise LibraryError("library_without_pictures", library=str(library.folder))
     encoder = load_encoder(settings)
     with Library.open(args.library, encoder.identity) as library:
-        candidates = Searcher(library, encoder).search(Query(caption=args.words), args.k)
+        candidates = Searcher(library, encoder).find(query, args.k)
     if args.json:
         for candidate in candidates:
             scores = {name: round(getattr(candidate, name), 4) for name in ("fused", "visual", "textual")}
             print(json_line({**scores, "why": localize(candidate.why, "en"), **record_json(candidate.record)}))
+        return 0
+    if not candidates:
+        print(say("search_nothing", words=args.words))
+        if encoder.languages is not None:
+            print(say("search_reads", languages=", ".join(sorted(encoder.languages))))
         return 0
     rows = []
     for rank, candidate in enumerate(candidates, 1):

@@ -6,6 +6,7 @@ read: those the language model translates in its turn.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from composer.article.language import detect_language
@@ -19,23 +20,26 @@ from composer.pipeline.reranking import LOOK_PX
 from composer.pipeline.uploads import read_uploads
 from retrieval.candidates import Candidate, Query
 from retrieval.diversity import without_duplicates
+from retrieval.typed import typed_query
 from vision.errors import Phrase
 
 SHOWN = 12  # pictures a search shows at once
 
 
 def search(pipeline: Pipeline, article: Article, section: int, words: str, k: int = SHOWN) -> list[Candidate]:
-    """Pictures of the library for these words, best first, no two alike; the section's text breaks ties.
+    """Pictures of the library that fit these words, best first, no two alike; the section's text breaks ties.
 
-    Raises ValueError for no words and EditError for a section that is not there.
+    Raises ValueError for no words, RetrievalError for words that only say what to leave out, and EditError for a
+    section that is not there.
     """
+    query = typed_query(words)
     context = f"{article.title}. {plain_text(section_at(article, section).text)}"
-    spoken = detect_language(words)
+    spoken = detect_language(query.caption)
     readable = pipeline.encoder.languages
     english = ""
     if readable is not None and spoken not in readable:
-        english = translate(pipeline.model, load_prompts(spoken), [words])[0]
-    return _found(pipeline, Query(words, english, context), k)
+        english = translate(pipeline.model, load_prompts(spoken), [query.caption])[0]
+    return _found(pipeline, replace(query, english=english, context=context), k)
 
 
 def search_like(pipeline: Pipeline, article: Article, section: int, example: Path, k: int = SHOWN) -> list[Candidate]:
@@ -55,6 +59,6 @@ def read_own_picture(pipeline: Pipeline, path: Path) -> Candidate:
 def _found(pipeline: Pipeline, query: Query, k: int) -> list[Candidate]:
     if not len(pipeline.library):
         return []
-    near = pipeline.searcher.search(query, 3 * k)
+    near = pipeline.searcher.find(query, 3 * k)
     vectors = pipeline.searcher.visual_vectors([candidate.record.id for candidate in near])
     return without_duplicates(near, vectors, pipeline.library.phashes())[:k]

@@ -109,11 +109,11 @@ class OfferedLibraries:
     def browse(self, name: str, words: str, page: int) -> RecordPage:
         """Everything in the order in which it was added, or what fits the words, best first."""
         from image_db.library import Library
-        from retrieval.candidates import Query
+        from retrieval.typed import typed_query
 
         folder, start = self.find(name).folder, page * PAGE_PICTURES
         if words.strip():
-            found = self._models.pipeline(folder).searcher.search(Query(caption=words.strip()), SEARCHED_PICTURES)
+            found = self._models.pipeline(folder).searcher.find(typed_query(words), SEARCHED_PICTURES)
             records, matches = [candidate.record for candidate in found[start : start + PAGE_PICTURES]], len(found)
         else:
             with Library.open(folder, None) as library:

@@ -28,7 +28,7 @@ from composer.studio.studio import Studio
 from composer.web.error_words import error_words
 from composer.web.form import check_length
 from composer.web.log_redaction import redacted
-from retrieval.candidates import Query
+from retrieval.typed import typed_query
 from vision.errors import KeyedError, Phrase
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
@@ -174,7 +174,10 @@ class Api:
         draft: str = "",
         request: gr.Request | None = None,
     ) -> list[dict]:
-        """The pictures of a library that fit some words best, with the reason each was found."""
+        """The pictures of a library that fit some words best, with the reason each was found; none where none fits.
+
+        ``-word``, or "without" and what follows it, leaves out pictures of that.
+        """
         wanted = typed("words", words, str).strip()
         if not wanted:
             raise UsageError("search_empty")
@@ -182,7 +185,7 @@ class Api:
             raise UsageError("field_range", field="count", given=count, least=1, most=MOST_FOUND)
         session = self._session(owner, draft) if draft else None
         folder = session.library if session is not None and not library else self._library(library)
-        found = self._studio.models.pipeline(folder).searcher.search(Query(caption=wanted[:500]), int(count))
+        found = self._studio.models.pipeline(folder).searcher.find(typed_query(wanted[:500]), int(count))
         if session is not None:
             remember(session, found)
         return [

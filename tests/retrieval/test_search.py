@@ -368,3 +368,86 @@ def test_the_background_is_measured_between_unrelated_things(encoder: ColourEnco
     assert scales.example.std == pytest.approx(off.std(), abs=1e-5)
     assert 0 <= scales.textual.mean < 0.5
     assert measure(encoder, visual[:0]).visual.std > 0
+
+
+def test_no_picture_is_found_whose_words_name_what_is_left_out(library: Library, encoder: ColourEncoder) -> None:
+    crowd, empty, said, silent, other = put(
+        library,
+        encoder,
+        [
+            Shown("blue", "a blue lake with many boats"),
+            Shown("blue", "a blue lake at dawn"),
+            Shown("blue", "a blue lake, no boats in sight"),
+            Shown("blue"),
+            Shown("red"),
+        ],
+    )
+    found = [c.record for c in Searcher(library, encoder).search(Query("a blue lake", without=("boat",)), 9)]
+    assert crowd not in found
+    assert {record.id for record in found} >= {empty.id, said.id, silent.id}
+    found = [c.record for c in Searcher(library, encoder).search(Query("blue", without=("red",)), 9)]
+    assert silent in found
+    assert other not in found, "a picture without words that looks more like what it should not show"
+
+
+@pytest.mark.parametrize("words", ["кошка на крыше", "🦉", "วัด", "!!!"])
+def test_what_the_encoder_cannot_read_has_no_meaning(library: Library, encoder: ColourEncoder, words: str) -> None:
+    put(library, encoder, [Shown("red", "ตลาดน้ำ"), Shown("blue", "a blue lake"), Shown("green")])
+    seen = encoder.seen["texts"]
+    assert all(c.visual == c.textual == 0 for c in Searcher(library, encoder).search(Query(words), 3))
+    assert encoder.seen["texts"] == seen + len(PROBES)
+
+
+def test_a_text_of_which_the_encoder_knows_nothing_has_no_meaning(
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(library, encoder, [Shown("red", "a red barn"), Shown("blue")])
+    searcher = Searcher(library, encoder)
+    read = encoder.encode_sentences
+
+    def knows_barns_alone(texts: Sequence[str]) -> np.ndarray:
+        return read(texts) * np.array([["barn" in text] for text in texts], np.float32)
+
+    monkeypatch.setattr(encoder, "encode_sentences", knows_barns_alone)
+    monkeypatch.setattr(encoder, "encode_texts", lambda texts: np.zeros((len(texts), encoder.identity.visual_dim)))
+    assert all(c.textual == c.visual == 0 for c in searcher.search(Query("wqzx"), 2))
+
+
+def test_words_of_any_script_find_captions_in_the_same_words(library: Library, encoder: ColourEncoder) -> None:
+    market, cat, owl, tower, *_ = put(
+        library,
+        encoder,
+        [
+            Shown("red", "ตลาดน้ำในกรุงเทพ"),
+            Shown("blue", "貓在沙發上睡覺"),
+            Shown("blue", "猫头鹰在树枝上"),
+            Shown("green", "Wieża we Wrocławiu"),
+            Shown("green", "a lake"),
+        ],
+    )
+    searcher = Searcher(library, encoder)
+    assert [c.record for c in searcher.find(Query("ตลาด"), 5)] == [market]
+    assert [c.record for c in searcher.find(Query("猫"), 5)] == [cat]
+    assert [c.record for c in searcher.find(Query("貓頭鷹"), 5)] == [owl]
+    assert searcher.find(Query("Wieza"), 5)[0].record == tower
+
+
+def test_nothing_is_found_where_nothing_fits(library: Library, encoder: ColourEncoder) -> None:
+    put(library, encoder, [Shown("red", "a red barn"), Shown("blue", "the blue sea"), Shown("green")])
+    searcher = Searcher(library, encoder)
+    assert searcher.find(Query("кошка"), 3) == []
+    assert searcher.find(Query("wqzx vbnm"), 3) == []
+    assert len(searcher.search(Query("wqzx vbnm"), 3)) == 3
+    assert [c.record.caption for c in searcher.find(Query("barns"), 3)] == ["a red barn"]
+    assert [c.record.caption for c in searcher.find(Query("something green"), 3)] == [""]
+
+
+def test_with_an_example_something_always_fits(library: Library, encoder: ColourEncoder) -> None:
+    mixed(library, encoder)
+    assert len(Searcher(library, encoder).find(Query(example=picture("purple")), 5)) == 5
+
+
+def test_a_common_word_still_finds_all_that_name_it(library: Library, encoder: ColourEncoder) -> None:
+    """Where most pictures have the word it says little, yet each of them fits."""
+    mixed(library, encoder)
+    assert len(Searcher(library, encoder).find(Query("studio"), 60)) == 15

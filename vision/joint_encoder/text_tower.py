@@ -87,17 +87,28 @@ class QueryTower:
 
 
 class SentenceTower:
-    """Texts to the means of a sentence encoder's last layer, at most ``max_tokens`` of each text."""
+    """Texts to the means of a sentence encoder's last layer, at most ``max_tokens`` of each text.
+
+    A text of which the tokenizer knows nothing (another script, an endless word) becomes zeros: its tokens would be
+    those of any other such text.
+    """
 
     def __init__(self, folder: Path, weights: Mapping[str, Array], max_tokens: int) -> None:
         """``folder`` has config.json and tokenizer.json. Raises ModelError where they or the weights do not fit."""
         self._tokenizer = _tokenizer(folder, max_tokens)
+        unknown = self._tokenizer.token_to_id(getattr(self._tokenizer.model, "unk_token", None) or "")
+        self._says_nothing = {*self._tokenizer.encode("").ids, *([] if unknown is None else [unknown])}
         config = read_json(folder / "config.json")
         self._tower = BertTower(BertConfig.from_dict(config), weights)
 
     def pooled(self, texts: Sequence[str]) -> Array:
         chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
-        return np.concatenate([self._tower.pool(_ids(self._tokenizer, chunk)) for chunk in chunks])
+        return np.concatenate([self._pooled(_ids(self._tokenizer, chunk)) for chunk in chunks])
+
+    def _pooled(self, ids: list[list[int]]) -> Array:
+        pooled = self._tower.pool(ids)
+        pooled[[self._says_nothing.issuperset(row) for row in ids]] = 0
+        return pooled
 
 
 def fetched_sentence_tower(name: str) -> SentenceTower:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from composer import cli
+from composer.commands.terminal import say
 from composer.pipeline import loading as parts
 from image_db.errors import SampleUnavailable
 from image_db.library import Library
@@ -120,13 +121,24 @@ def test_searching_puts_the_fitting_picture_first(vignette: Vignette, pictures: 
     vignette("index", pictures, "--library", tmp_path / "lib")
     assert vignette("library", "search", "something blue", "--library", tmp_path / "lib", "-k", "2") == 0
     lines = vignette.out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2, "only what fits"
     assert lines[1].split()[0] == "1"
     assert lines[1].split()[-5:] == ["A", "wall", "painted", "blue", str(pictures / "blue.png")]
     assert vignette("library", "search", "something red", "--library", tmp_path / "lib", "--json") == 0
     found = [json.loads(line) for line in vignette.out.splitlines()]
     assert found[0]["caption"] == "A wall painted red"
     assert found[0]["fused"] == max(candidate["fused"] for candidate in found)
+
+
+def test_a_search_that_finds_nothing_says_what_to_try(vignette: Vignette, pictures: Path, tmp_path: Path) -> None:
+    vignette("index", pictures, "--library", tmp_path / "lib")
+    assert vignette("library", "search", "рыба", "--library", tmp_path / "lib") == 0
+    assert vignette.out.splitlines() == [say("search_nothing", words="рыба"), say("search_reads", languages="en")]
+    assert vignette("library", "search", "рыба", "--library", tmp_path / "lib", "--json") == 0
+    assert vignette.out == ""
+    assert vignette("library", "search", "wall -painted", "--library", tmp_path / "lib") == 0
+    assert vignette.out.splitlines()[0] == say("search_nothing", words="wall -painted")
+    assert vignette("library", "search", "without walls", "--library", tmp_path / "lib") == 1
 
 
 def test_searching_a_missing_or_empty_library_is_one_clear_line(vignette: Vignette, tmp_path: Path) -> None:
