@@ -44,6 +44,13 @@ def memory_kept() -> Iterator[None]:
                 libc.malloc_trim(0)
 
 
+def give_back() -> None:
+    """Return freed memory to the system at once, that of other threads too."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 def _set(libc: ctypes.CDLL, options: tuple[tuple[int, int], ...]) -> None:
     for parameter, value in options:
         libc.mallopt(parameter, value)

@@ -4,13 +4,14 @@ import io
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vision.errors import ImageError
-from vision.images import image_size, load_image
+from vision.images import MAX_AREA, _Turns, decoded_bytes, image_size, load_display_image, load_image
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -195,3 +196,97 @@ def test_the_file_is_closed_afterwards(tmp_path: Path) -> None:
     image = load_image(path)
     path.unlink()
     assert image.getpixel((0, 0)) == RED
+
+
+@pytest.mark.parametrize("size_px", [(70_000, 300), (1, 1_200_000)])
+def test_a_shape_that_no_picture_has_is_refused_before_decoding(size_px: tuple[int, int]) -> None:
+    with pytest.raises(ImageError) as caught:
+        load_image(encoded(Image.new("L", size_px), "PNG"), name="strip.png")
+    assert caught.value.key == "image_shape"
+    assert caught.value.values["name"] == "strip.png"
+
+
+def test_a_thin_line_is_a_picture() -> None:
+    assert load_image(encoded(Image.new("RGB", (900, 2), RED), "PNG")).getpixel((899, 1)) == RED
+
+
+def test_a_long_scroll_is_reduced_by_its_area() -> None:
+    shown = load_image(encoded(two_halves(9_000, 90), "PNG"), target_px=64)
+    assert shown.width * shown.height <= MAX_AREA * 64 * 64 * 1.1
+    assert abs(shown.width / shown.height - 100) < 5
+    assert (shown.getpixel((0, 0)), shown.getpixel((shown.width - 1, 0))) == (RED, BLUE)
+
+
+def _shades(mode: str) -> tuple[Image.Image, str]:
+    """Something of every kind that is brought to RGB, with rows that differ, and a format that keeps it."""
+    values = np.add.outer(np.arange(210), np.arange(330))
+    if mode == "I;16":
+        return Image.fromarray((values * 100).astype(np.uint16)), "PNG"
+    if mode == "F":
+        return Image.fromarray((values / 600).astype(np.float32)), "TIFF"
+    gray = Image.fromarray((values % 251).astype(np.uint8))
+    if mode in ("RGBA", "LA"):
+        plain = Image.merge("RGB", (gray, gray.transpose(Image.Transpose.ROTATE_180), gray)).convert(mode[:-1])
+        plain.putalpha(gray)
+        return plain, "PNG"
+    return (gray, "PNG") if mode == "L" else (gray.convert("RGB").convert(mode), "TIFF" if mode == "CMYK" else "PNG")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "F"])
+def test_reducing_some_rows_at_a_time_gives_what_reducing_all_gives(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.images._BAND_BYTES", 4 * 330 * 30)
+    picture, kind = _shades(mode)
+    data = encoded(picture, kind)
+    whole = np.asarray(load_image(data).reduce(3), int)
+    assert np.abs(np.asarray(load_image(data, target_px=70), int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK"])
+def test_a_picture_for_print_is_the_same_whether_or_not_it_was_large(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(*_shades(mode))
+    small = load_display_image(data, longest_px=40)
+    with monkeypatch.context() as patch:
+        patch.setattr("vision.images._reduced", lambda image, *_: image)
+        straight = load_display_image(data, longest_px=40)
+    assert (small.mode, small.size) == (straight.mode, straight.size)
+    seen = [np.asarray(load_image(encoded(image, "PNG")), int) for image in (small, straight)]
+    assert np.abs(seen[0] - seen[1]).mean() < 4
+
+
+def test_large_pictures_are_decoded_one_after_another_and_small_ones_side_by_side() -> None:
+    turns = _Turns(100)
+    held: list[int] = []
+    most: list[int] = []
+    together = Barrier(2, timeout=20)
+
+    def decode(size: int) -> None:
+        with turns.hold(size):
+            held.append(size)
+            most.append(sum(held))
+            if size == 40:
+                together.wait()  # would time out if they took turns
+            held.remove(size)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(decode, [40, 40]))
+        list(pool.map(decode, [90, 300, 60, 300, 30, 70, 90] * 3))
+    assert all(total <= 100 or total == 300 for total in most)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options", "a_pixel"),
+    [
+        ("L", "PNG", {}, 1),
+        ("RGB", "PNG", {}, 4),
+        ("RGB", "WEBP", {}, 8),
+        ("RGB", "JPEG", {"progressive": True}, 10),
+        ("RGB", "JPEG", {}, 4),
+    ],
+)
+def test_what_decoding_takes_is_known_from_the_header(
+    mode: str, kind: str, options: dict[str, bool], a_pixel: int
+) -> None:
+    with Image.open(io.BytesIO(encoded(Image.new(mode, (300, 200)), kind, **options))) as opened:
+        assert decoded_bytes(opened) == 300 * 200 * a_pixel
