@@ -109,6 +109,9 @@ def pull_all(names: Iterable[str], progress: Progress | None = None) -> list[Pat
 def _pull(entry: WeightEntry, progress: Progress, unreachable: list[HubUnreachable]) -> Path:
     import filelock
 
+    # Before the lock, which another user of this folder may own.
+    with contextlib.suppress(WeightsError):
+        return locate(entry.name)
     downloads = home() / "downloads"
     try:
         downloads.mkdir(parents=True, exist_ok=True)
@@ -223,7 +226,7 @@ def _facts(entry: WeightEntry) -> dict[str, list[object]]:
 def _stamp_fits(entry: WeightEntry) -> bool:
     try:
         return bool(json.loads(_stamp(entry).read_text(encoding="utf-8")) == _facts(entry))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return False
 
 

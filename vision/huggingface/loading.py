@@ -115,7 +115,7 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     from vision.llm.config import model_config
     from vision.llm.gguf import read_gguf
     from vision.llm.gguf_tokenizer import build_tokenizer, special_tokens
-    from vision.llm.model_cache import gguf_sha256
+    from vision.llm.model_cache import remembered_sha256
     from vision.llm.to_transformers import as_transformers
 
     gguf = read_gguf(path)
@@ -134,7 +134,7 @@ def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]
     # The file says whether texts start with BOS, where the template does not write it itself.
     starts = special["add_bos"] and "bos_token" not in template
     tokenizer.chat_template = "{{ bos_token }}" + template if starts else template
-    return gguf_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
+    return remembered_sha256(path, home() / "converted"), as_transformers(path, dtype), tokenizer
 
 
 def weights_sha256(folder: Path, files: Sequence[Path] | None = None) -> str:

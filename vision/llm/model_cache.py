@@ -1,8 +1,8 @@
 """A GGUF file rearranged for the engine once, kept in a cache folder, and mapped from there at every later start.
 
-A converted model is a folder: ``model.json`` (configuration, layouts, chat template), ``tokenizer.json`` and
-``weights.safetensors``. Its name holds the GGUF's SHA-256 and the version of the layout, and it appears complete
-or not at all.
+A converted model is a folder: ``model.json`` (configuration, layouts, chat template), ``tokenizer.json``,
+``weights.safetensors``, and ``files.json`` with the size and hash of each. Its name holds the GGUF's SHA-256 and the
+version of the layout, and it appears complete or not at all. One that has changed since is made again.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vision.downloads.files import file_sha256, map_safetensors, write_atomic
+from vision.downloads.files import file_sha256, map_safetensors, sync, write_atomic
 from vision.errors import WeightsError
 from vision.llm.config import ModelConfig, model_config
 from vision.llm.gguf import GGUF, read_gguf
 from vision.llm.repack import LAYOUT_VERSION, Layout, PackedMatrix, pack
 
 ALIGNMENT_BYTES = 64
-FORMAT_VERSION = 2  # of model.json and of what is stored beside the weights; since 2 every value in it was checked
+# Of model.json and of what is stored beside the weights. Since 2 every value was checked, since 3 there is files.json.
+FORMAT_VERSION = 3
+_FILES = ("model.json", "tokenizer.json", "weights.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +46,74 @@ class CachedModel:
 
 
 def open_cached(gguf_path: Path, cache_dir: Path) -> CachedModel:
-    """The converted form of a GGUF file, made now if it is not in ``cache_dir``.
+    """The converted form of a GGUF file, made now if it is not in ``cache_dir`` or not as it was made.
 
     Raises WeightsError where the file cannot be read or the folder not written, ModelError where it holds a kind of
     model the engine does not run.
     """
-    sha256 = gguf_sha256(gguf_path, cache_dir)
+    try:
+        sha256 = remembered_sha256(gguf_path, cache_dir)
+    except OSError as error:
+        raise WeightsError("gguf_unreadable", file=str(gguf_path), reason=error.strerror) from error
     folder = cache_dir / f"{sha256[:32]}-v{LAYOUT_VERSION}.{FORMAT_VERSION}"
-    if not (folder / "model.json").exists():
-        _convert(read_gguf(gguf_path), sha256, folder)
+    if not _is_sound(folder, cache_dir):
+        with _one_at_a_time(cache_dir):
+            if not _is_sound(folder, cache_dir):  # another process may have made it meanwhile
+                _convert(read_gguf(gguf_path), sha256, folder)
     return _open(folder)
 
 
-def gguf_sha256(path: Path, cache_dir: Path) -> str:
-    """The file's SHA-256, remembered in ``cache_dir`` by path, size and time: hashing a large file takes seconds."""
-    try:
-        status = path.stat()
-        key = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()[:32]
-        note = cache_dir / "hashes" / key
-        with contextlib.suppress(FileNotFoundError):
-            return note.read_text().strip()
-        value = file_sha256(path)
-    except OSError as error:
-        raise WeightsError("gguf_unreadable", file=str(path), reason=error.strerror) from error
-    try:
+def remembered_sha256(path: Path, cache_dir: Path) -> str:
+    """The file's SHA-256, remembered in ``cache_dir`` by path, size and time: hashing a large file takes seconds.
+
+    Raises OSError where the file cannot be read.
+    """
+    status = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()[:32]
+    note = cache_dir / "hashes" / key
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if len(value := note.read_text().strip()) == len(hashlib.sha256().hexdigest()):
+            return value
+    value = file_sha256(path)
+    with contextlib.suppress(OSError):  # a folder that cannot be written costs the seconds again
         note.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(note, value)
-    except OSError as error:
-        raise WeightsError("cache_not_writable", folder=str(note.parent), reason=error.strerror) from error
     return value
+
+
+def _is_sound(folder: Path, cache_dir: Path) -> bool:
+    """Whether all files of a converted model are as they were written. One that was cut short would end the process
+    when it is read where it is mapped.
+    """
+    try:
+        stated = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+        return bool(stated == _facts(folder, cache_dir))
+    except (OSError, ValueError):
+        return False
+
+
+def _facts(folder: Path, cache_dir: Path) -> dict[str, list[object]]:
+    """Size and hash of each file; only the small ones are read every time."""
+    facts: dict[str, list[object]] = {}
+    for name in _FILES:
+        path = folder / name
+        is_large = name.endswith(".safetensors")
+        facts[name] = [path.stat().st_size, remembered_sha256(path, cache_dir) if is_large else file_sha256(path)]
+    return facts
+
+
+@contextlib.contextmanager
+def _one_at_a_time(cache_dir: Path) -> Iterator[None]:
+    """Processes that convert take turns, so that none removes what another has just made."""
+    import filelock
+
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(cache_dir / "converting.lock").acquire()
+    except OSError as error:
+        raise WeightsError("cache_not_writable", folder=str(cache_dir), reason=error.strerror) from error
+    with lock:
+        yield
 
 
 def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
@@ -81,7 +122,8 @@ def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
     config = model_config(gguf)
     tokenizer = build_tokenizer(gguf.metadata, config.vocabulary)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         building = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
     except OSError as error:
         raise WeightsError("cache_not_writable", folder=str(folder.parent), reason=error.strerror) from error
@@ -97,10 +139,12 @@ def _convert(gguf: GGUF, sha256: str, folder: Path) -> None:
             "matrices": matrices,
         }
         (building / "model.json").write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
-        with contextlib.suppress(OSError):  # another process was quicker: its folder is as good as ours
-            building.rename(folder)
-        if not folder.exists():
-            raise WeightsError("cache_not_writable", folder=str(folder.parent), reason="rename")
+        facts = {name: [(building / name).stat().st_size, file_sha256(building / name)] for name in _FILES}
+        (building / "files.json").write_text(json.dumps(facts), encoding="utf-8")
+        building.chmod(0o755)  # other users of this folder may read it
+        sync([*building.iterdir(), building])
+        building.rename(folder)
+        sync([folder.parent])
     except OSError as error:
         raise WeightsError(
             "conversion_failed", file=gguf.path.name, folder=str(building), reason=error.strerror

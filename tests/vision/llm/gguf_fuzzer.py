@@ -16,7 +16,7 @@ from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads.store import home
 from vision.errors import VisionError
 from vision.interfaces import Message, Sampling
-from vision.llm.kernels.build import load_kernels
+from vision.llm.kernels.build import kernels_folder, load_kernels
 from vision.llm.model import load_gguf_model
 
 KINDS = (("llama", "Q8_0", 64), ("qwen2", "Q4_K", 256), ("qwen3", "F16", 64), ("qwen2", "Q6_K", 256))
@@ -96,8 +96,7 @@ def main(folder: Path, first: int, end: int) -> None:
     cache = folder / "cache"
     cache.mkdir()
     load_kernels(home() / "converted")
-    for library in (home() / "converted").glob("kernels-*.so"):
-        (cache / library.name).symlink_to(library)
+    kernels_folder(cache).symlink_to(kernels_folder(home() / "converted"))
     ran = 0
     for seed in range(first, end):
         sys.stdout.write(f"{seed}\n")

@@ -17,7 +17,7 @@ from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads.store import home
 from vision.errors import ModelError, PromptTooLong, WeightsError
 from vision.interfaces import Chunk, Message, Prompt, Sampling, Usage, VisionLanguageModel
-from vision.llm.kernels.build import load_kernels
+from vision.llm.kernels.build import kernels_folder, load_kernels
 from vision.llm.model import GgufModel, load_gguf_model
 from vision.llm.model_cache import open_cached
 
@@ -36,8 +36,7 @@ def cache(tmp_path: Path) -> Path:
     folder = tmp_path / "cache"
     folder.mkdir()
     load_kernels(home() / "converted")
-    for library in (home() / "converted").glob("kernels-*.so"):
-        (folder / library.name).symlink_to(library)
+    kernels_folder(folder).symlink_to(kernels_folder(home() / "converted"))
     return folder
 
 
@@ -282,7 +281,7 @@ def test_conversion_happens_once_and_appears_whole_or_not_at_all(
         patch.setattr("vision.llm.model_cache._save_safetensors", full_disk)
         with pytest.raises(WeightsError, match=r"conversion_failed: .*reason=No space left on device"):
             load_gguf_model(path, cache_dir=cache)
-    assert not [p for p in cache.iterdir() if p.is_dir() and p.name != "hashes"]
+    assert not [p for p in cache.iterdir() if p.is_dir() and p.name not in ("hashes", kernels_folder(cache).name)]
     first = load_gguf_model(path, cache_dir=cache)
     monkeypatch.setattr("vision.llm.model_cache.read_gguf", lambda path: pytest.fail("converted a second time"))
     again = load_gguf_model(path, cache_dir=cache)

