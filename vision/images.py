@@ -227,7 +227,7 @@ def decoded_bytes(image: Image.Image) -> int:
     if image.format in ("WEBP", "AVIF"):  # their decoders make a copy
         return 2 * size
     if image.info.get("progressive"):  # 16-bit coefficients of the whole picture, whatever fraction is wanted of it
-        scale = image.decoderconfig[0] if getattr(image, "decoderconfig", None) else 1
+        scale = (getattr(image, "decoderconfig", None) or (1,))[0]
         return size + width_px * height_px * scale * scale * 6
     return size
 
