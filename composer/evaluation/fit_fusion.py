@@ -148,7 +148,7 @@ def _examples(figures: Sequence[Figure], vectors: Vectors, scales: CosineScales)
     """For pictures with words, and for those judged by their looks."""
     index = LexicalIndex.build([[(figure.alt, 1.0)] for figure in figures])
     nothing = np.zeros(len(figures), np.float32)
-    no_words = WordMatch(nothing, nothing)
+    no_words = WordMatch(nothing, nothing, nothing)
     no_context = (nothing, nothing, no_words)
     plain, in_context = QueryParts(True, True, False, False, False), QueryParts(True, True, True, True, False)
 
