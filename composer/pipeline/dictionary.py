@@ -50,7 +50,7 @@ _LATIN = re.compile(r"\s*\((?:\{[^}]*\}(?:,| and| or)?\s*)+[^()]*\)")
 _EXAMPLE = re.compile(r"[;,] as, [^;.]*")
 _ASIDE = re.compile(
     r"(?:--\s*)?(?:\b(?:See(?: also)?|Cf\.|[Cc]ompare)|[;,] see)\s+(?:Illust\. (?:of|under|in)\s*)?[^.;]*[.;]?"
-    r"|--\s*(?:[A-Z][\w'.]*\s*)+\.?|--\s*(?:[Cc]alled|[Uu]sed) [^.;]*$|\s*--(?=\s)|\"[^\"]*\"$"
+    r"|--\s*(?:[A-Z][\w'.]*\s*)+\.?|--\s*(?:[Cc]alled|[Uu]sed) [^.;]*$|\s*--(?=\s)|\s*\"[^\"]*\"\.?(?=\s|$)"
 )
 _SENSE = re.compile(r"(?:^|\s)(?:\d{1,2}\.|\([a-z]\))\s+(?=[A-Za-z(\[])")
 

@@ -14,7 +14,7 @@ ENTRY = """Anvil \\An"vil\\ ([a^]n"v[i^]l), n.; pl. {Anvils} (-v[i^]lz). [OE. an
    [AS. onfilt]; fr. an + felt.]
    1. (Mach.) An iron block ({Incus ferreus}), usually with a steel face, upon
       which metals are hammered and shaped; as, the anvil of a smith; see Illust. of
-      {Forge}.
+      {Forge}. "An anvil of old iron."
       [1913 Webster]
 
             The hammer fell upon the anvil all day
