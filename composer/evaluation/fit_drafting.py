@@ -21,7 +21,7 @@ RIDGE = 3.0  # on standardised columns; weights move by less than a tenth betwee
 
 @dataclass(frozen=True, slots=True)
 class LabelledSentences:
-    """Columns of ``features_of`` (n, 4), whether a reader found each fine (n,), and the numbers of their articles (n,)."""
+    """Columns of ``features_of`` (n, 4), whether a reader found each fine (n,), and which article it is of (n,)."""
 
     features: np.ndarray
     fine: np.ndarray
