@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         pipeline = load_pipeline(settings, args.library)
     article = pipeline.compose(request, terminal)
     notes: list[Phrase] = []
-    save_article(
+    saved = save_article(
         article,
         args.out,
         formats=formats,
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         notes=notes,
         text_folder=args.illustrate.parent if args.illustrate is not None else None,
     )
-    terminal.summary(article)
+    terminal.summary(saved)
     for degraded in notes:
         note(printable(degraded))
     print(args.out / f"article.{'html' if 'html' in formats else formats[0]}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from composer.article.markdown import join_sections
@@ -17,7 +18,7 @@ from composer.editing.rewrite_article import open_sections, rewrite_article
 from composer.errors import EditError, UsageError
 from composer.pipeline import events
 from composer.pipeline.conversation import Conversation, reading
-from composer.pipeline.pipeline import Pipeline, RequestContext
+from composer.pipeline.pipeline import Pipeline, RequestContext, lost_notice
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.selection import Considered
 from composer.request import MAX_IMAGES, ComposeRequest
@@ -134,6 +135,7 @@ def _rerun(
     slots = [p.slot for p in free]
     places = [slot.after_section for slot in slots]
     found = [Considered(p.slot, p.candidates) for p in free]
+    lost: set[Path] = set()
     rejected = frozenset(p.chosen.id for p in free if p.chosen is not None) if fresh else frozenset()
     for stage in RERUN_STAGES[RERUN_STAGES.index(first) :]:
         if stage != first:
@@ -146,7 +148,8 @@ def _rerun(
                 avoid = [slot.caption for slot in slots] if fresh and stage == first else []
                 slots = pipeline.caption(work.context, article.sections, work.conversation, places, avoid)
             case "find":
-                found = pipeline.find(work.context, article, slots, work.shown | rejected)
+                found = pipeline.find(work.context, article, slots, work.shown | rejected, lost)
+                yield from lost_notice(lost)
             case "choose":
                 _limit_required(work, len(slots))
                 left = work.considered(found, rejected - work.context.required)
@@ -221,7 +224,9 @@ def _illustrate(work: Rerun, places: Sequence[int]) -> Generator[events.Event, N
     slots = pipeline.caption(context, article.sections, work.conversation, places, [p.slot.caption for p in work.stay])
     yield work.timer.finished("caption")
     yield events.StageStarted("find")
-    found = pipeline.find(context, article, slots, work.shown)
+    lost: set[Path] = set()
+    found = pipeline.find(context, article, slots, work.shown, lost)
+    yield from lost_notice(lost)
     yield work.timer.finished("find")
     yield events.StageStarted("choose")
     left = work.considered(found, frozenset())

@@ -112,7 +112,11 @@ def save_article(
         write_exports(exports, folder)
         _write_text(folder / "trace.jsonl", "".join(json.dumps(dict(entry)) + "\n" for entry in trace))
     if notes is not None:
-        notes += [*ready.missing(), *(note for exported in exports for note in exported.notes)]
+        notes += [
+            *lost_pictures(article, saved),
+            *ready.missing(),
+            *(note for exported in exports for note in exported.notes),
+        ]
     return saved
 
 
@@ -168,19 +172,34 @@ def save_download(
     UsageError for an unknown format, and what saving and exporting raise.
     """
     if kind != "zip":
-        made = download(article, (kind,), Pictures(article, in_library))
+        pictures = Pictures(article, in_library)
+        shown = _without_lost(article, lambda record: pictures.carried(record))
+        made = download(shown, (kind,), pictures)
         folder.mkdir(parents=True)
         (folder / made.name).write_bytes(made.data)
-        return folder / made.name, made.notes
+        return folder / made.name, (*lost_pictures(article, shown), *made.notes)
     out = folder / (slug(article.title) or "article")
     entries = [event.as_json() for event in trace]
     settings = ExportedPictureSettings()
-    saved = save_article(article, out, trace=entries, pictures=settings, whole_paths=whole_paths)
-    return zip_article(out), tuple(
-        phrase
+    notes: list[Phrase] = []
+    save_article(article, out, trace=entries, pictures=settings, notes=notes, whole_paths=whole_paths)
+    return zip_article(out), tuple(notes)
+
+
+def lost_pictures(article: Article, saved: Article) -> tuple[Phrase, ...]:
+    """A note on the pictures that were chosen and could not be read: how many of how many, and which."""
+    lost = [
+        before.chosen.path
         for before, after in zip(article.placements, saved.placements, strict=True)
         if before.chosen is not None and after.chosen is None
-        for phrase in after.reason
+    ]
+    if not lost:
+        return ()
+    return (
+        Phrase(
+            "pictures_not_saved",
+            {"lost": len(lost), "of": len(article.pictures), "files": sorted(path.name for path in lost)},
+        ),
     )
 
 
@@ -200,20 +219,29 @@ def _copy_pictures(article: Article, images: Path, settings: ExportedPictureSett
     """Copy every chosen picture into the folder; the article returned names the files."""
     images.mkdir()
     files: dict[str, str] = {}
-    placements: list[Placement] = []
     pictures = Pictures(article, indexed_file(article), settings)
-    for placement in article.placements:
-        record = placement.chosen
-        if record is not None and record.id not in files:
+
+    def copy(record: ImageRecord) -> None:
+        if record.id not in files:
+            picture = pictures.make(record, as_it_is=settings.originals)
+            (images / picture.name).write_bytes(picture.data)
+            files[record.id] = picture.name
+
+    return replace(_without_lost(article, copy), files=files)
+
+
+def _without_lost(article: Article, read: Callable[[ImageRecord], object]) -> Article:
+    """The article without the chosen pictures that ``read`` raises ImageError for; their ``reason`` says why."""
+
+    def kept(placement: Placement) -> Placement:
+        if placement.chosen is not None:
             try:
-                picture = pictures.make(record, as_it_is=settings.originals)
+                read(placement.chosen)
             except ImageError as error:
-                placement = replace(placement, chosen=None, reason=(Phrase("left_out", {"reason": error}),))
-            else:
-                (images / picture.name).write_bytes(picture.data)
-                files[record.id] = picture.name
-        placements.append(placement)
-    return replace(article, placements=tuple(placements), files=files)
+                return replace(placement, chosen=None, reason=(Phrase("left_out", {"reason": error}),))
+        return placement
+
+    return replace(article, placements=tuple(map(kept, article.placements)))
 
 
 def _write_text(path: Path, text: str) -> None:

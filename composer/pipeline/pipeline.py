@@ -16,8 +16,10 @@ The way of a request, call by call, from the command line to the written folder:
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from composer.article.claims import claims_in
@@ -52,6 +54,7 @@ from vision.interfaces import JointEncoder, VisionLanguageModel
 LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
 SUPPORTED = 3.0  # log-odds for a place whose subject the library has
 CANDIDATES_OF_A_PHRASE = 6
+MOST_NAMES = 8  # of files that a notice tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,9 @@ class Pipeline:
         yield events.ArticleSoFar(article)
 
         yield events.StageStarted("find")
-        found = self.find(context, article, slots)
+        lost: set[Path] = set()
+        found = self.find(context, article, slots, lost=lost)
+        yield from lost_notice(lost)
         yield timer.finished("find")
 
         yield events.StageStarted("choose")
@@ -331,9 +336,18 @@ class Pipeline:
         return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
 
     def find(
-        self, context: RequestContext, article: Article, slots: Sequence[Slot], exclude: frozenset[str] = frozenset()
+        self,
+        context: RequestContext,
+        article: Article,
+        slots: Sequence[Slot],
+        exclude: frozenset[str] = frozenset(),
+        lost: set[Path] | None = None,
     ) -> list[Considered]:
-        """Candidates for each slot, best first and no two alike; pictures that came along are among them."""
+        """Candidates for each slot, best first and no two alike; pictures that came along are among them.
+
+        A picture whose file is gone or may not be read, as after a library was moved, is no candidate; ``lost``
+        receives its path.
+        """
         queries = [
             Query(
                 caption=slot.caption,
@@ -349,6 +363,10 @@ class Pipeline:
         if len(self.library):
             hashes = self.library.phashes()
             for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
+                gone = {c.record.path for c in candidates if not os.access(c.record.path, os.R_OK)}
+                if lost is not None:
+                    lost |= gone
+                candidates = [c for c in candidates if c.record.path not in gone]
                 vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
                 found[number] = without_duplicates(candidates, vectors, hashes)[:count]
         if len(context.uploads):
@@ -434,3 +452,10 @@ class Pipeline:
                 "tone": request.tone,
             },
         }
+
+
+def lost_notice(lost: Iterable[Path]) -> Iterator[Event]:
+    """A notice of the files that ``Pipeline.find`` missed, if there are any, with the names of the first."""
+    names = sorted(path.name for path in lost)
+    if names:
+        yield events.Notice("pictures_lost", {"count": len(names), "files": names[:MOST_NAMES]})

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from composer import cli
+from composer.article.model import Article
+from composer.export.article_folder import load_article
+from composer.i18n import localize
 from composer.pipeline import loading as parts
+from composer.pipeline.events import Notice
+from composer.pipeline.pipeline import Pipeline, RequestContext
 from composer.settings import IllustrationSettings, Settings
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.small_pipeline import make_library, make_pipeline
 from tests.fakes import ColourEncoder
+from vision.errors import Phrase
 
 EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
 
@@ -48,6 +54,44 @@ def test_an_illustrated_file_keeps_its_bytes_around_the_pictures(studio: Path) -
     out = studio / "out"
     assert run("--illustrate", draft, "--library", studio / "library", "--out", out, "--images", "0") == 0
     assert (out / "article.md").read_bytes() == draft.read_bytes()
+
+
+def test_pictures_of_a_library_whose_folder_was_moved_are_named_and_not_chosen(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, out = studio / "pictures", studio / "out"
+    for colour in ("red", "blue"):
+        (pictures / f"{colour}.png").unlink()
+    assert run("old walls", "--library", studio / "library", "--out", out, "--images", "2", "--words", "200") == 0
+    printed = capsys.readouterr().err
+    assert localize(Notice("pictures_lost", {"count": 2, "files": ["blue.png", "red.png"]}), "en") in printed
+    article = load_article(out)
+    assert len(article.pictures) == len(list((out / "images").iterdir())) == 2, "others stand in their place"
+    pictures.rename(studio / "moved")
+    assert run("old walls", "--library", studio / "library", "--out", studio / "none", "--words", "200") == 0
+    assert "0 pictures" in capsys.readouterr().err.splitlines()[-1]
+    assert not list((studio / "none/images").iterdir())
+
+
+def test_a_picture_that_vanishes_before_it_is_saved_is_not_counted_and_named(
+    studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, gone = Pipeline.finish, []
+
+    def vanishing(pipeline: Pipeline, context: RequestContext, article: Article) -> Article:
+        gone.append(article.pictures[0].path)
+        gone[0].unlink()
+        return finish(pipeline, context, article)
+
+    monkeypatch.setattr(Pipeline, "finish", vanishing)
+    out = studio / "out"
+    assert run("old walls", "--library", studio / "library", "--out", out, "--images", "2", "--words", "200") == 0
+    printed = capsys.readouterr().err
+    assert localize(Phrase("pictures_not_saved", {"lost": 1, "of": 2, "files": [gone[0].name]}), "en") in printed
+    assert "3 sections, 1 pictures" in printed
+    left_out = [p for p in load_article(out).placements if p.chosen is None]
+    assert [[reason.key for reason in p.reason] for p in left_out] == [["left_out"]]
+    assert len(list((out / "images").iterdir())) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from PIL import Image
 from composer.article.model import Article, Section
 from composer.article.serialization import dump, from_json, to_json
 from composer.errors import ComposerError, OutputExists
-from composer.export.article_folder import check_free, load_article, save_article, zip_article
+from composer.export.article_folder import check_free, load_article, save_article, save_download, zip_article
 from composer.i18n import localize
 from composer.pipeline.events import StageFinished
 from tests.composer.article_samples import farm_article, picture, placed, record_of
@@ -153,6 +153,18 @@ def test_a_picture_lost_since_indexing_is_left_out_with_the_reason(harm: str, tm
     assert localize(saved.placements[0].reason, "en").startswith(reasons[harm])
     assert len(list((tmp_path / "out/images").iterdir())) == 1
     assert load_article(tmp_path / "out").placements[0].chosen is None
+
+
+@pytest.mark.parametrize("kind", ["zip", "html", "docx", "epub"])
+def test_a_download_leaves_out_what_is_gone_and_says_so(kind: str, tmp_path: Path) -> None:
+    article = farm_article(tmp_path / "lib")
+    article.pictures[1].path.unlink()
+    path, notes = save_download(article, (), tmp_path / "out", kind)
+    assert path.stat().st_size > 0
+    (said,) = notes
+    assert (said.key, dict(said.values)) == (
+        "pictures_not_saved", {"lost": 1, "of": 2, "files": [article.pictures[1].path.name]}
+    )  # fmt: skip
 
 
 KILLED = """
