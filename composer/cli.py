@@ -78,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from composer.i18n import localize
         from vision.errors import KeyedError
 
+        if isinstance(error, OSError) and error.filename is not None:
+            # What the disk says of a path that was named: too long, in no encoding, not to be entered.
+            named = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+            error = UsageError("file_unreadable", file=named, reason=error.strerror)
         if not isinstance(error, KeyedError):
             raise  # a bug keeps its traceback
         print(f"vignette: {localize(error, 'en', terminal=True)}", file=sys.stderr)

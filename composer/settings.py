@@ -138,7 +138,10 @@ def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
         path = Path(profile)
         if not path.is_file():
             raise UsageError("profile_missing", profile=profile)
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError("profile_not_toml", profile=profile, reason=str(error)) from error
     elif profile in profile_names():
         text = (resources.files("composer") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
     else:

@@ -200,3 +200,42 @@ def test_a_dictionary_that_cannot_be_fetched_holds_up_nothing_but_a_pull_of_its_
     assert "gcide" not in captured.out
     assert "models pull gcide" in captured.err
     assert cli.main(["models", "pull", "gcide"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["compose", "x", "--library", "L", "--out", "LONG"], 2, "File name too long"),
+        (["compose", "x", "--library", "LONG", "--out", "o"], 2, "File name too long"),
+        (["compose", "x", "--library", "L", "--out", "o", "--profile", "LONG.toml"], 2, "File name too long"),
+        (
+            ["compose", "x", "--library", "L", "--out", "o", "--profile", "latin.toml"],
+            2,
+            "latin.toml is not valid TOML",
+        ),
+        (["compose", "x", "--library", "L", "--out", "latin.toml/o"], 1, "latin.toml is a file"),
+        (["index", "LONG", "--library", "L"], 2, "File name too long"),
+        (["library", "info", "--library", "LONG"], 2, "File name too long"),
+        (["batch", "LONG", "--library", "L", "--out", "o"], 2, "File name too long"),
+        (["export", "list", "--out", "x.pdf"], 1, "article.json has format None"),
+        (["export", "deep", "--out", "x.pdf"], 1, "is damaged"),
+        (["export", "list", "--out", "LONG.pdf"], 2, "File name too long"),
+    ],
+)
+def test_paths_that_no_disk_takes_and_files_of_other_kinds_are_one_line(
+    args: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("latin.toml").write_bytes(b'description = "caf\xe9"')
+    for name, text in (("list", "[]"), ("deep", "[" * 100_000)):
+        Path(name).mkdir()
+        Path(name, "article.json").write_text(text)
+    assert cli.main([word.replace("LONG", "n" * 300) for word in args]) == code
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed

@@ -44,7 +44,7 @@ def to_json(article: Article) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any]) -> Article:
     """Read what ``to_json`` wrote. Raises ComposerError for another format or a missing field."""
-    version = data.get("format")
+    version = data.get("format") if isinstance(data, Mapping) else None
     if version not in READ_VERSIONS:
         raise ComposerError("article_format", found=version, read=list(READ_VERSIONS))
     try:

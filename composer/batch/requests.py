@@ -6,6 +6,7 @@ Fields come as JSON values, whatever the file was; what cannot be read becomes a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from composer.request import ComposeRequest, read_text_file, request_from_json
 from composer.settings import IllustrationSettings, Settings, WritingSettings, parse_settings
 from vision.errors import KeyedError
 
+_LONGEST_SHOWN = 300  # characters of a path in an error
 SETTING_KEYS: dict[str, tuple[str, ...]] = {
     "writing": tuple(WritingSettings.__dataclass_fields__),
     "pictures": tuple(IllustrationSettings.__dataclass_fields__),
@@ -181,6 +183,7 @@ def _name(values: Mapping[str, Any]) -> str:
 
 
 def _picture(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError("file_missing", file=str(path))
-    return path
+    with suppress(OSError):  # a name too long for the system, or a folder that may not be entered
+        if path.is_file():
+            return path
+    raise UsageError("file_missing", file=str(path)[:_LONGEST_SHOWN])

@@ -37,6 +37,9 @@ _PARTIAL = ".vignette-partial-"
 def check_free(out_dir: Path) -> None:
     """Raise OutputExists unless the folder is missing or empty. Ask before the work, not only after it."""
     if not out_dir.exists():
+        above = next(folder for folder in out_dir.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise OutputExists("out_is_file", path=str(above))
         return
     if not out_dir.is_dir():
         raise OutputExists("out_is_file", path=str(out_dir))
@@ -149,7 +152,7 @@ def load_article(folder: Path) -> Article:
         article = from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ComposerError("folder_without_article", folder=str(folder), reason=error.strerror) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ComposerError("article_damaged", path=str(path), reason=error) from error
     for name in article.files.values():
         if not is_plain_name(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,11 @@ class Studio:
 
     def uploaded(self, name: str) -> Path:
         """A file that was sent to this server. Raises UsageError for every other path."""
-        path = Path(name[:MAX_PATH_CHARS].replace("\0", "")).resolve()
-        if not path.is_relative_to(self.uploads) or not path.is_file():
-            raise UsageError("upload_unknown")
-        return path
+        with suppress(OSError, ValueError):  # a name too long for the system, or in no encoding of its
+            path = Path(name[:MAX_PATH_CHARS].replace("\0", "")).resolve()
+            if path.is_relative_to(self.uploads) and path.is_file():
+                return path
+        raise UsageError("upload_unknown")
 
     def uploaded_picture(self, name: str) -> Path:
         """A picture that was sent to this server. Raises UsageError where it is another file, or too large."""

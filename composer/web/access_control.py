@@ -38,8 +38,13 @@ GUESSES_OF_ONE = 10
 GUESSES_OF_ALL = 100
 GUESS_WINDOW_S = 60.0
 _MOST_ADDRESSES = 10_000
-# Files by path, addresses fetched on a caller's behalf, figures about other callers.
-_CLOSED = re.compile(r"/+(?:gradio_api/+)?(?:file|proxy)(?:[=/]|$)|/+(?:gradio_api/+)?monitoring(?:/|$)", re.IGNORECASE)
+# Files by path, addresses fetched on a caller's behalf, figures about other callers, and what Gradio offers to those
+# who develop a page: an event stream without end, an editor of its code, copies of what others entered.
+_CLOSED = re.compile(
+    r"/+(?:gradio_api/+)?(?:file|proxy|monitoring|profiling|dev|deep_link|runs|run-history|process_recording"
+    r"|(?:undo-)?vibe-\w+|vibe-starter-queries)(?:[=/]|$)",
+    re.IGNORECASE,
+)
 # The first part of addresses of this server's own, which no proxy's path may be taken for.
 _OWN_PATHS = ("gradio_api", "config", "assets", "static", "theme.css", "svelte", "login", "logout")
 _STARTING = "/gradio_api/startup-events"  # Gradio asks itself, without a password; tells only whether it has begun

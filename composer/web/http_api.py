@@ -78,6 +78,15 @@ class Api:
         self._studio = studio
         self._note = note
 
+    @classmethod
+    def parameters(cls) -> dict[str, dict[str, inspect.Parameter]]:
+        """What each endpoint takes, in the order of its arguments."""
+        own = ("self", "request")
+        return {
+            name: {n: one for n, one in inspect.signature(getattr(cls, name)).parameters.items() if n not in own}
+            for name in cls.ENDPOINTS
+        }
+
     def register(self) -> None:
         """Add the endpoints to the ``gr.Blocks`` being built."""
         for name in self.ENDPOINTS:

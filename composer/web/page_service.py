@@ -36,14 +36,16 @@ _MOST_KEYS = 5_000
 def answers_errors(method: Callable[..., Any]) -> Callable[..., Any]:
     """The method with the page's context for its values, and with expected errors as answers."""
 
-    def answer(self: PageService, values: Values) -> Any:
+    def answer(self: PageService, values: object) -> Any:
+        values = values if isinstance(values, Mapping) else {}
         context = self.context(values)
         try:
             return sendable(method(self, values, context))
         except KeyedError as error:
             return {"error": context.say(error)}
 
-    async def answer_later(self: PageService, values: Values) -> Any:
+    async def answer_later(self: PageService, values: object) -> Any:
+        values = values if isinstance(values, Mapping) else {}
         context = self.context(values)
         try:
             return sendable(await method(self, values, context))

@@ -17,6 +17,8 @@ from composer.studio.picture_links import HEADERS, PREFIX, PictureLinks
 from composer.studio.studio import Studio
 from composer.web.access_control import Access, Guard, check_access
 from composer.web.command_line import access_of, add_options, offered_libraries
+from composer.web.log_redaction import note
+from composer.web.request_checks import RequestChecks
 from vision.errors import ImageError, KeyedError
 
 BuildPage = Callable[[Studio], Any]
@@ -42,6 +44,7 @@ def launch(
     from composer.export.html import stylesheet
     from composer.pipeline.uploads import MAX_UPLOAD_BYTES
     from composer.web.html.page_shell import page_scripts, page_style
+    from composer.web.http_api import Api
 
     access = access or check_access(host, public=False, login="")
     page = build(studio)
@@ -52,7 +55,12 @@ def launch(
             server_port=port,
             share=False,
             quiet=True,
-            app_kwargs={"middleware": [Middleware(Guard, access=access)]},
+            app_kwargs={
+                "middleware": [
+                    Middleware(Guard, access=access),
+                    Middleware(RequestChecks, endpoints=Api.parameters(), uploaded=studio.uploaded, note=note),
+                ]
+            },
             mcp_server=mcp,
             enable_monitoring=False,
             root_path=access.root,
@@ -102,6 +110,8 @@ def serve(build: BuildPage, argv: Sequence[str] | None = None) -> int:
         if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
+        if not 1 <= args.port <= 65535:
+            raise UsageError("field_range", field="--port", given=args.port, least=1, most=65535)
         access = access_of(args)
         _serve(build, args, access)
     except KeyedError as error:

@@ -140,10 +140,9 @@ class BridgedProcessor:
         template: str | None = self.tokenizer.chat_template
         return template
 
-    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> str:
-        """The language model's own template; a picture is its placeholder in the text."""
-        turns = [{"role": turn["role"], "content": _flat(turn["content"])} for turn in conversation]
-        return str(self.tokenizer.apply_chat_template(turns, **options))
+    def flat_turns(self, conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the language model's own template takes; a picture is its placeholder in the text."""
+        return [{"role": turn["role"], "content": _flat(turn["content"])} for turn in conversation]
 
     def __call__(
         self, text: list[str], images: list[list[Image]], return_tensors: str = "pt", add_special_tokens: bool = False

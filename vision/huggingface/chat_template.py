@@ -8,11 +8,14 @@ so that no message can end its own turn.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vision.errors import ModelError
 from vision.interfaces import Message, Prompt
+from vision.llm.template_sandbox import ChatProgram
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,18 +33,27 @@ class RenderedPrompt:
 
 
 class ChatTemplate:
-    """Renders prompts with the chat template of ``owner``, a processor (``pictures``) or a tokenizer."""
+    """Renders prompts with the chat template of ``owner``, a processor (``pictures``) or a tokenizer.
+
+    The template is a stranger's program and runs as one of a GGUF file does (``vision.llm.template_sandbox``). An owner
+    with ``flat_turns`` prepares the conversation for it. Raises WeightsError for a template that cannot be read.
+    """
 
     def __init__(self, owner: Any, tokenizer: Any, *, pictures: bool, name: str) -> None:
-        if not getattr(owner, "chat_template", None):
+        source = getattr(owner, "chat_template", None)
+        if isinstance(source, dict):
+            source = source.get("default")
+        if not source:
             raise ModelError("template_missing", model=name)
-        self._owner = owner
+        self._program = ChatProgram(source, name)
+        self._flat: Callable[..., Any] = getattr(owner, "flat_turns", lambda conversation: conversation)
+        self._variables: dict[str, Any] = {key: str(token) for key, token in tokenizer.special_tokens_map.items()}
         self._pictures = pictures
         self._name = name
         specials = sorted((token for token in tokenizer.all_special_tokens if len(token) > 2), key=len, reverse=True)
         self._specials = re.compile("|".join(map(re.escape, specials))) if specials else None
         # A template either knows thinking or ignores the name; articles are written without it.
-        self._options = {"enable_thinking": False} if "enable_thinking" in str(owner.chat_template) else {}
+        self._variables |= {"enable_thinking": False}
         self._takes_system = self._probe_system_role()
 
     def end_of_turn(self) -> str:
@@ -70,15 +82,14 @@ class ChatTemplate:
         return RenderedPrompt(head + continued, images, continued)
 
     def _apply(self, conversation: list[dict[str, Any]], *, generation: bool) -> str:
-        from jinja2 import TemplateError
-
-        try:
-            text = self._owner.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=generation, **self._options
-            )
-        except TemplateError as error:
-            raise ModelError("template_refuses", model=self._name, reason=str(error)) from error
-        return str(text)
+        return self._program.render(
+            self._flat(conversation),
+            add_generation_prompt=generation,
+            tools=None,
+            documents=None,
+            strftime_now=_today,
+            **self._variables,
+        )
 
     def _conversation(self, messages: list[Message]) -> list[dict[str, Any]]:
         if not self._pictures:
@@ -104,6 +115,11 @@ class ChatTemplate:
             return _HERE in self._apply(self._conversation(turns), generation=True)
         except ModelError:
             return False
+
+
+def _today(form: str) -> str:
+    """The date, which some templates tell the model."""
+    return datetime.now().strftime(form[:32])
 
 
 def _merge_system(prompt: Prompt) -> list[Message]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -81,7 +83,7 @@ class ChatProgram:
         environment = _Environment(
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols"],
+            extensions=["jinja2.ext.loopcontrols", _GenerationTag],
             optimized=False,
             finalize=_printed,
         )
@@ -93,9 +95,12 @@ class ChatProgram:
         except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
             raise WeightsError("template_unreadable", model=model, reason=str(error)[:200]) from error
 
-    def render(self, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
-        """Raises ModelError where the template refuses the conversation or spends its budget."""
-        budget = _Budget(MOST_CHARACTERS + 4 * sum(len(message["content"]) for message in messages))
+    def render(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
+        """``messages`` have a role, and as content a text or parts of ``{"type": "text", "text": ...}``.
+
+        Raises ModelError where the template refuses the conversation or spends its budget.
+        """
+        budget = _Budget(MOST_CHARACTERS + 4 * sum(_characters(message["content"]) for message in messages))
         before = _budget.set(budget)
         text = ""
         try:
@@ -107,6 +112,20 @@ class ChatProgram:
         finally:
             _budget.reset(before)
         return text
+
+
+def _characters(content: str | Sequence[Mapping[str, str]]) -> int:
+    return len(content) if isinstance(content, str) else sum(len(part.get("text", "")) for part in content)
+
+
+class _GenerationTag(Extension):
+    """``{% generation %}`` marks an assistant's words for training; they are rendered as they stand."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class _Counting(NodeTransformer):

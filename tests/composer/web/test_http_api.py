@@ -19,6 +19,7 @@ from PIL import Image
 
 from composer.errors import ComposerError, DraftError, EditError, UsageError
 from composer.i18n import localize
+from composer.web.http_api import Api
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_pipeline import paint
@@ -80,6 +81,33 @@ def connect(server: LiveServer) -> Callable[[], Any]:
 @pytest.fixture(scope="module")
 def client(connect: Callable[[], Any]) -> Any:
     return connect()
+
+
+class Plain:
+    """Calls as curl makes them, one after the other.
+
+    Gradio's client 2.7 ends a call with CancelledError where it begins while the server closes the stream of events
+    that the call before it used: its race, seen with ten at once on a busy machine.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def predict(self, *given: Any, api_name: str, **values: Any) -> Any:
+        name = api_name.strip("/")
+        values |= dict(zip(Api.parameters()[name], given, strict=False))
+        with httpx.Client(base_url=f"{self._url}gradio_api/call/v2/", timeout=60) as http:
+            begun = http.post(name, json=values).json()
+            events = http.get(f"{name}/{begun['event_id']}").text
+        last = events[events.rindex("event: ") :]
+        assert last.startswith("event: complete"), last
+        (value,) = json.loads(last.partition("data: ")[2])
+        return value
+
+
+@pytest.fixture(scope="module")
+def plain(server: LiveServer) -> Callable[[], Plain]:
+    return lambda: Plain(server.url)
 
 
 def refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
@@ -288,9 +316,9 @@ def test_an_unexpected_error_is_told_without_what_was_written(
 # Many at once
 
 
-def test_ten_sessions_at_once_do_not_mix_and_lose_no_edit(connect: Callable[[], Any], model: Scripted) -> None:
+def test_ten_sessions_at_once_do_not_mix_and_lose_no_edit(plain: Callable[[], Plain]) -> None:
     def session(number: int) -> None:
-        client = connect()
+        client = plain()
         topic = f"Topic-{number}"
         done = compose(client, topic)
         assert done["article"]["title"] == topic
@@ -314,18 +342,18 @@ def test_ten_sessions_at_once_do_not_mix_and_lose_no_edit(connect: Callable[[], 
             job.result(60)
 
 
-def test_two_programs_at_one_draft_lose_no_edit(connect: Callable[[], Any]) -> None:
-    done = compose(connect())
+def test_two_programs_at_one_draft_lose_no_edit(plain: Callable[[], Plain]) -> None:
+    done = compose(plain())
 
     def work(at: int) -> None:
-        client = connect()
+        client = plain()
         for step in range(5):
             client.predict(**key(done), action="edit_text", values={"at": at, "text": f"{at}:{step}"}, api_name="/edit")
 
     with ThreadPoolExecutor(3) as pool:
         for job in [pool.submit(work, at) for at in range(3)]:
             job.result(60)
-    client = connect()
+    client = plain()
     assert texts(client.predict(**key(done), api_name="/article")) == ["0:4", "1:4", "2:4"]
     for _ in range(15):
         end = client.predict(**key(done), action="undo", api_name="/edit")

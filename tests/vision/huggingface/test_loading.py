@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,12 @@ import pytest
 
 from tests.tiny_models import TEXT_TEMPLATE, build_tiny_lm, build_tiny_open_clip
 from tests.vision.tiny_gguf import write_tiny_gguf
-from vision.errors import ModelError
+from vision.errors import ModelError, WeightsError
+from vision.huggingface import loading
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.loading import load_gguf_in_transformers, load_hub_model, weights_sha256
-from vision.interfaces import Message
+from vision.interfaces import Message, Sampling
+from vision.llm import template_sandbox
 from vision.llm.model import load_gguf_model
 
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEXT_TEMPLATE
@@ -68,6 +73,130 @@ def test_a_model_that_is_not_cached_is_one_clear_error_offline(tmp_path: Path, m
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="hub_unreachable: model=owner/none"):
         load_hub_model("owner/none")
+
+
+class Hub:
+    """A stand-in for the hub on this machine that answers everything the same way."""
+
+    def __init__(self, status: int = 200, code: str = "", body: bytes = b"{}", silent: bool = False) -> None:
+        self.over = threading.Event()
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if silent:
+                    hub.over.wait(30)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                if code:
+                    self.send_header("X-Error-Code", code)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def hub_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hub]]:
+    """Hubs that take the place of the real one, with an empty cache."""
+    from huggingface_hub import constants
+
+    running: list[Hub] = []
+
+    def made(**options: Any) -> Hub:
+        running.append(Hub(**options))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", running[-1].address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        return running[-1]
+
+    yield made
+    for hub in running:
+        hub.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"status": 401}, "hub_answers: model=owner/none, status=401"),
+        ({"status": 403}, "hub_answers: model=owner/none, status=403"),
+        ({"status": 403, "code": "GatedRepo"}, "hub_gated: model=owner/none"),
+        ({"status": 404}, "hub_answers: model=owner/none, status=404"),
+        ({"status": 404, "code": "RepoNotFound"}, "hub_no_model: model=owner/none"),
+        ({"status": 404, "code": "RevisionNotFound"}, "hub_no_revision: model=owner/none, revision=None"),
+        ({"status": 500}, "hub_answers: model=owner/none, status=500"),
+        ({"body": b"<html>log in to this network first</html>"}, "hub_fetch_failed: model=owner/none"),
+        ({"silent": True}, "hub_unreachable: model=owner/none"),
+    ],
+)
+def test_what_a_hub_answers_is_one_clear_error(
+    hub_of: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], error: str
+) -> None:
+    monkeypatch.setattr(loading, "HUB_TIMEOUT_S", 0.3 if options.get("silent") else 20.0)
+    hub_of(**options)
+    with pytest.raises(ModelError, match=f"^{error}"):
+        load_hub_model("owner/none")
+
+
+def test_a_hub_that_is_not_there_is_one_clear_error(hub_of: Callable[..., Hub]) -> None:
+    hub_of().close()
+    with pytest.raises(ModelError, match=r"^hub_unreachable: model=owner/none"):
+        load_hub_model("owner/none")
+
+
+PUBLISHED = (
+    TEXT_TEMPLATE,
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content + eos_token }}"
+    "{% endgeneration %}{% else %}[{{ m['content'] | trim }}]{% endif %}{% endfor %}",
+    "{% if strftime_now is defined %}{{ strftime_now('%Y') | length }}{% endif %}{{ messages | tojson }}{{ tools }}",
+    "{% for m in messages %}{% if loop.first and enable_thinking is false %}quick {% endif %}{{ m.role }}{% endfor %}",
+)
+
+
+@pytest.mark.parametrize("source", PUBLISHED)
+def test_a_template_writes_what_transformers_has_it_write(folder: Path, source: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = source
+    chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name="tiny")
+    turns = [Message.of("user", " Two birds? 好 "), Message.of("assistant", "An owl."), Message.of("user", "More?")]
+    plain = [{"role": turn.role, "content": turn.text} for turn in turns]
+    expected = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    assert chat.render(turns).text == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+        "{{ 'x' * 9999999999 }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ messages.append(1) }}",
+        "{% for m in messages %}{% for c in m.content recursive %}{{ loop(c) }}{% endfor %}{% endfor %}",
+        "{% if %}",
+    ],
+)
+def test_a_hostile_template_of_a_checkpoint_has_the_budget_that_one_of_a_gguf_file_has(
+    copy: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template_sandbox, "MOST_STEPS", 20_000)
+    (copy / "chat_template.jinja").write_text(source)
+    with pytest.raises((ModelError, WeightsError), match=r"^template_"):
+        load_hub_model(str(copy), device="cpu").stream([Message.of("user", "Hello")], Sampling(max_tokens=1))
 
 
 def test_a_name_that_no_hub_could_have_is_refused() -> None:
