@@ -213,7 +213,11 @@ def test_a_dictionary_that_cannot_be_fetched_holds_up_nothing_but_a_pull_of_its_
             2,
             "latin.toml is not valid TOML",
         ),
-        (["compose", "x", "--library", "L", "--out", "latin.toml/o"], 1, "latin.toml is a file"),
+        (
+            ["compose", "x", "--library", "L", "--out", "latin.toml/o"],
+            1,
+            "latin.toml/o cannot be written: Not a directory",
+        ),
         (["index", "LONG", "--library", "L"], 2, "File name too long"),
         (["library", "info", "--library", "LONG"], 2, "File name too long"),
         (["batch", "LONG", "--library", "L", "--out", "o"], 2, "File name too long"),

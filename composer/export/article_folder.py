@@ -6,6 +6,7 @@ the hidden folder, which the next run to the same place clears away.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -35,11 +36,14 @@ _PARTIAL = ".vignette-partial-"
 
 
 def check_free(out_dir: Path) -> None:
-    """Raise OutputExists unless the folder is missing or empty. Ask before the work, not only after it."""
+    """Raise OutputExists unless the folder is missing or empty, ComposerError where it cannot be made.
+
+    Ask before the work, not only after it.
+    """
     if not out_dir.exists():
         above = next(folder for folder in out_dir.absolute().parents if folder.exists())
         if not above.is_dir():
-            raise OutputExists("out_is_file", path=str(above))
+            raise ComposerError("not_written", path=str(out_dir), reason=os.strerror(errno.ENOTDIR))
         return
     if not out_dir.is_dir():
         raise OutputExists("out_is_file", path=str(out_dir))
