@@ -134,7 +134,7 @@ def test_a_text_that_is_not_utf8_is_named(studio: Path, capsys: pytest.CaptureFi
     draft = studio / "draft.md"
     draft.write_bytes(b"\xff\xfe\x00")
     assert run("--illustrate", draft, "--library", studio / "library", "--out", studio / "out") == 2
-    assert "is not UTF-8 text" in capsys.readouterr().err
+    assert "is no text that can be read" in capsys.readouterr().err
 
 
 def test_ctrl_c_while_writing_exits_with_130_and_leaves_no_folder(
