@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # A text of the longest kind, with every character escaped as JSON may, and what stands around it.
 MAX_BODY_BYTES = 8_000_000
-_CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]*)/?")
+_CALL = re.compile(r"/gradio_api/call(?:/v2)?/([^/]*)/?")  # the page's own events go other ways
 _UPLOAD = re.compile(r"/gradio_api/upload/?")  # its files are counted as they come
 
 Parameters = Mapping[str, inspect.Parameter]

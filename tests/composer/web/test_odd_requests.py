@@ -196,6 +196,14 @@ def test_what_is_no_call_is_refused_before_anything_runs(
     assert (sent.status_code, words in sent.json()["detail"]) == (status, True), sent.text
 
 
+def test_the_events_of_the_page_pass(http: httpx.Client) -> None:
+    """Those that do not wait are sent to ``run/predict``, which is no endpoint of the API."""
+    names = {d["api_name"] for d in http.get("config").json()["dependencies"]}
+    assert "predict" not in names
+    sent = http.post("gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "s"})
+    assert "endpoint" not in sent.text
+
+
 def test_a_body_without_a_length_is_cut_off(server: LiveServer) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(MAX_BODY_BYTES // 100_000 + 5):
