@@ -55,8 +55,10 @@ def served(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def call(url: str, endpoint: str, **values: Any) -> str:
-    begun = httpx.post(f"{url}gradio_api/call/v2/{endpoint}", json=values, timeout=30).json()["event_id"]
-    return httpx.get(f"{url}gradio_api/call/v2/{endpoint}/{begun}", timeout=60).text
+    begun = httpx.post(f"{url}gradio_api/call/v2/{endpoint}", json=values, timeout=30)
+    if begun.status_code != 200:
+        return begun.text
+    return httpx.get(f"{url}gradio_api/call/v2/{endpoint}/{begun.json()['event_id']}", timeout=60).text
 
 
 def use(url: str) -> None:
