@@ -524,7 +524,7 @@ def _mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(broken[: chance.randint(1, len(broken))] if chance.random() < 0.3 else broken)
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_mutated_pictures_sidecars_and_tables_never_end_a_run(
     run, library: Library, pictures: Path, count: int
 ) -> None:
