@@ -46,8 +46,9 @@ class ComposeRequest:
     tag of BCP 47.
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
     knowing the outline only. ``kind`` is one of KINDS or "auto", which goes by the instruction. ``sources`` are
-    documents and folders of them: the text is then written from what they say, and cites it. Raises UsageError where
-    something is missing or out of range.
+    documents and folders of them: the text is then written from what they say, and cites it. ``project`` is the folder
+    in which what was read of them is kept; it decides nothing of the article. Raises UsageError where something is
+    missing or out of range.
     """
 
     instruction: str = ""
@@ -64,6 +65,7 @@ class ComposeRequest:
     fast: bool = False
     kind: str = "auto"
     sources: tuple[Path, ...] = ()
+    project: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
@@ -108,6 +110,7 @@ def request_to_json(request: ComposeRequest) -> dict[str, Any]:
     values = asdict(request)
     for name in PATH_FIELDS:
         values[name] = [str(path) for path in values[name]]
+    values["project"] = None if request.project is None else str(request.project)
     values["filters"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values["filters"].items()}
     return values
 
@@ -130,6 +133,8 @@ def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
     for name in PATH_FIELDS:
         if name in read:
             read[name] = tuple(Path(path) for path in read[name])
+    if values.get("project") is not None:
+        read["project"] = Path(typed("project", values["project"], str))
     if "images" in values:
         read["images"] = parse_images(values["images"])
     if "length" in values:

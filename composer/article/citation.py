@@ -65,6 +65,9 @@ class NoteMark:
     citation: Citation
 
 
+_NOTE = re.compile(r"(?<!\\)\[\^(\d{1,5})\]")
+
+
 @dataclass(frozen=True, slots=True)
 class Notes:
     """All notes of an article in the order of their numbers, and the marks of each section by rising offset."""
@@ -75,12 +78,17 @@ class Notes:
     sources: Mapping[Source, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def marked(self, section: int, text: str) -> str:
-        """The section's Markdown with ``[^n]`` after every sentence that is cited."""
+        """The section's Markdown with ``[^n]`` after every cited sentence; what looks like it otherwise is escaped."""
+        if not self.notes:
+            return text
         out, start = [], 0
-        for mark in self.marks[section] if self.marks else ():
-            out.append(f"{text[start : mark.at]}[^{mark.number}]")
+        for mark in self.marks[section]:
+            out.append(f"{self._unmarked(text[start : mark.at])}[^{mark.number}]")
             start = mark.at
-        return "".join([*out, text[start:]])
+        return "".join([*out, self._unmarked(text[start:])])
+
+    def _unmarked(self, text: str) -> str:
+        return _NOTE.sub(lambda m: f"[\\^{m[1]}]" if 1 <= int(m[1]) <= len(self.notes) else m[0], text)
 
 
 def sentence_end(text: str, sentence: str) -> int | None:

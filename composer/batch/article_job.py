@@ -167,7 +167,7 @@ def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> 
     out, so that a field added by a later version does not make every article look like that of another request. Threads
     and devices do not decide an article.
     """
-    values = _set(request)
+    values = _set(replace(request, project=None))
     values |= {
         key: [_content_hash(path) for path in (_documents(value) if key == "sources" else value)]
         for key, value in values.items()
@@ -220,7 +220,8 @@ def _made(
     trace: list[dict[str, Any]] = []
     notes: list[Phrase] = []
     article: Article | None = None
-    with closing(pipeline_for(job).events(job.request)) as events:  # type: ignore[type-var]
+    request = replace(job.request, project=config.out_dir) if job.request.sources else job.request
+    with closing(pipeline_for(job).events(request)) as events:  # type: ignore[type-var]
         for event in events:
             listen(event)
             if isinstance(event, StageFinished):

@@ -32,6 +32,7 @@ KEYS = (
     "text",
     "use_images",
     "may_use",
+    "sources",
     "images",
     "language",
     "seed",
@@ -100,7 +101,15 @@ def read_jobs(path: Path) -> list[BatchJob]:
 def _columns() -> Mapping[str, type]:
     """Every field by its dotted name, with the type of its value: what a column of a CSV file may be called."""
     kinds: dict[str, type] = {key: str for key in KEYS if key not in ("filters", "settings")}
-    kinds |= {"use_images": list, "may_use": list, "seed": int, "words": int, "images": int, "fast": bool}
+    kinds |= {
+        "use_images": list,
+        "may_use": list,
+        "sources": list,
+        "seed": int,
+        "words": int,
+        "images": int,
+        "fast": bool,
+    }
     kinds |= {"filters.licenses": list, "filters.tags": list, "filters.min_side_px": int}
     for section, kind in (("writing", WritingSettings), ("pictures", IllustrationSettings)):
         kinds |= {f"settings.{section}.{key}": type(value) for key, value in _defaults(kind).items()}
@@ -150,6 +159,8 @@ def _request(values: Mapping[str, Any], base: Path) -> ComposeRequest:
     for key in ("use_images", "may_use"):
         if key in values:
             given[key] = [str(_picture(base / name)) for name in typed(key, values[key], list)]
+    if "sources" in values:
+        given["sources"] = [str(_existing(base / name)) for name in typed("sources", values["sources"], list)]
     return request_from_json(given)
 
 
@@ -180,6 +191,12 @@ def _name(values: Mapping[str, Any]) -> str:
     if name != slug(name) or not name:
         raise UsageError("folder_name_wrong", name=name[:80], proposed=slug(name) or "my-article")
     return name
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UsageError("source_missing", path=str(path))
+    return path
 
 
 def _picture(path: Path) -> Path:

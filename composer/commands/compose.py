@@ -20,6 +20,7 @@ examples:
   vignette compose "如何养好一只宠物" --library ~/my-library --out pets --images 4
   vignette compose --illustrate essay.md --library ~/my-library --out essay --use-image cover.jpg
   vignette compose "A day on the farm" --library ~/my-library --out farm --format html,docx,pdf,epub
+  vignette compose "How bees find flowers" --sources notes/ bees.pdf --library ~/my-library --out bees
 """
 
 
@@ -31,6 +32,15 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new or empty folder for the article")
     parser.add_argument("--images", metavar="N|auto", default="auto", help="number of pictures (default: auto)")
     parser.add_argument("--illustrate", metavar="FILE.md", type=Path, help="keep this text and only add pictures")
+    parser.add_argument(
+        "--sources",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="write from these documents and folders of them (md, txt, html, pdf, docx, epub), and cite them",
+    )
     parser.add_argument(
         "--use-image", metavar="FILE", type=Path, action="append", default=[], help="a picture that must appear"
     )
@@ -117,6 +127,8 @@ def read_request(args: argparse.Namespace) -> ComposeRequest:
         "tone": args.tone,
         "kind": args.kind,
         "fast": args.fast,
+        "sources": [str(path) for path in args.sources],
+        "project": str(args.out.absolute().parent) if args.sources else None,
     }
     if args.illustrate is not None:
         given |= {"text": read_text_file(args.illustrate), "text_name": args.illustrate.stem}

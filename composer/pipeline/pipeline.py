@@ -29,6 +29,7 @@ from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.captions import propose_captions, subject, translate
+from composer.pipeline.citing.writer import CitingWriter
 from composer.pipeline.conversation import Conversation, reading
 from composer.pipeline.dictionary import installed_dictionary
 from composer.pipeline.events import Event
@@ -44,11 +45,13 @@ from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
 from composer.settings import Settings
+from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
 from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query, log_odds
 from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision import own_version
+from vision.downloads.store import home
 from vision.interfaces import JointEncoder, VisionLanguageModel
 
 LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
@@ -62,7 +65,8 @@ class RequestContext:
     """What the stages of one request share; ``Pipeline.context`` makes it.
 
     ``required`` are the pictures that came along and must appear, by record id. ``english`` tells that the encoder
-    reads no other language and this article is in one. ``language`` is the one that the model writes in.
+    reads no other language and this article is in one. ``language`` is the one that the model writes in. ``sources`` is
+    what the text is written from, where the request names documents.
     """
 
     request: ComposeRequest
@@ -71,6 +75,7 @@ class RequestContext:
     uploads: Uploads
     required: frozenset[str]
     english: bool
+    sources: SourceCollection | None = None
 
 
 def document_language(request: ComposeRequest) -> str:
@@ -159,10 +164,15 @@ class Pipeline:
 
     def context(self, request: ComposeRequest, language: str) -> RequestContext:
         """What the stages need of a request; reads the pictures that came with it. Raises UsageError for a bad one."""
-        uploads, required = read_uploads(request.use_images, self.encoder, request.may_use)
+        sources = None
+        if request.sources:
+            cache = (request.project or home() / "sources") / CACHE_FOLDER
+            sources = read_sources(request.sources, cache, self.encoder, language)
+        pictures = sources.pictures if sources and request.images != 0 else ()
+        uploads, required = read_uploads(request.use_images, self.encoder, (*request.may_use, *pictures))
         readable = self.encoder.languages
         english = readable is not None and language not in readable
-        return RequestContext(request, language, load_prompts(language), uploads, required, english)
+        return RequestContext(request, language, load_prompts(language), uploads, required, english, sources)
 
     def read(self, context: RequestContext, language: str) -> Generator[Event, None, tuple[Article, Conversation]]:
         """A person's own text, in that language, as an article, and the conversation in which the model read it."""
@@ -184,6 +194,8 @@ class Pipeline:
     def write(self, context: RequestContext) -> Generator[Event, None, tuple[Article, Conversation]]:
         """Yields the text of a new article as it grows; returns it with the conversation in which it was written."""
         request = context.request
+        if context.sources is not None:
+            return (yield from self._write_from(context, context.sources))
         knowledge = self._glossary(context)
         writer = Writer(self.model, context.prompts, self.settings.writing, knowledge)
         plan = writer.plan(
@@ -226,6 +238,22 @@ class Pipeline:
             if (words := record.caption_in(context.language))
         ]
         return Article(written.title, context.language, sections, provenance={"facts": facts}), conversation
+
+    def _write_from(
+        self, context: RequestContext, sources: SourceCollection
+    ) -> Generator[Event, None, tuple[Article, Conversation]]:
+        """The same from a person's own documents, which the text cites."""
+        request, language = context.request, context.language
+        for left_out in sources.left_out:
+            yield events.Notice(left_out.key, left_out.values)
+        writer = CitingWriter(self.model, context.prompts, self.settings.writing, self.encoder, sources, language)
+        plan = writer.plan(request.instruction, request.words)
+        sections = yield from writer.write(plan, request.words, request.seed, request.tone)
+        written = sum(count_words(plain_text(section.text)) for section in sections)
+        if written < LEAST_SHARE * request.words:
+            yield events.Notice("sources_thin", {"words": written, "asked": request.words})
+        conversation, _ = reading(context.prompts, self.model, plan.title, sections)
+        return Article(plan.title, language, sections, sources=sources.sources), conversation
 
     def _glossary(self, context: RequestContext) -> Glossary:
         readable = self.encoder.languages

@@ -71,13 +71,14 @@ class BlockCollector:
     def __init__(self) -> None:
         self.blocks: list[DocumentBlock] = []
         self.pictures: list[DocumentPicture] = []
-        self.first_heading = ""
+        self.main_heading = ""
         self.page = ""
         self._heading = ""
 
-    def heading(self, text: str) -> None:
+    def heading(self, text: str, *, names_document: bool = False) -> None:
         self._heading = clean(text)[:200]
-        self.first_heading = self.first_heading or self._heading
+        if names_document:
+            self.main_heading = self.main_heading or self._heading
 
     def paragraph(self, text: str) -> None:
         if words := clean(text):
@@ -88,7 +89,7 @@ class BlockCollector:
             self.pictures.append(DocumentPicture(data, clean(caption), clean(alt)))
 
     def document(self, title: str = "", author: str = "", unread_pages: int = 0) -> SourceDocument:
-        named = usable_title(title) or self.first_heading
+        named = usable_title(title) or self.main_heading
         return SourceDocument(tuple(self.blocks), named, clean(author)[:200], tuple(self.pictures), unread_pages)
 
 

@@ -52,7 +52,7 @@ def read_html(data: bytes, picture: PictureReader) -> SourceDocument:
     walk(root, collector, picture)
     titles = root.xpath("//title/text()")
     authors = root.xpath("//meta[translate(@name, 'AUTHOR', 'author')='author']/@content")
-    return collector.document(collector.first_heading or "".join(titles[:1]), "".join(authors[:1]))
+    return collector.document(collector.main_heading or "".join(titles[:1]), "".join(authors[:1]))
 
 
 def walk(element: Any, collector: BlockCollector, picture: PictureReader) -> None:
@@ -75,7 +75,7 @@ def walk(element: Any, collector: BlockCollector, picture: PictureReader) -> Non
             flush()
             for inner in child.iter():
                 collector.page = _page_of(inner) or collector.page
-            collector.heading(_words(child))
+            collector.heading(_words(child), names_document=tag == "h1")
         elif tag == "figure":
             flush()
             _figure(child, collector, picture)

@@ -80,11 +80,11 @@ def read_markdown(data: bytes, picture: PictureReader) -> SourceDocument:
     collector = BlockCollector()
     front = front_matter(text)
     tokens = parse(text[front.end :] if front else text)
-    in_heading, row, before = False, list[str](), ""
+    in_heading, row, before = "", list[str](), ""
     for token in tokens:
         match token.type:
             case "heading_open" | "heading_close":
-                in_heading = token.type == "heading_open"
+                in_heading = token.tag if token.type == "heading_open" else ""
             case "tr_open":
                 row = []
             case "tr_close":
@@ -101,7 +101,7 @@ def read_markdown(data: bytes, picture: PictureReader) -> SourceDocument:
                     caption = str(child.attrs.get("title", "")) or (said[0] if said else "")
                     collector.picture(picture(unquote(str(child.attrs["src"]))), caption, child.content)
                 if in_heading:
-                    collector.heading(words)
+                    collector.heading(words, names_document=in_heading == "h1")
                 elif before in ("th_open", "td_open"):
                     row.append(clean(words))
                 elif not pictures:

@@ -70,6 +70,17 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield file
 
 
+def check_document(path: Path) -> Path:
+    """The path of a file whose kind is read and whose size is reasonable. Raises UsageError for another one."""
+    if path.suffix.lower() not in KINDS:
+        raise UsageError("source_kind", file=path.name, known=KNOWN)
+    if path.stat().st_size > MOST_BYTES:
+        raise UsageError(
+            "source_left_out", file=path.name, reason=SourceError("source_large", limit_mb=MOST_BYTES >> 20)
+        )
+    return path
+
+
 def load(file: SourceFile) -> tuple[str, bytes]:
     """SHA-256 and bytes of a file. Raises SourceError where it cannot be read or is too large."""
     try:

@@ -26,7 +26,8 @@ from composer.article.model import Article
 from composer.editing.history import EditHistory, history_from_json, history_to_json
 from composer.errors import ComposerError, DraftError
 from composer.export.sanitizing import encodable
-from vision.downloads.files import write_atomic
+from composer.sources.collection import CACHE_FOLDER
+from vision.downloads.files import file_sha256, write_atomic
 from vision.errors import KeyedError
 
 DraftState: TypeAlias = Literal["writing", "standing"]
@@ -42,6 +43,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 _PARTIAL = ".*partial*"  # what a killed save left, of earlier versions too
 _PICTURES = "pictures"
+_SOURCES = "sources"
 _LOCK_TIMEOUT_S = 10.0
 
 
@@ -208,6 +210,18 @@ class OwnerDrafts:
             raise DraftError("picture_not_kept", name=path.name, reason=_reason(error)) from error
         return kept
 
+    def keep_source(self, path: Path) -> Path:
+        """A copy of an uploaded document that stays as long as a draft was written from it."""
+        try:
+            kept = self.folder / _SOURCES / file_sha256(path) / path.name
+            if not kept.exists():
+                kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                write_atomic(kept, path.read_bytes())
+            os.utime(kept.parent)
+        except OSError as error:
+            raise DraftError("picture_not_kept", name=path.name, reason=_reason(error)) from error
+        return kept
+
     def prune(self, now_s: float) -> int:
         """See ``DraftStore.prune``."""
         removed = 0
@@ -221,6 +235,8 @@ class OwnerDrafts:
             text = self._path(info.id).read_text(encoding="utf-8")
             shown.update(re.findall(r"[0-9a-f]{64}", text))
         left = [path for path in self.folder.glob(f"{_PICTURES}/*") if path.name not in shown]
+        for kept in (_SOURCES, CACHE_FOLDER):
+            left += [path for path in self.folder.glob(f"{kept}/*") if path.name.partition("-")[0] not in shown]
         left += self.folder.rglob(_PARTIAL)
         left += [path for path in self.folder.glob("*.lock") if not path.with_suffix(".draft").exists()]
         for path in left:

@@ -343,7 +343,7 @@ def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:
 
 
 def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
-    """The request a stage is run again for; pictures that are gone by now are not asked for."""
+    """The request a stage is run again for; pictures and documents that are gone by now are not asked for."""
     given = {name: info[name] for name in REQUEST_FIELDS if info.get(name) is not None}
     given |= {"instruction": info.get("instruction") or article.title, "language": article.language}
     if info.get("illustrated"):
@@ -351,4 +351,5 @@ def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
     # Drafts of version 0.1 call the pictures "must" and "may".
     for name, before in (("use_images", "must"), ("may_use", "may")):
         given[name] = [path for path in info.get(name, info.get(before, [])) if Path(path).is_file()]
+    given["sources"] = [path for path in info.get("sources", []) if Path(path).is_file()]
     return request_from_json(given)

@@ -39,6 +39,8 @@ class SessionRegistry:
             request,
             use_images=tuple(drafts.keep_picture(path) for path in request.use_images),
             may_use=tuple(drafts.keep_picture(path) for path in request.may_use),
+            sources=tuple(drafts.keep_source(path) for path in request.sources),
+            project=drafts.folder if request.sources else None,
         )
         session = DraftSession(self.models, drafts, drafts.new(None, request_info(kept, library)))
         session.note = ""

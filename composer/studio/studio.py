@@ -10,6 +10,7 @@ from pathlib import Path
 from composer.errors import UsageError
 from composer.export.article_folder import save_download
 from composer.pipeline.uploads import check_upload
+from composer.sources.reading import check_document
 from composer.studio.draft_store import DraftStore
 from composer.studio.libraries import OfferedLibraries
 from composer.studio.models import LoadedModels, StudioModels
@@ -66,6 +67,10 @@ class Studio:
     def uploaded_picture(self, name: str) -> Path:
         """A picture that was sent to this server. Raises UsageError where it is another file, or too large."""
         return check_upload(self.uploaded(name))
+
+    def uploaded_document(self, name: str) -> Path:
+        """A document that was sent to this server. Raises UsageError where it is another file, or of no kind read."""
+        return check_document(self.uploaded(name))
 
     def export(self, session: DraftSession, kind: str) -> tuple[str, str, tuple[Phrase, ...]]:
         """Address and name of the article as one file, and notes on what could not be kept.

@@ -12,12 +12,26 @@ from composer.errors import UsageError
 from composer.i18n import strings
 from composer.pipeline.uploads import check_upload
 from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, document_text, request_from_json
+from composer.sources.reading import KINDS, check_document
 from composer.studio.libraries import OfferedLibraries
 from composer.web.html.context import Words
 
 MAX_INSTRUCTION_CHARS = 10_000
 MAX_TEXT_CHARS = 400_000
-_NAMES = ("mode", "instruction", "text", "text_file", "length", "pictures", "language", "tone", "seed", "must", "may")
+_NAMES = (
+    "mode",
+    "instruction",
+    "text",
+    "text_file",
+    "length",
+    "pictures",
+    "language",
+    "tone",
+    "seed",
+    "must",
+    "may",
+    "sources",
+)
 
 
 class Form:
@@ -68,6 +82,7 @@ class Form:
                     self.must = _upload(["image"], "must")
                     self.may = _upload(["image"], "may")
                     self.text_file = _upload([".md", ".markdown", ".txt"], "text-file", single=True)
+                    self.sources = _upload(sorted(KINDS), "sources")
         self.fields = [getattr(self, name) for name in _NAMES]
         self._labels: dict[Any, dict[str, str]] = {
             self.mode: {"label": "mode"},
@@ -83,6 +98,7 @@ class Form:
             self.must: {"label": "must_use"},
             self.may: {"label": "may_use"},
             self.text_file: {"label": "text_file"},
+            self.sources: {"label": "sources"},
         }
         self.worded = [*self._labels, self.write]
 
@@ -107,6 +123,7 @@ class Form:
         worded[self.tone] |= {"choices": _tones(words), "visible": not illustrate}
         worded[self.text] |= {"visible": illustrate}
         worded[self.text_file] |= {"visible": illustrate}
+        worded[self.sources] |= {"visible": not illustrate}
         worded[self.instruction] |= {"placeholder": words["hint" if illustrate else "instruction"]}
         worded[self.write] = {"value": words["illustrate" if illustrate else "write"], "interactive": True}
         return {component: gr.update(**props) for component, props in worded.items()}
@@ -136,6 +153,7 @@ def make_request(values: Mapping[str, Any], words: Words) -> ComposeRequest:
             "text_name": words["text"] if illustrate else "",
             "use_images": [str(check_upload(Path(name))) for name in values["must"] or ()],
             "may_use": [str(check_upload(Path(name))) for name in values["may"] or ()],
+            "sources": [] if illustrate else [str(check_document(Path(name))) for name in values.get("sources") or ()],
             "images": values["pictures"] or "auto",
             "language": values["language"],
             "seed": values["seed"] or 0,

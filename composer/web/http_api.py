@@ -51,6 +51,7 @@ ARGUMENTS = {
     "seed": "Another number gives another article, or another choice where several are equal.",
     "must_use": "Uploaded pictures that must appear.",
     "may_use": "Uploaded pictures that may appear.",
+    "sources": "Uploaded documents to write from and to cite: md, txt, html, pdf, docx, epub.",
     "fast": "Write the sections side by side, each knowing less of the others.",
     "owner": "Your key to your drafts; where an article is made, a new one is made if it is empty.",
     "draft": "Which of your drafts; what a search finds for it may be shown there, by show_picture and insert_picture.",
@@ -108,6 +109,7 @@ class Api:
         seed: int = 0,
         must_use: list[dict] | None = None,
         may_use: list[dict] | None = None,
+        sources: list[dict] | None = None,
         fast: bool = False,
         owner: str = "",
         request: gr.Request | None = None,
@@ -120,7 +122,7 @@ class Api:
         check_length(typed("instruction", instruction, str), "")
         asked = {"instruction": instruction.strip(), "words": words, "tone": tone, "fast": fast}
         asked |= {"images": images, "language": language, "seed": seed}
-        async with aclosing(self._made(asked, must_use, may_use, library, owner, request)) as answers:
+        async with aclosing(self._made(asked, must_use, may_use, library, owner, request, sources)) as answers:
             async for answer in answers:
                 yield answer
 
@@ -241,12 +243,13 @@ class Api:
         return self._studio.libraries.find(typed("library", name, str)).folder
 
     def _uploads(self, name: str, files: list[dict] | None) -> list[str]:
-        """Paths of pictures that were sent to this server before."""
+        """Paths of pictures that were sent to this server before; of documents for "sources"."""
         if files is not None and (not isinstance(files, list) or not all(isinstance(file, dict) for file in files)):
             raise UsageError("field_wrong_kind", field=name, given=str(files)[:80], wanted=Phrase("kind_uploads"))
         if len(files or ()) > MOST_UPLOADS:
             raise UsageError("too_many_uploads", field=name, count=len(files or ()), most=MOST_UPLOADS)
-        return [str(self._studio.uploaded_picture(str(file.get("path", "")))) for file in files or ()]
+        take = self._studio.uploaded_document if name == "sources" else self._studio.uploaded_picture
+        return [str(take(str(file.get("path", "")))) for file in files or ()]
 
     async def _made(
         self,
@@ -256,12 +259,14 @@ class Api:
         library: str,
         owner: str,
         request: gr.Request | None,
+        sources: list[dict] | None = None,
     ) -> AsyncGenerator[Json, None]:
         """Begin a draft and tell how it goes, until it is over. Leaving ends the work; what stands stays."""
         sessions = self._studio.sessions
 
         def begin() -> DraftSession:
             files = {"use_images": self._uploads("must_use", must_use), "may_use": self._uploads("may_use", may_use)}
+            files["sources"] = self._uploads("sources", sources)
             return sessions.begin(owner, request_from_json({**asked, **files}), self._library(library))
 
         owner = typed("owner", owner, str) or sessions.store.new_owner()

@@ -25,6 +25,20 @@ class Prompts:
     write_bare: str
     wish: str
     facts: str
+    sources_heading: str
+    sources_heading_prefix: str
+    sources_title: str
+    sources_title_prefix: str
+    retell: str
+    retell_before: str
+    retell_example_topic: str
+    retell_example_before: str
+    retell_example_part: str
+    retell_example: str
+    supported: str
+    supported_prefix: str
+    supported_yes: str
+    supported_no: str
     read: str
     read_answer: str
     caption: str

@@ -21,13 +21,14 @@ from composer.article.parser import parts_depend
 from composer.editing.caption_suggestions import Suggestion
 from composer.editing.pictures import Alternative, alternatives
 from composer.export.html import figure
-from composer.export.markdown_html import attribute, inline_html, sections_html, whole_text
+from composer.export.markdown_html import DocumentReader, attribute, inline_html, sections_html, whole_text
 from composer.export.sanitizing import encodable, printable_article
 from composer.request import LANGUAGES, TONES
 from composer.studio.session import PendingProposal
 from composer.web.html.context import ViewContext, Words, button
+from composer.web.html.note_view import NoteButtons, notes_block, passages_html
 
-BlockKind = Literal["title", "section", "figure", "empty"]
+BlockKind = Literal["title", "section", "figure", "empty", "notes"]
 # Below this share of kept words a word-by-word comparison is harder to read than both texts.
 _ALIKE = 0.35
 _TAG = re.compile(r"(<[^>]*>)")
@@ -57,7 +58,7 @@ def article_blocks(
     suggestions: Mapping[str, Suggestion] | None = None,
     growing: bool = False,
 ) -> Iterator[ArticleBlock]:
-    """The title, each section, and after it its pictures and empty places.
+    """The title, each section, and after it its pictures and empty places; at last notes and sources.
 
     ``suggesting`` are ids of pictures whose caption is being written, ``suggestions`` those written, to be taken or
     dismissed; ``growing`` says that the last section is.
@@ -68,7 +69,18 @@ def article_blocks(
         yield _block("title", 0, -1, _title(printed, words))
     whole = whole_text(printed)
     sections = [section.text for section in printed.sections]
-    if sections and parts_depend(whole):
+    notes = printed.notes
+    buttons = NoteButtons(len(notes.notes), words["note"])
+    reader = DocumentReader(whole, None, len(notes.notes), buttons)
+    passages = [""] * len(sections)
+    if notes.notes:
+        rendered = []
+        for index, text in enumerate(sections):
+            cited = notes.marked(index, text)
+            buttons.begin(cited)
+            rendered.append(reader.html(cited))
+            passages[index] = passages_html(cited, notes.marks[index], notes, language, words)
+    elif sections and parts_depend(whole):
         rendered = _rendered_together(tuple(sections), whole)
     else:
         rendered = [_rendered(text) for text in sections]
@@ -79,7 +91,10 @@ def article_blocks(
         proposal = pending.get(section.text)
         offered = "" if proposal is None else _proposal(proposal, language, context)
         yield _block(
-            "section", index, index, _section(section, text, language, offered, words, growing and index == last)
+            "section",
+            index,
+            index,
+            _section(section, text, language, passages[index] + offered, words, growing and index == last),
         )
         for number, placement in enumerate(article.placements):
             if placement.slot.after_section != index:
@@ -91,6 +106,8 @@ def article_blocks(
                 yield _block("figure", number, index, _figure(article, number, picture, busy, offer, context))
             elif placement.reason or placement.candidates:
                 yield _block("empty", number, index, _empty(article, number, context))
+    if notes.notes:
+        yield _block("notes", 0, last, notes_block(notes, reader, language))
 
 
 def _block(kind: BlockKind, index: int, after: int, html: str) -> ArticleBlock:

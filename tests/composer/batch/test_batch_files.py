@@ -59,6 +59,19 @@ def test_all_fields_of_a_request_can_be_given_and_paths_are_relative_to_the_file
     assert (second.request.images, second.folder) == (None, "002-trip")
 
 
+def test_sources_are_documents_and_folders_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "r.jsonl").write_text(
+        json.dumps({"instruction": "x", "sources": ["notes"]})
+        + "\n"
+        + json.dumps({"instruction": "x", "sources": ["no"]})
+    )
+    first, second = read_jobs(tmp_path / "r.jsonl")
+    assert first.request == ComposeRequest("x", sources=(tmp_path / "notes",))
+    assert second.error is not None
+    assert second.error.values["reason"].key == "source_missing"
+
+
 def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"instruction": "a\u2028b\u0085c"}', encoding="utf-8")
     (job,) = read_jobs(tmp_path / "r.jsonl")

@@ -22,6 +22,7 @@ from composer.editing.sections import edit_text
 from composer.errors import DraftError
 from composer.pipeline.events import ArticleSoFar, StageFinished, StageStarted, TextDelta
 from composer.pipeline.progress import Progress
+from composer.sources.collection import CACHE_FOLDER
 from composer.studio.autosave import INTERVAL_S, Autosave
 from composer.studio.draft_store import KEPT_DAYS, KEPT_DRAFTS, Draft, DraftStore, OwnerDrafts
 from tests.composer.article_samples import farm_article, picture
@@ -279,6 +280,22 @@ def test_an_upload_kept_beside_the_drafts_outlives_its_temporary_file(drafts: Ow
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == record.id
     with pytest.raises(DraftError, match=r"^picture_not_kept: name=My Hen!\.JPG, reason=No such file"):
         drafts.keep_picture(record.path)
+
+
+def test_documents_and_what_was_read_of_them_stay_as_long_as_a_draft_needs_them(
+    store: DraftStore, drafts: OwnerDrafts, tmp_path: Path
+) -> None:
+    for name in ("needed.md", "dropped.md"):
+        (tmp_path / name).write_text(f"Some words of {name}.")
+    needed, dropped = (drafts.keep_source(tmp_path / name) for name in ("needed.md", "dropped.md"))
+    assert (needed.name, needed.read_text()) == ("needed.md", "Some words of needed.md.")
+    assert drafts.keep_source(tmp_path / "needed.md") == needed
+    read = [drafts.folder / CACHE_FOLDER / f"{path.parent.name}-1" for path in (needed, dropped)]
+    for folder in read:
+        folder.mkdir(parents=True)
+    drafts.new(text_article("Written from one."), {"sources": [str(needed)]})
+    store.prune(time.time() + 1.5 * DAY_S)
+    assert [path.exists() for path in (needed, dropped, *read)] == [True, False, True, False]
 
 
 def test_old_and_too_many_drafts_are_pruned_but_never_todays(

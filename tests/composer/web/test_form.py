@@ -64,6 +64,16 @@ def test_what_is_missing_or_wrong_is_named(wrong: dict[str, object], key: str) -
     assert refused.value.key == key
 
 
+def test_documents_to_write_from_are_taken_by_their_kind_and_not_for_a_text_of_ones_own(tmp_path: Path) -> None:
+    document, other = tmp_path / "notes.docx", tmp_path / "table.xlsx"
+    for path in (document, other):
+        path.write_bytes(b"x")
+    assert make_request(fields(sources=[str(document)]), WORDS).sources == (document,)
+    with pytest.raises(UsageError, match="source_kind"):
+        make_request(fields(sources=[str(document), str(other)]), WORDS)
+    assert make_request(fields(mode="illustrate", text="Words.", sources=[str(document)]), WORDS).sources == ()
+
+
 @pytest.mark.parametrize("field", ["must", "may"])
 def test_an_upload_that_is_no_picture_is_refused_by_name(tmp_path: Path, field: str) -> None:
     (tmp_path / "evil.jpg").write_text("<svg onload=alert(1)>")

@@ -220,6 +220,7 @@ A_THOUSAND = UsageError("field_range", field="count", given=1000, least=1, most=
         ("compose", {"instruction": "x", "owner": "me"}, DraftError("owner_unknown")),
         ("compose", {"instruction": "x", "owner": ["me"]}, None),
         ("compose", {"instruction": "x", "must_use": "a.png"}, None),
+        ("compose", {"instruction": "x", "sources": "a.md"}, None),
         ("illustrate", {"text": ""}, UsageError("empty_text")),
         ("illustrate", {"text": ["a"]}, None),
         ("search", {"words": ""}, UsageError("search_empty")),

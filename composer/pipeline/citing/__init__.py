@@ -1,0 +1,1 @@
+"""Text from a user's own sources, of which every sentence is cited."""

@@ -1,0 +1,211 @@
+"""Text from sources: its plan is what they have, its sentences are supported, in other words, and cited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from composer.article.citation import Passage
+from composer.article.language import count_words
+from composer.article.markdown import plain_text
+from composer.errors import UsageError
+from composer.export.article_folder import load_article, save_article
+from composer.pipeline.citing import writer as citing
+from composer.pipeline.events import Notice
+from composer.request import ComposeRequest
+from tests.composer.pipeline.test_pipeline import compose
+from tests.composer.small_pipeline import make_pipeline
+from vision.interfaces import Prompt, Sampling
+
+TOPICS = ("kingfisher", "otter", "heron", "salmon", "willow", "mayfly")
+_WORDS_TEXT = """
+gravel pebble rapids meadow thicket orchard harbour cellar attic lantern barrel basket blanket pillow kettle ladder
+hammer needle thimble ribbon saddle bridle stirrup anvil furnace bellows chisel mallet sickle shovel bucket trough
+fence gate hinge latch window curtain carpet mirror candle matches chimney gutter shingle rafter beam plank nail
+pulley anchor rudder canvas rigging compass sextant telescope barometer thermometer hourglass sundial pendulum spring
+cog piston valve boiler turbine propeller axle spoke pedal handle buckle button zipper thread fabric leather velvet
+"""
+_WORDS = _WORDS_TEXT.split()
+
+
+def _told(number: int) -> tuple[str, str, str, str]:
+    return tuple(_WORDS[(4 * number + i) % len(_WORDS)] for i in range(4))  # type: ignore[return-value]
+
+
+def _original(number: int) -> str:
+    first, second, third, fourth = _told(number)
+    kept = f"keeps {first} and {second} near {third} until {fourth} is found there by somebody who looks well"
+    return f"Every {TOPICS[number // 4]} {kept}."
+
+
+NOTES = "\n\n".join(
+    f"## The {name}\n\n" + " ".join(_original(4 * topic + i) for i in range(4)) for topic, name in enumerate(TOPICS)
+)
+
+
+def retold(part: str) -> str:
+    """What a model that does as it is asked makes of a part: other words in another order."""
+    number = next((n for n in range(4 * len(TOPICS)) if _original(n) in part), None)
+    if number is None:
+        return "No words of these notes."
+    first, second, third, fourth = _told(number)
+    return f"{third.capitalize()} beside {fourth}, {second} by {first}, kept {TOPICS[number // 4]}."
+
+
+def part_of(prompt: Prompt) -> str:
+    return prompt[-1].text.partition("Part: ")[2].partition("\n")[0]
+
+
+def answer(prompt: Prompt, sampling: Sampling) -> str:
+    asked = next(message.text for message in reversed(prompt) if message.role == "user")
+    if "Part: " in asked:
+        return " " + retold(part_of(prompt))
+    if prompt[-1].text == "Heading:":
+        return " " + next(f"the {name}" for name in TOPICS if name in asked)
+    if prompt[-1].text == "Title:":
+        return " Life on the river"
+    return " something"
+
+
+def scores(prompt: Prompt, options: Sequence[str]) -> list[float]:
+    return [-0.1, -30.0]
+
+
+def request(folder: Path, **fields: object) -> dict[str, object]:
+    (folder / "notes.md").write_text(NOTES)
+    given = {
+        "instruction": "The kingfisher, otter, heron, salmon, willow and mayfly",
+        "sources": (folder / "notes.md",),
+        "project": folder,
+        "images": 0,
+    }
+    return {**given, "words": 100, **fields}
+
+
+def test_every_sentence_is_cited_from_the_passage_that_says_it(tmp_path: Path) -> None:
+    _, article = compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path))
+    assert article.title == "Life on the river"
+    assert [source.file for source in article.sources] == ["notes.md"]
+    sentences = 0
+    for section in article.sections:
+        bodies = [c.sentence for c in section.citations]
+        assert " ".join(bodies) == section.body
+        sentences += len(bodies)
+        for citation in section.citations:
+            name = next(name for name in TOPICS if name in citation.sentence)
+            assert name in citation.passages[0].text
+            assert citation.support > 0.5
+    assert sentences == len({c.sentence for s in article.sections for c in s.citations}) > 5
+    assert 85 <= sum(count_words(plain_text(s.text)) for s in article.sections) <= 115
+    assert {s.heading for s in article.sections} - {""} <= {f"The {name}" for name in TOPICS} | {
+        f"the {name}" for name in TOPICS
+    }
+    save_article(article, tmp_path / "out", formats=("md", "html"))
+    assert load_article(tmp_path / "out").sections == article.sections
+    assert "[^1]" in (tmp_path / "out" / "article.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda part: part,  # word for word
+        lambda part: retold(part).replace("kept", "kept by 40 fishers"),
+        lambda part: retold(part).replace("kept", "kept at Loch Ness"),
+        lambda part: retold(part).replace("kept", "kept in June"),
+        lambda part: f"The text says that {retold(part)}",
+        lambda part: retold(part).removesuffix("."),
+        lambda part: "Volcanoes erupt when molten rock rises through cracks.",
+        lambda part: "它在河边被人看见，那里的水流很慢，光线很低。",
+    ],
+)
+def test_what_is_copied_unsupported_or_no_sentence_never_stands(spoilt, tmp_path: Path) -> None:
+    calls = {"n": 0}
+
+    def sometimes(prompt: Prompt, sampling: Sampling) -> str:
+        if not (part := part_of(prompt)):
+            return answer(prompt, sampling)
+        calls["n"] += 1
+        return " " + (retold(part) if calls["n"] % 4 == 0 else spoilt(part))
+
+    def judged(prompt: Prompt, options: Sequence[str]) -> list[float]:
+        return [-19.0, -0.1] if "Volcanoes" in prompt[0].text else [-0.1, -30.0]
+
+    _, article = compose(make_pipeline(tmp_path, sometimes, judged), **request(tmp_path))
+    text = " ".join(section.body for section in article.sections)
+    assert "Life" not in text
+    for unwanted in ("40", "Loch", "June", "The text", "Volcanoes", "河", "Every"):
+        assert unwanted not in text
+
+
+def test_what_the_model_does_not_find_in_the_passage_is_drafted_again_then_dropped(tmp_path: Path) -> None:
+    def doubting(prompt: Prompt, options: Sequence[str]) -> list[float]:
+        return [-19.0, -0.1] if "gravel" in prompt[0].text.partition("Claim")[2] else [-0.1, -30.0]
+
+    pipeline = make_pipeline(tmp_path, answer, doubting)
+    _, article = compose(pipeline, **request(tmp_path, words=600))
+    assert article.sections
+    assert "gravel" not in " ".join(section.body for section in article.sections)
+
+
+def test_a_text_that_falls_short_says_so(tmp_path: Path) -> None:
+    events, article = compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path, words=3000))
+    (thin,) = [event for event in events if isinstance(event, Notice) and event.key == "sources_thin"]
+    written = sum(count_words(plain_text(section.text)) for section in article.sections)
+    assert thin.values == {"words": written, "asked": 3000}
+
+
+def test_sources_on_something_else_are_an_error_that_names_what_they_treat(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path, instruction="quantum chromodynamics"))
+    assert caught.value.key == "sources_off_subject"
+    assert "The otter" in caught.value.values["topics"]
+
+
+def test_an_instruction_without_a_subject_takes_all_that_the_sources_have(tmp_path: Path) -> None:
+    _, article = compose(
+        make_pipeline(tmp_path, answer, scores), **request(tmp_path, instruction="Summarize my notes", words=300)
+    )
+    assert len(article.sections) > 2
+
+
+def test_the_same_seed_gives_the_same_text_and_the_cache_stands_beside_the_project(tmp_path: Path) -> None:
+    texts = [
+        [s.text for s in compose(make_pipeline(tmp_path / n, answer, scores), **request(tmp_path))[1].sections]
+        for n in ("a", "b")
+    ]
+    assert texts[0] == texts[1]
+    assert (tmp_path / ".vignette-sources").is_dir()
+
+
+def test_a_story_is_not_written_from_sources_and_a_text_does_not_take_them(tmp_path: Path) -> None:
+    here = (tmp_path,)
+    with pytest.raises(UsageError, match="sources_and_story"):
+        ComposeRequest("x", sources=here, kind="story")
+    with pytest.raises(UsageError, match="sources_with_text"):
+        ComposeRequest(text="x", sources=here)
+    assert ComposeRequest("The story of bees", sources=here).kind_of_text == "explanation"
+
+
+def test_the_pictures_of_the_sources_are_candidates_with_their_captions(tmp_path: Path) -> None:
+    from tests.composer.sources import document_files as made
+
+    pictured = tmp_path / "pictured"
+    pictured.mkdir()
+    made.docx(pictured)
+    given = request(tmp_path, images=1)
+    given["sources"] = (*given["sources"], pictured)
+    _, article = compose(make_pipeline(tmp_path, answer, scores), **given)
+    captions = {c.record.caption for p in article.placements for c in p.candidates}
+    assert made.CAPTION in captions
+
+
+def test_sentences_that_lean_on_one_that_is_gone_go_too() -> None:
+    passage = Passage("s", "", "x")
+    fragment = citing.Fragment("x", "", passage, (0, 0))
+    other = replace(fragment, passage=Passage("s", "", "y"), place=(1, 0))
+    first, leaning = (citing._Sentence(text, fragment, 0.9, 0) for text in ("Otters swim.", "They dive, too."))
+    alone = citing._Sentence("They dive, too.", other, 0.9, 0)
+    assert citing._readable([first, leaning, alone]) == [first, leaning]
