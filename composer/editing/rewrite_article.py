@@ -28,8 +28,13 @@ LEAST_WORDS, MOST_WORDS = 60, 220  # of a section
 
 
 def open_sections(article: Article) -> list[int]:
-    """Those that may be written again: running text that is neither locked nor edited."""
-    return [i for i, s in enumerate(article.sections) if not s.locked_or_edited and s.body and is_paragraph(s.body)]
+    """Those that may be written again: running text that is neither locked nor edited, nor cited from sources, which
+    the model is not shown here."""
+    return [
+        i
+        for i, s in enumerate(article.sections)
+        if not s.locked_or_edited and not s.citations and s.body and is_paragraph(s.body)
+    ]
 
 
 def rewrite_article(

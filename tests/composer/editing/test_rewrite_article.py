@@ -10,10 +10,12 @@ import pytest
 from composer.article.model import Article, Section
 from composer.editing.pictures import lock_placement, set_caption
 from composer.editing.rerun import rerun_stage
+from composer.editing.rewrite_article import open_sections
 from composer.editing.sections import lock_section
 from composer.errors import EditError
 from composer.pipeline import events
 from composer.pipeline.pipeline import Pipeline
+from tests.composer.cited_samples import cited_article
 from tests.composer.scripted_model import ScriptedModel
 from tests.composer.small_pipeline import make_pipeline
 from tests.composer.walls import COLOURS, WALLS, answer, finished, make, unique
@@ -122,3 +124,7 @@ def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(pipeline
     with pytest.raises(EditError) as refused:
         rerun_stage(pipeline, walls(0, 1, 2, 3), "write")
     assert refused.value.key == "all_settled"
+
+
+def test_what_is_cited_is_not_written_again_without_its_sources() -> None:
+    assert open_sections(cited_article()) == [2]
