@@ -38,7 +38,7 @@ def read_labels(file: Path, encode: Callable[[Sequence[str]], np.ndarray]) -> La
             titles.append(section["title"])
         pool = [DraftSentence(text, draft, 0, False, False) for draft, _, text in section["sentences"]]
         vectors = encode([entry.text for entry in pool])
-        facts = [Fact(*fact.split(": ", 1), "") for fact in section["facts"]]
+        facts = [Fact(name, text, "") for name, _, text in (fact.partition(": ") for fact in section["facts"])]
         clauses = [clause for fact in facts for clause in clauses_of(fact)]
         to_facts = (vectors @ encode(clauses).T).max(axis=1) if clauses else np.zeros(len(pool))
         features.append(features_of(pool, vectors @ vectors.T, to_facts))
