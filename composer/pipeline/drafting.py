@@ -70,9 +70,8 @@ _LABEL = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)?\*\*[^*]+\*\*[:：]?\s*")
 _ITEM = re.compile(r"^(?:[-*•]\s+|\d+[.)、]\s*)")
 _FOREIGN = re.compile(r"[A-Za-z]{3,}")  # in a Chinese sentence
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][\w'’-]+")
-_DICTIONARY = re.compile(
-    r";|\besp\.|\be\.g\.|^(?:an? |the |any |some )?[\w -]+, (?:especially|usually)[^,]*$", re.IGNORECASE
-)
+# A definition or a label taken over from the facts, and no sentence.
+_DICTIONARY = re.compile(r";|\b(?:esp|e\.g|i\.e)\.|^[\w' -]{2,30}: ")
 _OPENER = re.compile(r"^(?:the |a |an )?(\w+(?:[ -]\w+)?)", re.IGNORECASE)
 _DEFINES = re.compile(r"^(?:the |a |an )?[\w -]{3,40}? (?:is|are) (?:an? |the )", re.IGNORECASE)
 

@@ -24,7 +24,7 @@ from composer.pipeline.dictionary import Dictionary
 LONGEST_NAME = 3  # words
 MOST_FACTS = 4  # of a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
-MOST_RELATED = 2  # definitions beside the heading's own, where those are few
+MOST_RELATED = 2  # definitions that mention what the heading names, where it has none of its own
 LEAST_RELATED = 0.66  # cosine of such a definition and what the heading is about
 LEAST_LIKENESS = 0.15  # cosine of a definition and the subject, below which a sense belongs to something else
 LEAST_SURE = 0.5  # of name, definition and subject, below which a definition is not printed
@@ -179,13 +179,13 @@ class Glossary:
         self.reads_language = reads_language
 
     def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
-        """The definitions of what each heading names, and of things that belong to it, the closest first."""
+        """The definitions of what each heading names, or, where there is none, of what mentions it."""
         said = list(self._english([title, *headings]))
         subject, found, known = said[0], [], set[str]()
         for heading in said[1:]:
             about = f"{subject}: {heading}"
             own = self._own(heading, about)
-            beside = related(heading, about, self._encode)[:MOST_RELATED] if len(own) < MOST_FACTS else []
+            beside = [] if own else related(heading, about, self._encode)[:MOST_RELATED]
             facts = {fact.text: fact for fact in [*own, *beside] if fact.text not in known}
             found.append(list(facts.values())[:MOST_FACTS])
             known.update(fact.text for fact in found[-1])

@@ -23,7 +23,7 @@ from composer.pipeline.captions import clean_caption, generate
 from composer.pipeline.facts import Fact, is_english_word, singular
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.sentence_filter import split_sentences, strip_quotes
-from composer.pipeline.subjects import Label, folded, read_label, words_of
+from composer.pipeline.subjects import SUBJECT_WORDS, Label, folded, read_label, words_of
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
@@ -100,7 +100,7 @@ def printed_words(
     drafts = _drafted(model, prompts, language, shown, known)
     for picture, words, drafted in zip(shown, known, drafts, strict=True):
         caption, origin = words.caption, words.caption_origin
-        if drafted:
+        if drafted and _treats(words.caption, picture.section):
             caption, origin = drafted, "drafted"
         elif caption and language == "zh":
             if clause := _clause_about(caption, picture.section):
@@ -110,7 +110,7 @@ def printed_words(
             if definition and definition not in introduced and definition.casefold() not in caption.casefold():
                 introduced.add(definition)  # the second sheep of an article is introduced to nobody
                 caption = f"{caption}: {definition}"
-            elif statement := _statement_about(caption, picture.section):
+            elif _treats(caption, picture.section) and (statement := _statement_about(caption, picture.section)):
                 caption, origin = f"{caption}: {statement}", "drafted"
         printed.append(PictureWords(_sentence_case(caption), words.alt, origin, words.alt_origin))
     return printed
@@ -292,6 +292,15 @@ def sentences_about(label: str, section: Section) -> list[str]:
 def _names(label: Label, section: Section) -> bool:
     words = words_of(section)
     return all(n in words.names for n in label.names) if label.names else label.noun in words.counts
+
+
+def _treats(label: str, section: Section) -> bool:
+    """Whether an English section is about what the label shows, and does not only mention it: plates of a ship's keel
+    are none on a table.
+    """
+    read = read_label(label)
+    openings = [" ".join(sentence.split()[:SUBJECT_WORDS]) for sentence in _sentences(section)]
+    return any(_names(read, Section(text)) for text in (section.heading, *openings) if text)
 
 
 def _sentences(section: Section) -> list[str]:

@@ -40,7 +40,7 @@ from composer.pipeline.placement_model import passages_of, shipped_placement_mod
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
-from composer.pipeline.subjects import Subject, different, naming, read_label, supported_subjects
+from composer.pipeline.subjects import OPENING, Subject, different, naming, read_label, supported_subjects
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
@@ -279,7 +279,7 @@ class Pipeline:
     def place(self, context: RequestContext, sections: Sequence[Section]) -> list[int]:
         """After which sections pictures stand, as their indices. Raises UsageError for more pictures than places.
 
-        Left to us, they are where a section's subject is in the library, and in a person's own text nowhere else.
+        Left to us, they are where a section's subject is in the library, and nowhere else where that is anywhere.
         """
         settings, required = self.settings.pictures, len(context.required)
         places, count = eligible(sections), context.request.images
@@ -288,8 +288,10 @@ class Pipeline:
         if count is None:
             count = number_of_pictures(sections, settings.words_per_picture)
             subjects = self.subjects(context, sections, headed or places)
+            if headed:  # sections that we wrote are about what their headings say, not about what they mention
+                subjects = {place: found for place, found in subjects.items() if found.salience >= OPENING}
             first = list(subjects)[: max(count, different(subjects.values()))]
-            if len(first) >= required and (len(first) >= count or (first and context.request.text)):
+            if first and len(first) >= required:
                 return sorted(first)
             count = max(min(count, len(headed)) if headed else count, required)
         if count > len(places):

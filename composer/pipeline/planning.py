@@ -99,7 +99,7 @@ def agree(
             2.0 * len(places) / len(plans)
             + 0.8 * (bool(_thing(heading) - subject) or not heading.isascii())
             + 0.4 * shown
-            + 0.8 * near
+            + 1.2 * near
             - 1.0 * bool(_PAIRS.search(heading))
             - 0.7 * bool(_ABSTRACT.search(heading))
             - 0.3 * max(0, count_words(heading) - 2)

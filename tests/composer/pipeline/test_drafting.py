@@ -45,6 +45,11 @@ def test_a_name_that_most_drafts_have_is_shared() -> None:
     assert shared_names(["It is in Rome.", "See it in Rome, by Titus.", "Here in Athens."]) == frozenset({"Rome"})
 
 
+def test_what_is_a_dictionarys_line_and_no_sentence_is_left_out() -> None:
+    draft = "Foredeck: The deck above the main deck. A deck is a floor; a platform. The deck is the floor of a ship."
+    assert texts(read_drafts([draft])) == ["The deck is the floor of a ship."]
+
+
 def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> None:
     same = "Hens lay eggs in a nest of straw."
     pool = read_drafts([same, same, same, same, "Hens play an important role in life."])

@@ -70,6 +70,12 @@ def test_a_picture_that_nobody_described_has_no_words() -> None:
     assert settle(picture(""), fact=RAKE, section=BESIDE) == PictureWords()
 
 
+def test_a_section_that_only_mentions_what_a_picture_shows_lends_it_no_words() -> None:
+    keel = Section("## Keel\n\nThe keel is the long beam (or plates) of a vessel. It steadies the ship in the wind.")
+    draft = " The keel is a beam of plates."
+    assert settle(picture("A white plate"), [draft], section=keel).caption == "A white plate"
+
+
 def test_a_caption_ties_the_picture_to_its_section_and_the_alt_text_says_what_is_to_be_seen() -> None:
     words = settle(picture("A rake"), [" With its row of teeth a rake gathers leaves."], fact=RAKE, section=BESIDE)
     assert words == PictureWords("With its row of teeth a rake gathers leaves", "A rake", "drafted", "metadata")

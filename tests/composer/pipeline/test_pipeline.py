@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from composer.article.markdown import make_sections
 from composer.article.serialization import dump, from_json, to_json
 from composer.errors import UsageError
 from composer.i18n import localize
@@ -273,6 +274,20 @@ def test_what_a_model_has_to_say_of_how_it_runs_reaches_the_reader(tmp_path: Pat
     assert [e for e in seen if isinstance(e, events.Notice)] == [
         events.Notice("slow_without_kernels", {"reason": "no compiler"})
     ]
+
+
+def test_left_to_us_a_section_whose_subject_the_library_lacks_gets_no_picture(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    context = pipeline.context(ComposeRequest(instruction="old walls", words=400), "en")
+    sections = make_sections(
+        [
+            "Old walls keep the wind from the town, and the boats of the harbour are never far from them at night.",
+            f"## A Red Wall\n\n{TOLD['red']}",
+            f"## Boats\n\nBoats lie in the harbour, and some of them lean against a wall. {TOLD['grey'] * 3}",
+            f"## Nets\n\nNets are hung up to dry in the evening, beside the wall of the harbour. {TOLD['grey'] * 3}",
+        ]
+    )
+    assert pipeline.place(context, sections) == [1]
 
 
 def test_an_article_shorter_than_asked_says_so(tmp_path: Path) -> None:
