@@ -40,7 +40,7 @@ from composer.pipeline.placement_model import passages_of, shipped_placement_mod
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
-from composer.pipeline.subjects import OPENING, Subject, different, naming, read_label, supported_subjects
+from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
@@ -289,7 +289,7 @@ class Pipeline:
             count = number_of_pictures(sections, settings.words_per_picture)
             subjects = self.subjects(context, sections, headed or places)
             if headed:  # sections that we wrote are about what their headings say, not about what they mention
-                subjects = {place: found for place, found in subjects.items() if found.salience >= OPENING}
+                subjects = {place: found for place, found in subjects.items() if found.salience >= OPENED_BY}
             first = list(subjects)[: max(count, different(subjects.values()))]
             if first and len(first) >= required:
                 return sorted(first)
