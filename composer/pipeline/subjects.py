@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from composer.article.markdown import plain_text
 from composer.article.model import Section
@@ -125,6 +126,7 @@ class SectionWords:
     """A section as it is compared with labels: its words with where they stand."""
 
     heading: frozenset[str]
+    headed: tuple[str, ...]  # the heading's words in their order
     first: tuple[str, ...]
     counts: dict[str, int]
     names: frozenset[str]  # words with a capital, folded
@@ -139,8 +141,10 @@ def words_of(section: Section) -> SectionWords:
         word = singular(folded(token))
         counts[word] = counts.get(word, 0) + 1
     names = frozenset(folded(t) for t in _TOKEN.findall(f"{section.heading} {body}") if t[:1].isupper())
+    headed = tuple(singular(folded(token)) for token in _TOKEN.findall(section.heading))
     return SectionWords(
-        frozenset(singular(folded(token)) for token in _TOKEN.findall(section.heading)),
+        frozenset(headed),
+        headed,
         tuple(singular(folded(token)) for token in _TOKEN.findall(sentences[0] if sentences else "")),
         counts,
         names,
@@ -171,8 +175,19 @@ def _named(label: Label, words: SectionWords) -> tuple[float, float]:
         return sum(told) / len(told), max(_salience(singular(name), words) for name in label.names)
     if not label.noun or label.noun not in words.counts:
         return 0.0, 0.0
+    if _another_kind(label, words):
+        return 0.0, 0.0
     said = [singular(word) in words.counts for word in label.words]
     return sum(said) / len(said), _salience(label.noun, words)
+
+
+def _another_kind(label: Label, words: SectionWords) -> bool:
+    """Whether the heading has the label's noun with another word before it: a fire truck is no food truck."""
+    before = singular(label.words[-2]) if len(label.words) > 1 else ""
+    if not before or f"{before} {label.noun}" not in named_things(f"{before} {label.noun}"):
+        return False  # "red cloth" is of no kind of its own
+    pairs = list(pairwise(words.headed))
+    return (before, label.noun) not in pairs and any(noun == label.noun for _, noun in pairs)
 
 
 def _salience(word: str, words: SectionWords) -> float:

@@ -139,3 +139,10 @@ def test_another_individual_is_not_wanted_and_the_named_one_is() -> None:
     weighed = naming(Considered(Slot(0, "Windsor Castle"), candidates), section, "en").naming
     assert weighed["Windsor Castle"] > weighed["A castle on a hill"]
     assert weighed["Warwick Castle"] < 0
+
+
+def test_a_fire_truck_is_no_food_truck_and_a_red_cloth_is_a_cloth() -> None:
+    trucks = "## Food Trucks\n\nA food truck is a kitchen on wheels. Trucks stand on the square at noon."
+    assert share("A fire truck", trucks) == 0
+    assert share("A fire truck", trucks.replace("Food Trucks", "Trucks")) > 0
+    assert share("A red cloth", "## Cotton Cloth\n\nCotton cloth is woven from cotton.") > 0
