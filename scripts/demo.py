@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTRUCTION = "A day on the farm"
+INSTRUCTION = "Animals of the savanna"
 
 
 @dataclass(frozen=True)
