@@ -31,7 +31,7 @@ PICTURE_TEMPLATE = (
 )
 
 
-def _tokenizer(template: str) -> Any:
+def tiny_tokenizer(template: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -61,7 +61,7 @@ def _tokenizer(template: str) -> Any:
     )
 
 
-def _text_settings(vocab_size: int, end_id: int) -> dict[str, object]:
+def tiny_settings(vocab_size: int, end_id: int) -> dict[str, object]:
     return {
         "vocab_size": vocab_size,
         "hidden_size": 32,
@@ -90,9 +90,9 @@ def build_tiny_lm(directory: Path, kind: str = "llama", template: str = TEXT_TEM
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    tokenizer = _tokenizer(template)
+    tokenizer = tiny_tokenizer(template)
     torch.manual_seed(0)
-    settings = _text_settings(len(tokenizer), tokenizer.eos_token_id) | _LM_KINDS[kind]
+    settings = tiny_settings(len(tokenizer), tokenizer.eos_token_id) | _LM_KINDS[kind]
     AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
@@ -104,12 +104,12 @@ def build_tiny_vlm(directory: Path) -> Path:
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessor, SmolVLMProcessor
     from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
 
-    tokenizer = _tokenizer(PICTURE_TEMPLATE.replace("PLACEHOLDER", "<image>"))
+    tokenizer = tiny_tokenizer(PICTURE_TEMPLATE.replace("PLACEHOLDER", "<image>"))
     torch.manual_seed(0)
     config = SmolVLMConfig(
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=2,
-        text_config={"model_type": "llama", **_text_settings(len(tokenizer), tokenizer.eos_token_id)},
+        text_config={"model_type": "llama", **tiny_settings(len(tokenizer), tokenizer.eos_token_id)},
         vision_config={
             "hidden_size": 32,
             "intermediate_size": 64,
@@ -139,7 +139,7 @@ def build_tiny_qwen_vl(directory: Path) -> Path:
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLImageProcessor, Qwen2VLProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-    tokenizer = _tokenizer(PICTURE_TEMPLATE.replace("PLACEHOLDER", "<|vision_start|><|image_pad|><|vision_end|>"))
+    tokenizer = tiny_tokenizer(PICTURE_TEMPLATE.replace("PLACEHOLDER", "<|vision_start|><|image_pad|><|vision_end|>"))
     tokenizer.image_token = "<|image_pad|>"
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in _QWEN}
     torch.manual_seed(0)
@@ -149,7 +149,7 @@ def build_tiny_qwen_vl(directory: Path) -> Path:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
         text_config={
-            **_text_settings(len(tokenizer), tokenizer.eos_token_id),
+            **tiny_settings(len(tokenizer), tokenizer.eos_token_id),
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]},
         },
         vision_config={

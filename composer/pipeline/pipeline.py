@@ -41,6 +41,7 @@ from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
+from composer.pipeline.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
@@ -333,13 +334,18 @@ class Pipeline:
         self, context: RequestContext, sections: Sequence[Section], places: Sequence[int]
     ) -> list[float]:
         """How much each place asks for a picture that the library may have: log-odds."""
-        scores = shipped_placement_model().scores(passages_of(sections))
+        if self.settings.language.kind == TRAINED_KIND:
+            odds_of_places = score_places(self.model, sections, places, context.request.images)
+            own = dict(zip(places, odds_of_places, strict=True))
+        else:
+            scores = shipped_placement_model().scores(passages_of(sections))
+            own = {i: float(scores[i]) for i in places}
         support = self._support(context, [sections[i] for i in places])
         weight = self.settings.pictures.library_weight
-        worth = {i: float(scores[i]) + weight * odds for i, odds in zip(places, support, strict=True)}
+        whole = {i: own[i] + weight * odds for i, odds in zip(places, support, strict=True)}
         for i, found in self.subjects(context, sections, places).items():
-            worth[i] += weight * (SUPPORTED + found.salience)
-        return [worth[i] for i in places]
+            whole[i] += weight * (SUPPORTED + found.salience)
+        return [whole[i] for i in places]
 
     def _support(self, context: RequestContext, sections: Sequence[Section]) -> list[float]:
         """How well the library can illustrate each section: log-odds of the best picture's fused score."""
@@ -360,8 +366,11 @@ class Pipeline:
         """What the picture at each place should show: something else than ``avoid`` says."""
         if not places:
             return []
-        known = {place: subject.name for place, subject in self.subjects(context, sections, places, avoid).items()}
-        captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid, known)
+        if self.settings.language.kind == TRAINED_KIND and context.language == "zh" and not avoid:
+            captions = caption_places(self.model, sections, places)
+        else:
+            known = {place: subject.name for place, subject in self.subjects(context, sections, places, avoid).items()}
+            captions = propose_captions(self.model, context.prompts, conversation, sections, places, avoid, known)
         english = translate(self.model, context.prompts, captions) if context.english else captions
         return [Slot(*entry) for entry in zip(places, captions, english, strict=True)]
 
@@ -416,7 +425,11 @@ class Pipeline:
         """What becomes of each slot: the model judges the candidates, and all slots are filled jointly."""
         settings, own = self.settings.pictures, frozenset(context.uploads.ids)
         judged = found
-        if settings.judge_weight:
+        if settings.judge_weight and self.settings.language.kind == TRAINED_KIND:
+            judged = judge_by_letter(
+                self.model, settings, sections, found, lambda candidate: may_be_chosen(candidate, settings, own)
+            )
+        elif settings.judge_weight:
             judged = judge_candidates(
                 self.model,
                 context.prompts,

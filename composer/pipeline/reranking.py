@@ -70,7 +70,7 @@ def judge_candidates(
         images = look_at(candidate.record for candidate in several)
         (judgement,) = rerank(model, [(question(entry, turns), several)], images=images)
         judged.append(entry.judged(judgement.candidates, judgement.none_log_prob))
-        chosen = _provisional(judgement.candidates, judgement.none_log_prob, settings, taken)
+        chosen = provisional(judgement.candidates, judgement.none_log_prob, settings, taken)
         if chosen is not None:
             taken.add(chosen.id)
             place = opening(sections[entry.slot.after_section])
@@ -99,7 +99,7 @@ def look_at(records: Iterable[ImageRecord]) -> dict[str, Image]:
     return images
 
 
-def _provisional(
+def provisional(
     candidates: Sequence[Candidate], none_log_prob: float | None, settings: IllustrationSettings, taken: set[str]
 ) -> ImageRecord | None:
     """The picture that would be shown if slots were filled in order; the joint choice may still differ."""

@@ -8,6 +8,7 @@ too: shared prefixes, several pictures in a text, scoring, cancellation. Import 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -63,6 +64,12 @@ class BridgedCausalLM(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.language_model.parameters()).dtype
 
+    @property
+    def takes_positions(self) -> bool:
+        """Models with ALiBi (BLOOM, MPT) count for themselves."""
+        tuned = getattr(self.language_model, "get_base_model", None)
+        return "position_ids" in inspect.signature((tuned() if tuned else self.language_model).forward).parameters
+
     def embed(self, input_ids: torch.Tensor, picture_grids: torch.Tensor | None = None) -> torch.Tensor:
         """(B, n) ids → (B, n, width). Raises ModelError where pictures and their places do not match."""
         here = input_ids == self.picture_id
@@ -87,16 +94,26 @@ class BridgedCausalLM(nn.Module):
         logits_to_keep: int | torch.Tensor = 0,
         picture_grids: torch.Tensor | None = None,
     ) -> Any:
+        here = input_ids == self.picture_id
         if self.partial is not None:
-            self.partial.here = input_ids == self.picture_id
+            self.partial.here = here
         return self.language_model(
             inputs_embeds=self.embed(input_ids, picture_grids),
             attention_mask=attention_mask,
             cache=cache,
-            position_ids=position_ids,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
+            **({"position_ids": position_ids} if self.takes_positions else {}),
+            **self._per_layer_inputs(input_ids, here),
         )
+
+    def _per_layer_inputs(self, input_ids: torch.Tensor, here: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Gemma 3n and 4 embed words once more for each layer; a picture counts as padding there, as in their own."""
+        settings = self.config.get_text_config()
+        if not getattr(settings, "hidden_size_per_layer_input", None):
+            return {}
+        words = input_ids.masked_fill(here, settings.pad_token_id or 0)
+        return {"per_layer_inputs": self.language_model.get_decoder().get_per_layer_inputs(words)}
 
 
 class PicturesOnly:

@@ -45,7 +45,8 @@ class CachedForward:
         parameters = inspect.signature(model.forward).parameters
         open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         self._accepts = None if open_ended else frozenset(parameters)
-        self._takes_positions = "position_ids" in parameters
+        # A model within a model is asked itself: what stands around it may take positions and drop them.
+        self._takes_positions = getattr(model, "takes_positions", "position_ids" in parameters)
         self._skips_logits = "logits_to_keep" in parameters
         kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
         self.reuses_prefix = kinds <= {DynamicLayer, DynamicSlidingWindowLayer} and self._takes_positions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -266,6 +267,33 @@ def test_a_template_that_refuses_the_turns_says_so(copy: Path) -> None:
     chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name="tiny")
     with pytest.raises(ModelError, match="template_refuses: model=tiny, reason=too many"):
         chat.render([Message.of("user", "Hello")] * 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "continued"),
+    [
+        (0, "Be brief. USER: Hello ASSISTANT:", "Be brief. USER: Hello ASSISTANT: The river"),
+        (
+            1,
+            "Be brief.\n\n### Instruction:\nHello\n\n### Response:\n",
+            "Be brief.\n\n### Instruction:\nHello\n\n### Response:\nThe river",
+        ),
+    ],
+    ids=["Vicuna", "Alpaca"],
+)
+def test_the_documented_templates_write_what_such_models_were_trained_on(
+    copy: Path, number: int, asked: str, continued: str
+) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    (copy / "chat_template.jinja").write_text(re.findall(r"```jinja\n(.*?)\n```", docs, re.DOTALL)[number])
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name="tiny")
+    prompt = [Message.of("system", "Be brief."), Message.of("user", "Hello")]
+    assert chat.render(prompt).text == asked
+    assert chat.render([*prompt, Message.of("assistant", "The river")]).text == continued
+    assert load_hub_model(str(copy), device="cpu").score(prompt, ["yes"])[0] < 0
 
 
 def test_the_identity_changes_with_weights_and_config_and_with_nothing_else(copy: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from vision.errors import DataError
+from vision.huggingface.cache import CachedForward
 from vision.training.bridge.samples import Sample
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 class AnswerLoss:
     """Negative log-probability of the answers' tokens, summed, with their number.
 
-    Where the language model is frozen, what all samples begin with is read once and its key-value cache shared.
+    Where the language model is frozen and has a key-value cache that can be gone on with, what all samples begin with
+    is read once.
     """
 
     def __init__(
@@ -77,9 +79,11 @@ class AnswerLoss:
 
     @torch.no_grad()
     def _read_prefix(self, ids: tuple[int, ...]) -> list[torch.Tensor] | None:
-        if not ids:
+        forward = CachedForward(self._model)
+        if not ids or not forward.reuses_prefix:
             return None
-        cache = self._model(input_ids=torch.tensor([ids], device=self._model.device), use_cache=True).cache
+        cache = forward.new_cache()
+        self._model(input_ids=torch.tensor([ids], device=self._model.device), cache=cache, use_cache=True)
         return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
 
     def _cache(self, count: int) -> Any:
