@@ -41,7 +41,7 @@ from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
-from composer.pipeline.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
+from composer.pipeline.prompts.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest

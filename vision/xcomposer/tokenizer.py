@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ class InternLM2Tokenizer:
     """What ``vision.huggingface`` asks of a tokenizer and of a processor."""
 
     bos_token, image_token = "<s>", PLACEHOLDER
-    chat_template = f"{_START}role\n…{_END}\n"  # said by ``apply_chat_template``
+    # ``[UNUSED_TOKEN_146]user`` and the words, a picture as ``<ImageHere>``, then ``[UNUSED_TOKEN_145]``.
+    chat_template = (
+        "{% for message in messages %}{{ '" + _START + "' + message['role'] + '\\n' }}"
+        "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+        "{% else %}" + PLACEHOLDER + "{% endif %}{% endfor %}{{ '" + _END + "\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '" + _START + "assistant\\n' }}{% endif %}"
+    )
+    special_tokens_map: Mapping[str, str] = {}  # the template names none
 
     def __init__(self, folder: Path, name: str) -> None:
         """Raises ModelError where the files are missing or lack the tokens of the chat format."""
@@ -63,18 +70,6 @@ class InternLM2Tokenizer:
     def decode(self, ids: Sequence[int], **_options: Any) -> str:
         """Without start, end and added tokens."""
         return str(self._pieces.decode([number for number in ids if number not in self._special_ids]))
-
-    def apply_chat_template(
-        self, conversation: Sequence[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> str:
-        """``[UNUSED_TOKEN_146]user`` and the words, a picture as ``<ImageHere>``, then ``[UNUSED_TOKEN_145]``."""
-        assert not tokenize
-        turns = [f"{_START}{turn['role']}\n{_content(turn['content'])}{_END}\n" for turn in conversation]
-        return "".join(turns) + (f"{_START}assistant\n" if add_generation_prompt else "")
-
-
-def _content(parts: Sequence[dict[str, str]]) -> str:
-    return "".join(part["text"] if part["type"] == "text" else PLACEHOLDER for part in parts)
 
 
 def _added_tokens(folder: Path) -> dict[str, int]:

@@ -12,7 +12,13 @@ from PIL.Image import Image
 
 from composer.article.model import Section
 from composer.pipeline.pipeline import Pipeline
-from composer.pipeline.trained_tasks import caption_places, caption_prompt, choose_prompt, places_prompt, score_places
+from composer.pipeline.prompts.trained_tasks import (
+    caption_places,
+    caption_prompt,
+    choose_prompt,
+    places_prompt,
+    score_places,
+)
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, LanguageSettings, Settings
 from retrieval.search import Searcher
