@@ -38,10 +38,10 @@ from composer.pipeline.picture_words import ShownPicture, english_words, library
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
 from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.prompts.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
-from composer.pipeline.prompts.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writer import Writer
 from composer.request import ComposeRequest
