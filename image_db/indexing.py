@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from image_db.metadata.description import sentence
 from image_db.metadata.reading import ReadPicture, UnusableFile, describe, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
-from image_db.scan import FoundFile, Listings, UnusablePath, WalkCoverage, find, walk
+from image_db.scan import Exclusion, FoundFile, Listings, UnusablePath, WalkCoverage, find, walk
 from vision import own_version
 from vision.errors import KeyedError, Phrase, phrase_to_json
 from vision.interfaces import JointEncoder
@@ -48,7 +48,8 @@ class IndexReport:
 
     ``added`` were encoded, ``linked`` are files whose picture the library held already (moved, copied or back again),
     ``updated_text`` got other words, ``removed`` are gone from the folders. ``failed`` names the files that could
-    not be used, ``warnings`` descriptions that could not be read in full, each with its reason.
+    not be used, ``warnings`` descriptions that could not be read in full, each with its reason. ``paired``,
+    ``excluded`` and ``skipped`` are what was left out on purpose (``scan.WalkCoverage``).
     """
 
     added: int
@@ -59,6 +60,9 @@ class IndexReport:
     failed: tuple[tuple[Path, Reason], ...]
     warnings: tuple[tuple[Path, Reason], ...]
     seconds: float
+    paired: int = 0
+    excluded: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def usable(self) -> int:
@@ -74,12 +78,13 @@ def index_paths(
     progress: Progress | None = None,
     batch_size: int = 32,
     labeller: Labeller | None = None,
+    exclude: Iterable[str] = (),
 ) -> IndexReport:
     """Index folders and single files; see IndexReport for what becomes of each.
 
-    ``labeller`` guesses tags of pictures that have no words at all. An interruption (Ctrl-C) commits what is encoded
-    and goes on upwards. Raises EncoderMismatch where the encoder is not the library's, LibraryError where the library
-    cannot be written.
+    ``labeller`` guesses tags of pictures that have no words at all; ``exclude`` are globs of what to leave out
+    (``scan.Exclusion``). An interruption (Ctrl-C) commits what is encoded and goes on upwards. Raises EncoderMismatch
+    where the encoder is not the library's, LibraryError where the library cannot be written.
     """
     if encoder.identity.sha256 != library.encoder.sha256:
         raise encoder_mismatch(library.folder, library.encoder, encoder.identity)
@@ -87,7 +92,7 @@ def index_paths(
     with memory_kept(), warnings.catch_warnings():
         # Pillow warns of odd metadata; the decoder has its own limits, and threads cannot silence it one by one.
         warnings.filterwarnings("ignore", module="PIL")
-        plan = _plan(library, paths)
+        plan = _plan(library, paths, Exclusion(exclude))
         run = _IndexRun(library, encoder, batch_size, labeller)
         run.begin(plan)
         try:
@@ -107,6 +112,9 @@ def index_paths(
         failed=tuple((Path(path), reason) for path, reason in run.failed.items()),
         warnings=tuple((Path(path), run.sidecars.problems[path]) for path in sorted(run.sidecars.problems)),
         seconds=time.perf_counter() - started,
+        paired=plan.walked.paired,
+        excluded=plan.walked.excluded,
+        skipped=dict(plan.walked.skipped),
     )
 
 
@@ -121,17 +129,17 @@ class _IndexPlan:
     vanished: dict[str, KnownFile] = field(default_factory=dict)
     problems: list[UnusablePath] = field(default_factory=list)
     unchanged: int = 0
-    walked: WalkCoverage = field(default_factory=lambda: WalkCoverage([], []))
+    walked: WalkCoverage = field(default_factory=WalkCoverage)
 
 
-def _plan(library: Library, paths: Iterable[Path | str]) -> _IndexPlan:
+def _plan(library: Library, paths: Iterable[Path | str], exclude: Exclusion) -> _IndexPlan:
     plan = _IndexPlan()
     known: dict[str, KnownFile] = {}
     failures = {str(failure.path): failure for failure in library.failures() if failure.seen is not None}
     version = own_version()
     seen_alone: set[str] = set()
     roots_loaded = 0
-    for item in walk(paths, plan.walked):
+    for item in walk(paths, plan.walked, exclude):
         if roots_loaded < len(plan.walked.roots):
             for root in plan.walked.roots[roots_loaded:]:
                 known.update(library.files.under(root))

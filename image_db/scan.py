@@ -6,10 +6,12 @@ without case and in one Unicode form, as a file and what describes it may come f
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,21 +21,11 @@ from typing import NamedTuple, TypeAlias
 
 from image_db.files import FileStamp
 from vision.errors import Phrase
+from vision.images.formats import BY_SUFFIX, JPEG_XL, RAW_SUFFIXES, not_installed
 
-_READ_FORMATS = """
-    .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .jpf .jpx .ppm .pgm .pbm .pnm
-    .ico .qoi
-"""
-PICTURE_SUFFIXES = frozenset(_READ_FORMATS.split())
+PICTURE_SUFFIXES = frozenset(BY_SUFFIX)
 # Pictures in formats that are not read: leaving them out without a word would lose half a library.
-_RAW = """
-    .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2
-    .srf .srw .x3f
-"""
 _UNREAD_FORMATS = {
-    "camera RAW": _RAW,
-    "HEIC": ".heic .heics .heif .heifs .hif",
-    "JPEG XL": ".jxl",
     "JPEG XR": ".jxr .hdp .wdp",
     "Photoshop": ".psd .psb",
     "SVG": ".svg .svgz",
@@ -43,12 +35,15 @@ _UNREAD_FORMATS = {
     "OpenEXR": ".exr",
 }
 _UNREAD_SUFFIXES = {suffix: name for name, suffixes in _UNREAD_FORMATS.items() for suffix in suffixes.split()}
+# A RAW of the same name is counted with one of these: cameras write both, and programs export beside it.
+_LEADING_SUFFIXES = PICTURE_SUFFIXES - RAW_SUFFIXES - {*JPEG_XL.suffixes, ".ico"}
 TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv")
 TABLE_LEVELS = 3  # folders above a picture's own whose tables may name it
 _SIDECAR_SUFFIXES = (".json", ".txt", ".caption", ".xmp")
 # What a network drive, macOS, Windows and photo programs keep among pictures: thumbnails, previews, deleted files.
 _SKIPPED_NAMES = """
     @eadir #recycle @recycle #snapshot @sharebin @tmp $recycle.bin recycler recycled __macosx lost+found
+    trash trashes files_trashbin cache caches
 """
 _SKIPPED_FOLDERS = frozenset(_SKIPPED_NAMES.split())
 _PREVIEWS = (".lrdata", ".lrcat-data", ".cocatalogdb")
@@ -71,6 +66,8 @@ class Beside:
     takeout: dict[str, _Entry] = field(default_factory=dict)  # by the picture's name
     cut: dict[str, _Entry] = field(default_factory=dict)  # by the beginning of the picture's name
     tables: tuple[_Entry, ...] = ()
+    raws: dict[str, list[str]] = field(default_factory=dict)  # names of RAW files, by their stem
+    leading: set[str] = field(default_factory=set)  # stems of pictures that a RAW of the same name is counted with
 
     @classmethod
     def of(cls, entries: Iterable[_Entry]) -> Beside:
@@ -85,6 +82,10 @@ class Beside:
                 found.sidecars[folded] = entry
                 if kind == ".json":
                     found._note_takeout(fold(stem), entry)
+            elif kind in RAW_SUFFIXES:
+                found.raws.setdefault(fold(stem), []).append(entry.name)
+            elif kind in _LEADING_SUFFIXES:
+                found.leading.add(fold(stem))
         found.tables = tuple(tables[name] for name in TABLE_NAMES if name in tables)
         return found
 
@@ -95,6 +96,17 @@ class Beside:
             self.takeout[f"{stem}{match['number'] or ''}{suffix}"] = entry
         if len(base) == _TAKEOUT_LENGTH:
             self.cut[base] = entry
+
+    def is_paired(self, name: str) -> bool:
+        """Whether a picture of the same name stands for this file, a RAW."""
+        stem, suffix = _split(name)
+        return suffix.lower() in RAW_SUFFIXES and fold(stem) in self.leading
+
+    def described_by(self, name: str) -> list[_Entry]:
+        """The files that describe that picture alone, strongest first; those of its RAW come last."""
+        stem, suffix = _split(fold(name))
+        raws = self.raws.get(stem, ()) if suffix in _LEADING_SUFFIXES else ()
+        return [each for own in (name, *raws) for each in self.own(own)]
 
     def own(self, name: str) -> list[_Entry]:
         """The files that describe the picture of that name alone, strongest first."""
@@ -130,12 +142,46 @@ class UnusablePath(NamedTuple):
     reason: Phrase
 
 
+class Exclusion:
+    """What the globs of a person leave out, whatever the case and the accents' form.
+
+    One without a slash is for the name of a file or folder, wherever it is; one with a slash for its whole path, below
+    the folder that is indexed or absolute. ``*`` stands for slashes, too.
+    """
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        folded = [fold(os.path.expanduser(glob).rstrip("/").removeprefix("./")) for glob in globs]  # noqa: PTH111
+        self._names = _one_of(glob for glob in folded if "/" not in glob)
+        self._paths = _one_of(glob for glob in folded if "/" in glob)
+
+    def leaves_out(self, path: str, root: str) -> bool:
+        """Whether a path in the folder ``root`` is left out, by itself; not whether a folder above it is."""
+        if self._names is not None and self._names.fullmatch(fold(path.rpartition("/")[2])):
+            return True
+        if self._paths is None:
+            return False
+        below = path[len(root.rstrip("/")) :]
+        return any(self._paths.fullmatch(fold(each)) for each in (below, below.lstrip("/"), path))
+
+
+def _one_of(globs: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(fnmatch.translate(glob) for glob in globs if glob)
+    return re.compile(joined) if joined else None
+
+
 @dataclass(slots=True)
 class WalkCoverage:
-    """What a walk covered, filled while it goes on: the folders it was asked to walk and those it had to leave out."""
+    """What a walk covered, filled while it goes on: the folders it was asked to walk and those it had to leave out.
 
-    roots: list[str]
-    unreadable: list[str]
+    ``paired`` counts RAW files for which a picture of the same name stands, ``excluded`` the files and folders that
+    globs left out, ``skipped`` by name the folders of caches, previews and deleted files.
+    """
+
+    roots: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    paired: int = 0
+    excluded: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def covers(self, path: str) -> bool:
         """Whether a known file of that path would have been found if it were still there."""
@@ -144,17 +190,22 @@ class WalkCoverage:
         )
 
 
-def walk(paths: Iterable[Path | str], walked: WalkCoverage) -> Iterator[FoundFile | UnusablePath]:
+def walk(
+    paths: Iterable[Path | str], walked: WalkCoverage, exclude: Exclusion | None = None
+) -> Iterator[FoundFile | UnusablePath]:
     """Every picture in ``paths`` (folders with their subfolders, and single files), each once, sorted by name.
 
-    Hidden files and folders are left out unless named; links are followed, each folder once. A path that is missing
-    or unreadable comes out as an UnusablePath and the walk goes on.
+    Hidden files and folders are left out unless named; links are followed, each folder once. A RAW beside a picture
+    of the same name is left to that one. A path that is missing or unreadable comes out as an UnusablePath and the
+    walk goes on.
     """
+    exclude = exclude or Exclusion(())
     visited: set[tuple[int, int]] = set()
     listed: set[str] = set()
     listings: Listings = {}
-    for given in paths:
-        path = Path(given).expanduser()
+    paths = [Path(given).expanduser() for given in paths]
+    leading = {_without_suffix(path) for path in paths if path.suffix.lower() in _LEADING_SUFFIXES}
+    for path in paths:
         try:
             info = path.stat()
             is_folder = stat.S_ISDIR(info.st_mode)
@@ -166,7 +217,13 @@ def walk(paths: Iterable[Path | str], walked: WalkCoverage) -> Iterator[FoundFil
         found: Iterable[FoundFile | UnusablePath]
         if is_folder:
             walked.roots.append(str(path))
-            found = _folder(str(path), (info.st_dev, info.st_ino), visited, walked, listings)
+            found = _folder(str(path), (info.st_dev, info.st_ino), visited, walked, listings, exclude)
+        elif exclude.leaves_out(str(path), str(path.parent)):
+            walked.excluded += 1
+            continue
+        elif path.suffix.lower() in RAW_SUFFIXES and _without_suffix(path) in leading:
+            walked.paired += 1
+            continue
         else:
             found = [find(path, listings)]
         for item in found:
@@ -178,11 +235,20 @@ def walk(paths: Iterable[Path | str], walked: WalkCoverage) -> Iterator[FoundFil
             yield item
 
 
+def _without_suffix(path: Path) -> str:
+    return f"{path.parent.absolute()}/{fold(path.stem)}"
+
+
 def _folder(
-    folder: str, identity: tuple[int, int], visited: set[tuple[int, int]], walked: WalkCoverage, listings: Listings
+    root: str,
+    identity: tuple[int, int],
+    visited: set[tuple[int, int]],
+    walked: WalkCoverage,
+    listings: Listings,
+    exclude: Exclusion,
 ) -> Iterator[FoundFile | UnusablePath]:
     # A stack instead of recursion: folders may be nested deeper than Python's.
-    waiting = [(folder, identity, _tables_above(folder, listings))]
+    waiting = [(root, identity, _tables_above(root, listings))]
     while waiting:
         folder, identity, above = waiting.pop()
         if identity in visited:
@@ -190,11 +256,13 @@ def _folder(
         visited.add(identity)
         try:
             with os.scandir(folder) as listing:
-                entries = sorted((e for e in listing if not e.name.startswith(".")), key=_by_name)
+                shown = sorted((e for e in listing if not e.name.startswith(".")), key=_by_name)
         except OSError as error:
             walked.unreadable.append(folder)
             yield UnusablePath(folder, _unreadable(error))
             continue
+        entries = [entry for entry in shown if not exclude.leaves_out(entry.path, root)]
+        walked.excluded += len(shown) - len(entries)
         beside = Beside.of(entries)
         tables = (beside.tables, *above)[: TABLE_LEVELS + 1]
         subfolders: list[tuple[str, tuple[int, int], tuple[tuple[_Entry, ...], ...]]] = []
@@ -203,18 +271,32 @@ def _folder(
             is_picture = suffix in PICTURE_SUFFIXES
             try:
                 if is_picture and entry.is_file():
-                    yield _found(entry, beside, tables)
+                    if beside.is_paired(entry.name):
+                        walked.paired += 1
+                    elif (problem := _not_read(entry.path, suffix)) is not None:
+                        yield problem
+                    else:
+                        yield _found(entry, beside, tables)
                 elif is_picture and not entry.is_dir():
                     yield UnusablePath(entry.path, _no_file(entry))
                 elif suffix in _UNREAD_SUFFIXES and entry.is_file():
                     yield UnusablePath(entry.path, Phrase("format_not_read", {"format": _UNREAD_SUFFIXES[suffix]}))
-                elif entry.is_dir() and not _is_skipped(entry.name, folder):
+                elif entry.is_dir():
+                    if _is_skipped(entry.name, folder):
+                        walked.skipped[entry.name] += 1
+                        continue
                     info = entry.stat()
                     subfolders.append((entry.path, (info.st_dev, info.st_ino), tables))
             except OSError as error:
                 walked.unreadable.append(entry.path)
                 yield UnusablePath(entry.path, _unreadable(error))
         waiting.extend(reversed(subfolders))
+
+
+def _not_read(path: str, suffix: str) -> UnusablePath | None:
+    """Why a format that Vignette knows is not read by this installation."""
+    missing = not_installed(BY_SUFFIX[suffix])
+    return UnusablePath(path, missing) if missing is not None else None
 
 
 def _is_skipped(name: str, parent: str) -> bool:
@@ -252,7 +334,7 @@ def _listing(folder: str, listings: Listings) -> tuple[dict[str, _Entry], Beside
 
 def _found(entry: _Entry, beside: Beside, tables: Iterable[tuple[_Entry, ...]]) -> FoundFile:
     info = entry.stat()
-    own = [*beside.own(entry.name), *(table for level in tables for table in level)]
+    own = [*beside.described_by(entry.name), *(table for level in tables for table in level)]
     stamps = {sidecar.path: stamp for sidecar in own if (stamp := _stamp_of(sidecar))}
     stamp_of_file = FileStamp(entry.path, info.st_size, info.st_mtime_ns, "|".join(stamps.values()))
     return FoundFile(stamp_of_file, tuple(stamps))
@@ -276,6 +358,8 @@ def find(path: Path, listings: Listings) -> FoundFile | UnusablePath:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         known = sorted(suffix[1:] for suffix in PICTURE_SUFFIXES)
         return UnusablePath(str(path), Phrase("no_picture_name", {"known": known}))
+    if (problem := _not_read(str(path), path.suffix.lower())) is not None:
+        return problem
     try:
         entries, beside = _listing(str(path.parent), listings)
         if path.name not in entries:

@@ -21,12 +21,13 @@ EXAMPLES = """\
 examples:
   vignette index ~/Pictures --library ~/my-library
   vignette index ~/Pictures/2024 cover.jpg --library ~/my-library --json
+  vignette index ~/Pictures --library ~/my-library --exclude drafts --exclude 'private/*'
   vignette index ~/Pictures --library ~/my-library --describe              guess labels where words are missing
   vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
 
 A second run reads only what is new or changed. Words for a picture are taken from NAME.json, NAME.txt or NAME.xmp
 beside it, from metadata.csv, .tsv or .jsonl of its folder and those above, from XMP, IPTC and EXIF inside it, and from
-its name.
+its name. What can be read here: vignette library formats.
 """
 
 LABELS = "labels"
@@ -53,13 +54,20 @@ def register(subparsers: Subparsers) -> None:
         help="give words to pictures that have none: labels of a classifier (the default of this option), or captions "
         "written by the model of a folder of `vignette train bridge` or of a vision-language checkpoint",
     )
+    parser.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="leave out files and folders of that name, or with a slash of that path below PATH; may be repeated",
+    )
     add_json(parser, "print the summary as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     from composer.commands.terminal import say
 
-    report, pictures, described = index_into(args.library, args.paths, args.profile, args.describe)
+    report, pictures, described = index_into(args.library, args.paths, args.profile, args.describe, args.exclude)
     if args.json:
         from image_db.exporting import json_line
 
@@ -73,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def index_into(
-    library_dir: Path, paths: Sequence[Path], profile: str, describe: str | None = None
+    library_dir: Path, paths: Sequence[Path], profile: str, describe: str | None = None, exclude: Sequence[str] = ()
 ) -> tuple[IndexReport, int, DescribeReport | None]:
     """Index with progress on stderr; also returns how many pictures the library holds then, and who got words.
 
@@ -98,7 +106,7 @@ def index_into(
     with Library.open_or_create(library_dir, encoder.identity) as library:
         try:
             with progress_of(say("pictures")) as progress:
-                report = index_paths(library, encoder, paths, progress=progress)
+                report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)
             if describe:
                 labeller, captioner = load_describer(describe, settings)
                 with progress_of(say("pictures_described")) as progress:
@@ -112,16 +120,23 @@ def index_into(
 
 
 def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
-    from composer.commands.terminal import say
+    from composer.commands.terminal import printable, say
 
     formats = Counter(str(reason.values["format"]) for _, reason in report.failed if reason.key == "format_not_read")
-    failed = [item for item in report.failed if item[1].key != "format_not_read"]
+    uninstalled = Counter(
+        (str(reason.values["format"]), str(reason.values["package"]))
+        for _, reason in report.failed
+        if reason.key == "format_needs_package"
+    )
+    failed = [item for item in report.failed if item[1].key not in ("format_not_read", "format_needs_package")]
     counts = {
         "added": report.added,
         "unchanged": report.unchanged,
         "linked": report.linked,
         "updated_text": report.updated_text,
+        "paired": report.paired,
         "removed": report.removed,
+        "excluded": report.excluded,
         "failed": len(failed),
     }
     found = ", ".join(say(f"index_{name}", count=count) for name, count in counts.items() if count)
@@ -129,6 +144,11 @@ def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
     print(say("indexed", found=found, seconds=report.seconds, library=library_dir, pictures=pictures))
     if formats:
         print(say("formats_left_out", formats=", ".join(f"{count} {name}" for name, count in formats.most_common())))
+    for (name, package), count in uninstalled.items():
+        print(say("formats_uninstalled", formats=f"{count} {name}", package=package))
+    if report.skipped:
+        names = sorted(report.skipped, key=str.casefold)
+        print(say("folders_left_out", count=sum(report.skipped.values()), names=[printable(name) for name in names]))
     for kind, items in (("unusable", failed), ("partly_read", report.warnings)):
         if items:
             print(say(f"{kind}_one" if len(items) == 1 else f"{kind}_several", count=len(items)))
@@ -148,7 +168,10 @@ def _as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str,
         "unchanged": report.unchanged,
         "linked": report.linked,
         "updated_text": report.updated_text,
+        "paired": report.paired,
         "removed": report.removed,
+        "excluded": report.excluded,
+        "folders_left_out": dict(report.skipped),
         "failed": [{"path": str(path), "reason": localize(reason, "en")} for path, reason in report.failed],
         "warnings": [{"path": str(path), "reason": localize(reason, "en")} for path, reason in report.warnings],
         "seconds": round(report.seconds, 3),

@@ -22,6 +22,7 @@ examples:
   vignette library verify --library ~/my-library
   vignette library export records.jsonl --library ~/my-library
   vignette library export ~/exported --library ~/my-library
+  vignette library formats
 """
 
 _SHOWN_CAPTION = 60
@@ -52,6 +53,10 @@ def register(subparsers: Subparsers) -> None:
         "target", metavar="DIR|FILE.jsonl", type=Path, help="a new folder for pictures and words, or a file for records"
     )
     add_library(export)
+
+    add_json(
+        add_command(actions, "formats", "which formats of pictures this installation reads, by trying", run_formats)
+    )
 
     sample = add_command(actions, "sample", "fetch the sample library (needs apt, not root) and index it", run_sample)
     add_profile(sample)
@@ -179,6 +184,31 @@ def run_export(args: argparse.Namespace) -> int:
     for path, reason in failed:
         print(f"  {say('file_and_reason', path=path, reason=reason)}")
     return 1 if failed else 0
+
+
+def run_formats(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import printable, say, table
+    from composer.i18n import localize
+    from image_db.exporting import json_line
+    from vision.images.formats import try_formats
+
+    tried = try_formats()
+    if args.json:
+        for each in tried:
+            problem = None if each.problem is None else localize(each.problem, "en")
+            facts = {"format": each.format.name, "suffixes": each.format.suffixes, "read": problem is None}
+            print(json_line({**facts, "package": each.format.package, "problem": problem}))
+        return 0
+    rows = [
+        (
+            each.format.name,
+            say("format_read", package=each.format.package) if each.problem is None else printable(each.problem),
+            " ".join(each.format.suffixes),
+        )
+        for each in tried
+    ]
+    print(table(rows, tuple(say(f"formats_{name}") for name in ("name", "state", "suffixes"))))
+    return 0
 
 
 def run_sample(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from image_db.metadata.licenses import license_name
 from image_db.metadata.xmp import xmp_words
 
 if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
+    from PIL.Image import Image
 
 _EXIF_DESCRIPTION, _EXIF_ARTIST, _EXIF_COPYRIGHT = 0x010E, 0x013B, 0x8298
 _EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = range(0x9C9B, 0x9CA0)
@@ -28,17 +28,17 @@ _IPTC_PLACES = (92, 90, 95, 101)
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
 
 
-def embedded_description(image: ImageFile) -> Description:
+def embedded_description(image: Image) -> Description:
     """What an opened picture (not necessarily decoded) says of itself."""
     return described((_from_xmp(image), _from_iptc(image), _from_exif(image), _from_texts(image)))
 
 
-def _from_xmp(image: ImageFile) -> FoundWords:
+def _from_xmp(image: Image) -> FoundWords:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     return xmp_words(packet.encode("utf-8", "replace") if isinstance(packet, str) else packet) or FoundWords()
 
 
-def _from_iptc(image: ImageFile) -> FoundWords:
+def _from_iptc(image: Image) -> FoundWords:
     from PIL import IptcImagePlugin
 
     try:
@@ -68,7 +68,7 @@ def _from_iptc(image: ImageFile) -> FoundWords:
     )
 
 
-def _from_exif(image: ImageFile) -> FoundWords:
+def _from_exif(image: Image) -> FoundWords:
     try:
         exif = image.getexif()
         tags = dict(exif)
@@ -88,7 +88,7 @@ def _from_exif(image: ImageFile) -> FoundWords:
     )
 
 
-def _from_texts(image: ImageFile) -> FoundWords:
+def _from_texts(image: Image) -> FoundWords:
     """Text chunks of PNG by their registered keywords, comments of JPEG and GIF."""
 
     def text(*keys: str) -> str:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image as PillowImage
-
 from image_db.metadata.description import Description, laid_over
 from image_db.metadata.embedded import embedded_description
 from image_db.metadata.names import words_of_name
@@ -24,7 +22,7 @@ from image_db.phash import difference_hash
 from image_db.scan import FoundFile
 from vision.downloads.files import open_regular
 from vision.errors import ImageError, KeyedError, Phrase
-from vision.images import image_size, load_image
+from vision.images import image_size, load_image, opened_for_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,7 +98,7 @@ def _bytes_of(path: str) -> bytes:
 def _embedded(path: str, data: bytes | None) -> Description:
     """Words inside a picture; none where its header or they cannot be read."""
     try:
-        with io.BytesIO(data) if data is not None else open_regular(path) as file, PillowImage.open(file) as image:
+        with opened_for_words(io.BytesIO(data) if data is not None else open_regular(path)) as image:
             return embedded_description(image)
     except Exception:  # noqa: BLE001 - a picture is worth more than its metadata, whatever is in them
         return Description()

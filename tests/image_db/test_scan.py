@@ -16,13 +16,13 @@ def touch(path: Path, text: str = "x") -> Path:
 
 
 def found(*paths: Path | str) -> list[str]:
-    items = list(walk(paths, WalkCoverage([], [])))
+    items = list(walk(paths, WalkCoverage()))
     assert all(isinstance(item, FoundFile) for item in items), items
     return [item.stamp.path for item in items if isinstance(item, FoundFile)]
 
 
 def problems(*paths: Path | str) -> dict[str, Phrase]:
-    return {item.path: item.reason for item in walk(paths, WalkCoverage([], [])) if isinstance(item, UnusablePath)}
+    return {item.path: item.reason for item in walk(paths, WalkCoverage()) if isinstance(item, UnusablePath)}
 
 
 def test_pictures_of_all_kinds_are_found_in_a_stable_order_and_other_files_are_not(pictures: Path) -> None:
@@ -60,15 +60,15 @@ def test_a_single_picture_is_stamped_as_its_folder_shows_it(pictures: Path) -> N
     touch(pictures / "x.jpg")
     touch(pictures / "x.json", "{}")
     touch(pictures / "metadata.csv", "file,caption")
-    walked = WalkCoverage([], [])
-    assert list(walk([pictures / "x.jpg"], walked)) == list(walk([pictures], WalkCoverage([], [])))
+    walked = WalkCoverage()
+    assert list(walk([pictures / "x.jpg"], walked)) == list(walk([pictures], WalkCoverage()))
     assert walked.roots == []
 
 
 def test_sidecars_are_listed_with_the_most_specific_first(pictures: Path) -> None:
     for name in ("x.jpg", "x.txt", "x.json", "x.jpg.json", "metadata.csv", "metadata.jsonl", "y.json"):
         touch(pictures / name)
-    (item,) = walk([pictures], WalkCoverage([], []))
+    (item,) = walk([pictures], WalkCoverage())
     assert isinstance(item, FoundFile)
     order = ["x.jpg.json", "x.json", "x.txt", "metadata.jsonl", "metadata.csv"]
     assert item.sidecars == tuple(str(pictures / name) for name in order)
@@ -79,7 +79,7 @@ def test_a_changed_sidecar_changes_the_stamp_of_its_pictures_only(pictures: Path
         touch(pictures / name)
 
     def stamps() -> dict[str, Phrase]:
-        items = walk([pictures], WalkCoverage([], []))
+        items = walk([pictures], WalkCoverage())
         return {Path(i.stamp.path).name: i.stamp.sidecar_stamp for i in items if isinstance(i, FoundFile)}
 
     before = stamps()
@@ -124,7 +124,7 @@ def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, m
         return listing(folder)
 
     monkeypatch.setattr("image_db.scan.os.scandir", refuse)
-    walked = WalkCoverage([], [])
+    walked = WalkCoverage()
     items = list(walk([pictures], walked))
     assert UnusablePath(str(pictures / "closed"), Phrase("not_readable", {"reason": "Permission denied"})) in items
     assert not walked.covers(str(pictures / "closed/x.jpg"))
@@ -170,7 +170,7 @@ def test_recycle_bins_of_drives_and_previews_of_photo_programs_are_left_out(pict
 def test_a_broken_link_beside_a_picture_costs_nothing(pictures: Path) -> None:
     touch(pictures / "x.jpg")
     (pictures / "x.json").symlink_to(pictures / "nowhere")
-    (item,) = walk([pictures], WalkCoverage([], []))
+    (item,) = walk([pictures], WalkCoverage())
     assert isinstance(item, FoundFile)
     assert (item.stamp.sidecar_stamp, item.sidecars) == ("", ())
 
@@ -181,6 +181,6 @@ def test_tables_above_are_the_same_for_a_folder_and_a_file_in_it(pictures: Path)
     touch(pictures / "a/Metadata.JSONL", "{}")
     wanted = (str(pictures / "a/Metadata.JSONL"), str(pictures / "metadata.csv"))
     for path in (pictures, pictures / "a", pictures / "a/b", pictures / "a/b/x.jpg"):
-        (item,) = walk([path], WalkCoverage([], []))
+        (item,) = walk([path], WalkCoverage())
         assert isinstance(item, FoundFile)
         assert item.sidecars == wanted

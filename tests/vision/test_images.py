@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vision.errors import ImageError
-from vision.images import MAX_AREA, _Turns, decoded_bytes, image_size, load_display_image, load_image
+from vision.images.decoding import MAX_AREA, _Turns, decoded_bytes, image_size, load_display_image, load_image
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -234,7 +234,7 @@ def _shades(mode: str) -> tuple[Image.Image, str]:
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "F"])
 def test_reducing_some_rows_at_a_time_gives_what_reducing_all_gives(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vision.images._BAND_BYTES", 4 * 330 * 30)
+    monkeypatch.setattr("vision.images.decoding._BAND_BYTES", 4 * 330 * 30)
     picture, kind = _shades(mode)
     data = encoded(picture, kind)
     whole = np.asarray(load_image(data).reduce(3), int)
@@ -248,7 +248,7 @@ def test_a_picture_for_print_is_the_same_whether_or_not_it_was_large(
     data = encoded(*_shades(mode))
     small = load_display_image(data, longest_px=40)
     with monkeypatch.context() as patch:
-        patch.setattr("vision.images._reduced", lambda image, *_: image)
+        patch.setattr("vision.images.decoding._reduced", lambda image, *_: image)
         straight = load_display_image(data, longest_px=40)
     assert (small.mode, small.size) == (straight.mode, straight.size)
     seen = [np.asarray(load_image(encoded(image, "PNG")), int) for image in (small, straight)]

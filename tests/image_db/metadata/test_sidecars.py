@@ -17,7 +17,7 @@ from vision.errors import Phrase
 
 def described(folder: Path, name: str = "x.png") -> tuple[Description, dict[str, Phrase]]:
     reader = SidecarReader()
-    (found,) = (f for f in walk([folder / name], WalkCoverage([], [])) if isinstance(f, FoundFile))
+    (found,) = (f for f in walk([folder / name], WalkCoverage()) if isinstance(f, FoundFile))
     description = reader.describe(found.stamp.path, found.sidecars)
     return description, {Path(path).name: reason for path, reason in reader.problems.items()}
 

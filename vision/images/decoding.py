@@ -1,26 +1,34 @@
 """Decodes pictures safely into plain RGB, as a person would see them.
 
-EXIF turn applied, transparency laid on white, CMYK, palettes and 16 bits brought to 8-bit RGB, animations reduced
-to their first frame. A file from anywhere may be fed to it: formats that run other programs (EPS, WMF) are not
-opened, size and shape are checked before anything is decoded, and threads take turns with what is large.
+EXIF turn applied, transparency laid on white, colours brought to 8 bits in sRGB, animations reduced to their first
+frame, camera RAW shown by its preview. A file from anywhere may be fed to it: formats that run other programs (EPS,
+WMF) are not opened, size and shape are checked before anything is decoded, and threads take turns with what is large.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import threading
 import warnings
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vision.errors import ImageError
+from vision.images.colors import converter_to_plain, in_srgb, on_white, without_full_alpha
+from vision.images.formats import (
+    CAMERA_RAW,
+    JPEG_XL,
+    is_jpeg_xl,
+    jpeg_xl_size,
+    known_formats,
+    not_installed,
+    pillow_plugins,
+)
+from vision.images.raw import EXIF_ORIENTATION, is_raw, open_raw
 from vision.malloc import give_back
 
 if TYPE_CHECKING:
@@ -39,10 +47,6 @@ DECODED_BYTES = 384 << 20
 _BAND_BYTES = 16 << 20
 _LARGE_BYTES = 128 << 20  # goes back to the system at once; less is needed again soon
 
-# MPO (two JPEGs in a file, as phones write them) opens as JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "QOI")
-
-_EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,6 +58,9 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
+# What LibRaw and libheif take beside the picture, and libjxl, which computes in floats.
+_BYTES_OF_FORMAT = {"RAW": 12, "HEIF": 12}
+_JXL_BYTES = 24
 _BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 4, "PA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}  # others have 4
 
 # warnings.catch_warnings changes process-wide state; files are opened from several threads while indexing.
@@ -74,13 +81,12 @@ def load_image(
     """
     shown = _shown_name(source, name)
     with _opened(source, shown, max_pixels) as image:
-        orientation = _orientation(image)
+        orientation, profile = _orientation(image), image.info.get("icc_profile")
         if target_px is not None:
             image.draft(None, (target_px, target_px))
         with _decoding(shown), _in_turn(image):
             image.load()
-            factor = _factor(image.size, target_px)
-            rgb = _to_rgb(image) if factor < 2 else _reduced(image, factor, _converter_to_rgb(image))
+            rgb = on_white(in_srgb(_plain(image, _factor(image.size, target_px)), profile))
     turn = _TURNS.get(orientation)
     return rgb.transpose(turn) if turn is not None else rgb
 
@@ -93,16 +99,14 @@ def load_display_image(source: ImageSource, *, longest_px: int | None = None, na
     """
     shown = _shown_name(source, name)
     with _opened(source, shown, MAX_PIXELS) as image:
-        orientation = _orientation(image)
-        profile = image.info.get("icc_profile")
+        orientation, profile = _orientation(image), image.info.get("icc_profile")
         if longest_px is not None:
             image.draft(None, (longest_px, longest_px))
         with _decoding(shown), _in_turn(image):
             image.load()
             whole_px = image.size
-            if longest_px is not None and (factor := max(image.size) // (2 * longest_px)) >= 2:
-                image = _reduced(image, factor, _plain)
-            flat = _in_srgb(image, profile)
+            factor = max(image.size) // (2 * longest_px) if longest_px is not None else 1
+            flat = without_full_alpha(in_srgb(_plain(image, factor), profile))
             if longest_px is not None and (scale := longest_px / max(whole_px)) < 1:
                 width_px, height_px = (max(1, round(side * scale)) for side in whole_px)
                 flat = flat.resize((width_px, height_px), Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -127,33 +131,78 @@ def _shown_name(source: ImageSource, name: str | None) -> str:
 
 
 @contextmanager
-def _opened(source: ImageSource, shown: str, max_pixels: int) -> Iterator[Image.Image]:
+def opened_for_words(file: BinaryIO) -> Iterator[Image.Image]:
+    """The picture opened and not decoded, for what is written inside it; of a camera RAW what it is as a TIFF.
+
+    Raises ImageError as ``load_image``.
+    """
+    with _opened(file, "", MAX_PIXELS, as_tiff=True) as image:
+        yield image
+
+
+@contextmanager
+def _opened(source: ImageSource, shown: str, max_pixels: int, *, as_tiff: bool = False) -> Iterator[Image.Image]:
     with _decoding(shown):
-        file = source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+        file = _file_of(source)
     with file:
-        with _decoding(shown), _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the limit below is ours, and odd metadata does not matter here
-            image = Image.open(file, formats=_available_formats())
+        with _decoding(shown):
+            image = _open(file, shown, max_pixels, as_tiff)
         with image:
-            width_px, height_px = image.size
-            if width_px * height_px > max_pixels:
-                raise ImageError("image_pixels", name=shown, width=width_px, height=height_px, limit=max_pixels)
-            if width_px * height_px > SHAPELESS_PIXELS and max(image.size) > MAX_ASPECT * min(image.size):
-                raise ImageError("image_shape", name=shown, width=width_px, height=height_px, limit=MAX_ASPECT)
+            _check_size(image.size, shown, max_pixels)
             yield image
 
 
-@lru_cache(maxsize=1)
-def _available_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this build of Pillow reads: AVIF, WebP and JPEG 2000 are optional in it."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+def _file_of(source: ImageSource | BinaryIO) -> BinaryIO:
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _open(file: BinaryIO, shown: str, max_pixels: int, as_tiff: bool) -> Image.Image:
+    if is_jpeg_xl(head := file.read(16)):
+        return _open_jpeg_xl(head + file.read(), shown, max_pixels)
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the limits are ours, and odd metadata does not matter here
+        if is_raw(file):
+            if as_tiff:
+                with suppress(UnidentifiedImageError):  # in which case the preview may say something
+                    return Image.open(file, formats=("TIFF",))
+            if (missing := not_installed(CAMERA_RAW)) is not None:
+                raise ImageError(missing.key, **missing.values)
+            file.seek(0)
+            if (raw := open_raw(file.read())) is not None:
+                return raw
+        return Image.open(file, formats=pillow_plugins())
+
+
+def _open_jpeg_xl(data: bytes, shown: str, max_pixels: int) -> Image.Image:
+    """Its plugin decodes on opening, so what is checked of others afterwards is checked before."""
+    if (missing := not_installed(JPEG_XL)) is not None:
+        raise ImageError(missing.key, **missing.values)
+    size_px = jpeg_xl_size(data)
+    _check_size(size_px, shown, max_pixels)
+    with _turns.hold(size_px[0] * size_px[1] * _JXL_BYTES):
+        image = Image.open(io.BytesIO(data), formats=JPEG_XL.plugins)
+        image.load()
+    if not getattr(image, "jpeg", False):
+        image.getexif()[EXIF_ORIENTATION] = 1  # applied in decoding, from the codestream, whatever EXIF says
+    return image
+
+
+def _check_size(size_px: tuple[int, int], shown: str, max_pixels: int) -> None:
+    width_px, height_px = size_px
+    if width_px * height_px > max_pixels:
+        raise ImageError("image_pixels", name=shown, width=width_px, height=height_px, limit=max_pixels)
+    if width_px * height_px > SHAPELESS_PIXELS and max(size_px) > MAX_ASPECT * min(size_px):
+        raise ImageError("image_shape", name=shown, width=width_px, height=height_px, limit=MAX_ASPECT)
 
 
 @contextmanager
 def _decoding(shown: str) -> Iterator[None]:
     try:
         yield
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError("image_missing", name=shown) from error
     except IsADirectoryError as error:
@@ -161,7 +210,9 @@ def _decoding(shown: str) -> Iterator[None]:
     except PermissionError as error:
         raise ImageError("image_forbidden", name=shown) from error
     except UnidentifiedImageError as error:
-        raise ImageError("image_format_unknown", name=shown, known=_available_formats()) from error
+        raise ImageError(
+            "image_format_unknown", name=shown, known=tuple(each.name for each in known_formats())
+        ) from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ImageError("image_damaged", name=shown, reason=reason) from error
@@ -169,8 +220,10 @@ def _decoding(shown: str) -> Iterator[None]:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1–8; 1 where there is none or it is unreadable, as every viewer takes it."""
+    if image.format == "TIFF":  # Pillow turns it itself, and gives its size turned
+        return 1
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+        value = image.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - on damaged bytes Pillow raises anything
         return 1
     return value if isinstance(value, int) and value in _TURNS else 1
@@ -223,6 +276,8 @@ def _in_turn(image: Image.Image) -> Iterator[None]:
 def decoded_bytes(image: Image.Image) -> int:
     """What decoding an opened picture takes at its peak, as far as its header tells."""
     width_px, height_px = image.size
+    if image.format in _BYTES_OF_FORMAT:
+        return width_px * height_px * _BYTES_OF_FORMAT[image.format]
     size = width_px * height_px * _BYTES_A_PIXEL.get(image.mode, 4)
     if image.format in ("WEBP", "AVIF"):  # their decoders make a copy
         return 2 * size
@@ -239,6 +294,12 @@ def _factor(size_px: tuple[int, int], target_px: int | None) -> int:
     return max(min(size_px) // target_px, math.ceil(math.sqrt(over)) if over > 1 else 1)
 
 
+def _plain(image: Image.Image, factor: int) -> Image.Image:
+    """Reduced where ``factor`` is above 1, and in a mode that ``in_srgb`` takes."""
+    convert = converter_to_plain(image)
+    return convert(image) if factor < 2 else _reduced(image, factor, convert)
+
+
 def _reduced(image: Image.Image, factor: int, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """The picture in another mode and ``factor`` times smaller, some rows at a time: in full it would take up to four
     times what was decoded.
@@ -253,71 +314,3 @@ def _reduced(image: Image.Image, factor: int, convert: Callable[[Image.Image], I
         made.paste(band, (0, top // factor))
     assert made is not None, "a picture has at least one row"
     return made
-
-
-def _converter_to_rgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """``_to_rgb`` for parts of a picture, which must all take the range of gray of the whole."""
-    if _is_deep(image):
-        top = _deep_top(image)
-        return lambda part: _deep_gray_to_rgb(part, top)
-    return _to_rgb
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if _is_deep(image):
-        return _deep_gray_to_rgb(image, _deep_top(image))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    # A copy also where the mode fits already: the opened file is closed by the caller.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """A mode that can be reduced; colours stay those of the picture's profile."""
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image if image.mode in ("RGB", "CMYK", "L") else _to_rgb(image)
-
-
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB, or RGBA where something shows through; a profile that is damaged or does not fit is disregarded."""
-    transparent = image.has_transparency_data
-    if transparent:
-        plain = image.convert("RGBA")
-        transparent = int(np.asarray(plain.getchannel("A")).min()) < 255
-    if not transparent:
-        plain = image.copy() if profile and image.mode in ("RGB", "CMYK") else _to_rgb(image)
-    if profile and plain.mode in ("RGB", "RGBA", "CMYK"):
-        from PIL import ImageCms
-
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):
-            mode = "RGBA" if plain.mode == "RGBA" else "RGB"
-            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(plain, own, ImageCms.createProfile("sRGB"), outputMode=mode) or plain
-    return plain.convert("RGB") if plain.mode == "CMYK" else plain
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode.startswith("I") or image.mode == "F"
-
-
-def _deep_top(image: Image.Image) -> float:
-    """The value that is white in gray of 16 or 32 bits or of floats."""
-    if image.mode.startswith("I;16"):
-        return 65535.0
-    # The range of 32-bit and float files is not declared: take the smallest usual one that holds the values.
-    highest = float(np.nan_to_num(np.asarray(image)).max(initial=0))
-    tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    return next((top for top in tops if highest <= top), highest)
-
-
-def _deep_gray_to_rgb(image: Image.Image, top: float) -> Image.Image:
-    """Gray of 16 or 32 bits or of floats to 8 bits.
-
-    Pillow's own conversion clips at 255, which turns every 16-bit scan white.
-    """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    gray = np.rint(np.clip(values / top, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return Image.fromarray(gray).convert("RGB")
