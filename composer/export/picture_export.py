@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from composer.article.model import Article
 from composer.errors import ComposerError, UsageError
@@ -24,8 +24,8 @@ from composer.export.markdown_html import is_beside, relative_path, text_picture
 from composer.export.picture_files import (
     IMAGES_DIR,
     JPEG,
-    PNG,
     MediaKind,
+    encoded,
     is_plain_name,
     kind_of,
     picture_name,
@@ -35,17 +35,11 @@ from composer.export.picture_files import (
 from image_db.metadata.record import ImageRecord
 from vision.errors import ImageError, Phrase
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 PictureFile: TypeAlias = Callable[[ImageRecord], Path]
 
 DEFAULT_MAX_PX = 1600
 SMALLEST_MAX_PX, LARGEST_MAX_PX = 64, 16_384
-_JPEG_QUALITY = 86
 _MOST_AT_ONCE = 4  # each holds a whole photograph in memory
-# Drawings stay exact as PNG; a photograph that came as PNG is worth a JPEG where that takes less than half the bytes.
-_PNG_MAY_TAKE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,25 +225,7 @@ def prepare(data: bytes, max_px: int | None, name: str) -> tuple[MediaKind, byte
     if kind is JPEG and (bare := _bare_jpeg(data, max_px)) is not None:
         return JPEG, bare, image_size(bare, name=name)
     image = load_display_image(data, longest_px=max_px, name=name)
-    if image.mode == "RGBA":
-        return PNG, _png(image), image.size
-    jpeg = _jpeg(image)
-    if kind is not JPEG and len(png := _png(image)) <= _PNG_MAY_TAKE * len(jpeg):
-        return PNG, png, image.size
-    return JPEG, jpeg, image.size
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True, progressive=True)
-    return buffer.getvalue()
-
-
-def _png(image: Image.Image) -> bytes:
-    image.info.clear()  # Pillow would write text and profiles from here
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=False)
-    return buffer.getvalue()
+    return (*encoded(image, photograph=kind is JPEG), image.size)
 
 
 def _bare_jpeg(data: bytes, max_px: int | None) -> bytes | None:

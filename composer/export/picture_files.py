@@ -1,7 +1,7 @@
 """Pictures as files of an export: what kind they are, and what they are called.
 
 A picture keeps its bytes (and with them its transparency, profile and EXIF turn, which browsers apply) wherever a
-browser shows its format; any other becomes PNG.
+browser shows its format; any other (HEIC, camera RAW, TIFF, …) becomes JPEG, or PNG where that suits it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vision.errors import ImageError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 IMAGES_DIR = "images"
 _HASH_CHARS = 8
+_JPEG_QUALITY = 86
+# Drawings stay exact as PNG; a photograph that came as PNG is worth a JPEG where that takes less than half the bytes.
+_PNG_MAY_TAKE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +47,34 @@ def read_picture(path: Path) -> bytes:
         raise ImageError("picture_unreadable", path=str(path), reason=error.strerror) from error
 
 
-def picture_bytes(path: Path) -> tuple[MediaKind, bytes]:
-    """``shown_as`` of a file. Raises ImageError where it is missing or no picture."""
-    return shown_as(read_picture(path), str(path))
-
-
 def shown_as(data: bytes, name: str) -> tuple[MediaKind, bytes]:
-    """A file's own bytes where a browser shows them, a PNG of it otherwise; ``name`` stands for it in messages.
+    """A file's own bytes where a browser shows them, a JPEG or PNG of it otherwise; ``name`` stands for it in messages.
 
     The kind is read from the bytes: a name like ``photo.jpg`` proves nothing. Raises ImageError for what is no picture.
     """
     kind = kind_of(data)
     if kind is not None:
         return kind, data
-    from vision.images import load_image
+    from vision.images import load_display_image
 
+    return encoded(load_display_image(data, name=name))
+
+
+def encoded(image: Image.Image, *, photograph: bool = False) -> tuple[MediaKind, bytes]:
+    """The picture as PNG where something shows through or that suits it, as JPEG otherwise and every ``photograph``."""
+    image.info.clear()  # Pillow would write text and profiles from here
+    if image.mode == "RGBA":
+        return PNG, _written(image, "PNG")
+    jpeg = _written(image, "JPEG", quality=_JPEG_QUALITY, optimize=True, progressive=True)
+    if not photograph and len(png := _written(image, "PNG")) <= _PNG_MAY_TAKE * len(jpeg):
+        return PNG, png
+    return JPEG, jpeg
+
+
+def _written(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    load_image(data, name=name).save(buffer, "PNG")
-    return PNG, buffer.getvalue()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def kind_of(data: bytes) -> MediaKind | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from composer.export.picture_files import picture_bytes
+from composer.export.picture_files import read_picture, shown_as
 from image_db.metadata.record import ImageRecord
 from vision.downloads.files import write_atomic
 
@@ -68,8 +68,9 @@ class ThumbnailCache:
             if known.exists():
                 os.utime(known, (self._clock(), self._clock()))
                 return known
-        kind, data = picture_bytes(record.path)
+        data = read_picture(record.path)
         if record.width_px <= width_px and len(data) <= _SMALL_ENOUGH_BYTES:
+            kind, data = shown_as(data, str(record.path))
             return self._write(name + kind.suffix, data)
         return self._write(name + ".webp", _scaled(data, width_px, str(record.path)))
 

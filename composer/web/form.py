@@ -15,6 +15,7 @@ from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, document
 from composer.sources.reading import KINDS, check_document
 from composer.studio.libraries import OfferedLibraries
 from composer.web.html.context import Words
+from image_db.scan import PICTURE_SUFFIXES
 
 MAX_INSTRUCTION_CHARS = 10_000
 MAX_TEXT_CHARS = 400_000
@@ -79,8 +80,9 @@ class Form:
                     self.tone = gr.Dropdown(_tones(words), value="", filterable=False, min_width=150)
                     self.seed = gr.Number(0, precision=0, minimum=0, min_width=150)
                 with gr.Row():
-                    self.must = _upload(["image"], "must")
-                    self.may = _upload(["image"], "may")
+                    pictures = sorted(PICTURE_SUFFIXES)  # browsers and gradio do not know all of them as pictures
+                    self.must = _upload(pictures, "must")
+                    self.may = _upload(pictures, "may")
                     self.text_file = _upload([".md", ".markdown", ".txt"], "text-file", single=True)
                     self.sources = _upload(sorted(KINDS), "sources")
         self.fields = [getattr(self, name) for name in _NAMES]

@@ -23,9 +23,11 @@ from image_db.metadata.description import sentence
 from image_db.metadata.record import ImageRecord
 from image_db.scan import FoundFile
 from image_db.verification import verify
-from tests.fakes import ColourEncoder
+from tests.fakes import PALETTE, ColourEncoder
 from tests.image_db.conftest import paint, paint_many
+from tests.raw_files import dng
 from vision.errors import Phrase
+from vision.images.formats import try_formats
 
 
 @pytest.fixture
@@ -548,3 +550,29 @@ def test_mutated_pictures_sidecars_and_tables_never_end_a_run(
     report = run()
     assert report.usable + len(report.failed) == count
     assert verify(library).sound
+
+
+def test_heic_raw_and_jpeg_xl_are_indexed_with_the_words_inside_them(run, library: Library, pictures: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = "Hens in the yard", "Anna"
+    green = Image.new("RGB", (80, 60), PALETTE["green"])
+    assert not any(tried.problem for tried in try_formats())  # which teaches Pillow to write them
+    green.save(pictures / "IMG_0001.HEIC", exif=exif.tobytes())
+    (pictures / "IMG_0001.MOV").write_bytes(b"the moving half of a live photo")
+    green.save(pictures / "IMG_0002.jxl", lossless=True)
+    preview = io.BytesIO()
+    green.save(preview, "JPEG", quality=95)
+    (pictures / "IMG_0003.DNG").write_bytes(dng(green, preview.getvalue(), description="A cat asleep", artist="Bo"))
+    (pictures / "IMG_0004.dng").write_bytes(dng(green, preview.getvalue()))
+    green.save(pictures / "IMG_0004.jpg")
+    report = run()
+    assert (report.added, report.paired, report.failed) == (4, 1, ())
+    said = {name: (record.caption, record.author) for name, record in by_name(library).items()}
+    assert said == {
+        "IMG_0001.HEIC": ("Hens in the yard", "Anna"),
+        "IMG_0002.jxl": ("", ""),
+        "IMG_0003.DNG": ("A cat asleep", "Bo"),
+        "IMG_0004.jpg": ("", ""),
+    }
+    again = run(exclude=["*.dng"])
+    assert (again.unchanged, again.removed, again.excluded) == (3, 1, 2)

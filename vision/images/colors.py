@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # What a profile says it is for, by the mode of a picture that it fits.
 _SPACES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
+# Red, green and blue of sRGB as XYZ, adapted to D50 as in profiles (https://www.color.org/srgb04.xalter).
+_SRGB_PRIMARIES = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7139))
+
 
 def converter_to_plain(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """What brings a picture, or a part of it, to RGB, RGBA, CMYK, L or LAB, the values still those of its profile.
@@ -72,8 +75,14 @@ def _is_srgb(profile: bytes) -> bool:
     """Most photographs carry sRGB itself, which needs no conversion."""
     from PIL import ImageCms
 
-    described = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    return described.strip().casefold().startswith("srgb")
+    own = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    described = (own.profile_description or "").strip().casefold()
+    primaries = (own.red_colorant, own.green_colorant, own.blue_colorant)
+    return (
+        described.startswith("srgb")
+        and None not in primaries
+        and np.allclose([primary[0] for primary in primaries if primary is not None], _SRGB_PRIMARIES, atol=0.005)
+    )
 
 
 def _profile_for(space: str, profile: bytes) -> ImageCmsProfile | None:

@@ -100,10 +100,10 @@ def open_raw(data: bytes) -> Image.Image | None:
         return None
     if image is None or max(image.size) < min(MIN_PREVIEW_PX, width_px, height_px):
         image = UndevelopedRaw(io.BytesIO(data))
-    elif image.getexif().get(EXIF_ORIENTATION) in range(1, 9):
-        return image
-    elif turn in (6, 8) and (image.width > image.height) != (width_px > height_px):
-        turn = 1  # the camera turned it already
+    else:
+        turn = image.getexif().get(EXIF_ORIENTATION, turn)  # LibRaw puts its own into a JPEG without EXIF
+        if turn in (5, 6, 7, 8) and (image.width > image.height) != (width_px > height_px):
+            turn = 1  # the camera turned it already
     image.getexif()[EXIF_ORIENTATION] = turn
     return image
 

@@ -15,6 +15,7 @@ from image_db.errors import SampleUnavailable
 from image_db.library import Library
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
+from vision.images import formats
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -285,10 +286,39 @@ def test_registering_the_commands_imports_nothing_heavy() -> None:
 def test_formats_that_are_not_read_are_one_line_with_a_count_each(
     vignette: Vignette, pictures: Path, tmp_path: Path
 ) -> None:
-    for name in ("a.NEF", "b.CR3", "c.jxl", "d.psd"):
+    for name in ("a.psd", "b.PSB", "c.tga", "d.svg"):
         (pictures / name).write_bytes(b"raw")
     assert vignette("index", pictures, "--library", tmp_path / "lib") == 0
     lines = vignette.out.splitlines()
-    assert lines[1] == "left out: 2 camera RAW, 1 JPEG XL, 1 Photoshop; convert them to JPEG to have them indexed"
+    assert lines[1] == "left out: 2 Photoshop, 1 Targa, 1 SVG; convert them to JPEG to have them indexed"
     assert vignette("library", "info", "--library", tmp_path / "lib") == 0
-    assert "a.NEF" in vignette.out
+    assert "a.psd" in vignette.out
+
+
+def test_formats_are_told_by_decoding_a_picture_in_each(vignette: Vignette, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vignette("library", "formats", "--json") == 0
+    told = {line["format"]: line for line in map(json.loads, vignette.out.splitlines())}
+    assert {"JPEG", "PNG", "WebP", "GIF", "TIFF", "BMP", "AVIF", "HEIC", "JPEG XL", "camera RAW"} <= told.keys()
+    assert all(line["read"] for line in told.values()), told
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    caches = (formats.reader_missing, formats.known_formats, formats.pillow_plugins)
+    for cache in caches:
+        cache.cache_clear()
+    assert vignette("library", "formats") == 0
+    assert "pip install pillow-jxl-plugin" in vignette.out
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_what_was_left_out_on_purpose_is_told(vignette: Vignette, pictures: Path, tmp_path: Path) -> None:
+    paint(pictures / "IMG_1.jpg", "red")
+    (pictures / "IMG_1.CR2").write_bytes(b"raw")
+    paint(pictures / "cache/x.png", "blue")
+    command = ("index", pictures, "--library", tmp_path / "lib", "--exclude", "green.*", "--exclude", "nothing")
+    assert vignette(*command, "--json") == 0
+    said = json.loads(vignette.out)
+    assert (said["pictures"], said["paired"], said["excluded"]) == (3, 1, 2)  # green.png and green.txt
+    assert said["folders_left_out"] == {"cache": 1}
+    assert vignette(*command) == 0
+    assert say("index_paired", count=1) in vignette.out
+    assert say("folders_left_out", count=1, names=["cache"]) in vignette.out
