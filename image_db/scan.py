@@ -203,9 +203,9 @@ def walk(
     visited: set[tuple[int, int]] = set()
     listed: set[str] = set()
     listings: Listings = {}
-    paths = [Path(given).expanduser() for given in paths]
-    leading = {_without_suffix(path) for path in paths if path.suffix.lower() in _LEADING_SUFFIXES}
-    for path in paths:
+    given = [Path(path).expanduser() for path in paths]
+    leading = {_without_suffix(path) for path in given if path.suffix.lower() in _LEADING_SUFFIXES}
+    for path in given:
         try:
             info = path.stat()
             is_folder = stat.S_ISDIR(info.st_mode)

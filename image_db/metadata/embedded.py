@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from image_db.metadata.description import Description
 from image_db.metadata.encoding import encoding_of
@@ -19,6 +19,7 @@ from image_db.metadata.xmp import xmp_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 _EXIF_DESCRIPTION, _EXIF_ARTIST, _EXIF_COPYRIGHT = 0x010E, 0x013B, 0x8298
 _EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = range(0x9C9B, 0x9CA0)
@@ -42,7 +43,7 @@ def _from_iptc(image: Image) -> FoundWords:
     from PIL import IptcImagePlugin
 
     try:
-        fields: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
+        fields: dict[Any, Any] = IptcImagePlugin.getiptcinfo(cast("ImageFile", image)) or {}
     except _BROKEN:
         return FoundWords()
 

@@ -47,7 +47,7 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     own = None
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
         if image.mode == "LAB":
-            own = ImageCms.createProfile("LAB")
+            own = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         elif profile and image.mode in _SPACES:
             own = _profile_for(_SPACES[image.mode], profile)
         if own is not None:

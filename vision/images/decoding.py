@@ -141,7 +141,9 @@ def opened_for_words(file: BinaryIO) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _opened(source: ImageSource, shown: str, max_pixels: int, *, as_tiff: bool = False) -> Iterator[Image.Image]:
+def _opened(
+    source: ImageSource | BinaryIO, shown: str, max_pixels: int, *, as_tiff: bool = False
+) -> Iterator[Image.Image]:
     with _decoding(shown):
         file = _file_of(source)
     with file:

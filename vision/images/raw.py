@@ -62,6 +62,7 @@ class UndevelopedRaw(ImageFile.ImageFile):
     def _open(self) -> None:
         import rawpy
 
+        assert self.fp is not None
         self._data = self.fp.read()
         self._half = self._developed = False
         with rawpy.imread(io.BytesIO(self._data)) as raw:
@@ -112,9 +113,7 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
     import rawpy
 
     try:
-        thumb = raw.extract_thumb()
-        if thumb.format == rawpy.ThumbFormat.JPEG:
-            return Image.open(io.BytesIO(thumb.data), formats=("JPEG",))
-        return Image.fromarray(thumb.data)
+        data = raw.extract_thumb().data
+        return Image.open(io.BytesIO(data), formats=("JPEG",)) if isinstance(data, bytes) else Image.fromarray(data)
     except (rawpy.LibRawError, OSError, SyntaxError, ValueError):
         return None  # without one, or with one that is damaged, the picture is developed
