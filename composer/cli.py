@@ -16,19 +16,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from composer.commands.options import CommandParser, remember_library, settle_library
+
 COMMANDS = ("models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
 
 EPILOG = """\
 examples:
   vignette models pull
   vignette library sample
+  vignette compose "A day on the farm" --out farm
   vignette index ~/Pictures --library ~/my-library
-  vignette compose "A day on the farm" --library ~/my-library --out farm
+  vignette app
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="vignette",
         description="Write long articles and illustrate them from your own image library, offline.",
         epilog=EPILOG,
@@ -59,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     catalog.on_wait = _say_wait
     try:
         with _signals_interrupt():
+            settle_library(args)
             code: int = args.run(args)
+            if code == 0:
+                remember_library(args)
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:

@@ -117,6 +117,20 @@ def _network_for_marked_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     _guard["on"] = True
 
 
+_HOME_BEFORE = os.environ.get("VIGNETTE_HOME")
+
+
+@pytest.fixture(autouse=True)
+def _own_note_of_the_last_library(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test changes which library is the default of whoever runs the tests."""
+    from image_db import default_library
+
+    note, own = default_library._note, tmp_path_factory.getbasetemp() / "last-library.txt"
+    monkeypatch.setattr(
+        default_library, "_note", lambda: own if os.environ.get("VIGNETTE_HOME") == _HOME_BEFORE else note()
+    )
+
+
 @pytest.fixture(scope="session")
 def model_path() -> Callable[[str], Path]:
     """Where a model of the manifest is. Fails, not skips, where it is missing: `make test` pulls what tests need."""

@@ -43,7 +43,7 @@ class Hosted:
         self._uploads_before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(work_dir / "uploads")
         self.port = port or free_port()
-        self.page = launch(app.build, self.studio, host="127.0.0.1", port=self.port, block=False, **options)
+        self.page = launch(app.build, self.studio, host="127.0.0.1", port=self.port, **options)
         gc.collect()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from composer.article.model import Article, Placement
 from composer.errors import ComposerError
 from composer.export.article_folder import load_article
 from composer.export.markdown_html import attribute
-from composer.i18n import localize, strings, tables
+from composer.i18n import fill, localize, strings, tables
 from composer.pipeline.events import STAGES
 from composer.request import ComposeRequest
 
@@ -35,7 +35,7 @@ def report_html(summary: Mapping[str, Any], requests: Mapping[int, ComposeReques
     """The page. ``summary`` is what ``summary.json`` holds, ``requests`` are by line."""
     items = "".join(_item(item, requests.get(item["line"]), out_dir) for item in summary["items"])
     there, count = summary["made"] + summary["kept"], len(summary["items"])
-    headline = say("headline" if count != 1 else "headline_one", there=there, count=count)
+    headline = say("headline", there=there, count=count)
     style = files("composer.batch").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!DOCTYPE html>\n"
@@ -51,7 +51,7 @@ def report_html(summary: Mapping[str, Any], requests: Mapping[int, ComposeReques
 
 def say(key: str, **values: object) -> str:
     """The words of a batch for a key."""
-    return tables("en")["batch"][key].format(**values)
+    return fill(tables("en")["batch"][key], **values)
 
 
 def _facts(summary: Mapping[str, Any]) -> str:
@@ -150,7 +150,7 @@ def _empty(article: Article) -> str:
     if not empty:
         return ""
     lines = "".join(f'<li dir="auto">{escape(line)}</li>' for line in empty)
-    heading = say("empty_places" if len(empty) > 1 else "empty_places_one", count=len(empty))
+    heading = say("empty_places", count=len(empty))
     return f"<details><summary>{escape(heading)}</summary><ul>{lines}</ul></details>\n"
 
 

@@ -113,7 +113,7 @@ def bench_studio(browser: str, progress: Progress, load: Load | None = None) -> 
 @contextmanager
 def served(home: Path, libraries: Sequence[Path] = ()) -> Iterator[str]:
     """Address of the page, served by a process of its own until the block is left. Its home is ``home``."""
-    command = [*page_command(), "--port", str(_free_port()), "--profile", "tiny"]
+    command = [*page_command(), "--port", str(_free_port()), "--profile", "tiny", "--no-browser"]
     for library in libraries:
         command += ["--library", str(library)]
     environment = {**os.environ, "VIGNETTE_HOME": str(home)}

@@ -19,7 +19,8 @@ examples:
   vignette app --library ~/my-library --profile hub --port 8000
   VIGNETTE_PASSWORD=anna:correct-horse vignette app --host 0.0.0.0 --public
 
-Without --library the page takes the sample library (vignette library sample). It can be reached from this machine
+The page opens in the browser; --no-browser only prints its address. Without --library it offers the library used last,
+and the sample (vignette library sample). It can be reached from this machine
 only, unless --public and a password say otherwise; its connection is not encrypted, so let others in only over a
 network you trust or through a proxy that speaks https. Programs use the same address, see docs/api.md.
 """
@@ -39,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     for name in ("library", "library-root"):
         for folder in getattr(args, name.replace("-", "_")) or ():
             command += [f"--{name}", str(folder)]
-    command += [f"--{name}" for name in ("public", "mcp", "log-text") if getattr(args, name.replace("-", "_"))]
+    command += [
+        f"--{name}" for name in ("public", "no-browser", "mcp", "log-text") if getattr(args, name.replace("-", "_"))
+    ]
     if args.password:
         os.environ[PASSWORD_VARIABLE] = args.password
     if os.name == "posix":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.commands.options import add_command, add_formats, add_json, at_least
+from composer.commands.options import add_command, add_formats, add_json, at_least, library_argument, settle_library
 
 if TYPE_CHECKING:
     from composer.batch.article_job import Again, BatchConfig
@@ -46,7 +46,12 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("requests", type=Path, metavar="REQUESTS", help="a .jsonl file, or .csv with a header line")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the articles' folders go")
-    parser.add_argument("--library", type=Path, metavar="DIR", help="the library of requests that name none")
+    parser.add_argument(
+        "--library",
+        type=library_argument,
+        metavar="DIR",
+        help="the library of requests that name none (default: the one used last, else the sample)",
+    )
     parser.add_argument("--profile", metavar="NAME", help="which models to use (default: embedded)")
     add_formats(parser, default="md,html")
     parser.add_argument(
@@ -67,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from composer.batch.terminal import HEADER_KEYS, table_rows
     from composer.commands.terminal import table
 
-    config = _config(args)
     jobs = read_jobs(args.requests)
     _check_usage(args, jobs)
+    config = _config(args)
     summary = run_batch(jobs, config, sys.stderr, workers=args.workers, fail_fast=args.fail_fast)
     if args.json:
         import json
@@ -105,8 +110,7 @@ def _config(args: argparse.Namespace) -> BatchConfig:
 
 
 def _check_usage(args: argparse.Namespace, jobs: Sequence[BatchJob]) -> None:
-    from composer.errors import UsageError
-
     at_least(1, workers=args.workers)
-    if args.library is None and any(job.request and job.library is None for job in jobs):
-        raise UsageError("batch_library_missing")
+    if any(job.request and job.library is None for job in jobs):
+        args.library_default = "read"
+        settle_library(args)

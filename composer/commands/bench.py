@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.commands.options import add_command, add_json, at_least
+from composer.commands.options import add_command, add_json, at_least, library_argument, settle_library
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
@@ -37,7 +37,12 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="profile to measure (default: embedded)")
-    parser.add_argument("--library", metavar="DIR", help="library to illustrate from (article, batch, fast)")
+    parser.add_argument(
+        "--library",
+        metavar="DIR",
+        type=library_argument,
+        help="library to illustrate from (article, batch, fast; default: the one used last, else the sample)",
+    )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of both engines (default: 2)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to take medians of (default: 5)")
     parser.add_argument(
@@ -107,12 +112,11 @@ def _batch(args: argparse.Namespace, model: Path, reference: str | None) -> dict
 
 
 def _library(args: argparse.Namespace) -> tuple[Path, Settings]:
-    from composer.errors import UsageError
     from composer.settings import load_settings
 
-    if not args.library:
-        raise UsageError("library_not_named")
-    return Path(args.library), load_settings(args.profile)
+    args.library_default = "read"
+    settle_library(args)
+    return args.library, load_settings(args.profile)
 
 
 def _model(args: argparse.Namespace) -> Path:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.commands.options import add_command, add_json, add_profile
+from composer.commands.options import add_command, add_json, add_profile, library_argument
 
 if TYPE_CHECKING:
     from composer.batch.article_job import Composes, Outcome
@@ -38,7 +38,9 @@ def add_writing(kinds: Subparsers) -> None:
     kind.add_argument(
         "--sources", metavar="PATH", type=Path, nargs="+", default=[], help="documents to write the titles from"
     )
-    kind.add_argument("--library", metavar="DIR", type=Path, help="illustrate from this library (default: no pictures)")
+    kind.add_argument(
+        "--library", metavar="DIR", type=library_argument, help="illustrate from this (default: no pictures)"
+    )
     kind.add_argument(
         "--seeds", metavar="LIST", default="0", help="an article of each title a seed, as 0,1 (default: 0)"
     )

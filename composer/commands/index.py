@@ -44,7 +44,7 @@ def register(subparsers: Subparsers) -> None:
         examples=EXAMPLES,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a folder or a picture")
-    add_library(parser)
+    add_library(parser, fills=True)
     add_profile(parser)
     parser.add_argument(
         "--describe",
@@ -151,7 +151,7 @@ def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
         print(say("folders_left_out", count=sum(report.skipped.values()), names=[printable(name) for name in names]))
     for kind, items in (("unusable", failed), ("partly_read", report.warnings)):
         if items:
-            print(say(f"{kind}_one" if len(items) == 1 else f"{kind}_several", count=len(items)))
+            print(say(kind, count=len(items)))
         for path, reason in items[:_SHOWN_FAILURES]:
             print(f"  {say('file_and_reason', path=path, reason=reason)}")
         if len(items) > _SHOWN_FAILURES:

@@ -224,6 +224,7 @@ def run_sample(args: argparse.Namespace) -> int:
     print(say("sample_fetched", pictures=sample.pictures))
     if sample.absent:
         note(say("sample_absent", count=sample.absent))
+    args.library = folder
     try:
         report, held, _ = index_into(folder, [pictures], args.profile)
     except EncoderMismatch:

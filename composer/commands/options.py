@@ -1,14 +1,78 @@
-"""The options that several commands have, said once. Standard library only, so that ``vignette --help`` stays quick."""
+"""The parser of all commands, and the options that several of them have.
+
+Standard library only, so that ``vignette --help`` stays quick.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse that says what is unknown before what is missing, and proposes what was meant.
+
+    Paths may begin with ``~`` wherever the shell leaves it, as in ``--out=~/farm``.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", Path, _home_path)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Everything is known, or the process ends with code 2: also called for each command's own part."""
+        words = list(sys.argv[1:] if args is None else args)
+        for word in words:
+            if word == "--" or (self._subparsers is not None and not word.startswith("-")):
+                break
+            name = word.partition("=")[0]
+            is_option = name.startswith("-") and name[2:] and name[1] not in "0123456789." and " " not in name
+            if is_option and not {name, name[:2]} & self._option_string_actions.keys():
+                self._refuse_option(name)
+        parsed, rest = super().parse_known_args(words, namespace)
+        for word in rest:
+            if word.startswith("-"):
+                self._refuse_option(word)
+        if rest:
+            from composer.commands.terminal import say
+
+            self.error(say("words_left_over", words=" ".join(rest)))
+        return parsed, rest
+
+    def _refuse_option(self, given: str) -> None:
+        from composer.commands.terminal import say
+
+        proposal = _proposal(f"--{given.lstrip('-')}", self._option_string_actions)
+        self.error(say("option_unknown", option=given) + proposal)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            proposal = _proposal(str(value), action.choices or ())
+            raise argparse.ArgumentError(action, error.message + proposal) from None
+
+
+def _home_path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~somebody who has no account here
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
+def _proposal(given: str, known: Iterable[object]) -> str:
+    from composer.i18n import fill, meant, tables
+
+    near = meant(given, known)
+    return fill(tables("en")["joints"]["did_you_mean"], word=near) if near else ""
 
 
 def add_command(
@@ -29,6 +93,7 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     if run is not None:
         parser.set_defaults(run=run)
     return parser
@@ -38,8 +103,47 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
 
 
-def add_library(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--library", metavar="DIR", type=Path, required=True, help="the picture library's folder")
+def add_library(parser: argparse.ArgumentParser, *, fills: bool = False) -> None:
+    """``settle_library`` takes the default where it is left out. ``fills`` marks a command that puts pictures in."""
+    default = "the one used last, else a new one" if fills else "the one used last, else the sample"
+    parser.add_argument(
+        "--library",
+        metavar="DIR",
+        type=library_argument,
+        help=f"the picture library's folder, or sample (default: {default})",
+    )
+    parser.set_defaults(library_default="fill" if fills else "read")
+
+
+def library_argument(text: str) -> Path:
+    """The folder of a library from the command line, where ``sample`` is the name of one."""
+    from image_db.default_library import library_folder
+
+    return library_folder(str(_home_path(text)))
+
+
+def settle_library(args: argparse.Namespace) -> None:
+    """Put the default in place of a library that was left out, and say which on stderr. Raises LibraryMissing."""
+    if getattr(args, "library_default", None) is None or args.library is not None:
+        return
+    from composer.commands.terminal import note, say
+    from image_db.default_library import default_library, library_to_fill
+
+    args.library = library_to_fill() if args.library_default == "fill" else default_library()
+    note(say("library_taken", library=args.library))
+
+
+def remember_library(args: argparse.Namespace) -> None:
+    """Have the library that a command used be the default of the next one."""
+    library = getattr(args, "library", None)
+    if isinstance(library, Path):
+        from composer.commands.terminal import note, say
+        from image_db import default_library
+
+        try:
+            default_library.remember_library(library)
+        except OSError as error:
+            note(say("library_not_remembered", reason=error))
 
 
 def add_json(parser: argparse.ArgumentParser, about: str = "print one JSON object") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from composer.article.model import Article
-from composer.i18n import localize, tables
+from composer.i18n import fill, localize, tables
 from composer.pipeline import events
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PLAIN_INTERVAL_S = 10.0
 def say(key: str, **values: object) -> str:
     """The terminal's words for a key. Values that are errors or reasons are put into words, too."""
     said = {name: value if isinstance(value, (int, float)) else printable(value) for name, value in values.items()}
-    return tables("en")["terminal"][key].format(**said)
+    return fill(tables("en")["terminal"][key], **said)
 
 
 def note(text: str) -> None:

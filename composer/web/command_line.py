@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import socket
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from composer.errors import UsageError
 from composer.web.access_control import Access, check_access
 
 PASSWORD_VARIABLE = "VIGNETTE_PASSWORD"
+_PORTS = 2**16
 
 
 def page_command() -> list[str]:
@@ -21,7 +25,13 @@ def page_command() -> list[str]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--library", type=Path, action="append", metavar="DIR", help="a library; may be repeated")
+    parser.add_argument(
+        "--library",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="a library, or sample; may be repeated (default: the one used last, and the sample)",
+    )
     parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
@@ -45,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="",
         help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
     )
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
     parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
     parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
 
@@ -59,20 +70,61 @@ def access_of(args: argparse.Namespace) -> Access:
 
 
 def offered_libraries(given: Sequence[Path] | None) -> list[Path]:
-    """The libraries to offer: those given, else the sample if it is there.
+    """The libraries to offer: those given, else the one used last and the sample, as far as they are there.
 
-    Raises LibraryError for one that was given and cannot be opened.
+    The first of those given is the default from now on. Raises LibraryError for one that cannot be opened.
     """
-    from image_db.errors import LibraryMissing
+    from image_db.default_library import is_library, last_library, library_folder, remember_library
     from image_db.library import Library
     from image_db.sample.build import sample_folder
 
+    folders = [library_folder(str(folder)) for folder in given or ()]
+    usual = [folder for folder in (last_library(), sample_folder()) if folder is not None and is_library(folder)]
     found = []
-    for folder in given or [sample_folder()]:
-        try:
-            with Library.open(folder, None) as library:
-                found.append(library.folder)
-        except LibraryMissing:
-            if given:
-                raise
+    for folder in folders or dict.fromkeys(usual):
+        with Library.open(folder, None) as library:
+            found.append(library.folder)
+    if given:
+        remember_library(found[0])
     return found
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise UsageError where the server cannot listen there, before anything is loaded; names a port that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 < port < _PORTS:
+        raise UsageError("port_wrong", port=port, most=_PORTS - 1)
+    with socket.socket(family) as probe:
+        if os.name == "posix":  # as the server does: a connection that is being closed is no hindrance
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError("port_refused", host=host, port=port, reason=error.strerror) from error
+            raise UsageError("port_taken", port=port, free=_free_port(host, port, family)) from error
+
+
+def _free_port(host: str, taken: int, family: int) -> int:
+    """The next port that is free, else any."""
+    for port in (*range(taken + 1, min(taken + 20, _PORTS)), 0):
+        with socket.socket(family) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return taken
+
+
+def address_of(host: str, port: int) -> str:
+    """The page's address on this machine."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def open_browser(address: str) -> bool:
+    """Show the page where there is a screen to show it on; text browsers would take the terminal away."""
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    if os.name != "nt" and sys.platform != "darwin" and not any(map(os.environ.get, screens)):
+        return False
+    return webbrowser.open(address)

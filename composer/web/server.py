@@ -16,7 +16,7 @@ from composer.i18n import localize
 from composer.studio.picture_links import HEADERS, PREFIX, PictureLinks
 from composer.studio.studio import Studio
 from composer.web.access_control import Access, Guard, check_access
-from composer.web.command_line import access_of, add_options, offered_libraries
+from composer.web.command_line import access_of, add_options, address_of, check_port, offered_libraries, open_browser
 from composer.web.log_redaction import note
 from composer.web.request_checks import RequestChecks
 from vision.errors import ImageError, KeyedError
@@ -30,13 +30,12 @@ def launch(
     *,
     host: str,
     port: int,
-    block: bool = True,
     access: Access | None = None,
     mcp: bool = False,
 ) -> Any:
     """Serve the page, by default to this machine alone, and return its ``gr.Blocks``.
 
-    Raises UsageError for a port in use.
+    Raises UsageError for a port that cannot be used.
     """
     import gradio as gr
     from starlette.middleware import Middleware
@@ -47,37 +46,33 @@ def launch(
     from composer.web.http_api import Api
 
     access = access or check_access(host, public=False, login="")
+    check_port(host, port)
     page = build(studio)
     page.queue(default_concurrency_limit=1)
-    try:
-        served, _, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            quiet=True,
-            app_kwargs={
-                "middleware": [
-                    Middleware(Guard, access=access),
-                    Middleware(RequestChecks, endpoints=Api.parameters(), uploaded=studio.uploaded, note=note),
-                ]
-            },
-            mcp_server=mcp,
-            enable_monitoring=False,
-            root_path=access.root,
-            _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
-            prevent_thread_lock=True,
-            max_file_size=MAX_UPLOAD_BYTES,
-            footer_links=[],
-            ssr_mode=False,
-            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            css=stylesheet() + page_style(),
-            head=page_scripts(),
-        )
-    except OSError as error:
-        raise UsageError("port_taken", port=port, reason=str(error)) from error
+    served, _, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        quiet=True,
+        app_kwargs={
+            "middleware": [
+                Middleware(Guard, access=access),
+                Middleware(RequestChecks, endpoints=Api.parameters(), uploaded=studio.uploaded, note=note),
+            ]
+        },
+        mcp_server=mcp,
+        enable_monitoring=False,
+        root_path=access.root,
+        _frontend=False,  # or Gradio gives up, and asks for a share link, where the machine is busy for 3 s
+        prevent_thread_lock=True,
+        max_file_size=MAX_UPLOAD_BYTES,
+        footer_links=[],
+        ssr_mode=False,
+        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        css=stylesheet() + page_style(),
+        head=page_scripts(),
+    )
     add_pictures(served, studio.links)
-    if block:
-        page.block_thread()
     return page
 
 
@@ -132,6 +127,7 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     if not args.log_text:
         withhold_text()
     settings = load_settings(args.profile)
+    check_port(args.host, args.port)
     libraries = offered_libraries(args.library)
     # What visitors index is offered to them alone, and nothing that was indexed on this machine to visitors.
     made = home() / ("libraries" if access.roots is None else "visitors-libraries")
@@ -145,5 +141,9 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
         )
         if libraries:
             studio.models.warm_up()
-        print(f"http://{args.host}:{args.port}", flush=True)
-        launch(build, studio, host=args.host, port=args.port, access=access, mcp=args.mcp)
+        page = launch(build, studio, host=args.host, port=args.port, access=access, mcp=args.mcp)
+        address = address_of(args.host, args.port)
+        print(address, flush=True)
+        if access.loopback and not access.root and not args.no_browser:
+            open_browser(address)
+        page.block_thread()

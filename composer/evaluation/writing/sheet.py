@@ -20,7 +20,7 @@ from composer.errors import UsageError
 from composer.evaluation.writing.articles import WrittenArticle
 from composer.evaluation.writing.text_measures import sentences_of
 from composer.export.picture_files import IMAGES_DIR
-from composer.i18n import tables
+from composer.i18n import fill, tables
 from vision.downloads.files import write_atomic
 
 SHEET, PAGE = "sheet.tsv", "sheet.html"
@@ -132,7 +132,7 @@ def _page(written: Sequence[WrittenArticle]) -> str:
 
 def _article(written: WrittenArticle, words: Mapping[str, str]) -> str:
     article = written.article
-    asked = words["asked"].format(instruction=written.request.instruction, words=written.request.words)
+    asked = fill(words["asked"], instruction=written.request.instruction, words=written.request.words)
     parts = [
         f'<article lang="{escape(article.writing_language)}"><h1>{escape(article.title)}</h1>',
         f'<p class="file">{escape(written.name)} · {escape(asked)}</p>',

@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from composer.export.markdown_html import attribute
+from composer.i18n import fill
 from composer.studio.libraries import FIELDS, IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words
 
@@ -57,7 +58,7 @@ def library_parts(
         f'<option value="{escape(item.name)}"{" selected" if item.name == name else ""}>{escape(item.label)}</option>'
         for item in offered
     )
-    count = words["lib_found" if searched.strip() else "lib_count"].format(count=f"{shown.matches:,}")
+    count = fill(words["lib_found" if searched.strip() else "lib_count"], count=shown.matches)
     nothing = words["nothing_found" if searched.strip() else "lib_empty"]
     return {
         "library": name,
@@ -108,7 +109,7 @@ def _failures(failures: Sequence[Failure], context: ViewContext, *, whole_paths:
     for failure in failures[:_SHOWN_FAILURES]:
         name = str(failure.path if whole_paths else failure.path.name).encode("utf-8", "replace").decode()
         rows.append(f"<li><b>{escape(name)}</b> {escape(context.say(failure.reason))}</li>")
-    count = words["lib_failures"].format(count=len(failures))
+    count = fill(words["lib_failures"], count=len(failures))
     return f"<details><summary>{escape(count)}</summary><ul>{''.join(rows)}</ul></details>"
 
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute
+from composer.i18n import fill
 from composer.web.html.context import ViewContext, Words
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def draft_list(drafts: Sequence[DraftInfo], words: Words) -> str:
 
 def _draft(info: DraftInfo, words: Words) -> str:
     title = info.title or words["draft_untitled"]
-    size = words["draft_line"].format(words=f"{info.words:,}", pictures=info.pictures)
+    size = fill(words["draft_line"], words=info.words, pictures=info.pictures)
     return (
         f'<li><button type="button" class="link" data-page="open" data-draft="{attribute(info.id)}">'
         f"{escape(title)}</button><span>{escape(size)}</span>"
