@@ -1,4 +1,4 @@
-"""The Gradio view: renders an Article and hands every action to ``composer``.
+"""Vignette's Gradio view: renders an Article and hands every action to ``composer``.
 
 The form is Gradio's; the article is one component drawn by ``gr.render`` when a draft is opened. Its script asks for
 the blocks that changed (``composer.web.page_service``): one component a paragraph costs 0.5 s an edit, this one 0.07 s.

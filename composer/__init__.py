@@ -1,1 +1,1 @@
-"""Articles: writing, placement, assignment, editing, rendering, and the command line."""
+"""Vignette's articles: writing, placement, assignment, editing, rendering, and the command line."""

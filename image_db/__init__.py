@@ -1,1 +1,1 @@
-"""The durable picture library: files, records and vectors at rest."""
+"""Vignette's picture library, which lasts: files, records and vectors at rest."""

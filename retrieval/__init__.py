@@ -1,1 +1,1 @@
-"""Query time: index, fusion, diversity, re-ranking."""
+"""Vignette's search at query time: index, fusion, diversity, re-ranking."""

@@ -1,4 +1,4 @@
-"""What sees and speaks: towers, bridges, language models, weights. Knows no libraries and no articles."""
+"""Vignette's eyes and voice: towers, bridges, language models, weights. Knows no libraries and no articles."""
 
 # The name on the package index, where ``vignette`` is another project; as in pyproject.toml.
 DISTRIBUTION = "vignette-studio"

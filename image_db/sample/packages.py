@@ -51,7 +51,7 @@ def fetch_packages(names: Sequence[str], folder: Path, progress: Progress | None
         "Acquire::https::Timeout=30",
         "Acquire::Languages=none",
     ]
-    if os.geteuid() == 0:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
         settings.append("APT::Sandbox::User=root")  # the user _apt may not write into a folder of ours
     apt = ["apt-get", "-c", str(folder / "apt.conf"), "-qq", *(f"-o{setting}" for setting in settings)]
     refreshed = _apt([*apt, "update"], folder)  # apt calls a failed refresh a success

@@ -20,7 +20,7 @@ def test_a_library_is_browsed_searched_and_put_right(open_page: Open, server: Se
     page.get_by_role("tab", name="Library").click()
     page.locator(".library .card").nth(7).wait_for()
     assert page.locator(".library .count").inner_text() == "8 pictures"
-    page.get_by_text("1 files could not be used").click()
+    page.get_by_text("1 file could not be used").click()
     assert "broken.jpg" in page.locator(".failures li").inner_text()
 
     page.get_by_role("textbox", name="Search pictures").fill("yellow wall")

@@ -63,7 +63,7 @@ def test_from_data_to_a_library_described_by_the_trained_model(
     paint(folder / "pictures" / "IMG_1.png", "red")
     index = ("index", folder / "pictures", "--library", folder / "library")
     assert vignette(*index, "--describe", folder / "two") == 0
-    assert "1 pictures without words got some, marked as guessed; 0 got none" in capsys.readouterr().out
+    assert "1 picture without words got some, marked as guessed; 0 got none" in capsys.readouterr().out
     with Library.open(folder / "library", None) as library:
         (record,) = library.records()
     assert record.caption.startswith("seen by tiny-tower + bridge + ")

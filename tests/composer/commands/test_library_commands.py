@@ -218,7 +218,7 @@ def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
     monkeypatch.setattr(sample, "fetch_sample", fetch)
     assert vignette("library", "sample") == 0
     folder = tmp_path / "home" / "libraries" / "sample"
-    assert vignette.out.splitlines()[0] == "1 pictures"
+    assert vignette.out.splitlines()[0] == "1 picture"
     assert "2 pictures of the sample are not in the packages of this system" in vignette.err
     assert vignette.out.splitlines()[-1] == str(folder)
     assert vignette("library", "path", "sample") == 0
