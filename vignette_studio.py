@@ -8,6 +8,7 @@ folder. This module's own name is the distribution's; it imports the standard li
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def _is_ours(file: Path) -> bool:
         return False
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line, or one line on stderr and code 1 where it cannot be what runs."""
     if found := shadowed():
         name, place = found
@@ -53,7 +54,7 @@ def main() -> int:
         return 1
     from composer.cli import main as command_line
 
-    return command_line()
+    return command_line(argv)
 
 
 if __name__ == "__main__":
