@@ -26,7 +26,7 @@ OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 LONG_WORDS = 18
-LEAST_ODDS = 0.45
+LEAST_ODDS = 0.35
 USUAL_AGREEMENT, USUAL_FACT = 0.7, 0.6  # where there is one draft only, or no fact
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from composer.pipeline.dictionary import Dictionary
+from composer.pipeline.dictionary import Dictionary, Part
 
 LONGEST_NAME = 3  # words
 MOST_FACTS = 4  # of a heading
@@ -30,7 +30,10 @@ LEAST_LIKENESS = 0.15  # cosine of a definition and the subject, below which a s
 LEAST_SURE = 0.5  # of name, definition and subject, below which a definition is not printed
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
-SURELY_MEANT = 0.3  # cosine of a sense and what the text is about
+SAME_THING = 0.25  # cosine of two sources' senses of a word
+MOST_ASKED = 5  # senses of a word that the model is asked about
+MOST_ASKED_WORDS = 14  # of each
+ODDS_WEIGHT = 0.3  # of the model's odds beside the cosine: they tell a cardinal from a cardinal
 CLAUSE_SPAN = 0.25  # cosine behind a definition's nearest clause
 LATER_SENSE = 0.02  # a place further down in the dictionary
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
@@ -163,6 +166,7 @@ class Glossary:
 
     ``encode`` gives unit vectors (n, d) of English sentences; ``english`` puts other texts into English, one a text.
     Where ``reads_language`` is false the encoder cannot compare the article's own sentences, and shared characters do.
+    ``odds(about, definitions)`` are the model's that each definition is what a section about that treats.
     """
 
     def __init__(
@@ -172,9 +176,11 @@ class Glossary:
         *,
         reads_language: bool = True,
         dictionary: Dictionary | None = None,
+        odds: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
     ) -> None:
         self._encode = encode
         self._dictionary = dictionary
+        self._odds = odds
         self._english = english or (lambda texts: texts)
         self.reads_language = reads_language
 
@@ -192,45 +198,49 @@ class Glossary:
         return found
 
     def _own(self, heading: str, about: str) -> list[Fact]:
-        """What the dictionary and WordNet say of the things and doings that a heading names."""
+        """What the dictionary and WordNet say of the things and doings that a heading names, in the sense meant."""
         words = re.findall(r"[a-z]+", heading.lower())
         names = named_things(heading) or words[-1:]
         if len(words) == len(names) == 2:
             names = names[1:]  # a litter box is a box, and no litter
-        short = define(names, about, self._encode)
-        if self._dictionary is None:
-            return short
-        first = {fact.name: fact.text for fact in short}
-        senses = [sense for name in names for sense in self._dictionary.senses(name, "n")]
-        senses += [sense for verb in _verbs(heading) for sense in self._dictionary.senses(verb, "v")]
+        found: list[Fact] = []
+        for name in names:
+            senses = [Fact(name, text, f"WordNet {synset}") for synset, text in _glossary().get(name, ())]
+            found += self._meant([*self._entries_of(name, "n"), *senses], about)
+        for verb in _verbs(heading):
+            found += self._meant(self._entries_of(verb, "v"), about)
+        return found
+
+    def _entries_of(self, word: str, part: Part) -> list[Fact]:
+        senses = self._dictionary.senses(word, part) if self._dictionary else ()
+        return [Fact(word, f"{sense.text}. {sense.note}".strip(" ."), f"GCIDE {word}") for sense in senses]
+
+    def _meant(self, senses: Sequence[Fact], about: str) -> list[Fact]:
+        """Of the senses of one word the one that is meant, from the dictionary and from WordNet where both have it."""
         if not senses:
-            return short
+            return []
         vectors = self._encode([sense.text for sense in senses])
-        scores = vectors @ self._encode([about])[0]
-        # A dictionary begins with what is meant most often.
-        places = Counter[tuple[str, str]]()
+        worth = vectors @ self._encode([about])[0]
+        places = Counter[str]()
         for i, sense in enumerate(senses):
-            scores[i] -= min(LATER_SENSE * places[sense.head, sense.part], SPECIAL_PENALTY)
-            places[sense.head, sense.part] += 1
-        # WordNet's sense was chosen among few; the dictionary's that is like it is the same thing.
-        for name, text in first.items():
-            meant = self._encode([text])[0]
-            if meant @ self._encode([about])[0] >= SURELY_MEANT:
-                scores += [
-                    value / 2 if sense.head == name else 0.0
-                    for sense, value in zip(senses, vectors @ meant, strict=True)
-                ]
-        best: dict[tuple[str, str], int] = {}
-        for i, sense in enumerate(senses):
-            key = sense.head, sense.part
-            if scores[i] >= LEAST_LIKENESS and (key not in best or scores[i] > scores[best[key]]):
-                best[key] = i
-        found = []
-        for (name, _), i in best.items():
-            said = self._fitting(name, f"{senses[i].text}. {senses[i].note}".strip(" ."), about)
-            if said:
-                found.append(Fact(name, said, f"GCIDE {name}"))
-        return [*found, *short]
+            source, _, synset = sense.source.partition(" ")
+            # A dictionary begins with what is meant most often; a sheep is rarely "a timid defenseless simpleton".
+            worth[i] -= min(LATER_SENSE * places[source], SPECIAL_PENALTY) if source == "GCIDE" else 0.0
+            worth[i] -= PERSON_PENALTY * (source == "WordNet" and PEOPLE[0] <= synset < PEOPLE[1])
+            places[source] += 1
+        order = [int(i) for i in np.argsort(-worth, kind="stable") if worth[i] >= LEAST_LIKENESS][:MOST_ASKED]
+        if self._odds is not None and len(order) > 1:
+            asked = self._odds(about, [_shortened(senses[i].text) for i in order])
+            worth[order] += ODDS_WEIGHT * np.asarray(asked)
+            order.sort(key=lambda i: -worth[i])
+        best = order[:1]
+        other = (i for i in order[1:] if senses[i].source.split()[0] != senses[order[0]].source.split()[0])
+        best += [i for i in [next(other, -1)] if i >= 0 and vectors[i] @ vectors[order[0]] >= SAME_THING]
+        return [
+            Fact(fact.name, fitting, fact.source)
+            for fact in (senses[i] for i in sorted(best))
+            if (fitting := self._fitting(fact.name, fact.text, about))
+        ]
 
     def _fitting(self, name: str, text: str, about: str) -> str:
         """The clauses of a definition that belong to what the text is about: of a pedal not that it opens the pipes of
@@ -370,6 +380,10 @@ def _stem(word: str) -> str:
 
 
 _COMMON_STEMS = frozenset(map(_stem, _COMMON))
+
+
+def _shortened(text: str) -> str:
+    return " ".join(text.split()[:MOST_ASKED_WORDS])
 
 
 def shares_of_characters(one: Sequence[str], other: Sequence[str]) -> np.ndarray:

@@ -53,7 +53,7 @@ from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision import own_version
 from vision.downloads.store import home
-from vision.interfaces import JointEncoder, VisionLanguageModel
+from vision.interfaces import JointEncoder, Message, VisionLanguageModel
 
 LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
 SUPPORTED = 3.0  # log-odds for a place whose subject the library has
@@ -205,6 +205,9 @@ class Pipeline:
             request.seed,
             required=[subject(record.caption_in(context.language)) for record in context.uploads.records()],
             illustrated=lambda headings: self._illustrated(context, headings),
+            belonging=lambda headings: self._odds(
+                [context.prompts.belongs.format(wish=request.instruction.strip(), thing=thing) for thing in headings]
+            ),
             kind=request.kind_of_text,
         )
         if self.settings.language.kind == "gguf" and installed_dictionary() is None:
@@ -258,12 +261,21 @@ class Pipeline:
 
     def _glossary(self, context: RequestContext) -> Glossary:
         readable = self.encoder.languages
+        prompts = load_prompts("en")  # definitions are English
         return Glossary(
             self.encoder.encode_sentences,
             None if context.language == "en" else lambda texts: translate(self.model, context.prompts, texts),
             reads_language=readable is None or context.language in readable,
             dictionary=installed_dictionary(),
+            odds=lambda about, texts: self._odds([prompts.meant.format(about=about, text=text) for text in texts]),
         )
+
+    def _odds(self, questions: Sequence[str]) -> list[float]:
+        """The model's log-odds of yes against no to English questions."""
+        prompts = load_prompts("en")
+        asked = [(Message.of("user", question), Message.of("assistant", prompts.odds_prefix)) for question in questions]
+        options = (prompts.odds_yes, prompts.odds_no)
+        return [yes - no for yes, no in self.model.score_batch(asked, [options] * len(asked))]
 
     def _illustrated(self, context: RequestContext, headings: Sequence[str]) -> list[bool]:
         """Whether the library has a picture whose words name what each heading names."""

@@ -16,6 +16,7 @@ from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
+BELONGING_SPAN = 1.6  # nats: a gorilla is so far behind a zebra in the savanna
 SPARE = 3  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
@@ -75,11 +76,13 @@ def agree(
     count: int,
     illustrated: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
     relevance: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
+    belonging: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
 ) -> Plan:
     """One plan of up to ``count`` headings: those that most plans have, that name one thing which can be seen, and that
     the library can show, in the order in which the plans have them.
 
-    ``relevance`` tells of headings how near what they name is to the subject, 0 to 1.
+    ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
+    the article must treat them: what is far behind the best one's is left out.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
@@ -93,13 +96,17 @@ def agree(
     headings = list(words.values())
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
-    known = zip(votes.items(), headings, illustrated(headings), relevance(headings), strict=True)
-    for (key, places), heading, shown, near in known:
+    odds = list(belonging(headings)) if headings else []
+    known = zip(votes.items(), headings, illustrated(headings), relevance(headings), odds, strict=True)
+    for (key, places), heading, shown, near, belongs in known:
+        if belongs < max(odds) - BELONGING_SPAN:
+            continue
         worth[key] = (
             2.0 * len(places) / len(plans)
             + 0.8 * (bool(_thing(heading) - subject) or not heading.isascii())
             + 0.4 * shown
-            + 1.2 * near
+            + 0.6 * near
+            + 1.0 * belongs
             - 1.0 * bool(_PAIRS.search(heading))
             - 0.7 * bool(_ABSTRACT.search(heading))
             - 0.3 * max(0, count_words(heading) - 2)

@@ -128,12 +128,13 @@ class Writer:
         *,
         required: Sequence[str] = (),
         illustrated: Callable[[Sequence[str]], Sequence[bool]] | None = None,
+        belonging: Callable[[Sequence[str]], Sequence[float]] | None = None,
         kind: str = "explanation",
     ) -> Plan:
         """Title and headings for about ``words`` words, from several plans; of a story the fullest one as it is.
 
         ``required`` are what pictures show that must appear; ``illustrated`` tells of headings whether the library has
-        their subject.
+        their subject, ``belonging`` the model's log-odds that the article must treat them.
         """
         count = _section_count(words)
         english = instruction.isascii()
@@ -148,6 +149,7 @@ class Writer:
             plan = max(plans, key=lambda plan: len(plan.headings))
         else:
             ask: dict[str, Any] = {"illustrated": illustrated} if illustrated else {}
+            ask |= {"belonging": belonging} if belonging else {}
             if self._knowledge and english:
                 ask["relevance"] = partial(self._knowledge.relevance, instruction)
             plan = agree(plans, instruction, count, **ask)

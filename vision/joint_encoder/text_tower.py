@@ -97,7 +97,8 @@ class SentenceTower:
         """``folder`` has config.json and tokenizer.json. Raises ModelError where they or the weights do not fit."""
         self._tokenizer = _tokenizer(folder, max_tokens)
         unknown = self._tokenizer.token_to_id(getattr(self._tokenizer.model, "unk_token", None) or "")
-        self._says_nothing = {*self._tokenizer.encode("").ids, *([] if unknown is None else [unknown])}
+        self._unknown = unknown
+        self._says_nothing = {*self._tokenizer.encode("").ids, unknown}
         config = read_json(folder / "config.json")
         self._tower = BertTower(BertConfig.from_dict(config), weights)
 
@@ -107,7 +108,7 @@ class SentenceTower:
 
     def _pooled(self, ids: list[list[int]]) -> Array:
         pooled = self._tower.pool(ids)
-        pooled[[self._says_nothing.issuperset(row) for row in ids]] = 0
+        pooled[[self._unknown in row and self._says_nothing.issuperset(row) for row in ids]] = 0
         return pooled
 
 

@@ -20,6 +20,11 @@ class Prompts:
     example_plan: str
     plan_prefix: str
     hints: str
+    belongs: str
+    meant: str
+    odds_prefix: str
+    odds_yes: str
+    odds_no: str
     write: str
     intro: str
     write_bare: str
