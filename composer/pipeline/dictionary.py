@@ -170,7 +170,7 @@ def read_entry(head: str, part: Part, entry: str) -> list[Sense]:
             continue  # a quotation
         for piece in _SENSE.split(f" {text}"):
             said = _cleaned(piece)
-            circular = len(said.split()) < 6 and head in said.lower()  # "a pedal curve or surface"
+            circular = head in re.findall(r"[a-z-]+", said.lower())[:6]  # "anything resembling a sail"
             if (
                 not circular
                 and free

@@ -53,6 +53,15 @@ def test_other_parts_of_speech_and_entries_that_only_mention_a_word_give_nothing
     assert read_entry(head, part, ENTRY) == []  # type: ignore[arg-type]
 
 
+def test_a_sense_that_explains_a_word_by_itself_is_none() -> None:
+    assert (
+        read_entry(
+            "sail", "n", "Sail \\Sail\\, n.\n   Anything resembling a sail, or regarded as one.\n   [1913 Webster]\n"
+        )
+        == []
+    )
+
+
 def test_long_senses_end_at_a_clause() -> None:
     entry = (
         "Net \\Net\\, n.\n   " + "A web of cords used to catch fish; " + "and again " * 60 + ".\n   [1913 Webster]\n"
