@@ -141,7 +141,7 @@ def test_what_is_good_in_a_bad_sidecar_is_used(folder: Path) -> None:
     description, problems = described(folder)
     assert description == Description("A cat")
     assert localize(problems["x.json"], "en") == (
-        "key 'licnese' is unknown (did you mean license?), alt is 3, a text is expected; the rest of it is used"
+        "key 'licnese' is unknown – did you mean license?, alt is 3, a text is expected; the rest of it is used"
     )
 
 
