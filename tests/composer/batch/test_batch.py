@@ -349,13 +349,8 @@ def test_every_line_can_have_a_library_and_settings_of_its_own(batch: Run, tmp_p
     assert workshop.closed
 
 
-def test_a_library_is_missing_only_where_a_line_names_none(
-    tmp_path: Path, batch: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_may_name_its_own_library(tmp_path: Path, batch: Run) -> None:
     path = tmp_path / "r.jsonl"
-    path.write_text('{"instruction": "One"}')
-    assert main(["batch", str(path), "--out", str(tmp_path / "out")]) == 2
-    assert "--library is missing; name one, or give every request its own library" in capsys.readouterr().err
     path.write_text(json.dumps({"instruction": "One", "library": "lib"}))
     assert main(["batch", str(path), "--out", str(tmp_path / "out")]) == 0
 

@@ -98,7 +98,6 @@ def test_a_reference_that_is_not_installed_is_an_error_only_when_asked_for(monke
     [
         (["bench", "writer", "--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["bench", "load", "--threads", "-1"], "--threads is -1"),
-        (["bench", "article"], "--library is missing"),
     ],
 )
 def test_wrong_usage_names_the_flag(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
