@@ -40,6 +40,8 @@ _UNFIT = re.compile(
     r"|(?i:\b(?:adjectively|in composition|compounds?|in the sense|synonym\w*|spelled"
     r"|term|the word|contempt|opprobrious|derisive|savages?|negro\w*|heathens?)\b)"
 )
+# Letters that the text has no signs for: Macropodid[ae], [OE]dipus, caf['e].
+_LETTER = re.compile(r"\[(?:([aoAO][eE])|[=^\"'`,~.:-]([A-Za-z]))\]")
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 _PLURAL = re.compile(
     r"^[;,]?\s*(?:sing\. & )?pl\.(?: or sing\.)?\s*(?:(?:[A-Z]\. )?\{[^}]*\}(?:\s*\([^)]*\))?[,;]?\s*)*\.?\s*"
@@ -183,6 +185,7 @@ def read_entry(head: str, part: Part, entry: str) -> list[Sense]:
 
 def _without_brackets(text: str) -> str:
     """Less etymologies, which may be nested."""
+    text = _LETTER.sub(lambda letter: letter[1] or letter[2], text)
     while (shorter := _BRACKETS.sub("", text)) != text:
         text = shorter
     return text

@@ -53,6 +53,11 @@ def test_other_parts_of_speech_and_entries_that_only_mention_a_word_give_nothing
     assert read_entry(head, part, ENTRY) == []  # type: ignore[arg-type]
 
 
+def test_letters_that_the_text_has_no_sign_for_are_kept() -> None:
+    entry = "Roo \\Roo\\, n.\n   A jumping animal of the family Macropodid[ae] of the d['e]sert.\n   [1913 Webster]\n"
+    assert read_entry("roo", "n", entry)[0].text == "A jumping animal of the family Macropodidae of the desert"
+
+
 def test_a_sense_that_explains_a_word_by_itself_is_none() -> None:
     assert (
         read_entry(
