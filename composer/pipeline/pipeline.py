@@ -206,7 +206,8 @@ class Pipeline:
             required=[subject(record.caption_in(context.language)) for record in context.uploads.records()],
             illustrated=lambda headings: self._illustrated(context, headings),
             belonging=lambda headings: self._odds(
-                [context.prompts.belongs.format(wish=request.instruction.strip(), thing=thing) for thing in headings]
+                context.prompts,
+                [context.prompts.belongs.format(wish=request.instruction.strip(), thing=thing) for thing in headings],
             ),
             kind=request.kind_of_text,
         )
@@ -267,12 +268,13 @@ class Pipeline:
             None if context.language == "en" else lambda texts: translate(self.model, context.prompts, texts),
             reads_language=readable is None or context.language in readable,
             dictionary=installed_dictionary(),
-            odds=lambda about, texts: self._odds([prompts.meant.format(about=about, text=text) for text in texts]),
+            odds=lambda about, texts: self._odds(
+                prompts, [prompts.meant.format(about=about, text=text) for text in texts]
+            ),
         )
 
-    def _odds(self, questions: Sequence[str]) -> list[float]:
-        """The model's log-odds of yes against no to English questions."""
-        prompts = load_prompts("en")
+    def _odds(self, prompts: Prompts, questions: Sequence[str]) -> list[float]:
+        """The model's log-odds of yes against no to questions in the language of the prompts."""
         asked = [(Message.of("user", question), Message.of("assistant", prompts.odds_prefix)) for question in questions]
         options = (prompts.odds_yes, prompts.odds_no)
         return [yes - no for yes, no in self.model.score_batch(asked, [options] * len(asked))]

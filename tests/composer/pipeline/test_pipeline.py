@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from composer.i18n import localize
 from composer.pipeline import events
 from composer.pipeline.model_pool import ExclusiveView, FairLock
 from composer.pipeline.pipeline import Pipeline
+from composer.pipeline.prompts import load_prompts
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from retrieval.candidates import Filters
@@ -288,6 +290,28 @@ def test_left_to_us_a_section_whose_subject_the_library_lacks_gets_no_picture(tm
         ]
     )
     assert pipeline.place(context, sections) == [1]
+
+
+def test_a_chinese_question_is_answered_in_chinese(tmp_path: Path) -> None:
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
+
+    def scores(prompt: Prompt, options: Sequence[str]) -> list[float]:
+        asked.append((question(prompt), prompt[-1].text, tuple(options)))
+        return [0.0] * len(options)
+
+    def planned(prompt: Prompt, sampling: Sampling) -> str:
+        return (
+            "城墙\n1. 红墙\n2. 蓝墙"
+            if "拟定提纲" in question(prompt)
+            else "城墙很高，用红色的砖砌成，已经有许多人看过它。"
+        )
+
+    pipeline = make_pipeline(tmp_path, planned, scores, settings=EASY)
+    compose(pipeline, instruction="古老的城墙", words=200, images=0)
+    chinese = load_prompts("zh")
+    belongs = [entry for entry in asked if "必须写到" in entry[0]]
+    assert belongs
+    assert {entry[1:] for entry in belongs} == {(chinese.odds_prefix, (chinese.odds_yes, chinese.odds_no))}
 
 
 def test_an_article_shorter_than_asked_says_so(tmp_path: Path) -> None:
