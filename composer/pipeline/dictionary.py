@@ -72,8 +72,8 @@ class Dictionary:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "gcide.dict.dz"
-        self._index = b"\n" + (folder / "gcide.index").read_bytes().lower()
         self._raw_index = b"\n" + (folder / "gcide.index").read_bytes()
+        self._index = self._raw_index.lower()  # of the same length: only ASCII letters change
         self._chunk_bytes, self._chunks = _read_chunk_table(self._file)
         self.senses = lru_cache(maxsize=1024)(self._senses)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from composer.pipeline.dictionary import Dictionary, Part
+from retrieval import plurals
 
 LONGEST_NAME = 3  # words
 MOST_FACTS = 4  # of a heading
@@ -278,7 +279,7 @@ class Glossary:
         name = next((name for name in names if name in known), "")
         if not name or (name in _COMMON and len(thing) > 1):
             return None
-        facts = define([name], about, self._encode, LEAST_SURE, seen=True)
+        facts = define([name], about, self._encode)
         return facts[0] if facts else None
 
     def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
@@ -292,23 +293,22 @@ def define(
     names: Sequence[str],
     subject: str,
     encode: Callable[[Sequence[str]], np.ndarray],
-    least: float = LEAST_LIKENESS,
-    *,
-    seen: bool = False,
+    least: float = LEAST_SURE,
 ) -> list[Fact]:
-    """The definition of each name in the sense that belongs to the subject; names without one are left out.
+    """The definition of each name in the sense that belongs to the subject and that a picture can show; names without
+    one are left out.
 
-    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``. With
-    ``seen`` only senses count that a picture can show.
+    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``.
     """
-    known = _glossary()
-    senses = [(name, synset, text) for name in names for synset, text in known.get(name, ())]
-    if seen:
-        senses = [sense for sense in senses if not any(first <= sense[1] < end for first, end in _NOT_SEEN)]
+    senses = [
+        (name, synset, text)
+        for name in names
+        for synset, text in _glossary().get(name, ())
+        if not any(first <= synset < end for first, end in _NOT_SEEN)
+    ]
     if not senses:
         return []
-    # Among senses the name itself says nothing, for every one has it; how sure one is, it helps to tell.
-    likeness = encode([f"{name}: {text}" if seen else text for name, _, text in senses]) @ encode([subject])[0]
+    likeness = encode([f"{name}: {text}" for name, _, text in senses]) @ encode([subject])[0]
     # A sheep is rarely "a timid defenseless simpleton": people come after what shares their name.
     likeness = likeness - [PERSON_PENALTY * (PEOPLE[0] <= synset < PEOPLE[1]) for _, synset, _ in senses]
     # A hammer is first of all the hand tool, not the "power hammer" that is also called hammer.
@@ -368,18 +368,11 @@ def _mentions() -> dict[str, frozenset[str]]:
 
 
 def _stems(text: str) -> set[str]:
-    return {_stem(word) for word in re.findall(r"[a-z][a-z'-]{2,}", text.lower())}
+    """Its words in one form for singular and plural."""
+    return {plurals.singular(word) for word in re.findall(r"[a-z][a-z'-]{2,}", text.lower())}
 
 
-def _stem(word: str) -> str:
-    """One form for a noun's singular and plural: castle and castles, berry and berries, box and boxes."""
-    if word.endswith("s") and not word.endswith("ss"):
-        word = word[:-1]
-    word = word.removesuffix("e")
-    return word[:-1] + "i" if word.endswith("y") else word
-
-
-_COMMON_STEMS = frozenset(map(_stem, _COMMON))
+_COMMON_STEMS = frozenset(map(plurals.singular, _COMMON))
 
 
 def _shortened(text: str) -> str:
