@@ -135,7 +135,7 @@ def test_the_view_imports_the_page_and_the_studio_only() -> None:
         ("composer.cli", "from . import article", ["line 1 imports ."]),
         ("retrieval.index", "import torch, vision.images\nfrom image_db.metadata.record import ImageRecord", []),
         ("app", "from composer.studio.session import DraftSession", []),
-        ("composer.pipeline.writer", "import composer.export.html", ["line 1 imports composer.export.html"]),
+        ("composer.pipeline.writing.writer", "import composer.export.html", ["line 1 imports composer.export.html"]),
         ("composer.export.html", "from composer import studio", ["line 1 imports composer.studio"]),
         ("composer.export.html", "from composer.export.links import is_safe", []),
         ("vision.images", "import vision.vectors", ["line 1 imports vision.vectors"]),

@@ -1,8 +1,8 @@
 """Writes an article's text again around what a person wrote or locked, which stays word for word.
 
 The structure stands: each open section gets another paragraph under its own heading, written in the model's turn after
-everything before it, as ``composer.pipeline.writer`` does. A section for which the model has nothing usable keeps its
-text.
+everything before it, as ``composer.pipeline.writing.writer`` does. A section for which the model has nothing usable
+keeps its text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from composer.article.model import Article, Section
 from composer.editing.proposals import stream_paragraph
 from composer.errors import WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
-from composer.pipeline.sentence_filter import SentenceFilter
-from composer.pipeline.writer import derive_seed, sampling_of, token_limit, writing_question
+from composer.pipeline.writing.sentence_filter import SentenceFilter
+from composer.pipeline.writing.writer import derive_seed, sampling_of, token_limit, writing_question
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from composer.pipeline.drafting import DraftSentence, features_of
-from composer.pipeline.facts import Fact, clauses_of
+from composer.pipeline.writing.drafting import DraftSentence, features_of
+from composer.pipeline.writing.facts import Fact, clauses_of
 
 RIDGE = 3.0  # on standardised columns; weights move by less than a tenth between 1 and 10
 

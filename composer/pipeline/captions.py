@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from composer.article.markdown import plain_text
 from composer.article.model import Section
 from composer.pipeline.conversation import OPENING_CHARS, Conversation, clip, opening
-from composer.pipeline.facts import named_things, singular
 from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import strip_quotes
+from composer.pipeline.writing.facts import named_things, singular
+from composer.pipeline.writing.sentence_filter import strip_quotes
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 CAPTION_TOKENS = 28

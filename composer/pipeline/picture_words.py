@@ -20,10 +20,10 @@ from composer.article.language import detect_language
 from composer.article.markdown import plain_text
 from composer.article.model import Placement, Section, WordsOrigin
 from composer.pipeline.captions import clean_caption, generate
-from composer.pipeline.facts import Fact, is_english_word, singular
 from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.subjects import SUBJECT_WORDS, Label, folded, read_label, words_of
+from composer.pipeline.writing.facts import Fact, is_english_word, singular
+from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel

@@ -29,11 +29,8 @@ from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.captions import propose_captions, subject, translate
-from composer.pipeline.citing.writer import CitingWriter
 from composer.pipeline.conversation import Conversation, reading
-from composer.pipeline.dictionary import installed_dictionary
 from composer.pipeline.events import Event
-from composer.pipeline.facts import Glossary, named_things
 from composer.pipeline.picture_words import ShownPicture, english_words, library_words, printed_words, worded
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
@@ -43,7 +40,10 @@ from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
 from composer.pipeline.uploads import Uploads, read_uploads
-from composer.pipeline.writer import Writer
+from composer.pipeline.writing.citing import CitingWriter
+from composer.pipeline.writing.dictionary import installed_dictionary
+from composer.pipeline.writing.facts import Glossary, named_things
+from composer.pipeline.writing.writer import Writer
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources

@@ -16,9 +16,9 @@ from itertools import pairwise
 
 from composer.article.markdown import plain_text
 from composer.article.model import Section
-from composer.pipeline.facts import is_english_word, named_things, singular
 from composer.pipeline.selection import Considered, assign
-from composer.pipeline.sentence_filter import split_sentences
+from composer.pipeline.writing.facts import is_english_word, named_things, singular
+from composer.pipeline.writing.sentence_filter import split_sentences
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate

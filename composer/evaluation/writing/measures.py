@@ -28,7 +28,7 @@ from composer.evaluation.writing.text_measures import (
     sentences_of,
 )
 from composer.evaluation.writing.unsupported import unsupported
-from composer.pipeline.facts import shares_of_characters
+from composer.pipeline.writing.facts import shares_of_characters
 from retrieval.search import Searcher
 from vision.interfaces import JointEncoder
 from vision.training.metrics import bootstrap

@@ -12,7 +12,7 @@ from composer.article.language import detect_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.pipeline.captions import subject
-from composer.pipeline.facts import named_things
+from composer.pipeline.writing.facts import named_things
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Query
 from retrieval.search import Searcher

@@ -12,7 +12,7 @@ import numpy as np
 
 from composer.article.markdown import plain_text
 from composer.article.model import Section
-from composer.pipeline.sentence_filter import split_sentences
+from composer.pipeline.writing.sentence_filter import split_sentences
 
 SAID_BEFORE = 0.75  # likeness to a sentence of an earlier section; read repetitions begin there
 RUN_WORDS = 4

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from composer.evaluation.fit_drafting import LabelledSentences, fit, held_back_odds, read_labels
-from composer.pipeline.drafting import BIAS, WEIGHTS
+from composer.pipeline.writing.drafting import BIAS, WEIGHTS
 from vision.joint_encoder.encoder import load_embedded_encoder
 
 LABELS = Path(__file__).parents[3] / "docs" / "research" / "draft-labels.jsonl"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from composer.article.model import Section
-from composer.pipeline.facts import Fact
 from composer.pipeline.picture_words import (
     DRAFTS,
     PictureWords,
@@ -19,6 +18,7 @@ from composer.pipeline.picture_words import (
     supported,
 )
 from composer.pipeline.prompts import load_prompts
+from composer.pipeline.writing.facts import Fact
 from image_db.metadata.record import ImageRecord
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Prompt, Sampling

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from composer.article.language import count_words
-from composer.pipeline.facts import named_things
-from composer.pipeline.sentence_filter import split_sentences, strip_quotes
+from composer.pipeline.writing.facts import named_things
+from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60

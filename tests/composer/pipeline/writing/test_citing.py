@@ -13,8 +13,8 @@ from composer.article.language import count_words
 from composer.article.markdown import plain_text
 from composer.errors import UsageError
 from composer.export.article_folder import load_article, save_article
-from composer.pipeline.citing import writer as citing
 from composer.pipeline.events import Notice
+from composer.pipeline.writing import citing
 from composer.request import ComposeRequest
 from tests.composer.pipeline.test_pipeline import compose
 from tests.composer.small_pipeline import make_pipeline

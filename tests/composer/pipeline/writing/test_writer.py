@@ -7,10 +7,10 @@ import pytest
 
 from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
-from composer.pipeline.facts import Fact
-from composer.pipeline.planning import Plan
 from composer.pipeline.prompts import load_prompts
-from composer.pipeline.writer import Writer, Written, derive_seed
+from composer.pipeline.writing.facts import Fact
+from composer.pipeline.writing.planning import Plan
+from composer.pipeline.writing.writer import Writer, Written, derive_seed
 from composer.settings import WritingSettings
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Chunk, Prompt, Sampling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from composer.pipeline.drafting import (
+from composer.pipeline.writing.drafting import (
     DraftSentence,
     assemble,
     is_risky,

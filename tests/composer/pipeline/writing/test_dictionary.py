@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from composer.pipeline.dictionary import Dictionary, Sense, read_entry
+from composer.pipeline.writing.dictionary import Dictionary, Sense, read_entry
 
 ENTRY = """Anvil \\An"vil\\ ([a^]n"v[i^]l), n.; pl. {Anvils} (-v[i^]lz). [OE. anvelt, anfilt
    [AS. onfilt]; fr. an + felt.]

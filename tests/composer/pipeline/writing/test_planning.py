@@ -2,7 +2,7 @@
 
 import pytest
 
-from composer.pipeline.planning import Plan, agree, parse_plan, without
+from composer.pipeline.writing.planning import Plan, agree, parse_plan, without
 
 PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
 

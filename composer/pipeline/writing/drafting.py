@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from composer.article.language import count_words
-from composer.pipeline.sentence_filter import is_chatter, split_sentences
+from composer.pipeline.writing.sentence_filter import is_chatter, split_sentences
 
 # Cosines (or shares of characters, see ``likeness_of``) from which two sentences say the same.
 SAME = 0.68

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from composer.pipeline.dictionary import Dictionary, Part
+from composer.pipeline.writing.dictionary import Dictionary, Part
 from retrieval import plurals
 
 LONGEST_NAME = 3  # words

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composer.pipeline.facts import Glossary, define, named_things, related, shares_of_characters
+from composer.pipeline.writing.facts import Glossary, define, named_things, related, shares_of_characters
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def words_in_common(texts: Sequence[str]) -> np.ndarray:
@@ -71,7 +71,10 @@ def test_where_the_encoder_does_not_read_the_language_characters_are_compared() 
 
 
 def test_definitions_are_read_without_importing_the_package_that_carries_them() -> None:
-    code = "import sys; from composer.pipeline.facts import named_things as f; print(f('A claw hammer'), *sys.modules)"
+    code = (
+        "import sys; from composer.pipeline.writing.facts import named_things as f; "
+        "print(f('A claw hammer'), *sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("['claw hammer']")
     assert {"timm", "torch"} & set(ran.stdout.split()) == set()

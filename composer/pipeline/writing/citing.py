@@ -22,11 +22,11 @@ from composer.article.model import Section
 from composer.errors import WritingFailed
 from composer.pipeline.captions import clean_caption, generate
 from composer.pipeline.events import TextDelta
-from composer.pipeline.facts import shares_of_characters
-from composer.pipeline.planning import MAX_HEADING_CHARS, MAX_TITLE_CHARS
 from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import is_chatter, strip_quotes
-from composer.pipeline.writer import INTRO_WORDS, derive_seed
+from composer.pipeline.writing.facts import shares_of_characters
+from composer.pipeline.writing.planning import MAX_HEADING_CHARS, MAX_TITLE_CHARS
+from composer.pipeline.writing.sentence_filter import is_chatter, strip_quotes
+from composer.pipeline.writing.writer import INTRO_WORDS, derive_seed
 from composer.settings import WritingSettings
 from composer.sources.collection import SourceCollection
 from composer.sources.fragments import Fragment, fragments_of

@@ -1,9 +1,9 @@
 """Writes an article from an instruction: plans a title and headings, then writes section after section.
 
 The headings are put into the model's own turn, so the structure is certain and the key-value cache grows without a
-re-read. What is known of the things they name stands in the question (``composer.pipeline.facts``). Each section is
-drafted several times as one batch, and the paragraph that stands is put together from the drafts' good sentences
-(``composer.pipeline.drafting``).
+re-read. What is known of the things they name stands in the question (``composer.pipeline.writing.facts``). Each
+section is drafted several times as one batch, and the paragraph that stands is put together from the drafts' good
+sentences (``composer.pipeline.writing.drafting``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from composer.article.language import HAN_PER_WORD, count_words
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Section
 from composer.errors import WritingFailed
-from composer.pipeline.drafting import (
+from composer.pipeline.events import TextDelta
+from composer.pipeline.prompts import Prompts
+from composer.pipeline.writing.drafting import (
     SAID_BEFORE,
     assemble,
     is_risky,
@@ -31,11 +33,9 @@ from composer.pipeline.drafting import (
     shared_names,
     worth_of,
 )
-from composer.pipeline.events import TextDelta
-from composer.pipeline.facts import Fact, clauses_of, shares_of_characters
-from composer.pipeline.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
-from composer.pipeline.prompts import Prompts
-from composer.pipeline.sentence_filter import split_sentences, strip_quotes
+from composer.pipeline.writing.facts import Fact, clauses_of, shares_of_characters
+from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
+from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
@@ -87,7 +87,7 @@ class _Section:
 
 
 class Knowledge(Protocol):
-    """What the writer may look up and compare with; ``composer.pipeline.facts.Glossary`` is one."""
+    """What the writer may look up and compare with; ``composer.pipeline.writing.facts.Glossary`` is one."""
 
     def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
         """What is known of the things that each heading names."""
@@ -260,7 +260,7 @@ class Writer:
         return body
 
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
-        """The paragraph that the drafts' good sentences make; see ``composer.pipeline.drafting``."""
+        """The paragraph that the drafts' good sentences make; see ``composer.pipeline.writing.drafting``."""
         pool = read_drafts(drafts)
         facts = [clause for fact in section.facts for clause in clauses_of(fact)]
         if section.kind != "story":

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composer.pipeline.sentence_filter import SentenceFilter, split_sentences, strip_quotes
+from composer.pipeline.writing.sentence_filter import SentenceFilter, split_sentences, strip_quotes
 
 
 def run(text: str, size: int = 3, complete: bool = True) -> str:

@@ -1,1 +1,0 @@
-"""Text from a user's own sources, of which every sentence is cited."""
