@@ -1,7 +1,7 @@
 """Profiles: TOML files turned into frozen, validated settings.
 
 A profile is the name of a file in ``composer/profiles`` or the path of one's own. Unknown sections and keys are
-errors that name the known ones.
+errors that name the known ones. ``[language]``, as 0.1 called ``[writer]``, is still read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULT_PROFILE = "embedded"
 
 @dataclass(frozen=True, slots=True)
 class LanguageSettings:
-    """Which model writes and judges.
+    """Which model writes, or judges.
 
     ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
     .gguf file), "hub" (transformers; a hub name or local folder), "xcomposer" (InternLM-XComposer 2 or 2.5, named the
@@ -38,10 +38,10 @@ class LanguageSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("language.kind", self.kind, ("gguf", "hub", "xcomposer", "bridge"))
-        _one_of("language.quantization", self.quantization, ("none", "4bit", "8bit"))
-        _at_least("language.context_tokens", self.context_tokens, 1024)
-        _at_least("language.threads", self.threads, 0)
+        _one_of("kind", self.kind, ("gguf", "hub", "xcomposer", "bridge"))
+        _one_of("quantization", self.quantization, ("none", "4bit", "8bit"))
+        _at_least("context_tokens", self.context_tokens, 1024)
+        _at_least("threads", self.threads, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class EncoderSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _one_of("encoder.kind", self.kind, ("embedded", "open_clip"))
+        _one_of("kind", self.kind, ("embedded", "open_clip"))
         if self.kind == "open_clip" and not self.model:
             raise UsageError("encoder_model_missing")
 
@@ -74,11 +74,11 @@ class WritingSettings:
     plan_from_library: int = 1
 
     def __post_init__(self) -> None:
-        _between("writing.temperature", self.temperature, 0.0, 2.0)
-        _between("writing.top_p", self.top_p, 0.01, 1.0)
-        _between("writing.repetition_penalty", self.repetition_penalty, 1.0, 2.0)
-        _between("writing.drafts", self.drafts, 1, 12)
-        _at_least("writing.plan_from_library", self.plan_from_library, 0)
+        _between("temperature", self.temperature, 0.0, 2.0)
+        _between("top_p", self.top_p, 0.01, 1.0)
+        _between("repetition_penalty", self.repetition_penalty, 1.0, 2.0)
+        _between("drafts", self.drafts, 1, 12)
+        _at_least("plan_from_library", self.plan_from_library, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +98,41 @@ class IllustrationSettings:
     library_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least("pictures.words_per_picture", self.words_per_picture, 30)
-        _between("pictures.candidates", self.candidates, 1, 20)
-        _between("pictures.min_fused", self.min_fused, 0.0, 1.0)
-        _between("pictures.judge_weight", self.judge_weight, 0.0, 1.0)
-        _between("pictures.library_weight", self.library_weight, 0.0, 10.0)
+        _at_least("words_per_picture", self.words_per_picture, 30)
+        _between("candidates", self.candidates, 1, 20)
+        _between("min_fused", self.min_fused, 0.0, 1.0)
+        _between("judge_weight", self.judge_weight, 0.0, 1.0)
+        _between("library_weight", self.library_weight, 0.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a profile may set. ``name`` is the profile's."""
+    """Everything a profile may set. ``name`` is the profile's; ``own_judge`` None has the writer judge."""
 
     name: str
     description: str = ""
-    language: LanguageSettings = field(default_factory=LanguageSettings)
+    writer: LanguageSettings = field(default_factory=LanguageSettings)
+    own_judge: LanguageSettings | None = None
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     writing: WritingSettings = field(default_factory=WritingSettings)
     pictures: IllustrationSettings = field(default_factory=IllustrationSettings)
 
+    @property
+    def judge(self) -> LanguageSettings:
+        """Which model judges the candidates of a picture."""
+        return self.own_judge or self.writer
+
 
 _SECTIONS: dict[str, Any] = {
-    "language": LanguageSettings,
+    "writer": LanguageSettings,
+    "judge": LanguageSettings,
     "encoder": EncoderSettings,
     "writing": WritingSettings,
     "pictures": IllustrationSettings,
 }
+
+
+_EARLIER_WRITER = "language"  # the section's name before roles were apart
 
 
 def profile_names() -> tuple[str, ...]:
@@ -156,14 +166,28 @@ def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
 
 def parse_settings(name: str, values: Mapping[str, Any]) -> Settings:
     """Settings from parsed TOML, strictly: unknown sections, keys and wrong types raise UsageError."""
+    if _EARLIER_WRITER in values:
+        if "writer" in values:
+            raise UsageError("field_twice", field="writer", other=_EARLIER_WRITER)
+        values = {"writer" if key == _EARLIER_WRITER else key: value for key, value in values.items()}
     check_known(values, ("description", *_SECTIONS))
-    parts: dict[str, Any] = {}
-    for section, kind in _SECTIONS.items():
-        own = typed(section, values.get(section, {}), dict)
-        defaults = {f.name: f.default for f in fields(kind)}
-        check_known(own, defaults, f"{section}.")
-        parts[section] = kind(**{k: typed(f"{section}.{k}", v, type(defaults[k])) for k, v in own.items()})
-    return Settings(name=name, description=str(values.get("description", "")), **parts)
+    parts = {section: _section(section, values[section]) for section in _SECTIONS if section in values}
+    own_judge = parts.pop("judge", None)
+    return Settings(name, str(values.get("description", "")), own_judge=own_judge, **parts)
+
+
+def _section(name: str, values: Any) -> Any:
+    kind = _SECTIONS[name]
+    values = typed(name, values, dict)
+    defaults = {f.name: f.default for f in fields(kind)}
+    check_known(values, defaults, f"{name}.")
+    try:
+        return kind(**{key: typed(f"{name}.{key}", value, type(defaults[key])) for key, value in values.items()})
+    except UsageError as error:
+        field = str(error.values.get("field", ""))
+        if not field or "." in field:
+            raise
+        raise UsageError(error.key, **error.values | {"field": f"{name}.{field}"}) from error
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

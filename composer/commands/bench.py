@@ -105,7 +105,7 @@ def _batch(args: argparse.Namespace, model: Path, reference: str | None) -> dict
     from composer.benchmarks.batch import bench_batch
 
     library, settings = _library(args)
-    settings = replace(settings, language=replace(settings.language, model=str(model), threads=args.threads))
+    settings = replace(settings, writer=replace(settings.writer, model=str(model), threads=args.threads))
     return bench_batch(
         settings, library, model, threads=args.threads, rounds=args.rounds, reference=reference, progress=_tell
     )
@@ -126,10 +126,10 @@ def _model(args: argparse.Namespace) -> Path:
 
     name = args.model
     if not name:
-        language = load_settings(args.profile).language
-        if language.kind != "gguf":
+        writer = load_settings(args.profile).writer
+        if writer.kind != "gguf":
             raise UsageError("no_gguf_writer", profile=args.profile)
-        name = language.model
+        name = writer.model
     return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
 
 

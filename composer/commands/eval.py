@@ -168,7 +168,7 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
         return measure_selection(judged, settings.pictures) | measures, say(
             "eval_sections", sections=len(rows), about=about
         )
-    loaded = load_language_model(settings)
+    loaded = load_language_model(settings.judge)
     model = ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
     seen = gallery if model.sees_images else None
     about = say("eval_judge", about=about, judge=loaded.identity.name)

@@ -112,12 +112,12 @@ def _write(args: argparse.Namespace) -> int:
 def _load(settings: Settings, encoder: JointEncoder, library: Library) -> Composes:
     """The one pipeline that makes all articles."""
     from composer.evaluation.writing.articles import DraftCountingPipeline
-    from composer.pipeline.loading import load_language_model
+    from composer.pipeline.loading import load_judge, load_language_model
     from composer.pipeline.pipeline import Pipeline
     from retrieval.search import Searcher
 
-    model = load_language_model(settings)
-    return DraftCountingPipeline(Pipeline(settings, model, encoder, library, Searcher(library, encoder)))
+    writer, judge = load_language_model(settings.writer), load_judge(settings)
+    return DraftCountingPipeline(Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge))
 
 
 def _read(args: argparse.Namespace) -> int:

@@ -117,13 +117,13 @@ def needed(profile: str | None) -> list[str]:
     from vision.downloads.store import manifest
 
     settings = load_settings(profile or DEFAULT_PROFILE)
-    names = [settings.language.model] if settings.language.kind == "gguf" else []
+    names = [settings.writer.model] if settings.writer.kind == "gguf" else []
     if settings.encoder.kind == "embedded":
         from vision.joint_encoder.checkpoint import shipped_towers
 
         names += shipped_towers()
     names += [CHINESE, SCRIPTS]
-    if settings.language.kind == "gguf":
+    if settings.writer.kind == "gguf":
         names.append(DICTIONARY)
     return [name for name in names if name in manifest()]
 

@@ -113,7 +113,7 @@ def rerun_stage(
 
 def _rewrite(pipeline: Pipeline, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
     yield events.StageStarted("write")
-    timer = events.StageTimer(pipeline.model)
+    timer = events.StageTimer(pipeline.model, pipeline.judge)
     tone, seed = (request.tone, request.seed) if request else ("", 0)
     writing = rewrite_article(pipeline.model, pipeline.settings.writing, article, tone=tone, seed=seed)
     with closing(writing) as drafts:  # type: ignore[type-var]
@@ -153,7 +153,7 @@ def _rerun(
             case "choose":
                 _limit_required(work, len(slots))
                 left = work.considered(found, rejected - work.context.required)
-                chosen = pipeline.choose(work.context, article.sections, work.conversation, left)
+                chosen = pipeline.choose(work.context, article, work.conversation, left)
                 free = _kept_where_nothing_is_better(chosen, free)
             case "finish":
                 free = pipeline.finish(work.context, replace(article, placements=tuple(free))).placements
@@ -188,7 +188,7 @@ def _set_picture_count(
     stay = tuple(p for p in article.placements if p.locked_or_edited or any(p is kept for kept in best))
     if need <= len(free):
         yield events.StageStarted("choose")
-        yield events.StageTimer(pipeline.model).finished("choose")
+        yield events.StageTimer(pipeline.model, pipeline.judge).finished("choose")
         yield events.Done(article.with_placements(stay))
         return
     missing = need - len(free)
@@ -230,7 +230,7 @@ def _illustrate(work: Rerun, places: Sequence[int]) -> Generator[events.Event, N
     yield work.timer.finished("find")
     yield events.StageStarted("choose")
     left = work.considered(found, frozenset())
-    chosen = pipeline.choose(context, article.sections, work.conversation, left)
+    chosen = pipeline.choose(context, article, work.conversation, left)
     yield work.timer.finished("choose")
     yield events.StageStarted("finish")
     done = pipeline.finish(context, replace(article, placements=chosen)).placements
@@ -244,7 +244,7 @@ def _begin(
     """``read`` lets the model read the article; nothing is asked about it otherwise."""
     if request is None:
         request = ComposeRequest(text=join_sections(article.sections), language=article.language)
-    timer = events.StageTimer(pipeline.model)
+    timer = events.StageTimer(pipeline.model, pipeline.judge)
     context = pipeline.context(request, article.writing_language)
     conversation = Conversation(())
     if read:

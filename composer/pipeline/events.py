@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from composer.article.model import Article
 from vision.errors import Phrase
-from vision.interfaces import VisionLanguageModel
+from vision.interfaces import Usage, VisionLanguageModel
 
 Stage: TypeAlias = Literal["load", "write", "place", "caption", "find", "choose", "finish"]
 STAGES: tuple[Stage, ...] = ("load", "write", "place", "caption", "find", "choose", "finish")
@@ -69,16 +69,23 @@ Event: TypeAlias = StageStarted | StageFinished | TextDelta | ArticleSoFar | Not
 
 
 class StageTimer:
-    """Seconds and tokens since the last stage ended."""
+    """Seconds and tokens since the last stage ended. The writer and the judge may be one model."""
 
-    def __init__(self, model: VisionLanguageModel) -> None:
-        self._model = model
+    def __init__(self, writer: VisionLanguageModel, judge: VisionLanguageModel) -> None:
+        self._models = (writer,) if judge is writer else (writer, judge)
         self._began_s = time.perf_counter()
-        self._usage = model.usage.copy()
+        self._usage = self._used()
+
+    def _used(self) -> Usage:
+        used = Usage()
+        for model in self._models:
+            used.add(model.usage)
+        return used
 
     def finished(self, stage: Stage) -> StageFinished:
-        now_s, used = time.perf_counter(), self._model.usage.since(self._usage)
+        now_s, usage = time.perf_counter(), self._used()
+        used = usage.since(self._usage)
         tokens = used.prompt_tokens + used.generated_tokens
         event = StageFinished(stage, now_s - self._began_s, tokens, used.cached_tokens)
-        self._began_s, self._usage = now_s, self._model.usage.copy()
+        self._began_s, self._usage = now_s, usage
         return event

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composer.errors import UsageError
-from composer.settings import Settings
+from composer.settings import LanguageSettings, Settings
 from vision.errors import KernelsUnavailable, ModelError, Phrase
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ def load_encoder(settings: Settings) -> JointEncoder:
     return load_open_clip_encoder(encoder.model, encoder.pretrained or None, device=_device(encoder.device))
 
 
-def load_language_model(settings: Settings) -> VisionLanguageModel:
-    """The profile's writer and judge. Raises WeightsError or ModelError saying what to fetch or change."""
-    language = settings.language
+def load_judge(settings: Settings) -> VisionLanguageModel | None:
+    """The profile's judge, None where the writer judges. Errors as ``load_language_model``."""
+    return load_language_model(settings.own_judge) if settings.own_judge else None
+
+
+def load_language_model(language: LanguageSettings) -> VisionLanguageModel:
+    """A profile's writer or judge. Raises WeightsError or ModelError saying what to fetch or change."""
     if language.kind == "hub":
         from vision.huggingface.loading import load_hub_model
 
@@ -90,16 +94,17 @@ def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Capti
 
 def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
     """The profile's InternLM-XComposer, a folder of ``vignette train bridge``, or any checkpoint of transformers."""
-    if settings.language.kind == "xcomposer" and name == settings.language.model:
-        return load_language_model(settings)
+    judge = settings.judge
+    if judge.kind == "xcomposer" and name == judge.model:
+        return load_language_model(judge)
     folder = Path(name).expanduser()
     if (folder / "bridge.json").is_file():
         from vision.bridge.bridged_model import load_bridged_model
 
-        return load_bridged_model(folder, device=_device(settings.language.device))
+        return load_bridged_model(folder, device=_device(judge.device))
     from vision.huggingface.loading import load_hub_model
 
-    return load_hub_model(name, device=settings.language.device)
+    return load_hub_model(name, device=judge.device)
 
 
 def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
@@ -113,7 +118,8 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     Library.open(library_dir, None).close()
     encoder = load_encoder(settings)
     library = Library.open(library_dir, encoder.identity)
-    return Pipeline(settings, load_language_model(settings), encoder, library, Searcher(library, encoder))
+    writer, judge = load_language_model(settings.writer), load_judge(settings)
+    return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge)
 
 
 def _device(name: str) -> str:

@@ -131,33 +131,54 @@ class ExclusiveView:
             return self._model.score_batch(prompts, options)
 
 
+class _Shared:
+    """One model and what its callers take turns by."""
+
+    def __init__(self, model: VisionLanguageModel | BatchingModel) -> None:
+        self.model = model
+        self._lock = FairLock()
+
+    def view(self) -> VisionLanguageModel:
+        return self.model.caller() if isinstance(self.model, BatchingModel) else ExclusiveView(self.model, self._lock)
+
+
 class ModelPool:
     """Models of one profile, and the libraries that its pipelines take pictures from, each opened once."""
 
-    def __init__(self, settings: Settings, model: VisionLanguageModel | BatchingModel, encoder: JointEncoder) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model: VisionLanguageModel | BatchingModel,
+        encoder: JointEncoder,
+        judge: VisionLanguageModel | BatchingModel | None = None,
+    ) -> None:
+        """``model`` writes, and judges too where there is no ``judge``."""
         self.settings = settings
         self.encoder = encoder
-        self._model = model
-        self._lock = FairLock()
+        self._shared = [_Shared(one) for one in (model, judge) if one is not None]
         self._libraries: dict[Path, tuple[Library, Searcher]] = {}
         self._opening = threading.Lock()
 
     @classmethod
     def load(cls, settings: Settings) -> ModelPool:
         """Load the profile's models. Raises WeightsError or ModelError saying what to fetch or change."""
-        from composer.pipeline.loading import load_encoder, load_language_model
+        from composer.pipeline.loading import load_encoder, load_judge, load_language_model
 
-        return cls(settings, for_many_callers(load_language_model(settings)), load_encoder(settings))
+        writer, judge = for_many_callers(load_language_model(settings.writer)), load_judge(settings)
+        return cls(settings, writer, load_encoder(settings), judge and for_many_callers(judge))
 
     @property
     def workers(self) -> int:
         """How many requests at once are worth it with this model."""
-        return min(WORKERS, callers_at_once(self._model))
+        return min(WORKERS, callers_at_once(self._shared[0].model))
 
     @property
     def usage(self) -> Usage:
-        """What all pipelines used together since the model was loaded."""
-        return self._model.usage.copy()
+        """What all pipelines used together since the models were loaded."""
+        used = Usage()
+        for shared in self._shared:
+            used.add(shared.model.usage)
+        return used
 
     def pipeline(self, library_dir: Path, settings: Settings | None = None) -> Pipeline:
         """A pipeline for one caller. ``settings`` may differ from the pool's in all but the models.
@@ -167,18 +188,17 @@ class ModelPool:
         from composer.pipeline.pipeline import Pipeline
 
         library, searcher = self._library(library_dir)
-        model = (
-            self._model.caller() if isinstance(self._model, BatchingModel) else ExclusiveView(self._model, self._lock)
-        )
-        return Pipeline(settings or self.settings, model, self.encoder, library, searcher)
+        model, *judges = (shared.view() for shared in self._shared)
+        return Pipeline(settings or self.settings, model, self.encoder, library, searcher, *judges)
 
     def close(self) -> None:
         with self._opening:
             for library, _ in self._libraries.values():
                 library.close()
             self._libraries.clear()
-        if isinstance(self._model, BatchingModel):
-            self._model.close()
+        for shared in self._shared:
+            if isinstance(shared.model, BatchingModel):
+                shared.model.close()
 
     def _library(self, folder: Path) -> tuple[Library, Searcher]:
         from image_db.library import Library

@@ -102,12 +102,19 @@ class Pipeline:
         encoder: JointEncoder,
         library: Library,
         searcher: Searcher,
+        own_judge: VisionLanguageModel | None = None,
     ) -> None:
+        """``model`` writes, and judges the candidates too where there is no ``own_judge``."""
         self.settings = settings
         self.model = model
         self.encoder = encoder
         self.library = library
         self.searcher = searcher
+        self.own_judge = own_judge
+
+    @property
+    def judge(self) -> VisionLanguageModel:
+        return self.own_judge or self.model
 
     def compose(self, request: ComposeRequest, listener: Callable[[Event], None] = lambda _: None) -> Article:
         """Make the article. Raises the errors of the packages; nothing is written to disk."""
@@ -126,10 +133,11 @@ class Pipeline:
         if len(self.library) == 0 and len(context.uploads) == 0 and request.images != 0:
             raise UsageError("library_empty")
 
-        timer = events.StageTimer(self.model)
+        timer = events.StageTimer(self.model, self.judge)
         yield events.StageStarted("write")
-        if notice := getattr(self.model, "notice", None):
-            yield events.Notice(notice.key, notice.values)
+        for model in (self.model, *((self.own_judge,) if self.own_judge else ())):
+            if notice := getattr(model, "notice", None):
+                yield events.Notice(notice.key, notice.values)
         article, conversation = yield from (self.read(context, language) if request.text else self.write(context))
         article = replace(article, provenance={**self.provenance(context), **article.provenance})
         yield timer.finished("write")
@@ -152,7 +160,7 @@ class Pipeline:
         yield timer.finished("find")
 
         yield events.StageStarted("choose")
-        article = article.with_placements(self.choose(context, article.sections, conversation, found))
+        article = article.with_placements(self.choose(context, article, conversation, found))
         yield timer.finished("choose")
         yield events.ArticleSoFar(article)
 
@@ -211,7 +219,7 @@ class Pipeline:
             ),
             kind=request.kind_of_text,
         )
-        if self.settings.language.kind == "gguf" and installed_dictionary() is None:
+        if self.settings.writer.kind == "gguf" and installed_dictionary() is None:
             yield events.Notice("dictionary_missing", {})
         briefing = context.prompts.with_tone(request.instruction, request.tone)
         written = yield from writer.write(
@@ -348,7 +356,7 @@ class Pipeline:
         self, context: RequestContext, sections: Sequence[Section], places: Sequence[int]
     ) -> list[float]:
         """How much each place asks for a picture that the library may have: log-odds."""
-        if self.settings.language.kind == TRAINED_KIND:
+        if self.settings.writer.kind == TRAINED_KIND:
             odds_of_places = score_places(self.model, sections, places, context.request.images)
             own = dict(zip(places, odds_of_places, strict=True))
         else:
@@ -380,7 +388,7 @@ class Pipeline:
         """What the picture at each place should show: something else than ``avoid`` says."""
         if not places:
             return []
-        if self.settings.language.kind == TRAINED_KIND and context.language == "zh" and not avoid:
+        if self.settings.writer.kind == TRAINED_KIND and context.language == "zh" and not avoid:
             captions = caption_places(self.model, sections, places)
         else:
             known = {place: subject.name for place, subject in self.subjects(context, sections, places, avoid).items()}
@@ -432,20 +440,25 @@ class Pipeline:
     def choose(
         self,
         context: RequestContext,
-        sections: Sequence[Section],
+        article: Article,
         conversation: Conversation,
         found: Sequence[Considered],
     ) -> tuple[Placement, ...]:
-        """What becomes of each slot: the model judges the candidates, and all slots are filled jointly."""
-        settings, own = self.settings.pictures, frozenset(context.uploads.ids)
+        """What becomes of each slot: the model judges the candidates, and all slots are filled jointly.
+
+        ``conversation`` is the writer's; a judge of its own reads the article itself.
+        """
+        settings, own, sections = self.settings.pictures, frozenset(context.uploads.ids), article.sections
         judged = found
-        if settings.judge_weight and self.settings.language.kind == TRAINED_KIND:
+        if settings.judge_weight and self.settings.judge.kind == TRAINED_KIND:
             judged = judge_by_letter(
-                self.model, settings, sections, found, lambda candidate: may_be_chosen(candidate, settings, own)
+                self.judge, settings, sections, found, lambda candidate: may_be_chosen(candidate, settings, own)
             )
         elif settings.judge_weight:
+            if self.judge is not self.model:
+                conversation, _ = reading(context.prompts, self.judge, article.title, sections)
             judged = judge_candidates(
-                self.model,
+                self.judge,
                 context.prompts,
                 settings,
                 context.language,
@@ -490,12 +503,13 @@ class Pipeline:
         """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
         encoder = self.encoder.identity
         request = context.request
+        models = {"language": self.model.identity, **({"judge": self.own_judge.identity} if self.own_judge else {})}
         return {
             "vignette": own_version(),
             "profile": self.settings.name,
             "models": {
-                "language": {"name": self.model.identity.name, "sha256": self.model.identity.sha256},
-                "encoder": {"name": encoder.name, "sha256": encoder.sha256},
+                role: {"name": identity.name, "sha256": identity.sha256}
+                for role, identity in (*models.items(), ("encoder", encoder))
             },
             "seed": request.seed,
             "library": {"name": self.library.folder.name, "pictures": len(self.library)},

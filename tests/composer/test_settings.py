@@ -29,8 +29,13 @@ def test_embedded_comes_first() -> None:
         ({"pictures": {"min_fused": 2}}, "field_range", "pictures.min_fused"),
         ({"pictures": {"candidates": 10**400}}, "field_range", "pictures.candidates"),
         ({"writing": {"temperature": 10**400}}, "field_wrong_kind", "writing.temperature"),
-        ({"language": {"kind": "gpt"}}, "field_choice", "language.kind"),
-        ({"language": {"threads": -1}}, "field_too_low", "language.threads"),
+        ({"writer": {"kind": "gpt"}}, "field_choice", "writer.kind"),
+        ({"writer": {"threads": -1}}, "field_too_low", "writer.threads"),
+        ({"judge": {"quantization": "3bit"}}, "field_choice", "judge.quantization"),
+        ({"judge": {"modell": "x"}}, "field_unknown", "judge.modell"),
+        ({"language": {"kind": "gpt"}}, "field_choice", "writer.kind"),
+        ({"language": {}, "writer": {}}, "field_twice", "writer"),
+        ({"encoder": {"kind": "clip"}}, "field_choice", "encoder.kind"),
         ({"encoder": {"kind": "open_clip"}}, "encoder_model_missing", None),
         ({"writing": 3}, "field_wrong_kind", "writing"),
     ],
@@ -39,6 +44,17 @@ def test_what_is_wrong_is_named(values: dict, key: str, field: str | None) -> No
     with pytest.raises(UsageError) as caught:
         parse_settings("mine", values)
     assert (caught.value.key, caught.value.values.get("field")) == (key, field)
+
+
+def test_the_writer_judges_unless_another_model_does() -> None:
+    alone = parse_settings("mine", {"writer": {"model": "a.gguf"}})
+    assert alone.judge is alone.writer
+    apart = parse_settings("mine", {"writer": {"model": "a.gguf"}, "judge": {"kind": "hub", "model": "b/c"}})
+    assert (apart.writer.model, apart.judge.kind, apart.judge.model) == ("a.gguf", "hub", "b/c")
+
+
+def test_the_section_of_earlier_profiles_is_the_writer() -> None:
+    assert parse_settings("mine", {"language": {"kind": "hub", "model": "a/b"}}).writer.model == "a/b"
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:

@@ -92,7 +92,7 @@ def test_labels_are_what_describe_means_without_a_model(
 def test_a_profile_may_write_and_judge_with_a_bridge(folder: Path) -> None:
     vignette("train", "bridge", "--data", folder / "data", "--out", folder / "one", "--recipe", folder / "small.toml")
     language = {"kind": "bridge", "model": str(folder / "one"), "device": "cpu", "context_tokens": 1024}
-    model = parts.load_language_model(parse_settings("mine", {"language": language}))
+    model = parts.load_language_model(parse_settings("mine", {"writer": language}).writer)
     assert model.sees_images
     assert model.identity == load_bridged_model(folder / "one").identity
 

@@ -32,7 +32,7 @@ def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         vlm = write_tiny_xcomposer(folder / "vlm", max_position_embeddings=8192)
     path = folder / "mine.toml"
     path.write_text(
-        f'[language]\nkind = "{request.param}"\nmodel = "{vlm}"\ndevice = "cpu"\n'
+        f'[writer]\nkind = "{request.param}"\nmodel = "{vlm}"\ndevice = "cpu"\n'
         f'[encoder]\nkind = "open_clip"\nmodel = "{clip}"\ndevice = "cpu"\n'
         "[pictures]\nmin_fused = 0.0\njudge_weight = 1.0\ncandidates = 3\n[writing]\nplan_from_library = 2\n"
     )
@@ -64,7 +64,7 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
     article = pipeline.compose(request)
 
     # Slots times candidates; XComposer sees those of a slot at once, after the picture chosen before.
-    assert len(looked) == 2 * 3 + (settings.language.kind == "xcomposer")
+    assert len(looked) == 2 * 3 + (settings.writer.kind == "xcomposer")
     judged = [c.log_prob for p in article.placements for c in p.candidates]
     assert all(value is not None and value < 0 for value in judged)
     assert article.provenance["models"]["encoder"]["sha256"] == encoder.identity.sha256
@@ -72,19 +72,19 @@ def test_a_model_that_sees_chooses_by_pixels_with_any_open_clip_encoder(
 
 
 def test_a_quantization_that_xcomposer_lacks_is_refused(tmp_path: Path) -> None:
-    values = {"language": {"kind": "xcomposer", "model": str(tmp_path), "quantization": "4bit"}}
+    values = {"writer": {"kind": "xcomposer", "model": str(tmp_path), "quantization": "4bit"}}
     with pytest.raises(ModelError, match="quantization_unsupported: given=4bit, kind=xcomposer"):
-        parts.load_language_model(parse_settings("mine", values))
+        parts.load_language_model(parse_settings("mine", values).writer)
 
 
 def test_the_profile_s_own_model_can_describe_pictures(tmp_path: Path) -> None:
     folder = str(write_tiny_xcomposer(tmp_path))
-    settings = parse_settings("mine", {"language": {"kind": "xcomposer", "model": folder, "device": "cpu"}})
+    settings = parse_settings("mine", {"writer": {"kind": "xcomposer", "model": folder, "device": "cpu"}})
     assert parts.load_seeing_model(folder, settings).identity.name == folder
 
 
 def test_the_shipped_profile_differs_only_in_names_that_need_a_hub() -> None:
     text = (Path(parts.__file__).parents[1] / "profiles" / "hub.toml").read_text(encoding="utf-8")
     settings = parse_settings("hub", tomllib.loads(text))
-    assert (settings.language.kind, settings.encoder.kind) == ("hub", "open_clip")
+    assert (settings.writer.kind, settings.encoder.kind) == ("hub", "open_clip")
     assert settings.pictures.judge_weight > 0

@@ -17,12 +17,11 @@ from vision.interfaces import Message
 def test_without_a_compiler_transformers_runs_a_gguf_file_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = load_settings("tiny")
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    model = load_language_model(replace(settings, language=replace(settings.language, model=str(path))))
+    model = load_language_model(replace(load_settings("tiny").writer, model=str(path)))
     notice = model.notice  # type: ignore[attr-defined]
     assert notice.key == "slow_without_kernels"
     assert "pip install ziglang" in localize(notice, "en")

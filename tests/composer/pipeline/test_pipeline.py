@@ -399,3 +399,20 @@ def test_provenance_has_the_facts_that_the_writer_was_given(tmp_path: Path) -> N
     facts = article.provenance["facts"]
     assert {"section": "", "name": "rusty gate", "text": "A rusty gate", "source": article.pictures[0].id} in facts
     assert all(set(fact) == {"section", "name", "text", "source"} for fact in facts)
+
+
+def test_a_judge_of_its_own_reads_the_article_and_chooses(tmp_path: Path) -> None:
+    def prefers(colour: str):
+        return lambda prompt, options: [-0.1 if colour in question(prompt) else -4.0, -2.0][: len(options)]
+
+    settings = Settings("apart", pictures=IllustrationSettings(judge_weight=1.0, min_fused=0.0))
+    pipeline = make_pipeline(tmp_path, lambda *_: "an old wall", prefers("red"), settings, ("red", "blue"))
+    pipeline.own_judge = judge = ScriptedModel(lambda *_: pytest.fail("the judge wrote"), prefers("blue"))
+    text = "The old town has many walls, and each of them was painted by somebody who liked its colour."
+    seen: list = []
+    article = pipeline.compose(ComposeRequest(text=text, images=1), seen.append)
+    assert article.pictures[0].path.stem == "blue"
+    assert all(text in prompt[1].text for prompt in judge.asked)
+    assert article.provenance["models"]["judge"] == {"name": "scripted", "sha256": "0" * 64}
+    (judging,) = [event for event in seen if isinstance(event, events.StageFinished) and event.stage == "choose"]
+    assert judging.tokens == judge.usage.prompt_tokens > 0

@@ -31,7 +31,7 @@ from vision.interfaces import Prompt, Sampling
 SECTIONS = tuple(Section(f"第{number}段讲的是红墙。") for number in "一二三")
 SETTINGS = Settings(
     "test",
-    language=LanguageSettings(kind="xcomposer"),
+    writer=LanguageSettings(kind="xcomposer"),
     pictures=IllustrationSettings(min_fused=0.0, judge_weight=1.0, candidates=3, library_weight=0.0),
 )
 
