@@ -25,20 +25,33 @@ class LanguageSettings:
 
     ``kind`` is "gguf" (the embedded engine; ``model`` is a name of ``vignette models list`` or the path of a
     .gguf file), "hub" (transformers; a hub name or local folder), "xcomposer" (InternLM-XComposer 2 or 2.5, named the
-    same way) or "bridge" (a folder of ``vignette train bridge`` or ``lora``, which sees). ``threads`` 0 means one a
+    same way), "bridge" (a folder of ``vignette train bridge`` or ``lora``, which sees) or "server" (any that speaks
+    OpenAI's API at ``address``; ``model`` may be left out where it serves one). ``threads`` 0 means one a
     core. ``device`` "auto" is the CPU for "gguf", and CUDA where there is one for "hub" and "xcomposer".
+    ``key_variable`` names the environment variable with the server's key, ``timeout_s`` its longest silence,
+    ``at_once`` the requests it gets side by side.
     """
 
     kind: str = "gguf"
-    model: str = "qwen2.5-coder-1.5b-instruct"
+    model: str = ""
     device: str = "auto"
     dtype: str = "auto"
     quantization: str = "none"
     context_tokens: int = 8192
     threads: int = 0
+    address: str = ""
+    key_variable: str = "VIGNETTE_SERVER_KEY"
+    timeout_s: float = 120.0
+    at_once: int = 8
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, ("gguf", "hub", "xcomposer", "bridge"))
+        _one_of("kind", self.kind, ("gguf", "hub", "xcomposer", "bridge", "server"))
+        if self.kind == "gguf" and not self.model:
+            object.__setattr__(self, "model", "qwen2.5-coder-1.5b-instruct")
+        if self.kind == "server" and not self.address.strip():
+            raise UsageError("server_address_missing")
+        _at_least("timeout_s", self.timeout_s, 1)
+        _between("at_once", self.at_once, 1, 256)
         _one_of("quantization", self.quantization, ("none", "4bit", "8bit"))
         _at_least("context_tokens", self.context_tokens, 1024)
         _at_least("threads", self.threads, 0)
@@ -195,7 +208,7 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise UsageError("field_choice", field=name, given=value, known=list(known))
 
 
-def _at_least(name: str, value: int, low: int) -> None:
+def _at_least(name: str, value: float, low: int) -> None:
     if value < low:
         raise UsageError("field_too_low", field=name, given=value, least=low)
 

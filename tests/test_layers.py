@@ -26,7 +26,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("joint_encoder",),
         ("llm",),
         ("huggingface",),
-        ("xcomposer",),
+        ("xcomposer", "served"),
         ("bridge",),
         ("training",),
     ),

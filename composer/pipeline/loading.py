@@ -61,6 +61,17 @@ def load_language_model(language: LanguageSettings) -> VisionLanguageModel:
             device=_device(language.device),
             context_tokens=language.context_tokens,
         )
+    if language.kind == "server":
+        from vision.served.model import load_served_model
+
+        return load_served_model(
+            language.address,
+            language.model,
+            key_variable=language.key_variable,
+            context_tokens=language.context_tokens,
+            timeout_s=language.timeout_s,
+            at_once=language.at_once,
+        )
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
     from vision.downloads.store import locate
     from vision.llm.model import load_gguf_model

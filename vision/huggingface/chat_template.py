@@ -65,7 +65,7 @@ class ChatTemplate:
         """Errors: ModelError where the template refuses the prompt or the model cannot see its pictures."""
         if not prompt:
             raise ModelError("prompt_empty")
-        messages = list(prompt) if self._takes_system else _merge_system(prompt)
+        messages = list(prompt) if self._takes_system else merge_system(prompt)
         images = tuple(part for message in messages for part in message.content if not isinstance(part, str))
         if images and not self._pictures:
             raise ModelError("model_sees_nothing", model=self._name)
@@ -122,7 +122,7 @@ def _today(form: str) -> str:
     return datetime.now().strftime(form[:32])
 
 
-def _merge_system(prompt: Prompt) -> list[Message]:
+def merge_system(prompt: Prompt) -> list[Message]:
     """The same messages with the system's words at the head of the first user message."""
     orders = "\n\n".join(message.text for message in prompt if message.role == "system")
     messages = [message for message in prompt if message.role != "system"]
