@@ -13,7 +13,7 @@ import ipaddress
 import json
 import random
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -164,7 +164,7 @@ class ServerConnection:
             except PassingFault as fault:
                 await pauses.after(fault)
 
-    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The JSON objects of a stream of server-sent events, up to ``[DONE]``, in one try.
 
         Raises PassingFault where it breaks off, ModelError or PromptTooLong.

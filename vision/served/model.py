@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import queue
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -181,7 +181,7 @@ class ServedModel:
 
     async def _pieces(
         self, body: dict[str, Any], begun: str, meters: Sequence[Usage]
-    ) -> AsyncIterator[tuple[str, FinishReason | None]]:
+    ) -> AsyncGenerator[tuple[str, FinishReason | None], None]:
         """Texts of one stream, the last with its finish. Raises PassingFault where it ends without one.
 
         Words of ``begun`` that come again at the start are left out.
