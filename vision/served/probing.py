@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from vision.errors import ModelError
+from vision.errors import ModelError, VisionError
 from vision.interfaces import Message, Prompt, Sampling
 from vision.served.chat_request import RequestWriter, ServerTraits
 from vision.served.connection import ServerConnection
@@ -105,7 +105,7 @@ async def _plainest(connection: ServerConnection, model: str) -> tuple[ServerTra
 async def _read(connection: ServerConnection, model: str, traits: ServerTraits, prompt: Prompt) -> int | None:
     try:
         return tokens_read(await connection.ask(CHAT, RequestWriter(model, traits).body(prompt, _ONE), tries=2))
-    except ModelError:
+    except VisionError:
         return None
 
 
