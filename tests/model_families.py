@@ -26,13 +26,13 @@ _LINEAR = {
     "linear_value_head_dim": 8,
 }
 
-Reading = Literal["side by side", "in turn", "whole"]
+Reading = Literal["side by side", "of one length", "from copies"]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """``kind`` is transformers' model type. ``reading`` is how several prompts with one beginning are read: side by
-    side over its cache, in turn over its cache, or each whole.
+    """``kind`` is transformers' model type. ``reading`` is how several prompts go on from what they begin with alike:
+    side by side, side by side where they are of one length, or the latter from copies of a state.
     """
 
     models: str
@@ -55,22 +55,22 @@ class Family:
 
 FAMILIES = (
     Family("LLaMA 1, 2 and 3, Code Llama, Vicuna, Alpaca, Yi, DeepSeek LLM and Coder, SmolLM", "llama"),
-    Family("Mistral (with a sliding window)", "mistral", "in turn", _HEAD | {"sliding_window": 8}),
+    Family("Mistral (with a sliding window)", "mistral", "of one length", _HEAD | {"sliding_window": 8}),
     Family("Mixtral", "mixtral", settings={"num_local_experts": 4, "num_experts_per_tok": 2}),
     Family("Falcon", "falcon", settings={"new_decoder_architecture": True, "num_kv_heads": 2}),
-    Family("BLOOM, BLOOMZ", "bloom", "whole", {"n_layer": 2, "n_head": 4}),
-    Family("MPT", "mpt", "whole", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 2048}),
+    Family("BLOOM, BLOOMZ", "bloom", "of one length", {"n_layer": 2, "n_head": 4}),
+    Family("MPT", "mpt", "of one length", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 2048}),
     Family("GPT-NeoX, Pythia, RedPajama, Dolly v2", "gpt_neox"),
     Family("GPT-J", "gptj", settings=_GPT2 | {"rotary_dim": 4}),
     Family("OPT, OPT-IML, Galactica", "opt", settings={"ffn_dim": 64, "word_embed_proj_dim": 32}),
     Family("GPT-2, Cerebras-GPT", "gpt2", settings=_GPT2),
     Family("Gemma 1", "gemma", settings=_HEAD),
-    Family("Gemma 2", "gemma2", "in turn", _HEAD | {"sliding_window": 16}),
-    Family("Gemma 3 (1B, text only)", "gemma3_text", "in turn", _HEAD | {"sliding_window": 16}),
+    Family("Gemma 2", "gemma2", "of one length", _HEAD | {"sliding_window": 16}),
+    Family("Gemma 3 (1B, text only)", "gemma3_text", "of one length", _HEAD | {"sliding_window": 16}),
     Family(
         "Gemma 4 (text only)",
         "gemma4_text",
-        "in turn",
+        "of one length",
         _HEAD
         | {
             "global_head_dim": 8,
@@ -84,8 +84,10 @@ FAMILIES = (
     Family("Qwen3", "qwen3", settings=_HEAD),
     Family("Qwen 1.5 and 2 MoE", "qwen2_moe", settings=_EXPERTS | {"shared_expert_intermediate_size": 16}),
     Family("Qwen3 MoE", "qwen3_moe", settings=_HEAD | _EXPERTS),
-    Family("Qwen3-Next", "qwen3_next", "whole", _HEAD | _EXPERTS | _LINEAR | {"shared_expert_intermediate_size": 16}),
-    Family("Qwen3.5 (text only)", "qwen3_5_text", "whole", _HEAD | _LINEAR),
+    Family(
+        "Qwen3-Next", "qwen3_next", "from copies", _HEAD | _EXPERTS | _LINEAR | {"shared_expert_intermediate_size": 16}
+    ),
+    Family("Qwen3.5 (text only)", "qwen3_5_text", "from copies", _HEAD | _LINEAR),
     Family("GLM-4 (9B chat, of 2024)", "glm", settings=_HEAD),
     Family("GLM-4 and Z1 (0414)", "glm4", settings=_HEAD),
     Family("GLM-4.5 and 4.6", "glm4_moe", settings=_HEAD | _ROUTED),
@@ -99,7 +101,7 @@ FAMILIES = (
     Family("Phi 3 and 4", "phi3"),
     Family("Phi 3.5 MoE", "phimoe", settings={"num_local_experts": 4}),
     Family("InternLM3", "internlm3"),
-    Family("LFM2", "lfm2", "whole", {"layer_types": ["conv", "full_attention"]}),
+    Family("LFM2", "lfm2", "from copies", {"layer_types": ["conv", "full_attention"]}),
 )
 # Not in the issue's list: any other class must do without a line of ours.
 OTHERS = (
@@ -109,11 +111,11 @@ OTHERS = (
     Family("Granite", "granite"),
     Family("Command R", "cohere"),
     Family("StarCoder 2", "starcoder2"),
-    Family("Exaone 4", "exaone4", "in turn"),
+    Family("Exaone 4", "exaone4", "of one length"),
 )
 
 
 def families_table() -> str:
     """The rows of ``docs/models.md``."""
     rows = [f"| {family.models} | `{family.kind}` | {family.reading} |" for family in (*FAMILIES, *OTHERS)]
-    return "\n".join(["| models | class | prompts with one beginning are read |", "|---|---|---|", *rows])
+    return "\n".join(["| models | class | prompts go on from one beginning |", "|---|---|---|", *rows])

@@ -1,14 +1,16 @@
-"""Forward passes of a transformers model over key-value caches that outlive one call.
+"""Forward passes of a transformers model over caches that outlive one call.
 
-``PrefixReader`` keeps one sequence read and goes back only as far as a new prompt differs from it;
-``CachedRows`` are several sequences that share such a prefix and go on side by side.
+A ``PrefixReader`` keeps one sequence read and goes back only as far as a new prompt differs from it, a
+``CheckpointReader`` to where it kept a copy; ``CachedRows`` are several sequences that share such a prefix and go on
+side by side.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +19,10 @@ from vision.huggingface.prompt_encoding import EncodedPrompt, PictureSpan, Promp
 
 # These attend to pictures in both directions, so a picture must be read in one pass with all before it.
 _TWO_WAY_PICTURES = ("gemma", "paligemma", "shieldgemma")
+# A copy of Qwen3.5-2B's states is 20 MB and its keys and values of 2,000 tokens 50.
+_MOST_KEPT = 6
+# A pass of its own costs about as much as reading this many tokens again.
+_LEAST_SHARED_TOKENS = 16
 
 
 @dataclass(slots=True)
@@ -29,11 +35,11 @@ class CachedRows:
 
 
 class CachedForward:
-    """Runs the model. ``reuses_prefix`` and ``batches_rows`` say what its cache allows.
+    """Runs the model. ``cuts`` and ``pads`` say what its cache allows.
 
-    Both take a cache of plain key-value layers, which can be cut at any token: models with linear attention
-    or state spaces have none. With sliding windows a prefix is reused but rows are not batched, because padding
-    between a row's tokens would count as part of the window.
+    A cache of plain key-value layers can be cut at any token. States of linear attention, state spaces and
+    convolutions cannot be gone back from: they are copied (``copy``) where one will want to go on. Rows can go on after
+    padding (``pads``) only where it can be masked and positions can be given: not as part of a window or a state.
     """
 
     def __init__(self, model: Any) -> None:
@@ -46,18 +52,18 @@ class CachedForward:
         open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         self._accepts = None if open_ended else frozenset(parameters)
         # A model within a model is asked itself: what stands around it may take positions and drop them.
-        self._takes_positions = getattr(model, "takes_positions", "position_ids" in parameters)
+        self.takes_positions = getattr(model, "takes_positions", "position_ids" in parameters)
         self._skips_logits = "logits_to_keep" in parameters
         kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
-        self.reuses_prefix = kinds <= {DynamicLayer, DynamicSlidingWindowLayer} and self._takes_positions
-        self.batches_rows = kinds <= {DynamicLayer} and self._takes_positions
+        self.cuts = kinds <= {DynamicLayer, DynamicSlidingWindowLayer}
+        self.pads = kinds <= {DynamicLayer} and self.takes_positions
         self.two_way_pictures = str(model.config.model_type).startswith(_TWO_WAY_PICTURES)
 
     def new_cache(self) -> Any:
         """An empty cache. Plain layers keep every token even of a sliding window, so that they can be cut."""
         from transformers import DynamicCache
 
-        return DynamicCache() if self.reuses_prefix else DynamicCache(config=self.model.config)
+        return DynamicCache() if self.cuts else DynamicCache(config=self.model.config)
 
     def empty_rows(self, count: int) -> CachedRows:
         no_tokens = torch.zeros((count, 0), dtype=torch.long, device=self.device)
@@ -83,14 +89,14 @@ class CachedForward:
         full_mask = torch.cat([rows.mask, new.to(self.device)], dim=1)
         inputs: dict[str, Any] = {
             "input_ids": ids,
-            # State-space layers apply the whole mask to one new token; without batches nothing is padding anyway.
-            "attention_mask": full_mask if self.batches_rows else None,
+            # State-space layers apply the whole mask to one new token. Padding on the right is behind what is asked.
+            "attention_mask": full_mask if self.pads else None,
             "cache": rows.cache,
             "use_cache": True,
             **(extra or {}),
         }
         inputs = {name: self._placed(value) for name, value in inputs.items() if self._is_input(name)}
-        if self._takes_positions:
+        if self.takes_positions:
             inputs["position_ids"] = positions.to(self.device)
         if self._skips_logits:
             inputs["logits_to_keep"] = columns.to(self.device)
@@ -114,8 +120,8 @@ class CachedForward:
     ) -> tuple[torch.Tensor, list[int]]:
         """Append a piece of one or more tokens to each row, padded on the right.
 
-        Logits (B, n, V) at all columns if ``every``, else at those where a row ends; with the column of each
-        row's last token among them.
+        Where the forward does not pad, rows of unequal pieces must not go on afterwards. Logits (B, n, V) at all
+        columns if ``every``, else at those where a row ends; with the column of each row's last token among them.
         """
         lengths = [len(piece) for piece in pieces]
         width = max(lengths)
@@ -126,13 +132,25 @@ class CachedForward:
         logits = self.run(rows, ids, positions, mask=mask, keep=keep)
         return logits, [keep.index(length - 1) for length in lengths]
 
+    def copy(self, rows: CachedRows) -> CachedRows:
+        """The same rows, which may go on without changing the first."""
+        cache = copy.copy(rows.cache)
+        cache.layers = [self._copied(layer) for layer in rows.cache.layers]
+        return CachedRows(cache, rows.mask, rows.next_position)
+
     def select(self, rows: CachedRows, indices: Sequence[int]) -> CachedRows:
         """New rows, copies of those at ``indices`` (repeats allowed); the old ones stay as they are."""
         chosen = torch.tensor(indices, device=self.device)
-        cache = self.new_cache()
-        for number, layer in enumerate(rows.cache.layers):
-            cache.update(layer.keys.index_select(0, chosen), layer.values.index_select(0, chosen), number)
+        cache = self.copy(rows).cache
+        cache.reorder_cache(chosen)
         return CachedRows(cache, rows.mask[chosen], rows.next_position[chosen])
+
+    @staticmethod
+    def _copied(layer: Any) -> Any:
+        from transformers.cache_utils import DynamicLayer
+
+        # Every pass makes new tensors of keys and values, but writes into those of states.
+        return copy.copy(layer) if type(layer) is DynamicLayer else copy.deepcopy(layer)
 
     def _is_input(self, name: str) -> bool:
         return self._accepts is None or name in self._accepts
@@ -157,26 +175,19 @@ class PrefixReader:
         self._ids: list[int] = []
         self._spans: tuple[PictureSpan, ...] = ()
 
-    def read(self, prompt: EncodedPrompt, upto: int | None = None) -> tuple[torch.Tensor, int]:
-        """Hold exactly the first ``upto`` tokens of the prompt (all by default, at least one).
+    def read(self, prompt: EncodedPrompt, keep: Sequence[int] = ()) -> tuple[torch.Tensor, int]:
+        """Hold exactly the prompt; logits (V,) after its last token and the number of tokens found in the cache.
 
-        Returns the logits (V,) after the last of them and the number of tokens found in the cache.
+        ``keep`` are numbers of tokens after which other prompts will go on.
         """
-        self.turn += 1
-        end = len(prompt.ids) if upto is None else upto
-        start = self._reusable(prompt, end - 1)
-        self._cut(start)
-        span = slice(start, end)
-        extra = {name: value[:, span] for name, value in prompt.aligned.items()}
-        if prompt.pictures_end > start:
-            extra |= self._encoder.pixels_after(prompt, start)
-        positions = prompt.positions[..., None, span]
-        ids = torch.tensor([prompt.ids[span]], device=self._forward.device)
-        logits = self._forward.run(self.rows, ids, positions, extra=extra)
-        # Recorded after the pass: where it is interrupted, the next prompt cuts every layer to what is recorded.
-        self._ids = list(prompt.ids[:end])
-        self._spans = tuple(picture for picture in prompt.spans if picture.end <= end)
-        return logits[0, -1], start
+        end = len(prompt.ids)
+        logits, cached = self._reach(prompt, end, end - 1, keep)
+        assert logits is not None  # its last token at least was read
+        return logits, cached
+
+    def hold(self, prompt: EncodedPrompt, upto: int, keep: Sequence[int] = ()) -> int:
+        """Hold exactly the first ``upto`` tokens of the prompt; the number found in the cache."""
+        return self._reach(prompt, upto, upto, keep)[1]
 
     def append(self, token: int) -> torch.Tensor:
         """Go on by one generated token; logits (V,)."""
@@ -184,9 +195,39 @@ class PrefixReader:
         self._ids.append(token)
         return logits[0]
 
+    def _reach(
+        self,
+        prompt: EncodedPrompt,
+        end: int,
+        limit: int,
+        keep: Sequence[int],  # noqa: ARG002 - a cache that can be cut holds them all
+    ) -> tuple[torch.Tensor | None, int]:
+        """Hold ``end`` tokens, at most ``limit`` of them found; logits (V,) if any was read, and the number found."""
+        self.turn += 1
+        start = self._reusable(prompt, limit)
+        self._cut(start)
+        if start == end > 0:
+            self.rows.next_position = prompt.positions[..., :end].max()[None].to(self._forward.device) + 1
+        logits = self._pass(self.rows, prompt, start, end) if start < end else None
+        # Recorded after the pass: where it is interrupted, the next prompt cuts every layer to what is recorded.
+        self._record(prompt, end)
+        return logits, start
+
+    def _pass(self, rows: CachedRows, prompt: EncodedPrompt, start: int, end: int) -> torch.Tensor:
+        """Read tokens ``start`` to ``end`` of the prompt after those before; logits (V,)."""
+        span = slice(start, end)
+        extra: dict[str, Any] = {name: value[:, span] for name, value in prompt.aligned.items()}
+        if any(start <= picture.start < end for picture in prompt.spans):
+            extra |= self._encoder.pictures_between(prompt, start, end)
+        positions = prompt.positions[..., None, span]
+        ids = torch.tensor([prompt.ids[span]], device=self._forward.device)
+        return self._forward.run(rows, ids, positions, extra=extra)[0, -1]
+
+    def _record(self, prompt: EncodedPrompt, end: int) -> None:
+        self._ids = list(prompt.ids[:end])
+        self._spans = prompt.spans_before(end)
+
     def _reusable(self, prompt: EncodedPrompt, limit: int) -> int:
-        if not self._forward.reuses_prefix:
-            return 0
         start = shared_length(self._ids, self._spans, prompt, limit)
         return 0 if self._forward.two_way_pictures and prompt.pictures_end > start else start
 
@@ -200,3 +241,73 @@ class PrefixReader:
         self._ids = self._ids[:length]
         self._spans = tuple(picture for picture in self._spans if picture.end <= length)
         self.rows.next_position = torch.zeros_like(self.rows.next_position)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Checkpoint:
+    """A sequence of these ids and pictures, and the cache that has read it."""
+
+    rows: CachedRows
+    ids: Sequence[int]
+    spans: tuple[PictureSpan, ...]
+
+
+class CheckpointReader(PrefixReader):
+    """The same where a cache cannot be cut: prompts go on from copies kept where others parted or will part."""
+
+    def forget(self) -> None:
+        self._let_go()
+        self._kept: list[_Checkpoint] = []  # the last used at the end
+
+    def append(self, token: int) -> torch.Tensor:
+        rows, ids, spans = self.rows, self._ids, self._spans
+        self._let_go()
+        logits = self._forward.step(rows, [token])
+        ids.append(token)
+        self.rows, self._ids, self._spans = rows, ids, spans
+        return logits[0]
+
+    def _reach(
+        self, prompt: EncodedPrompt, end: int, limit: int, keep: Sequence[int]
+    ) -> tuple[torch.Tensor | None, int]:
+        self.turn += 1
+        known = [*self._kept, _Checkpoint(self.rows, self._ids, self._spans)]
+        shared = [shared_length(checkpoint.ids, checkpoint.spans, prompt, limit) for checkpoint in known]
+        whole = [i for i, checkpoint in enumerate(known) if shared[i] == len(checkpoint.ids)]
+        found = known[max(whole, key=lambda i: (shared[i], i))] if whole else None
+        first = prompt.pictures_end if self._forward.two_way_pictures else 0
+        if found is not None and len(found.ids) < first:
+            found = None
+        start = cached = len(found.ids) if found else 0
+        stops = {stop for stop in keep if max(first, start + 1) <= stop <= end}
+        parting = max(shared)
+        if parting - max({start, *stops}) >= _LEAST_SHARED_TOKENS and parting >= first:
+            stops.add(parting)
+        rows = self._go_on_from(found)
+        logits = None
+        for stop in sorted({*stops, end}):
+            if any(picture.start < stop < picture.end for picture in prompt.spans):
+                continue
+            if start < stop:
+                logits = self._pass(rows, prompt, start, stop)
+            if stop in stops:
+                kept = _Checkpoint(self._forward.copy(rows), prompt.ids[:stop], prompt.spans_before(stop))
+                self._kept = [*self._kept, kept][-_MOST_KEPT:]
+            start = stop
+        self.rows = rows
+        self._record(prompt, end)
+        return logits, cached
+
+    def _go_on_from(self, found: _Checkpoint | None) -> CachedRows:
+        """Rows that hold what ``found`` has read. The reader lets go of its own: interrupted, a pass spoils them."""
+        if found in self._kept:
+            self._kept.remove(found)
+            self._kept.append(found)
+            found = replace(found, rows=self._forward.copy(found.rows))
+        self._let_go()
+        return found.rows if found else self._forward.empty_rows(1)
+
+    def _let_go(self) -> None:
+        self.rows = self._forward.empty_rows(1)
+        self._ids: list[int] = []
+        self._spans: tuple[PictureSpan, ...] = ()

@@ -3,10 +3,9 @@
 Owns its decode loop instead of calling ``generate``: that is what lets a text be cancelled between tokens,
 drawn with a seed of its own inside a batch, and start from a prefix that is already in the cache.
 Prompts of a batch share their common prefix and are then read and continued side by side, padded on the
-right, eight rows at a time. They take turns instead, each reusing the prefix of the one before, where rows
-would not be independent of their padding (sliding windows), where there is nothing to share a cache with
-(linear attention), and where pictures stand behind the shared prefix, since architectures batch
-pictures of different prompts in ways of their own.
+right, eight rows at a time. Where rows would not be independent of their padding (sliding windows, linear
+attention) only prompts of one length go on side by side. They take turns, each from the prefix, where pictures
+stand behind it, since architectures batch pictures of different prompts in ways of their own.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 
 from vision.errors import ModelError, Phrase, PromptTooLong
-from vision.huggingface.cache import CachedForward, CachedRows, PrefixReader
+from vision.huggingface.cache import CachedForward, CachedRows, CheckpointReader, PrefixReader
 from vision.huggingface.prompt_encoding import EncodedPrompt, PromptEncoder, shared_length
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
 from vision.llm.sampling import Continuation
@@ -53,7 +52,7 @@ class HubModel:
         self._tokenizer = tokenizer
         self._encoder = encoder
         self._forward = CachedForward(model)
-        self._reader = PrefixReader(self._forward, encoder)
+        self._reader = (PrefixReader if self._forward.cuts else CheckpointReader)(self._forward, encoder)
         self._ends = ends
         self._never = tuple(never)
 
@@ -65,7 +64,8 @@ class HubModel:
 
     def stream_batch(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> Iterator[Chunk]:
         pairs = zip(prompts, samplings, strict=True)
-        return self._write_all([(self._fitting(prompt, room=1), sampling) for prompt, sampling in pairs])
+        asked = [(self._fitting(prompt, room=1), sampling) for prompt, sampling in pairs]
+        return self._write_all(asked, self._turns_end(prompts, asked[0][0]) if asked else 0)
 
     def score(self, prompt: Prompt, options: Sequence[str]) -> list[float]:
         return self.score_batch([prompt], [options])[0]
@@ -76,26 +76,28 @@ class HubModel:
             self._fitting(prompt, room=max(map(len, several), default=0))
             for prompt, several in zip(prompts, ids, strict=True)
         ]
+        turns_end = self._turns_end(prompts, encoded[0]) if encoded else 0
         scores: list[list[float]] = []
         for group in _groups(len(encoded)):
-            scores += self._score_group([encoded[i] for i in group], [ids[i] for i in group])
+            scores += self._score_group([encoded[i] for i in group], [ids[i] for i in group], turns_end)
         return scores
 
     # Writing
 
-    def _write_all(self, asked: list[tuple[EncodedPrompt, Sampling]]) -> Iterator[Chunk]:
+    def _write_all(self, asked: list[tuple[EncodedPrompt, Sampling]], turns_end: int) -> Iterator[Chunk]:
         for group in _groups(len(asked)):
-            texts = {i: self._continuation(*asked[i]) for i in group}
-            members = [asked[i][0] for i in group]
-            shared = self._batchable_prefix(members)
-            if shared is not None:
-                yield from self._write_rows(members, texts, shared)
-                continue
-            for i in group:
-                yield from self._write_one(asked[i][0], texts[i], i)
+            prompts = [asked[i][0] for i in group]
+            texts = [self._continuation(*asked[i]) for i in group]
+            keep = (turns_end, _shared(prompts)) if len(prompts) > 1 else (turns_end, len(prompts[0].ids))
+            for wave in self._waves(prompts, goes_on=True):
+                members = {group[i]: texts[i] for i in wave}
+                if len(wave) > 1:
+                    yield from self._write_rows([prompts[i] for i in wave], members, keep)
+                else:
+                    yield from self._write_one(prompts[wave[0]], texts[wave[0]], group[wave[0]], keep)
 
-    def _write_one(self, prompt: EncodedPrompt, text: Continuation, index: int) -> Iterator[Chunk]:
-        logits, cached = self._reader.read(prompt)
+    def _write_one(self, prompt: EncodedPrompt, text: Continuation, index: int, keep: Sequence[int]) -> Iterator[Chunk]:
+        logits, cached = self._reader.read(prompt, keep)
         self._count_read(len(prompt.ids), cached)
         turn = self._reader.turn
         while True:
@@ -111,8 +113,10 @@ class HubModel:
                 )
             logits = self._reader.append(token)
 
-    def _write_rows(self, prompts: list[EncodedPrompt], texts: dict[int, Continuation], shared: int) -> Iterator[Chunk]:
-        rows, logits = self._read_rows(prompts, shared)
+    def _write_rows(
+        self, prompts: list[EncodedPrompt], texts: dict[int, Continuation], keep: Sequence[int]
+    ) -> Iterator[Chunk]:
+        rows, logits = self._read_rows(prompts, keep)
         active = list(texts)
         while True:
             kept, tokens = [], []
@@ -140,19 +144,22 @@ class HubModel:
 
     # Scoring
 
-    def _score_group(self, prompts: list[EncodedPrompt], options: list[list[tuple[int, ...]]]) -> list[list[float]]:
-        shared = self._batchable_prefix(prompts)
-        if shared is not None:
-            rows, logits = self._read_rows(prompts, shared)
-            return self._score_rows(rows, logits, options)
-        scores = []
-        for prompt, several in zip(prompts, options, strict=True):
-            if not self._forward.reuses_prefix:
-                scores.append([self._score_whole(prompt, option) for option in several])
-                continue
-            last, cached = self._reader.read(prompt)
-            self._count_read(len(prompt.ids), cached)
-            scores += self._score_rows(self._reader.rows, last[None], [several])
+    def _score_group(
+        self, prompts: list[EncodedPrompt], options: list[list[tuple[int, ...]]], turns_end: int
+    ) -> list[list[float]]:
+        scores: list[list[float]] = [[]] * len(prompts)
+        keep = (turns_end, _shared(prompts)) if len(prompts) > 1 else (turns_end,)
+        goes_on = any(len(option) > 1 for several in options for option in several)
+        for wave in self._waves(prompts, goes_on=goes_on):
+            if len(wave) > 1:
+                rows, logits = self._read_rows([prompts[i] for i in wave], keep)
+            else:
+                prompt = prompts[wave[0]]
+                last, cached = self._reader.read(prompt, keep)
+                self._count_read(len(prompt.ids), cached)
+                rows, logits = self._reader.rows, last[None]
+            for i, row in zip(wave, self._score_rows(rows, logits, [options[i] for i in wave]), strict=True):
+                scores[i] = row
         return scores
 
     def _score_rows(
@@ -173,35 +180,34 @@ class HubModel:
         self._count_read(sum(len(ids) for several in options for ids in several), 0)
         return scores
 
-    def _score_whole(self, prompt: EncodedPrompt, option: tuple[int, ...]) -> float:
-        """The naive way, for architectures whose state cannot be gone back to."""
-        ids = torch.tensor([[*prompt.ids, *option]], device=self._forward.device)
-        after = prompt.positions.max() + 1 + torch.arange(len(option))
-        positions = torch.cat([prompt.positions, after.expand(*prompt.positions.shape[:-1], -1)], dim=-1)
-        aligned = {name: torch.nn.functional.pad(value, (0, len(option))) for name, value in prompt.aligned.items()}
-        before = range(len(prompt.ids) - 1, len(prompt.ids) + len(option) - 1)
-        logits = self._forward.run(
-            self._forward.empty_rows(1), ids, positions[..., None, :], extra=aligned | prompt.pixels, keep=before
-        )
-        self._count_read(ids.shape[1], 0)
-        return float(torch.log_softmax(logits[0], dim=-1)[torch.arange(len(option)), torch.tensor(option)].sum())
-
     # Reading
 
-    def _batchable_prefix(self, prompts: list[EncodedPrompt]) -> int | None:
-        """Length of the prefix the prompts share; None where they have to take turns."""
-        if len(prompts) < 2 or not self._forward.batches_rows:
-            return None
-        first = prompts[0]
-        shortest = min(len(prompt.ids) for prompt in prompts) - 1
-        shared = min(shared_length(first.ids, first.spans, prompt, shortest) for prompt in prompts)
-        return shared if all(prompt.pictures_end <= shared for prompt in prompts) else None
+    def _turns_end(self, prompts: Sequence[Prompt], first: EncodedPrompt) -> int:
+        """Where the turns before the last question end in the first prompt: other questions will go on from there."""
+        asked = max((i for i, message in enumerate(prompts[0]) if message.role == "user"), default=0)
+        turns = prompts[0][:asked]
+        if self._forward.cuts or not any(message.role == "user" for message in turns):
+            return 0
+        known = self._encoder.encode(turns)
+        return shared_length(known.ids, known.spans, first, len(first.ids) - 1)
 
-    def _read_rows(self, prompts: list[EncodedPrompt], shared: int) -> tuple[CachedRows, torch.Tensor]:
-        """All prompts in one cache, their first ``shared`` tokens read once; logits (B, V) after each."""
-        base, cached = self._forward.empty_rows(1), 0
+    def _waves(self, prompts: list[EncodedPrompt], *, goes_on: bool) -> list[list[int]]:
+        """Places of the prompts that are read side by side. ``goes_on`` says that tokens will follow."""
+        shared = _shared(prompts)
+        if any(prompt.pictures_end > shared for prompt in prompts):
+            return [[i] for i in range(len(prompts))]
+        if self._forward.pads or not goes_on:
+            return [list(range(len(prompts)))]
+        by_length: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            by_length.setdefault(len(prompt.ids), []).append(i)
+        return list(by_length.values())
+
+    def _read_rows(self, prompts: list[EncodedPrompt], keep: Sequence[int]) -> tuple[CachedRows, torch.Tensor]:
+        """All prompts in one cache, what they begin with alike read once; logits (B, V) after each."""
+        base, cached, shared = self._forward.empty_rows(1), 0, _shared(prompts)
         if shared > 0:
-            _, cached = self._reader.read(prompts[0], shared)
+            cached = self._reader.hold(prompts[0], shared, keep)
             base = self._reader.rows
         rows = self._forward.select(base, [0] * len(prompts))
         logits, last = self._forward.extend(rows, [prompt.ids[shared:] for prompt in prompts])
@@ -227,6 +233,12 @@ class HubModel:
     def _count_read(self, tokens: int, cached: int) -> None:
         self.usage.prompt_tokens += tokens
         self.usage.cached_tokens += cached
+
+
+def _shared(prompts: Sequence[EncodedPrompt]) -> int:
+    """Number of tokens that all begin with, at least one less than the shortest has."""
+    first, shortest = prompts[0], min(len(prompt.ids) for prompt in prompts) - 1
+    return min(shared_length(first.ids, first.spans, prompt, shortest) for prompt in prompts)
 
 
 def _groups(count: int) -> list[range]:

@@ -10,6 +10,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from PIL import Image
 
 from vision.errors import ModelError
 from vision.huggingface.chat_template import ChatTemplate, RenderedPrompt
+from vision.huggingface.picture_features import PictureFeatures
 from vision.interfaces import Message, Prompt
 
 _REMEMBERED_PROMPTS = 4  # counting a prompt and then reading it should prepare its pictures once
@@ -53,6 +55,9 @@ class EncodedPrompt:
         """Number of tokens up to the end of the last picture; 0 without pictures."""
         return self.spans[-1].end if self.spans else 0
 
+    def spans_before(self, end: int) -> tuple[PictureSpan, ...]:
+        return tuple(picture for picture in self.spans if picture.end <= end)
+
 
 def shared_length(
     ids: Sequence[int], spans: Sequence[PictureSpan], other: EncodedPrompt, limit: int | None = None
@@ -78,6 +83,7 @@ class PromptEncoder:
         self._processor = processor
         self._tokenizer = tokenizer
         self._architecture = getattr(model, "model", model)
+        self._features = PictureFeatures.of_model(model)
         self._chat = chat
         self._name = name
         self._placeholder = self._find_placeholder() if processor is not None else ""
@@ -103,16 +109,17 @@ class PromptEncoder:
         anchored = self._ids("\n" + text)
         return anchored[len(anchor) :] if anchored[: len(anchor)] == anchor else self._ids(text)
 
-    def pixels_after(self, encoded: EncodedPrompt, tokens: int) -> dict[str, torch.Tensor]:
-        """Pixel inputs of the pictures that stand at or after position ``tokens``."""
-        if not encoded.spans or encoded.spans[0].start >= tokens:
-            return encoded.pixels
+    def pictures_between(self, encoded: EncodedPrompt, start: int, end: int) -> dict[str, Any]:
+        """Inputs of the pictures that stand at positions ``start`` to ``end``: their features, or their pixels."""
         if len(encoded.spans) < len(encoded.images):
-            return {}
-        left = [image for image, span in zip(encoded.images, encoded.spans, strict=True) if span.start >= tokens]
-        if not left:
-            return {}
-        inputs = self._process(self._placeholder * len(left), left, special=False)
+            return encoded.pixels
+        pairs = zip(encoded.images, encoded.spans, strict=True)
+        here = [(image, span.fingerprint) for image, span in pairs if start <= span.start < end]
+        if self._features is not None:
+            return self._features.of([(print_, partial(self._pixels, image)) for image, print_ in here])
+        if len(here) == len(encoded.images):
+            return encoded.pixels
+        inputs = self._process(self._placeholder * len(here), [image for image, _ in here], special=False)
         return _split(inputs)[1]
 
     def _encode_text(self, rendered: RenderedPrompt) -> EncodedPrompt:
@@ -160,6 +167,9 @@ class PromptEncoder:
             if len(self._picture_ids) > _REMEMBERED_PICTURES:
                 self._picture_ids.popitem(last=False)
         return self._picture_ids[fingerprint]
+
+    def _pixels(self, image: Image.Image) -> dict[str, torch.Tensor]:
+        return _split(self._process(self._placeholder, [image], special=False))[1]
 
     def _positions(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         length = inputs["input_ids"].shape[1]

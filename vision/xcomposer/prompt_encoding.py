@@ -25,13 +25,13 @@ class XComposerPromptEncoder(PromptEncoder):
         self._layout = PictureLayout(model.settings)
         self._vectors: OrderedDict[tuple[bytes, int], torch.Tensor] = OrderedDict()
 
-    def pixels_after(self, encoded: EncodedPrompt, tokens: int) -> dict[str, torch.Tensor]:
-        """``picture_vectors`` of the pictures at or after position ``tokens``: only those have to be looked at."""
+    def pictures_between(self, encoded: EncodedPrompt, start: int, end: int) -> dict[str, torch.Tensor]:
+        """``picture_vectors`` of the pictures at positions ``start`` to ``end``: only those have to be looked at."""
         most = self._layout.most_tiles(len(encoded.images))
         pairs = zip(encoded.images, encoded.spans, strict=True)
         return {
             "picture_vectors": torch.cat(
-                [self._seen(image, span.fingerprint, most) for image, span in pairs if span.start >= tokens]
+                [self._seen(image, span.fingerprint, most) for image, span in pairs if start <= span.start < end]
             )
         }
 

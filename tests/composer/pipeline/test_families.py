@@ -99,8 +99,8 @@ def test_it_composes_and_after_saving_and_loading_composes_the_same(
 
 def test_several_prompts_are_read_as_the_table_says_and_score_as_each_alone(family: Family, folder: Path) -> None:
     model = load(folder)
-    ways = {(True, True): "side by side", (True, False): "in turn", (False, False): "whole"}
-    assert ways[model._forward.reuses_prefix, model._forward.batches_rows] == family.reading
+    ways = {(True, True): "side by side", (True, False): "of one length", (False, False): "from copies"}
+    assert ways[model._forward.cuts, model._forward.pads] == family.reading
     _score_alike(model)
 
 

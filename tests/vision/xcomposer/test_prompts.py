@@ -95,7 +95,7 @@ def test_scores_are_those_of_one_pass_over_prompt_and_option(model: HubModel) ->
     encoder, inner = model._encoder, model._forward.model
     prompt = asked("Which? ", WIDE, " or ", SMALL)
     encoded = encoder.encode(prompt)
-    vectors = encoder.pixels_after(encoded, 0)["picture_vectors"]
+    vectors = encoder.pictures_between(encoded, 0, len(encoded.ids))["picture_vectors"]
     for option, score in zip(OPTIONS, model.score(prompt, OPTIONS), strict=True):
         tokens = encoder.encode_continuation(option)
         with torch.inference_mode():

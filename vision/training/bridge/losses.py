@@ -80,7 +80,7 @@ class AnswerLoss:
     @torch.no_grad()
     def _read_prefix(self, ids: tuple[int, ...]) -> list[torch.Tensor] | None:
         forward = CachedForward(self._model)
-        if not ids or not forward.reuses_prefix:
+        if not ids or not (forward.cuts and forward.takes_positions):
             return None
         cache = forward.new_cache()
         self._model(input_ids=torch.tensor([ids], device=self._model.device), cache=cache, use_cache=True)
