@@ -76,7 +76,7 @@ class EncoderSettings:
 class WritingSettings:
     """How text is drawn, and whether the plan may look at what the library holds.
 
-    ``drafts`` are made of every plan and section, as one batch. With ``plan_from_library`` above
+    ``drafts`` are made of every section, as one batch. With ``plan_from_library`` above
     0 the library has a say between headings that belong to the subject equally: those it has pictures of come first.
     """
 

@@ -39,7 +39,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A sentence as it stands in a section, the passages that support it, and how well, as a probability."""
+    """A sentence as it stands in a section, the passages that support it, and how well, in [0, 1]."""
 
     sentence: str
     passages: tuple[Passage, ...]

@@ -43,6 +43,7 @@ from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writing.citing import CitingWriter
 from composer.pipeline.writing.dictionary import installed_dictionary
 from composer.pipeline.writing.facts import Glossary, named_things
+from composer.pipeline.writing.translation import Translator
 from composer.pipeline.writing.writer import Writer
 from composer.request import ComposeRequest
 from composer.settings import Settings
@@ -205,8 +206,11 @@ class Pipeline:
         request = context.request
         if context.sources is not None:
             return (yield from self._write_from(context, context.sources))
-        knowledge = self._glossary(context)
-        writer = Writer(self.model, context.prompts, self.settings.writing, knowledge)
+        translator = None
+        if not self._reads(context.language) and request.kind_of_text != "story":
+            translator = Translator(self.model, context.prompts)
+        knowledge = self._glossary(context, "en" if translator else context.language)
+        writer = Writer(self.model, context.prompts, self.settings.writing, knowledge, translator)
         plan = writer.plan(
             request.instruction,
             request.words,
@@ -268,13 +272,17 @@ class Pipeline:
         conversation, _ = reading(context.prompts, self.model, plan.title, sections)
         return Article(plan.title, language, sections, sources=sources.sources), conversation
 
-    def _glossary(self, context: RequestContext) -> Glossary:
-        readable = self.encoder.languages
+    def _reads(self, language: str) -> bool:
+        """Whether the encoder can compare sentences in that language."""
+        return self.encoder.languages is None or language in self.encoder.languages
+
+    def _glossary(self, context: RequestContext, language: str) -> Glossary:
+        """What is known of the things that headings in that language name."""
         prompts = load_prompts("en")  # definitions are English
         return Glossary(
             self.encoder.encode_sentences,
-            None if context.language == "en" else lambda texts: translate(self.model, context.prompts, texts),
-            reads_language=readable is None or context.language in readable,
+            None if language == "en" else lambda texts: translate(self.model, context.prompts, texts),
+            reads_language=self._reads(language),
             dictionary=installed_dictionary(),
             odds=lambda about, texts: self._odds(
                 prompts, [prompts.meant.format(about=about, text=text) for text in texts]
@@ -484,7 +492,7 @@ class Pipeline:
 
     def finish(self, context: RequestContext, article: Article) -> Article:
         """The article with the captions, alt texts and credits to print."""
-        glossary = self._glossary(context)
+        glossary = self._glossary(context, context.language)
         shown = []
         for placement in article.placements:
             if placement.chosen is not None:

@@ -9,7 +9,7 @@ from composer.article.citation import Citation
 from composer.article.markdown import plain_text
 from composer.evaluation.writing.text_measures import tokens
 
-LEAST_SUPPORT = 0.5  # probability
+LEAST_SUPPORT = 0.5
 MOST_COPIED_WORDS = 12
 MOST_COPIED_CHARACTERS = 19  # twelve English words say about as much
 _HAN = re.compile(r"[\u3400-\u9fff]")

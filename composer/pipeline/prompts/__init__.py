@@ -40,10 +40,6 @@ class Prompts:
     retell_example_before: str
     retell_example_part: str
     retell_example: str
-    supported: str
-    supported_prefix: str
-    supported_yes: str
-    supported_no: str
     read: str
     read_answer: str
     caption: str
@@ -59,6 +55,8 @@ class Prompts:
     localise_prefix: str
     translate: str
     translate_prefix: str
+    from_english: str
+    term: str
     edit_rewrite: str
     edit_expand: str
     edit_shorten: str

@@ -32,7 +32,7 @@ from composer.sources.collection import SourceCollection
 from composer.sources.fragments import Fragment, fragments_of
 from composer.sources.outline import group, passages_for
 from composer.sources.passages import sentences_of
-from composer.sources.support import MOST_COPIED, THRESHOLD, copied_run, covered, support, unsupported
+from composer.sources.support import COVERED, MOST_COPIED, copied_run, covered, support, unsupported
 from vision.interfaces import JointEncoder, Message, Prompt, Sampling, VisionLanguageModel
 
 SECTION_WORDS = 110
@@ -293,11 +293,13 @@ class CitingWriter:
         if not candidates:
             return []
         texts = list(candidates)
-        supports = self.supports(texts, [fragment] * len(texts))
+        alike = self._likeness(texts, [fragment.text, *sentences_of(fragment.text)]).max(axis=1)
+        compared = self._sources.vectors is not None
+        supports = [support(t, fragment.text, a if compared else None) for t, a in zip(texts, alike, strict=True)]
         by_draft: dict[int, list[_Sentence]] = {}
         for text, value in zip(texts, supports, strict=True):
             number, copied = candidates[text]
-            if value >= THRESHOLD:
+            if value >= COVERED:
                 by_draft.setdefault(number, []).append(_Sentence(text, fragment, value, copied))
         if not by_draft:
             return []
@@ -318,35 +320,11 @@ class CitingWriter:
         near = [p.text for p in self._sources.passages[max(0, position - 1) : position + 2]]
         return copied_run(text, near) > MOST_COPIED
 
-    def supports(self, sentences: Sequence[str], fragments: Sequence[Fragment]) -> list[float]:
-        """How sure it is that each sentence's fragment, within its passage, says what the sentence says."""
-        p = self._prompts
-        asked = [
-            (
-                Message.of("user", p.supported.format(passage=_told(fragment), sentence=text)),
-                Message.of("assistant", p.supported_prefix),
-            )
-            for text, fragment in zip(sentences, fragments, strict=True)
-        ]
-        scores = self._model.score_batch(asked, [(p.supported_yes, p.supported_no)] * len(asked))
-        alike = [
-            float(self._likeness([text], [fragment.text, *sentences_of(fragment.text)]).max())
-            for text, fragment in zip(sentences, fragments, strict=True)
-        ]
-        return [
-            support(likeness, yes - no, count_words(text))
-            for text, likeness, (yes, no) in zip(sentences, alike, scores, strict=True)
-        ]
-
     def _likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
         if self._sources.vectors is None:
             return shares_of_characters(one, other)
         vectors: np.ndarray = self._encoder.encode_sentences([*one, *other])
         return vectors[: len(one)] @ vectors[len(one) :].T
-
-
-def _told(fragment: Fragment) -> str:
-    return f"{fragment.before} {fragment.text}".strip()
 
 
 def _clean(raw: str) -> str:

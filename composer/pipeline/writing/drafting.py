@@ -18,15 +18,17 @@ import numpy as np
 
 from composer.article.language import count_words
 from composer.pipeline.writing.sentence_filter import is_chatter, split_sentences
+from retrieval.tokens import terms
 
-# Cosines (or shares of characters, see ``likeness_of``) from which two sentences say the same.
-SAME = 0.68
-SAID_BEFORE = 0.84  # in another section
+# Cosines (or shares of characters, see ``shares_of_characters``) from which two sentences say the same: in whatever
+# words, and in words of which the shorter has half in common besides the subject's name.
+SAME = 0.8
+SAME_IN_WORDS, COMMON_WORDS = 0.6, 0.5
 OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 LONG_WORDS = 18
-LEAST_ODDS = 0.35
+LEAST_ODDS = 0.6
 USUAL_AGREEMENT, USUAL_FACT = 0.7, 0.6  # where there is one draft only, or no fact
 
 
@@ -155,12 +157,25 @@ def worth_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.ndar
     return np.asarray(features_of(pool, alike, to_facts) @ WEIGHTS + BIAS - LEAST_ODDS)
 
 
+def repeats(one: Sequence[str], other: Sequence[str], alike: np.ndarray, subject: str) -> np.ndarray:
+    """(n, m) whether two sentences say the same of the subject; ``alike`` (n, m) are their likenesses.
+
+    All sentences of a section are alike in what they are about, so its name does not count among the common words.
+    """
+    named = set(terms(subject))
+    mine, theirs = [set(terms(text)) - named for text in one], [set(terms(text)) - named for text in other]
+    common = np.array([[len(a & b) / max(1, min(len(a), len(b))) for b in theirs] for a in mine])
+    same = (alike >= SAME_IN_WORDS) & (common.reshape(alike.shape) >= COMMON_WORDS)
+    return np.asarray(same | (alike >= SAME))
+
+
 def assemble(
-    pool: Sequence[DraftSentence], worth: np.ndarray, alike: np.ndarray, words: int, before: str = ""
+    pool: Sequence[DraftSentence], worth: np.ndarray, repeated: np.ndarray, words: int, before: str = ""
 ) -> list[DraftSentence]:
     """The paragraph of about ``words`` words: the draft of most worth, and what others add to it.
 
-    ``before`` is what stands already where a paragraph is continued: then a first sentence may refer to its subject.
+    ``repeated`` (n, n) tells which sentences say the same; ``before`` is what stands already where a paragraph is
+    continued: then a first sentence may refer to its subject.
     """
     usable = {i for i in range(len(pool)) if worth[i] > 0}
     by_draft: dict[int, list[int]] = {}
@@ -184,14 +199,14 @@ def assemble(
     if not runs:
         return []
     base = max(runs, key=lambda draft: (sum(min(worth[i], 1.0) for i in _within(pool, runs[draft], words)), -draft))
-    chosen = _distinct(_within(pool, runs[base], words), alike)
+    chosen = _distinct(_within(pool, runs[base], words), repeated)
     length = sum(count_words(pool[i].text) for i in chosen)
     rest = sorted((i for run in runs.values() for i in run if i not in chosen), key=lambda i: (-worth[i], i))
     for i in rest:
         entry, size = pool[i], count_words(pool[i].text)
         if length >= words or length + size > OVERSHOOT * words:
             continue
-        if any(alike[i][j] >= SAME for j in chosen) or (_DEFINES.match(entry.text) and entry.position == 0):
+        if any(repeated[i][j] for j in chosen) or (_DEFINES.match(entry.text) and entry.position == 0):
             continue
         if entry.leans:
             leader = next(
@@ -225,10 +240,10 @@ def _within(pool: Sequence[DraftSentence], run: Sequence[int], words: int) -> li
     return kept
 
 
-def _distinct(run: Sequence[int], alike: np.ndarray) -> list[int]:
+def _distinct(run: Sequence[int], repeated: np.ndarray) -> list[int]:
     kept: list[int] = []
     for i in run:
-        if not any(alike[i][j] >= SAME for j in kept):
+        if not any(repeated[i][j] for j in kept):
             kept.append(i)
     return kept
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from composer.article.language import count_words
 from composer.pipeline.writing.facts import named_things
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
+from retrieval import plurals
 
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
@@ -134,7 +135,7 @@ def _thing(heading: str) -> set[str]:
 
 def _key(heading: str, told: set[str]) -> str:
     """The words that count, in one form and order: of "Toys for the Cat" that is "toy" where the article is on cats."""
-    words = [word.rstrip("s") for word in re.findall(r"\w+", heading.casefold()) if word not in _SMALL_WORDS]
+    words = [plurals.singular(word) for word in re.findall(r"\w+", heading.casefold()) if word not in _SMALL_WORDS]
     return " ".join(sorted(set(words) - told or set(words))) or heading.casefold()
 
 

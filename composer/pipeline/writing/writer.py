@@ -25,27 +25,30 @@ from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.writing.drafting import (
-    SAID_BEFORE,
     assemble,
     is_risky,
     paragraph_of,
     read_drafts,
+    repeats,
     shared_names,
     worth_of,
 )
 from composer.pipeline.writing.facts import Fact, clauses_of, shares_of_characters
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
+from composer.pipeline.writing.translation import Translator
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
-WORDS_PER_SECTION = 65
+WORDS_PER_SECTION = 60  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
+PLANS = 6
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
-ENOUGH = 0.55  # of the words asked for
+ENOUGH = 0.5  # of the words asked for
+MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short
 LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -64,9 +67,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A stretch of the article: what is printed before it, what the model finds there, and how to draw each attempt."""
+    """A stretch of the article: its heading, ``name`` in the language of the drafts, what is printed before it, what
+    the model finds there, and how to draw each attempt.
+    """
 
     heading: str
+    name: str
     lead: str
     named: str
     intro: bool
@@ -84,6 +90,7 @@ class _Section:
     language: str
     kind: str
     question: str
+    prompts: Prompts
 
 
 class Knowledge(Protocol):
@@ -113,9 +120,12 @@ class Writer:
         prompts: Prompts,
         settings: WritingSettings,
         knowledge: Knowledge | None = None,
+        translator: Translator | None = None,
     ) -> None:
+        """With a ``translator`` what explains is drafted in English, and printed in the language of ``prompts``."""
         self._model = model
         self._prompts = prompts
+        self._translator = translator
         self._settings = settings
         self._knowledge = knowledge
         self._likeness = knowledge.likeness if knowledge else shares_of_characters
@@ -139,7 +149,7 @@ class Writer:
         count = _section_count(words)
         english = instruction.isascii()
         prompt = self._plan_prompt(instruction, count, required)
-        samplings = [self._sampling(seed, f"plan {n}", 40 + 24 * count) for n in range(self._settings.drafts)]
+        samplings = [self._sampling(seed, f"plan {n}", 40 + 24 * count) for n in range(PLANS)]
         plans = []
         for answer, finish in self._answers([prompt] * len(samplings), samplings):
             if finish == "length":
@@ -175,24 +185,31 @@ class Writer:
         """
         headings = plan.headings if len(plan.headings) > 1 else ()
         spare = plan.spare if headings and kind != "story" else ()
-        facts = self._knowledge.facts(plan.title, [*headings, *spare, plan.title]) if self._knowledge else []
+        translator = self._translator if kind != "story" else None
+        drafting, title, names = self._prompts, plan.title, {heading: heading for heading in (*headings, *spare)}
+        if translator:
+            drafting, language = translator.drafting, "en"
+            title, instruction, *said = translator.to_english([title, instruction, *names])
+            names = {own: english.rstrip(".") for own, english in zip(names, said, strict=True)}
+        title_line = f"# {title}\n\n"
+        facts = self._knowledge.facts(title, [*names.values(), title]) if self._knowledge else []
         known = dict(zip((*headings, *spare, ""), facts, strict=True)) if facts else {}
         share = words // (len(headings) or 1)
-        question = writing_question(self._prompts, plan.title, headings, share, language, kind)
-        if instruction.casefold() != plan.title.casefold():
-            question += f"\n\n{self._prompts.wish.format(instruction=instruction.strip())}"
+        question = writing_question(drafting, title, [names[own] for own in headings], share, language, kind)
+        if instruction.casefold() != title.casefold():
+            question += f"\n\n{drafting.wish.format(instruction=instruction.strip())}"
         parts = deque(
-            _Section(plan.title, part, known.get(part.heading, []), language, kind, question)
-            for part in self._parts(headings, spare, words, seed)
+            _Section(title, part, known.get(part.heading, []), language, kind, question, drafting)
+            for part in self._parts(headings, spare, words, seed, names, drafting)
         )
         reserve = deque(parts.pop() for _ in spare)
         reserve.reverse()
-        first = deque(self._draft(parts, [plan.title_line] * len(parts), 0)) if fast else deque[list[str]]()
+        first = deque(self._draft(parts, [title_line] * len(parts), 0)) if fast else deque[list[str]]()
         # A story goes on from what was told; a section that explains is better off without the others before its eyes,
         # or a small model says of the sheep what it said of the cows.
         text = plan.title_line
         yield TextDelta(text)
-        said: list[str] = []
+        told: list[str] = []
         left = words
         while parts:
             if len(parts) == 1 and reserve and left > LACKING * parts[0].part.words:
@@ -201,12 +218,16 @@ class Writer:
             section, drafts = parts.popleft(), first.popleft() if first else []
             part = section.part
             room = part.words if part.intro else left // (len(parts) + 1)
-            section = replace(section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, 2 * part.words))))
-            before = text if kind == "story" else plan.title_line
-            body = self._write_part(section, before, said, drafts)
+            section = replace(
+                section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(MOST_OF_SHARE * part.words))))
+            )
+            before = text if kind == "story" else title_line
+            body = self._write_part(section, before, told, drafts)
+            told += split_sentences(body)
+            if translator:
+                body = translator.from_english(body, (names.get(part.heading, ""), part.heading))
             if body:
                 text += part.lead + body + "\n\n"
-                said += split_sentences(body)
                 left -= count_words(body)
                 yield TextDelta(part.lead + body)
                 yield TextDelta("\n\n")
@@ -224,9 +245,9 @@ class Writer:
         samplings: list[Sampling] = []
         for section, told in zip(sections, before, strict=True):
             facts = "\n".join(f"- {fact}" for fact in section.facts)
-            asked = f"{section.question}\n\n{self._prompts.facts.format(facts=facts)}" if facts else section.question
+            asked = f"{section.question}\n\n{section.prompts.facts.format(facts=facts)}" if facts else section.question
             prompt = (
-                Message.of("system", self._prompts.system),
+                Message.of("system", section.prompts.system),
                 Message.of("user", asked),
                 Message.of("assistant", told + section.part.named),
             )
@@ -264,12 +285,13 @@ class Writer:
         pool = read_drafts(drafts)
         facts = [clause for fact in section.facts for clause in clauses_of(fact)]
         if section.kind != "story":
-            told = " ".join([section.title, section.part.heading, *facts])
+            told = " ".join([section.title, section.part.name, *facts])
             given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
             pool = [entry for entry in pool if not is_risky(entry.text, given, shared)]
         if not pool:
             return ""
+        subject = section.part.name or section.title
         texts = [entry.text for entry in pool]
         alike = self._likeness(texts, texts)
         to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
@@ -280,23 +302,35 @@ class Writer:
                 np.median(worth) - TIE
             )  # the fit is on cosines of sentences: of another measure the better half stands
         if said:
-            worth = np.where(self._likeness(texts, said).max(axis=1) >= SAID_BEFORE, -np.inf, worth)
-        return paragraph_of(assemble(pool, worth, alike, words, before), section.language)
+            worth = np.where(repeats(texts, said, self._likeness(texts, said), subject).any(axis=1), -np.inf, worth)
+        chosen = assemble(pool, worth, repeats(texts, texts, alike, subject), words, before)
+        return paragraph_of(chosen, section.language)
 
-    def _parts(self, headings: Sequence[str], spare: Sequence[str], words: int, seed: int) -> list[_Part]:
-        """The introduction, where sections follow it, a part a heading, and one for each spare heading."""
+    def _parts(
+        self,
+        headings: Sequence[str],
+        spare: Sequence[str],
+        words: int,
+        seed: int,
+        names: Mapping[str, str],
+        prompts: Prompts,
+    ) -> list[_Part]:
+        """The introduction, where sections follow it, a part a heading, and one for each spare heading.
+
+        ``names`` are the headings in the language of ``prompts``, in which the drafts are made.
+        """
         parts = []
         intro_words = min(INTRO_WORDS, words // 6) if headings else 0
         share = (words - intro_words) // (len(headings) or 1)
         for number, heading in enumerate(["", *headings, *spare]):
             intro = bool(headings) and not heading
-            lead = f"## {heading}\n\n" if heading else ""
+            size = intro_words if intro else share
             purpose = f"section {number}" if headings else "whole"
-            limit = token_limit(intro_words if intro else share)
             count = ROUNDS * self._settings.drafts
-            samplings = [self._sampling(seed, f"{purpose} {n}", limit) for n in range(count)]
-            named = f"## {self._prompts.intro}\n\n" if intro else lead
-            parts.append(_Part(heading, lead, named, intro, intro_words if intro else share, tuple(samplings)))
+            samplings = [self._sampling(seed, f"{purpose} {n}", token_limit(size)) for n in range(count)]
+            name = prompts.intro if intro else names.get(heading, "")
+            lead, named = (f"## {said}\n\n" if said else "" for said in (heading, name))
+            parts.append(_Part(heading, names.get(heading, ""), lead, named, intro, size, tuple(samplings)))
         return parts
 
     def _sampling(self, seed: int, purpose: str, max_tokens: int) -> Sampling:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +51,9 @@ def retold(part: str) -> str:
     if number is None:
         return "No words of these notes."
     first, second, third, fourth = _told(number)
-    return f"{third.capitalize()} beside {fourth}, {second} by {first}, kept {TOPICS[number // 4]}."
+    return (
+        f"Near {third}, {TOPICS[number // 4]} keeps {second} and {first} until somebody looks for {fourth} found there."
+    )
 
 
 def part_of(prompt: Prompt) -> str:
@@ -70,10 +71,6 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
     return " something"
 
 
-def scores(prompt: Prompt, options: Sequence[str]) -> list[float]:
-    return [-0.1, -30.0]
-
-
 def request(folder: Path, **fields: object) -> dict[str, object]:
     (folder / "notes.md").write_text(NOTES)
     given = {
@@ -86,7 +83,7 @@ def request(folder: Path, **fields: object) -> dict[str, object]:
 
 
 def test_every_sentence_is_cited_from_the_passage_that_says_it(tmp_path: Path) -> None:
-    _, article = compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path))
+    _, article = compose(make_pipeline(tmp_path, answer), **request(tmp_path))
     assert article.title == "Life on the river"
     assert [source.file for source in article.sources] == ["notes.md"]
     sentences = 0
@@ -112,9 +109,9 @@ def test_every_sentence_is_cited_from_the_passage_that_says_it(tmp_path: Path) -
     "spoilt",
     [
         lambda part: part,  # word for word
-        lambda part: retold(part).replace("kept", "kept by 40 fishers"),
-        lambda part: retold(part).replace("kept", "kept at Loch Ness"),
-        lambda part: retold(part).replace("kept", "kept in June"),
+        lambda part: retold(part).replace("found", "found by 40 fishers"),
+        lambda part: retold(part).replace("found", "found at Loch Ness"),
+        lambda part: retold(part).replace("found", "found in June"),
         lambda part: f"The text says that {retold(part)}",
         lambda part: retold(part).removesuffix("."),
         lambda part: "Volcanoes erupt when molten rock rises through cracks.",
@@ -130,28 +127,30 @@ def test_what_is_copied_unsupported_or_no_sentence_never_stands(spoilt, tmp_path
         calls["n"] += 1
         return " " + (retold(part) if calls["n"] % 4 == 0 else spoilt(part))
 
-    def judged(prompt: Prompt, options: Sequence[str]) -> list[float]:
-        return [-19.0, -0.1] if "Volcanoes" in prompt[0].text else [-0.1, -30.0]
-
-    _, article = compose(make_pipeline(tmp_path, sometimes, judged), **request(tmp_path))
+    _, article = compose(make_pipeline(tmp_path, sometimes), **request(tmp_path))
     text = " ".join(section.body for section in article.sections)
     assert "Life" not in text
     for unwanted in ("40", "Loch", "June", "The text", "Volcanoes", "河", "Every"):
         assert unwanted not in text
 
 
-def test_what_the_model_does_not_find_in_the_passage_is_drafted_again_then_dropped(tmp_path: Path) -> None:
-    def doubting(prompt: Prompt, options: Sequence[str]) -> list[float]:
-        return [-19.0, -0.1] if "gravel" in prompt[0].text.partition("Claim")[2] else [-0.1, -30.0]
+def test_what_says_more_than_the_part_is_drafted_again_then_dropped(tmp_path: Path) -> None:
+    def inventing(prompt: Prompt, sampling: Sampling) -> str:
+        told = answer(prompt, sampling)
+        return (
+            told.replace(".", ", gravely burning bright green fires to warm tired travellers.")
+            if "gravel" in told
+            else told
+        )
 
-    pipeline = make_pipeline(tmp_path, answer, doubting)
+    pipeline = make_pipeline(tmp_path, inventing)
     _, article = compose(pipeline, **request(tmp_path, words=600))
     assert article.sections
     assert "gravel" not in " ".join(section.body for section in article.sections)
 
 
 def test_a_text_that_falls_short_says_so(tmp_path: Path) -> None:
-    events, article = compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path, words=3000))
+    events, article = compose(make_pipeline(tmp_path, answer), **request(tmp_path, words=3000))
     (thin,) = [event for event in events if isinstance(event, Notice) and event.key == "sources_thin"]
     written = sum(count_words(plain_text(section.text)) for section in article.sections)
     assert thin.values == {"words": written, "asked": 3000}
@@ -159,21 +158,21 @@ def test_a_text_that_falls_short_says_so(tmp_path: Path) -> None:
 
 def test_sources_on_something_else_are_an_error_that_names_what_they_treat(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        compose(make_pipeline(tmp_path, answer, scores), **request(tmp_path, instruction="quantum chromodynamics"))
+        compose(make_pipeline(tmp_path, answer), **request(tmp_path, instruction="quantum chromodynamics"))
     assert caught.value.key == "sources_off_subject"
     assert "The otter" in caught.value.values["topics"]
 
 
 def test_an_instruction_without_a_subject_takes_all_that_the_sources_have(tmp_path: Path) -> None:
     _, article = compose(
-        make_pipeline(tmp_path, answer, scores), **request(tmp_path, instruction="Summarize my notes", words=300)
+        make_pipeline(tmp_path, answer), **request(tmp_path, instruction="Summarize my notes", words=300)
     )
     assert len(article.sections) > 2
 
 
 def test_the_same_seed_gives_the_same_text_and_the_cache_stands_beside_the_project(tmp_path: Path) -> None:
     texts = [
-        [s.text for s in compose(make_pipeline(tmp_path / n, answer, scores), **request(tmp_path))[1].sections]
+        [s.text for s in compose(make_pipeline(tmp_path / n, answer), **request(tmp_path))[1].sections]
         for n in ("a", "b")
     ]
     assert texts[0] == texts[1]
@@ -197,7 +196,7 @@ def test_the_pictures_of_the_sources_are_candidates_with_their_captions(tmp_path
     made.docx(pictured)
     given = request(tmp_path, images=1)
     given["sources"] = (*given["sources"], pictured)
-    _, article = compose(make_pipeline(tmp_path, answer, scores), **given)
+    _, article = compose(make_pipeline(tmp_path, answer), **given)
     captions = {c.record.caption for p in article.placements for c in p.candidates}
     assert made.CAPTION in captions
 

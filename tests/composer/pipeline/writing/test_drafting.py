@@ -11,6 +11,7 @@ from composer.pipeline.writing.drafting import (
     is_risky,
     paragraph_of,
     read_drafts,
+    repeats,
     shared_names,
     worth_of,
 )
@@ -65,6 +66,18 @@ def test_what_is_near_a_known_fact_is_worth_more_and_long_sentences_less() -> No
     assert worth[0] > worth[1] > worth[2]
 
 
+def test_sentences_repeat_each_other_by_meaning_or_in_words_that_are_not_the_subjects_name() -> None:
+    said = ["An anvil is a block of iron.", "The anvil's face is flat and hard.", "A block of iron serves as an anvil."]
+    alike = np.where(np.eye(3), 1.0, 0.7)
+    assert repeats(said, said, alike, "The Anvil").tolist() == [
+        [True, False, True],
+        [False, True, False],
+        [True, False, True],
+    ]
+    assert repeats(said[:1], said[1:2], np.array([[0.85]]), "The Anvil").tolist() == [[True]]
+    assert repeats(said[:1], [], np.zeros((1, 0)), "The Anvil").shape == (1, 0)
+
+
 def test_a_paragraph_takes_the_best_draft_and_what_others_add_to_it() -> None:
     pool = read_drafts(
         [
@@ -72,19 +85,19 @@ def test_a_paragraph_takes_the_best_draft_and_what_others_add_to_it() -> None:
             "Hens lay their eggs in nests. Foxes hunt hens at night.",
         ]
     )
-    alike = np.eye(4)
-    alike[0, 2] = alike[2, 0] = 0.95
-    chosen = assemble(pool, np.array([1.0, 0.8, 0.9, 0.5]), alike, 20)
+    same = np.eye(4, dtype=bool)
+    same[0, 2] = same[2, 0] = True
+    chosen = assemble(pool, np.array([1.0, 0.8, 0.9, 0.5]), same, 20)
     assert paragraph_of(chosen, "en") == "Hens lay eggs in nests. They eat grain and worms. Foxes hunt hens at night."
 
 
 def test_a_sentence_that_leans_on_one_left_out_is_left_out_too() -> None:
     pool = read_drafts(["Hens need a dry house. It has a golden roof. This roof keeps the rain out."])
-    chosen = assemble(pool, np.array([1.0, -1.0, 1.0]), np.eye(3), 40)
+    chosen = assemble(pool, np.array([1.0, -1.0, 1.0]), np.eye(3, dtype=bool), 40)
     assert texts(chosen) == ["Hens need a dry house."]
 
 
 def test_no_paragraph_opens_with_a_pronoun_and_none_is_much_too_long() -> None:
     pool = read_drafts(["They eat grain and worms. Hens lay eggs in nests. Hens run about in the yard all day."])
-    assert texts(assemble(pool, np.ones(3), np.eye(3), 5)) == ["Hens lay eggs in nests."]
-    assert assemble(pool, -np.ones(3), np.eye(3), 50) == []
+    assert texts(assemble(pool, np.ones(3), np.eye(3, dtype=bool), 5)) == ["Hens lay eggs in nests."]
+    assert assemble(pool, -np.ones(3), np.eye(3, dtype=bool), 50) == []

@@ -41,6 +41,11 @@ def test_a_heading_names_one_thing_that_can_be_seen(better: str, worse: str) -> 
     assert agree([Plan("Farm", (worse, better))], "a day on the farm", 1).headings == (better,)
 
 
+def test_a_thing_and_its_plural_are_one_heading() -> None:
+    plans = [Plan("Birds", ("Finches", "Finch", "Thrushes", "Owl"))] * 2
+    assert agree(plans, "birds of the garden", 3).headings == ("Finch", "Thrushes", "Owl")
+
+
 def test_a_second_barn_waits_for_other_things() -> None:
     plans = [Plan("Farm", ("Red Barn", "Old Barn", "Sheep"))] * 2
     assert set(agree(plans, "a day on the farm", 2).headings) == {"Red Barn", "Sheep"}
