@@ -181,7 +181,7 @@ def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_smal
 ) -> None:
     from composer.commands.models import needed
 
-    facts = ["gcide"] if names else []
+    facts = ["cc-cedict", "gcide"] if names else []
     assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
 
 

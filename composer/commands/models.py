@@ -111,9 +111,10 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def needed(profile: str | None) -> list[str]:
-    """The models of the manifest that a profile uses, the fonts of PDFs, and the dictionary for gguf writers."""
+    """The models of the manifest that a profile uses, the fonts of PDFs, and the dictionaries for gguf writers."""
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
     from composer.settings import DEFAULT_PROFILE, load_settings
+    from retrieval.cedict import NAME as CHINESE_DICTIONARY
     from vision.downloads.store import manifest
 
     settings = load_settings(profile or DEFAULT_PROFILE)
@@ -124,7 +125,7 @@ def needed(profile: str | None) -> list[str]:
         names += shipped_towers()
     names += [CHINESE, SCRIPTS]
     if settings.writer.kind == "gguf":
-        names.append(DICTIONARY)
+        names += [CHINESE_DICTIONARY, DICTIONARY]
     return [name for name in names if name in manifest()]
 
 

@@ -50,6 +50,7 @@ from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
 from image_db.library import Library
 from retrieval.candidates import Candidate, Filters, Query, log_odds
+from retrieval.cedict import installed_chinese_dictionary
 from retrieval.diversity import same_picture, without_duplicates
 from retrieval.search import Searcher
 from vision import own_version
@@ -208,7 +209,7 @@ class Pipeline:
             return (yield from self._write_from(context, context.sources))
         translator = None
         if not self._reads(context.language) and request.kind_of_text != "story":
-            translator = Translator(self.model, context.prompts)
+            translator = Translator(self.model, context.prompts, installed_chinese_dictionary())
         knowledge = self._glossary(context, "en" if translator else context.language)
         writer = Writer(self.model, context.prompts, self.settings.writing, knowledge, translator)
         plan = writer.plan(

@@ -57,6 +57,8 @@ class Prompts:
     translate_prefix: str
     from_english: str
     term: str
+    term_asked: str
+    term_examples: str
     edit_rewrite: str
     edit_expand: str
     edit_shorten: str

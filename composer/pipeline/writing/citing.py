@@ -40,7 +40,7 @@ DRAFTS_A_ROUND = 3
 ROUNDS = 3
 YIELD = 0.6  # of the fragments give a sentence
 WORDS_A_FRAGMENT = 19
-SAID_BEFORE = 0.8  # cosine of two sentences that say the same
+SAID_BEFORE = 0.75  # cosine of two sentences that say the same
 FEWEST_WORDS, MOST_WORDS = 5, 45
 OVERSHOOT = 1.1
 RETELL_TOKENS = 90
@@ -340,7 +340,8 @@ def _readable(sentences: Sequence[_Sentence]) -> list[_Sentence]:
     """Without those that lean on a sentence which is not there."""
     kept: list[_Sentence] = []
     for one in sentences:
-        follows = bool(kept) and kept[-1].fragment.passage == one.fragment.passage
+        before = kept[-1].fragment.place if kept else (-1, -1)
+        follows = before in ((one.fragment.place[0], one.fragment.place[1] - 1), one.fragment.place)
         if follows or not _LEANS.match(one.text):
             kept.append(one)
     return kept

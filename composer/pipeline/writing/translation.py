@@ -12,10 +12,13 @@ from collections.abc import Sequence
 
 from composer.pipeline.captions import generate
 from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.writing.facts import named_things
 from composer.pipeline.writing.sentence_filter import split_sentences
-from vision.interfaces import Message, VisionLanguageModel
+from retrieval.cedict import ChineseDictionary
+from vision.interfaces import Message, Prompt, VisionLanguageModel
 
 SENTENCE_TOKENS = 110
+NAME_TOKENS = 14
 WISH_TOKENS = 120
 _LATIN = re.compile(r"[A-Za-z]{3,}")
 _DIGITS = re.compile(r"\d+")
@@ -24,10 +27,35 @@ _DIGITS = re.compile(r"\d+")
 class Translator:
     """To English and back, with the model that writes."""
 
-    def __init__(self, model: VisionLanguageModel, prompts: Prompts) -> None:
+    def __init__(
+        self, model: VisionLanguageModel, prompts: Prompts, dictionary: ChineseDictionary | None = None
+    ) -> None:
         self._model = model
+        self._dictionary = dictionary
         self._prompts = prompts
         self.drafting = load_prompts("en")
+
+    def names_in_english(self, title: str, headings: Sequence[str]) -> list[str]:
+        """What each heading names: as the dictionary has it, else as the model says that is told the words in it."""
+        known = [self._dictionary.meanings(heading) if self._dictionary else [] for heading in headings]
+        open_ = [heading for heading, meanings in zip(headings, known, strict=True) if not meanings]
+        answers = generate(self._model, [self._named(title, heading) for heading in open_], NAME_TOKENS)
+        told = {heading: answer.strip(" .") or heading for heading, answer in zip(open_, answers, strict=True)}
+        return [
+            next((m for m in meanings if named_things(m)), meanings[0]) if meanings else told[heading]
+            for heading, meanings in zip(headings, known, strict=True)
+        ]
+
+    def _named(self, title: str, heading: str) -> Prompt:
+        p = self._prompts
+        parts = self._dictionary.parts(heading) if self._dictionary else []
+        hints = "".join(p.term.format(english=meaning, own=part) for part, meaning in parts if len(part) > 1)
+        examples = (
+            Message.of(role, p.term_asked.format(title=about, own=own, parts="") if role == "user" else english)
+            for about, own, english in (line.split(" | ") for line in p.term_examples.splitlines())
+            for role in ("user", "assistant")
+        )
+        return (*examples, Message.of("user", p.term_asked.format(title=title, own=heading, parts=hints)))
 
     def to_english(self, texts: Sequence[str]) -> list[str]:
         """One line a text; the text itself where the model gives nothing."""

@@ -189,8 +189,9 @@ class Writer:
         drafting, title, names = self._prompts, plan.title, {heading: heading for heading in (*headings, *spare)}
         if translator:
             drafting, language = translator.drafting, "en"
-            title, instruction, *said = translator.to_english([title, instruction, *names])
-            names = {own: english.rstrip(".") for own, english in zip(names, said, strict=True)}
+            named = translator.names_in_english(title, list(names))
+            title, instruction = translator.to_english([title, instruction])
+            names = dict(zip(names, named, strict=True))
         title_line = f"# {title}\n\n"
         facts = self._knowledge.facts(title, [*names.values(), title]) if self._knowledge else []
         known = dict(zip((*headings, *spare, ""), facts, strict=True)) if facts else {}

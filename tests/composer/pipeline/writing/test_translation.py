@@ -1,12 +1,15 @@
-"""A Chinese article is drafted in English, with English facts, and printed in Chinese without a word left in English."""
+"""A Chinese article is drafted in English, with English facts, and printed in Chinese with no word left in English."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from composer.pipeline.prompts import load_prompts
 from composer.pipeline.writing.planning import Plan
 from composer.pipeline.writing.translation import Translator
 from composer.pipeline.writing.writer import Writer
 from composer.settings import WritingSettings
+from retrieval.cedict import ChineseDictionary
 from tests.composer.pipeline.writing.test_writer import returned
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Prompt, Sampling
@@ -17,13 +20,24 @@ CHINESE = {
     "Two saws hang here.": "这里挂着3把锯子。",
     "Its teeth are steel.": "它的齿是钢的。",
 }
-ENGLISH = {"工具": "Tools", "厨房里的工具": "Tools of the kitchen", "羊角锤": "The claw hammer.", "锯子": "Saw"}
+ENGLISH = {"工具": "Tools", "厨房里的工具": "Tools of the kitchen"}
+NAMES = {"羊角锤": " The claw hammer.", "锯子": "Saw", "菜刀架": "Knife rack"}
+CEDICT = """# CC-CEDICT
+#! entries=5
+菜刀 菜刀 [cai4 dao1] /vegetable knife/CL:把[ba3]/
+架 架 [jia4] /to support/frame or rack/
+鋸子 锯子 [ju4 zi5] /a saw/CL:把[ba3]/
+水母 水母 [shui3 mu3] /jellyfish/medusa/
+虎鯨 虎鲸 [hu3 jing1] /killer whale (Orcinus orca)/see 逆戟鯨|逆戟鲸[ni4 ji3 jing1]/
+"""
 
 
 def answer(prompt: Prompt, sampling: Sampling) -> str:
     asked = question(prompt)
     if asked.startswith("Translate into English"):
         return ENGLISH[asked.rpartition("\n\n")[2]]
+    if "用英文怎么说" in asked:
+        return next(name for own, name in NAMES.items() if f"“{own}”用" in asked)
     if "译成" in asked:
         return CHINESE.get(asked.rpartition("\n\n")[2], "")
     heading = prompt[-1].text.rpartition("## ")[2].split("\n")[0]
@@ -38,8 +52,9 @@ def test_sections_are_drafted_in_english_under_english_headings_and_printed_in_t
     model = ScriptedModel(answer)
     writer = Writer(model, prompts, WritingSettings(), None, Translator(model, prompts))
     streamed, result = returned(writer.write("厨房里的工具", Plan("工具", ("羊角锤", "锯子")), 120, "zh", seed=0))
-    assert [section.text for section in result.sections] == ["## 羊角锤\n\n羊角锤用来钉钉子。", "## 锯子\n\n它的齿是钢的。"]
-    assert streamed == "# 工具\n\n## 羊角锤\n\n羊角锤用来钉钉子。\n\n## 锯子\n\n它的齿是钢的。\n\n"
+    hammer, saw = "## 羊角锤\n\n羊角锤用来钉钉子。", "## 锯子\n\n它的齿是钢的。"
+    assert [section.text for section in result.sections] == [hammer, saw]
+    assert streamed == f"# 工具\n\n{hammer}\n\n{saw}\n\n"
     drafted = [prompt for prompt in model.asked if prompt[-1].text.endswith("## The claw hammer\n\n")]
     assert drafted
     assert all(question(prompt).isascii() for prompt in drafted)
@@ -60,3 +75,12 @@ def test_sentences_with_words_left_in_english_or_other_numbers_are_left_out_and_
     paragraph = "The saw cuts wood. Two saws hang here. Its teeth are steel."
     assert translator.from_english(paragraph, ("Saw", "锯子")) == "它的齿是钢的。"
     assert all("“Saw”译作“锯子”" in question(prompt) for prompt in model.asked)
+
+
+def test_headings_are_named_by_the_dictionary_and_the_model_is_told_the_parts_of_others(tmp_path: Path) -> None:
+    (tmp_path / "cedict.txt").write_text(CEDICT, encoding="utf-8")
+    model = ScriptedModel(answer)
+    translator = Translator(model, load_prompts("zh"), ChineseDictionary(tmp_path / "cedict.txt"))
+    assert translator.names_in_english("工具", ["水母", "锯子", "菜刀架"]) == ["jellyfish", "a saw", "Knife rack"]
+    (asked,) = map(question, model.asked)
+    assert asked.endswith("《工具》的小标题“菜刀架”用英文怎么说？“vegetable knife”译作“菜刀”。")
