@@ -512,7 +512,8 @@ class Pipeline:
         """Everything the result depends on; no times and no paths, so that the same request gives the same file."""
         encoder = self.encoder.identity
         request = context.request
-        models = {"language": self.model.identity, **({"judge": self.own_judge.identity} if self.own_judge else {})}
+        models: dict[str, Any] = {"language": self.model.identity}
+        models |= {"judge": self.own_judge.identity} if self.own_judge else {}
         return {
             "vignette": own_version(),
             "profile": self.settings.name,

@@ -47,6 +47,8 @@ def answer(prompt: Prompt, sampling: Sampling) -> str:
             if f"The {colour} wall" in asked:
                 return f" a {colour} wall in the old town"
         return " something else entirely"
+    if "译成自然" in asked:
+        return "这面旧墙很高，也很安静。"
     if told.startswith("#"):
         heading = told.rpartition("## ")[2].split("\n")[0]
         colour = heading.split()[1].lower() if "Wall" in heading else "grey"
