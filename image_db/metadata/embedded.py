@@ -16,6 +16,7 @@ from image_db.metadata.encoding import encoding_of
 from image_db.metadata.fields import FoundWords, clean, described, in_one_language
 from image_db.metadata.licenses import license_name
 from image_db.metadata.xmp import xmp_words
+from vision.images import exif_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +72,7 @@ def _from_iptc(image: Image) -> FoundWords:
 
 def _from_exif(image: Image) -> FoundWords:
     try:
-        exif = image.getexif()
+        exif = exif_of(image)
         tags = dict(exif)
         comment = exif.get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT)
     except _BROKEN:

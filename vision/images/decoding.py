@@ -13,7 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeGuard, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -28,11 +28,14 @@ from vision.images.formats import (
     not_installed,
     pillow_plugins,
 )
+from vision.images.png import bands, has_rows, read_words_behind
 from vision.images.raw import EXIF_ORIENTATION, is_raw, open_raw
 from vision.malloc import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from PIL.PngImagePlugin import PngImageFile
 
 ImageSource: TypeAlias = Path | bytes
 
@@ -45,7 +48,8 @@ MAX_AREA = 8
 # What all threads together may have decoded before it is reduced; a larger picture waits until it is the only one.
 DECODED_BYTES = 384 << 20
 _BAND_BYTES = 16 << 20
-_LARGE_BYTES = 128 << 20  # goes back to the system at once; less is needed again soon
+_BANDED_BYTES = 6 * _BAND_BYTES  # packed, filtered, decoded and converted
+_LARGE_BYTES = 128 << 20  # decoded some rows at a time where the format allows, and given back to the system at once
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,9 +88,9 @@ def load_image(
         orientation, profile = _orientation(image), image.info.get("icc_profile")
         if target_px is not None:
             image.draft(None, (target_px, target_px))
-        with _decoding(shown), _in_turn(image):
-            image.load()
-            rgb = on_white(in_srgb(_plain(image, _factor(image.size, target_px)), profile))
+        factor = _factor(image.size, target_px)
+        with _decoding(shown), _in_turn(image, factor):
+            rgb = on_white(in_srgb(_plain(image, factor), profile))
     turn = _TURNS.get(orientation)
     return rgb.transpose(turn) if turn is not None else rgb
 
@@ -102,10 +106,9 @@ def load_display_image(source: ImageSource, *, longest_px: int | None = None, na
         orientation, profile = _orientation(image), image.info.get("icc_profile")
         if longest_px is not None:
             image.draft(None, (longest_px, longest_px))
-        with _decoding(shown), _in_turn(image):
-            image.load()
-            whole_px = image.size
-            factor = max(image.size) // (2 * longest_px) if longest_px is not None else 1
+        whole_px = image.size
+        factor = max(whole_px) // (2 * longest_px) if longest_px is not None else 1
+        with _decoding(shown), _in_turn(image, factor):
             flat = without_full_alpha(in_srgb(_plain(image, factor), profile))
             if longest_px is not None and (scale := longest_px / max(whole_px)) < 1:
                 width_px, height_px = (max(1, round(side * scale)) for side in whole_px)
@@ -174,7 +177,15 @@ def _open(file: BinaryIO, shown: str, max_pixels: int, as_tiff: bool) -> Image.I
             file.seek(0)
             if (raw := open_raw(file.read())) is not None:
                 return raw
-        return Image.open(file, formats=pillow_plugins())
+        image = Image.open(file, formats=pillow_plugins())
+        if image.format == "PNG":
+            read_words_behind(cast("PngImageFile", image))
+        return image
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """What an opened picture's EXIF says, without decoding it: for a PNG that has none, Pillow's own method does."""
+    return Image.Image.getexif(image)
 
 
 def _open_jpeg_xl(data: bytes, shown: str, max_pixels: int) -> Image.Image:
@@ -225,7 +236,7 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":  # Pillow turns it itself, and gives its size turned
         return 1
     try:
-        value = image.getexif().get(EXIF_ORIENTATION, 1)
+        value = exif_of(image).get(EXIF_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - on damaged bytes Pillow raises anything
         return 1
     return value if isinstance(value, int) and value in _TURNS else 1
@@ -265,10 +276,10 @@ _turns = _Turns(DECODED_BYTES)
 
 
 @contextmanager
-def _in_turn(image: Image.Image) -> Iterator[None]:
+def _in_turn(image: Image.Image, factor: int) -> Iterator[None]:
     """Decode and reduce within: what is decoded counts against what threads may hold together."""
     size = decoded_bytes(image)
-    with _turns.hold(size):
+    with _turns.hold(_BANDED_BYTES if _by_rows(image, factor) else size):
         yield
         if size > _LARGE_BYTES:
             image.im = None  # type: ignore[assignment]
@@ -296,8 +307,14 @@ def _factor(size_px: tuple[int, int], target_px: int | None) -> int:
     return max(min(size_px) // target_px, math.ceil(math.sqrt(over)) if over > 1 else 1)
 
 
+def _by_rows(image: Image.Image, factor: int) -> TypeGuard[PngImageFile]:
+    return factor > 1 and decoded_bytes(image) > _LARGE_BYTES and has_rows(image)
+
+
 def _plain(image: Image.Image, factor: int) -> Image.Image:
-    """Reduced where ``factor`` is above 1, and in a mode that ``in_srgb`` takes."""
+    """Decoded, reduced where ``factor`` is above 1, and in a mode that ``in_srgb`` takes."""
+    if not _by_rows(image, factor):
+        image.load()
     convert = converter_to_plain(image)
     return convert(image) if factor < 2 else _reduced(image, factor, convert)
 
@@ -308,9 +325,11 @@ def _reduced(image: Image.Image, factor: int, convert: Callable[[Image.Image], I
     """
     width_px, height_px = image.size
     rows = max(1, _BAND_BYTES // (4 * width_px * factor)) * factor
+    tops = range(0, height_px, rows)
+    whole = (image.crop((0, top, width_px, min(top + rows, height_px))) for top in tops)
     made: Image.Image | None = None
-    for top in range(0, height_px, rows):
-        band = convert(image.crop((0, top, width_px, min(top + rows, height_px)))).reduce(factor)
+    for top, part in zip(tops, bands(image, rows) if _by_rows(image, factor) else whole, strict=True):
+        band = convert(part).reduce(factor)
         if made is None:
             made = Image.new(band.mode, (band.width, -(-height_px // factor)))
         made.paste(band, (0, top // factor))
