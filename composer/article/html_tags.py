@@ -96,8 +96,8 @@ def _inside(state: StateCore, token: Token) -> list[Token]:
     content = token.content
     # In a list, a comment's block ends with its item: where the comment goes on, its end is looked for across blocks.
     goes_on = content.rfind("<!--") > content.rfind("-->")
-    after = state.src.split("\n", token.map[1])[-1] if goes_on and token.map else ""
-    if "-->" not in after:
+    after = state.src.split("\n", token.map[1])[token.map[1] :] if goes_on and token.map else []
+    if "-->" not in "".join(after):
         content = COMMENT.sub("", content)
     content = _INDENT.sub("", content)
     if not content.strip():

@@ -1,19 +1,21 @@
 """Markdown text to sections and back, without changing a byte of it, and to the words that a reader sees.
 
-Blocks are found with the parser that prints them, the source is cut at their line ranges.
+Blocks are found with the parser that prints them, the source is cut at their line ranges, and only where each part
+alone says what it says within the whole.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from composer.article.answers import is_chatter, unwrapped
 from composer.article.front_matter import front_matter
 from composer.article.model import Section
-from composer.article.parser import parse
+from composer.article.parser import environment_of, parse
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -83,7 +85,8 @@ def parse_markdown(source: str) -> ParsedText:
     ]
     first = next((block for block in blocks if block.token.type != "remark"), None)
     headings = [block for block in blocks if block.is_title]
-    leading = first if first is not None and first.is_title else None
+    unbroken = environment.get("unbroken", ())
+    leading = first if first is not None and first.is_title and not _within(first.end_line, unbroken) else None
     title = front.title if front else ""
     title_in_text = False
     if leading is not None:
@@ -96,7 +99,7 @@ def parse_markdown(source: str) -> ParsedText:
     if leading is not None:
         blocks = blocks[blocks.index(leading) + 1 :]
         body_start = offsets[leading.end_line] + _blank(text, offsets[leading.end_line])
-    cuts = [offsets[line] for line in _cut_lines(blocks, environment.get("unbroken", ()))]
+    cuts = [offsets[line] for line in _cut_lines(blocks, unbroken)]
     language = front.language if front else ""
     notices = _notices(text, text != source, tokens, offsets)
     if not cuts:
@@ -105,9 +108,55 @@ def parse_markdown(source: str) -> ParsedText:
     cuts[0] = min(cuts[0], body_start)
     if text[cuts[0] : cuts[0] + 1] in "\r\n":
         cuts[0] += _blank(text, cuts[0])
-    ends = [*cuts[1:], len(text)]
-    sections = tuple(_section(text[a:b]) for a, b in zip(cuts, ends, strict=True))
+    sections = _sections(text, cuts, {offsets[block.first_line]: block.index for block in blocks}, tokens)
     return ParsedText(title, text[: cuts[0]], sections, language, title_in_text or not title, notices)
+
+
+def _sections(
+    text: str, cuts: Sequence[int], blocks: Mapping[int, int], tokens: Sequence[Token]
+) -> tuple[Section, ...]:
+    """The text between the cuts, without those that part what does not stand alone: a mark may mean something else
+    where a text begins, or where its partner is missing. ``blocks`` are the tokens' indices by the blocks' offsets."""
+    offsets = sorted(blocks)
+    indices = [*(blocks[at] for at in offsets), len(tokens)]
+    begun = [*(indices[bisect_left(offsets, cut)] for cut in cuts), len(tokens)]
+    ends = [*cuts[1:], len(text)]
+
+    def section(first: int, end: int) -> Section:
+        return _section(text[cuts[first] : ends[end - 1]])
+
+    def stands_alone(first: int, end: int) -> bool:
+        alone = parse(section(first, end).text, environment_of(text))
+        return _says(alone) == _says(tokens[begun[first] : begun[end]])
+
+    parted: list[int] = []
+    first = 0
+    while first < len(cuts):
+        end = next((end for end in _further(first + 1, len(cuts)) if stands_alone(first, end)), 0)
+        if not end:  # what stands before belongs to it
+            back = next((n for n in _further(1, len(parted)) if stands_alone(parted[-n], len(cuts))), len(parted))
+            first, end = parted[-back] if back else 0, len(cuts)
+            del parted[len(parted) - back :]
+        parted.append(first)
+        first = end
+    return tuple(section(first, end) for first, end in zip(parted, [*parted[1:], len(cuts)], strict=True))
+
+
+def _further(start: int, last: int) -> Iterator[int]:
+    """From ``start`` in steps that double, and the last."""
+    step = 1
+    while start < last:
+        yield start
+        start, step = start + step, 2 * step
+    if start <= last or step > 1:
+        yield last
+
+
+def _says(tokens: Sequence[Token]) -> list[object]:
+    return [
+        (token.type, token.tag, token.content if token.children is None else _says(token.children), token.info)
+        for token in tokens
+    ]
 
 
 def _cut_lines(blocks: Sequence[_Block], unbroken: Sequence[tuple[int, int]]) -> list[int]:
@@ -122,7 +171,11 @@ def _cut_lines(blocks: Sequence[_Block], unbroken: Sequence[tuple[int, int]]) ->
         pending = None
     if pending is not None:
         lines.append(pending)
-    return [line for line in lines if not any(begin < line < end for begin, end in unbroken)]
+    return [line for line in lines if not _within(line, unbroken)]
+
+
+def _within(line: int, unbroken: Sequence[tuple[int, int]]) -> bool:
+    return any(begin < line < end for begin, end in unbroken)
 
 
 def _notices(text: str, was_wrapped: bool, tokens: Sequence[Token], offsets: Sequence[int]) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 # Beyond this depth markdown-it drops the text, so lines of more marks than half of it are taken for plain text.
 _MAX_NESTING = 100
 _BLANK_LINE = re.compile(r"[\r\n][ \t]*[\r\n]")
-_TOO_DEEP = re.compile(rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)])[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE)
+_TOO_DEEP = re.compile(
+    rf"^(?=[ \t]*(?:(?:>|[-+*]|\d{{1,9}}[.)]|\[\^[^\]\s]{{1,99}}\]:)[ \t]*){{{_MAX_NESTING // 2}}})", re.MULTILINE
+)
 
 
 def make_parser() -> MarkdownIt:

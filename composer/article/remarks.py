@@ -33,6 +33,7 @@ _CLOSING = {"endcomment": re.compile(r"endcomment[ ]?-?%\}")}
 _THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis")
 _THOUGHT = re.compile(rf"<({'|'.join(_THOUGHTS)})>", re.IGNORECASE)
 _THOUGHT_ENDS = re.compile(rf"^[ ]{{0,3}}</(?:{'|'.join(_THOUGHTS)})>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_FENCES = re.compile(r"^[ ]{0,3}(?:```|~~~)", re.MULTILINE)
 # Across blocks "%%" must begin a line: between two that stand within sentences words would be lost.
 _ACROSS = ((re.compile(r"\A%%(?!%)"), "%%"), *_INLINE[1:5], (re.compile("<!--"), "-->"))
 _ANY = re.compile(r"%%|\{>>|\{/\*|\{%-? ?comment|<!--")
@@ -72,7 +73,7 @@ def _block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> b
         closing = f"</{match[1]}>".lower()
         closed = _found(_folded(source), closing, match.end(), stop)
         closed += len(closing) if closed >= 0 else 0
-    elif not start_line and not state.level and (end := _orphan(source)):
+    elif not state.level and (end := _orphan(source)) and not source[:begin].strip():
         closed = end
     elif source[begin : begin + 1] in ("%", "{"):
         for opening, closing in _INLINE:
@@ -104,9 +105,12 @@ def _folded(source: str) -> str:
 
 @lru_cache(maxsize=4)
 def _orphan(source: str) -> int:
-    """Where thinking ends that has no beginning, as where a model was made to think; 0 where there is none."""
+    """Where thinking ends that has no beginning, as where a model was made to think; 0 where there is none, or where
+    its mark stands in code."""
     end = _THOUGHT_ENDS.search(source)
-    return end.end() if end and not _THOUGHT.search(source, 0, end.start()) else 0
+    if end is None or _THOUGHT.search(source, 0, end.start()):
+        return 0
+    return end.end() if len(_FENCES.findall(source, 0, end.start())) % 2 == 0 else 0
 
 
 @lru_cache(maxsize=64)

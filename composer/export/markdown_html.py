@@ -202,19 +202,19 @@ def _paragraph(words: list[Token]) -> list[Token]:
 def _set_notes_aside(state: StateCore) -> None:
     """Notes stand at the end, or at a page's foot: not where they were written."""
     tokens: list[Token] = []
-    note: list[Token] | None = None
+    open_notes: list[list[Token]] = []  # one may be defined within another
     for token in state.tokens:
         for child in token.children or ():
             if child.type == "footnote_ref":
                 number = state.env.get("cited", 0) + child.meta["id"] + 1
                 child.type, child.content, child.meta = "note", str(number), {"number": number}
-        if token.type == "footnote_reference_open" and note is None:
-            note = []
-            state.env.setdefault("note_texts", []).append((token.meta["label"], note))
-        elif token.type == "footnote_reference_close" and note is not None:
-            note = None
+        if token.type == "footnote_reference_open":
+            open_notes.append([])
+            state.env.setdefault("note_texts", []).append((token.meta["label"], open_notes[-1]))
+        elif token.type == "footnote_reference_close":
+            open_notes.pop()
         else:
-            (tokens if note is None else note).append(token)
+            (open_notes[-1] if open_notes else tokens).append(token)
     state.tokens = tokens
 
 

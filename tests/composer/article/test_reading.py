@@ -8,6 +8,8 @@ import pytest
 
 from composer.article.front_matter import front_matter, with_title
 from composer.article.markdown import block_kind, join_sections, parse_markdown, plain_text
+from composer.article.model import Article
+from composer.export.document_tree import to_document
 from composer.export.markdown_html import sections_html
 from composer.request import document_text, read_text_file
 
@@ -159,6 +161,49 @@ def test_thinking_is_printed_nowhere_and_a_greeting_is_pointed_out() -> None:
     assert "vivid" not in shown(source)
     assert parsed.preamble + join_sections(parsed.sections) == source
     assert "vivid" not in shown(f"They want bread.\n\nBe vivid.\n</think>\n\n# Bread\n\n{PROSE}\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"    bake()\n\nThe mark itself:\n</think>\n\n{PROSE}\n",
+        f"\n\n```html\n<b>\n</think>\n```\n\n{PROSE}\n",
+        f"{PROSE}\n\n- one\n\n  <!-- two\n\n{PROSE}\n\n--> three\n",
+        f"{PROSE}\n\n+++\na = 1\n+++\n\n{PROSE}\n",
+        f"{PROSE}\n\n<div>\n\n<!-- one -->\nTwo. <!-- never closed",
+        "<!-- one\n\ntwo --><!-- never closed",
+        f"## Flour\n\n{{% comment %}}\n\n{PROSE}\n",
+    ],
+)
+def test_a_part_says_by_itself_what_it_says_within_the_whole(source: str) -> None:
+    parsed = parse_markdown(source)
+    assert parsed.preamble + join_sections(parsed.sections) == source
+    assert "".join(shown(source).split()) == "".join(sections_html([source], source)[0].split())
+
+
+def test_thinking_that_was_never_begun_ends_behind_blank_lines_too() -> None:
+    assert "bread" not in shown(f"\n \nThey want bread.\n\n</think>\n\n{PROSE}\n")
+
+
+def test_a_remark_that_begins_in_the_title_takes_the_words_after_it_along() -> None:
+    source = f"# Bread {{>> or rolls?\n\n{CHINESE} <<}} {PROSE}\n"
+    parsed = parse_markdown(source)
+    assert parsed.preamble + join_sections(parsed.sections) == source
+    assert shown(source).strip().removeprefix("<h1>Bread </h1>").strip() == f"<p> {PROSE}</p>"
+
+
+def test_a_note_may_be_defined_within_a_note() -> None:
+    source = "Rye.[^a] Oats.[^b]\n\n[^a]: Grown up north.\n\n    [^b]: Fed to horses.\n\nLast.\n"
+    to_document(Article("Bread", "en", parse_markdown(source).sections))
+    html = shown(source)
+    assert html.index("Last.") < html.index("<li>Grown up north.") < html.index("<li>Fed to horses.")
+
+
+@pytest.mark.parametrize("mark", ["[^n]: ", "[^n]:", "> ", "- ", "1. ", ">", "[^n]: - > "])
+def test_no_depth_of_marks_ends_a_run_or_takes_words(mark: str) -> None:
+    source = f"{mark * 180}deep\n\n{PROSE}\n"
+    to_document(Article("Bread", "en", parse_markdown(source).sections))
+    assert "deep" in shown(source)
 
 
 # Remarks
