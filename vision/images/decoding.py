@@ -47,8 +47,8 @@ MAX_ASPECT, SHAPELESS_PIXELS = 200, 1_000_000
 MAX_AREA = 8
 # What all threads together may have decoded before it is reduced; a larger picture waits until it is the only one.
 DECODED_BYTES = 384 << 20
-_BAND_BYTES = 16 << 20
-_BANDED_BYTES = 6 * _BAND_BYTES  # packed, filtered, decoded and converted
+_BAND_BYTES = 4 << 20
+_BANDED_BYTES = 8 * _BAND_BYTES  # packed, filtered, decoded and converted
 _LARGE_BYTES = 128 << 20  # decoded some rows at a time where the format allows, and given back to the system at once
 
 _TURNS = {
