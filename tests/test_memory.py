@@ -1,7 +1,7 @@
 """The memory that the largest pictures take, measured from outside: indexing ten, and three sent to the page at once.
 
-Peak memory is what Linux counts; ``pytest -m slow -rP tests/test_memory.py`` prints it. The encoder alone takes 1.0 GB once it has seen a picture, of which .3 are files that
-are mapped; the page with all its models 1.9 GB, of which .75 are.
+Peak memory is what Linux counts; ``pytest -m slow -rP tests/test_memory.py`` prints it. The encoder alone takes 1.0 GB
+once it has seen a picture, of which .3 are files that are mapped; the page with all models 1.9 GB, of which .75 are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What a text says to its author alone: comments and a model's thinking. Markdown keeps them, no reader sees them.
 
-Read are comments of HTML, Obsidian (``%% %%``), MDX (``{/* */}``), Hugo, Liquid, Jinja and CriticMarkup
-(``{>> <<}``), and ``<think>``. A remark may begin within one paragraph and end within another, which Markdown has no
-name for: then everything between is left out, and no picture is put between either.
+Read are comments of HTML, Obsidian (``%% %%``), MDX (``{/* */}``), Hugo, Liquid, Jinja, kramdown, Handlebars, ERB,
+LaTeX and CriticMarkup (``{>> <<}``), lines ``[//]: # (words)``, and ``<think>`` as models write it. A remark may begin
+within one paragraph and end within another, which Markdown has no name for: then everything between is left out, and no
+picture is put between either.
 """
 
 from __future__ import annotations
@@ -21,22 +22,44 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
 
 # Opening and closing marks. "5%% and 7%%" is no remark: the marks must stand before a word.
-_INLINE = (
-    (re.compile(r"(?<![\w%])%%(?!%)"), "%%"),
+_PERCENT = (re.compile(r"(?<![\w%])%%(?!%)"), "%%")
+_CLOSED = (
     (re.compile(r"\{>>"), "<<}"),
-    (re.compile(r"\{\{/\*"), "*/}}"),
+    (re.compile(r"\{\{-?[ ]?/\*"), "*/"),
     (re.compile(r"\{/\*"), "*/}"),
     (re.compile(r"\{%-?[ ]?comment[ ]?-?%\}"), "endcomment"),
-    (re.compile(r"\{#[ ]"), "#}"),
+    (re.compile(r"\{\{[<%][ ]?comment[ ]?[>%]\}\}"), "/comment"),
+    (re.compile(r"\{::comment\}"), "{:/"),
+    (re.compile(r"\{\{!--"), "--}}"),
+    (re.compile(r"<%--"), "--%>"),
+    (re.compile(r"\\begin\{comment\}"), "\\end{comment}"),
 )
-_CLOSING = {"endcomment": re.compile(r"endcomment[ ]?-?%\}")}
+# These end in the paragraph that they begin in.
+_SHORT = (
+    (re.compile(r"\{#-?[ ]"), "#}"),
+    (re.compile(r"\{\{!(?!--)"), "}}"),
+    (re.compile(r"\{%-?[ ]?#"), "%}"),
+    (re.compile(r"<%#"), "%>"),
+)
+_INLINE = (_PERCENT, *_CLOSED, *_SHORT)
+_BEGIN = "%{<\\"
+_CLOSING = {
+    "*/": re.compile(r"\*/[ ]?-?\}\}"),
+    "endcomment": re.compile(r"endcomment[ ]?-?%\}"),
+    "/comment": re.compile(r"/comment[ ]?[>%]\}\}"),
+    "{:/": re.compile(r"\{:/(?:comment)?\}"),
+}
 _THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "analysis")
-_THOUGHT = re.compile(rf"<({'|'.join(_THOUGHTS)})>", re.IGNORECASE)
-_THOUGHT_ENDS = re.compile(rf"^[ ]{{0,3}}</(?:{'|'.join(_THOUGHTS)})>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_THOUGHT = re.compile(rf"<((?:seed:)?(?:{'|'.join(_THOUGHTS)}))>|\[(THINK)\]|◁(think)▷", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(
+    rf"^[ ]{{0,3}}(?:</(?:seed:)?(?:{'|'.join(_THOUGHTS)})>|\[/THINK\]|◁/think▷)[ \t]*$", re.IGNORECASE | re.MULTILINE
+)
+# A definition of a link that nothing leads to; within a paragraph Markdown takes it for words.
+_LINE = re.compile(r"\[(?://|comment)\]:[ ]*(?:#|<>)[ ]+(?:\(.*\)|\".*\"|'.*')[ ]*(?=\n|\Z)")
 _FENCES = re.compile(r"^[ ]{0,3}(?:```|~~~)", re.MULTILINE)
 # Across blocks "%%" must begin a line: between two that stand within sentences words would be lost.
-_ACROSS = ((re.compile(r"\A%%(?!%)"), "%%"), *_INLINE[1:5], (re.compile("<!--"), "-->"))
-_ANY = re.compile(r"%%|\{>>|\{/\*|\{%-? ?comment|<!--")
+_ACROSS = ((re.compile(r"\A%%(?!%)"), "%%"), *_CLOSED, (re.compile("<!--"), "-->"))
+_ANY = re.compile("|".join(["%%", "<!--", *(opening.pattern for opening, _ in (*_CLOSED, *_SHORT))]))
 COMMENT = re.compile(r"<!--(?:-?>|.*?(?:-->|\Z))", re.DOTALL)
 
 
@@ -70,12 +93,12 @@ def _block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> b
     source, stop = state.src, state.eMarks[end_line - 1]
     closed = -1
     if match := _THOUGHT.match(source, begin):
-        closing = f"</{match[1]}>".lower()
+        closing = match[0][0] + "/" + match[0][1:].lower()
         closed = _found(_folded(source), closing, match.end(), stop)
         closed += len(closing) if closed >= 0 else 0
     elif not state.level and (end := _orphan(source)) and not source[:begin].strip():
         closed = end
-    elif source[begin : begin + 1] in ("%", "{"):
+    elif source[begin : begin + 1] and source[begin] in _BEGIN:
         for opening, closing in _INLINE:
             match = opening.match(source, begin)
             ended = _closed(source, closing, match.end(), stop) if match else None
@@ -135,7 +158,11 @@ def _closed(source: str, closing: str, start: int, stop: int) -> int | None:
 
 
 def _inline(state: StateInline, silent: bool) -> bool:
-    if state.src[state.pos] not in "%{":
+    if state.src[state.pos] == "[" and state.src[state.pos - 1 : state.pos] in ("", "\n"):
+        if match := _LINE.match(state.src, state.pos, state.posMax):
+            state.pos = match.end()
+        return match is not None
+    if state.src[state.pos] not in _BEGIN:
         return False
     for opening, closing in _INLINE:
         match = opening.match(state.src, state.pos)

@@ -49,7 +49,7 @@ class Worker:
     def __init__(self, engine: str, model: Path, threads: int) -> None:
         self.engine = engine
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "composer.benchmarks.worker", engine, str(model), str(threads)],
+            [sys.executable, "-P", "-m", "composer.benchmarks.worker", engine, str(model), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -105,6 +105,19 @@ def test_wrong_usage_names_the_flag(arguments: list[str], message: str, capsys: 
     assert message in capsys.readouterr().err
 
 
+def test_an_engine_imports_nothing_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("composer", "vision", "json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('code of the working folder was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(bench.__file__).parents[2]))
+    worker = Worker("vignette", tmp_path / "missing.gguf", 1)
+    with pytest.raises(BenchFailed) as caught:
+        worker.do(do="peak")
+    worker.close()
+    assert "missing.gguf" in str(caught.value)
+
+
 def test_a_worker_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
     worker = Worker("vignette", tmp_path / "missing.gguf", 1)
     try:
