@@ -12,7 +12,8 @@ from typing import Any
 from composer.errors import UsageError
 from composer.fields import check_known, typed
 from image_db.metadata.encoding import decode_text
-from retrieval.candidates import Filters
+from retrieval.errors import RetrievalError
+from retrieval.filters import Filters, parse_where, written
 
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -112,6 +113,7 @@ def request_to_json(request: ComposeRequest) -> dict[str, Any]:
         values[name] = [str(path) for path in values[name]]
     values["project"] = None if request.project is None else str(request.project)
     values["filters"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values["filters"].items()}
+    values["filters"]["where"] = written(request.filters.where)
     return values
 
 
@@ -192,10 +194,13 @@ def document_text(data: bytes) -> str:
 
 
 def _filters(values: Mapping[str, Any]) -> Filters:
-    kinds = {"licenses": list, "tags": list, "min_side_px": int}
+    kinds = {"licenses": list, "tags": list, "min_side_px": int, "where": str}
     check_known(values, kinds, "filters.")
     read: dict[str, Any] = {}
     for name, given in values.items():
         value = typed(f"filters.{name}", given, kinds[name])
         read[name] = tuple(value) if isinstance(value, list) else value
-    return Filters(**read)
+    try:
+        return Filters(**(read | {"where": parse_where(read.get("where", ""))}))
+    except RetrievalError as error:
+        raise UsageError(error.key, **error.values) from error

@@ -87,13 +87,44 @@ MIGRATIONS: tuple[Migration, ...] = (
         ) STRICT;
         """,
     ),
+    Migration(
+        "When, where and with what pictures were taken; those of the first schema are read again for it "
+        "(`circumstances` 0). What a person corrected outlives the picture, so that one that comes back has it, and "
+        "is laid over what its files say. Vector files have a generation, so that new ones can be made beside those "
+        "in use; `reencoding` says how far that is, `reencode_again` which rows got other words meanwhile.",
+        """
+        ALTER TABLE images ADD COLUMN taken TEXT NOT NULL DEFAULT '';
+        ALTER TABLE images ADD COLUMN camera TEXT NOT NULL DEFAULT '';
+        ALTER TABLE images ADD COLUMN places TEXT NOT NULL DEFAULT '[]';
+        ALTER TABLE images ADD COLUMN latitude REAL;
+        ALTER TABLE images ADD COLUMN longitude REAL;
+        ALTER TABLE images ADD COLUMN circumstances INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX images_by_circumstances ON images (circumstances);
+        CREATE TABLE corrections (
+            image_id       TEXT PRIMARY KEY,
+            given          TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        ALTER TABLE library ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE reencoding (
+            only_row       INTEGER PRIMARY KEY CHECK (only_row = 1),
+            encoder_name   TEXT NOT NULL,
+            encoder_sha256 TEXT NOT NULL,
+            visual_dim     INTEGER NOT NULL CHECK (visual_dim > 0),
+            textual_dim    INTEGER NOT NULL CHECK (textual_dim > 0),
+            generation     INTEGER NOT NULL,
+            next_row       INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE TABLE reencode_again (vector_row INTEGER PRIMARY KEY) STRICT;
+        """,
+    ),
 )
 
 # The path shown for a picture is its first present file; for a picture that is gone, the first it had.
 RECORD_COLUMNS = """
     images.id,
     (SELECT path FROM files WHERE image_id = images.id ORDER BY missing, path LIMIT 1),
-    width_px, height_px, caption, alt, tags, author, license, source_url, captions, caption_origin, guessed_tags
+    width_px, height_px, caption, alt, tags, author, license, source_url, captions, caption_origin, guessed_tags,
+    taken, camera, places, latitude, longitude
 """
 
 
@@ -124,11 +155,15 @@ class Catalog:
         self._lock = threading.RLock()
         self._depth = 0
         self.is_read_only = not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+        address = self._address()
+        self._db = sqlite3.connect(address, timeout=SILENT_S, isolation_level=None, check_same_thread=False, uri=True)
+
+    def _address(self) -> str:
         address = self.path.absolute().as_uri() + ("?mode=ro" if self.is_read_only else "")
         log = self.path.with_name(self.path.name + "-wal")
         if self.is_read_only and not (log.is_file() and log.stat().st_size):
             address += "&immutable=1"  # else SQLite would make a file beside it
-        self._db = sqlite3.connect(address, timeout=SILENT_S, isolation_level=None, check_same_thread=False, uri=True)
+        return address
 
     def _run(self, sql: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """Execute, waiting up to BUSY_TIMEOUT_S while another program writes."""
@@ -153,6 +188,8 @@ class Catalog:
         if self._pragma("application_id") != APPLICATION_ID and (version or self._pragma("schema_version")):
             raise LibraryDamaged("catalogue_foreign", file=str(self.path))
         if self.is_read_only:
+            if version < len(MIGRATIONS):
+                self._migrate_copy()
             return
         self._db.execute("PRAGMA foreign_keys = ON")
         # WAL lets searches go on while an indexing run writes; FULL makes a commit survive a power cut.
@@ -161,6 +198,15 @@ class Catalog:
         if version < len(MIGRATIONS):
             with self.transaction():
                 self._migrate()
+
+    def _migrate_copy(self) -> None:
+        """An older catalogue that cannot be written is read through a copy in memory."""
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.backup(copy)
+        self._db.close()
+        self._db = copy
+        with self.transaction():
+            self._migrate()
 
     def _migrate(self) -> None:
         # Read again: another process may have migrated while this one waited for the write lock.
@@ -223,6 +269,31 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             raise LibraryDamaged("catalogue_damaged", folder=folder, file=self.path.name, reason=str(error)) from error
 
+    def copy_to(self, path: Path) -> None:
+        """The catalogue as it is now, in a file of its own."""
+        with self._lock, self._explaining():
+            copy = sqlite3.connect(path)
+            try:
+                # By a connection of its own: one that is inside a transaction would wait for itself.
+                source = sqlite3.connect(self._address(), uri=True)
+                try:
+                    source.backup(copy)
+                finally:
+                    source.close()
+            finally:
+                copy.close()
+
+    def shrink(self) -> None:
+        """Give back the room of what was deleted."""
+        with self._lock, self._explaining():
+            self._run("VACUUM")
+            self.write_back()
+
+    def write_back(self) -> None:
+        """Bring what stands in the log into the catalogue's own file, as far as readers let it."""
+        with self._lock, self._explaining():
+            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def damage(self) -> list[Phrase]:
         """What SQLite's own check finds; empty for a sound catalogue."""
         found = [str(row[0]) for row in self.query("PRAGMA integrity_check")]
@@ -237,7 +308,8 @@ class Catalog:
 
 def record_of(row: tuple) -> ImageRecord:
     """The record of a row of RECORD_COLUMNS. Raises LibraryDamaged where a column does not hold what was written."""
-    id_, path, width, height, caption, alt, tags, author, license_, source_url, captions, origin, guessed = row
+    id_, path, width, height, caption, alt, tags, author, license_, source_url, captions, origin, guessed = row[:13]
+    taken, camera, places, latitude, longitude = row[13:]
     try:
         return ImageRecord(
             id=id_,
@@ -253,13 +325,18 @@ def record_of(row: tuple) -> ImageRecord:
             captions=tuple(json.loads(captions).items()),
             caption_origin=origin,
             guessed_tags=tuple(json.loads(guessed)),
+            taken=taken,
+            camera=camera,
+            places=tuple(json.loads(places)),
+            position=None if latitude is None or longitude is None else (latitude, longitude),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise LibraryDamaged("record_damaged", picture=id_, reason=str(error)) from error
 
 
 def text_columns(record: ImageRecord) -> dict[str, object]:
-    """The columns of ``images`` that hold a record's words, and their values."""
+    """The columns of ``images`` that hold a record's words and circumstances, and their values."""
+    latitude, longitude = record.position or (None, None)
     return {
         "caption": record.caption,
         "alt": record.alt,
@@ -270,6 +347,11 @@ def text_columns(record: ImageRecord) -> dict[str, object]:
         "captions": _json(dict(record.captions)),
         "caption_origin": record.caption_origin,
         "guessed_tags": _json(record.guessed_tags),
+        "taken": record.taken,
+        "camera": record.camera,
+        "places": _json(record.places),
+        "latitude": latitude,
+        "longitude": longitude,
     }
 
 

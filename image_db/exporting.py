@@ -33,6 +33,10 @@ def record_json(record: ImageRecord) -> dict[str, Any]:
         "author": record.author,
         "license": record.license,
         "source_url": record.source_url,
+        "taken": record.taken,
+        "camera": record.camera,
+        "places": list(record.places),
+        "position": record.position,
     }
 
 
@@ -90,7 +94,11 @@ def _words(record: ImageRecord) -> dict[str, Any]:
     if record.caption_origin == "generated":
         words["caption"] = ""
     keys = ("caption", "alt", "tags", "author", "license", "source_url", "captions")
-    return {key: words[key] for key in keys if words[key]}
+    said = {key: words[key] for key in keys if words[key]}
+    known: dict[str, Any] = {"date": record.taken, "camera": record.camera, "places": list(record.places)}
+    if record.position is not None:
+        known["latitude"], known["longitude"] = record.position
+    return said | {key: value for key, value in known.items() if value}
 
 
 def _write_lines(file: Path, lines: Iterator[str]) -> int:

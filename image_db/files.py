@@ -82,6 +82,16 @@ class FileTable:
         )
         return [Path(os.fsdecode(row[0])) for row in rows]
 
+    def copies(self) -> dict[str, list[Path]]:
+        """All present files of the pictures that have several, by picture."""
+        found: dict[str, list[Path]] = {}
+        for image_id, path in self._catalog.query(
+            "SELECT image_id, path FROM files WHERE missing = 0 AND image_id IN "
+            "(SELECT image_id FROM files WHERE missing = 0 GROUP BY image_id HAVING count(*) > 1) ORDER BY path"
+        ):
+            found.setdefault(image_id, []).append(Path(os.fsdecode(path)))
+        return found
+
     def link(self, stamp: FileStamp, image_id: str) -> None:
         """The file holds that picture now; what it held before loses it."""
         path = os.fsencode(stamp.path)

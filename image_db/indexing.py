@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from image_db.corrections import corrected
 from image_db.errors import LibraryError
 from image_db.files import Failure, FileStamp, KnownFile
 from image_db.library import Library, NewImage, encoder_mismatch
@@ -124,6 +125,7 @@ class _IndexPlan:
 
     to_read: list[FoundFile] = field(default_factory=list)
     to_describe: list[tuple[FoundFile, str]] = field(default_factory=list)
+    circumstances_only: set[str] = field(default_factory=set)  # of those pictures, that keep their words
     returned: list[str] = field(default_factory=list)
     failed_before: list[Failure] = field(default_factory=list)
     vanished: dict[str, KnownFile] = field(default_factory=dict)
@@ -137,6 +139,7 @@ def _plan(library: Library, paths: Iterable[Path | str], exclude: Exclusion) -> 
     known: dict[str, KnownFile] = {}
     failures = {str(failure.path): failure for failure in library.failures() if failure.seen is not None}
     version = own_version()
+    outdated = library.without_circumstances()
     seen_alone: set[str] = set()
     roots_loaded = 0
     for item in walk(paths, plan.walked, exclude):
@@ -165,6 +168,11 @@ def _plan(library: Library, paths: Iterable[Path | str], exclude: Exclusion) -> 
             plan.unchanged += 1
         if before.sidecar_stamp != sidecar_stamp:
             plan.to_describe.append((item, before.image_id))
+            plan.circumstances_only.discard(before.image_id)
+        elif before.image_id in outdated:
+            plan.to_describe.append((item, before.image_id))
+            plan.circumstances_only.add(before.image_id)
+            outdated.discard(before.image_id)
     for root in plan.walked.roots[roots_loaded:]:  # those in which nothing was found
         known.update(library.files.under(root))
     plan.vanished = {
@@ -207,6 +215,7 @@ class _IndexRun:
         self._read: set[str] = set()
         self._listings: Listings = {}
         self._old_failures = library.failures()
+        self._circumstances_only: set[str] = set()
         self._committed_at = time.monotonic()
 
     def begin(self, plan: _IndexPlan) -> None:
@@ -220,6 +229,7 @@ class _IndexRun:
 
     def work(self, plan: _IndexPlan, progress: Progress | None) -> None:
         total = len(plan.to_read) + len(plan.to_describe)
+        self._circumstances_only = plan.circumstances_only
         done = 0
         for result in self._results(plan.to_read):
             self._take(result)
@@ -281,6 +291,7 @@ class _IndexRun:
             labels = self.labeller([images[i] for i in wordless]) if wordless else []
             for i, tags in zip(wordless, labels, strict=True):
                 records[i] = replace(records[i], guessed_tags=tuple(tags))
+        records = [corrected(record, self.library.correction(record.id)) for record in records]
         textual = self._sentences(records)
         for i, (picture, record) in enumerate(zip(pictures, records, strict=True)):
             if not np.isfinite(visual[i]).all():
@@ -325,8 +336,11 @@ class _IndexRun:
                 del self._encoded[id_]
             again = self._redescribed({found.stamp.path: (found, id_) for id_, found in late.items()})
             self.library.update_texts(zip(again, self._sentences(again), strict=True))
+            self.library.note_circumstances({image_id for _, image_id in links.values()})
         self.linked += len(late)
-        self.updated_text += sum(record.id not in self._encoded for record in rewritten)
+        self.updated_text += sum(
+            record.id not in self._encoded and record.id not in self._circumstances_only for record in rewritten
+        )
         self._encoded, self._sources = {}, {}
         self._links = {path: link for path, link in self._links.items() if link[1] in self._batch}
         self._committed_at = time.monotonic()
@@ -345,7 +359,11 @@ class _IndexRun:
                 other = find(Path(path), self._listings)
                 if isinstance(other, FoundFile):
                     files[path] = other
-            record = describe((files[path] for path in sorted(files)), self.sidecars).applied_to(old)
+            said = describe((files[path] for path in sorted(files)), self.sidecars)
+            if image_id in self._circumstances_only:
+                record = said.circumstances_of(old)
+            else:
+                record = corrected(said.applied_to(old), self.library.correction(image_id))
             if record != old:
                 changed.append(record)
         return changed

@@ -6,9 +6,10 @@ changed text overwrites its vector, through a redo log.
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, Libra
 from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
 from image_db.vectors import VectorFile
+from image_db.writer_lock import writer_lock
 from vision import own_version
 from vision.errors import KeyedError, Phrase
 from vision.interfaces import EncoderIdentity
@@ -29,6 +31,8 @@ from vision.interfaces import EncoderIdentity
 CATALOG_NAME = "catalog.sqlite"
 _PAGE_ROWS = 5_000
 _MIN_PREFIX = 4
+# Of what is read beside the words; pictures of a lower one have their metadata read again, and their words kept.
+CIRCUMSTANCES_VERSION = 1
 
 
 class NewImage(NamedTuple):
@@ -67,8 +71,8 @@ class Library:
         self.encoder = encoder
         self._catalog = catalog
         self.files = FileTable(catalog)
-        self._visual = VectorFile(folder / "visual.f32", encoder.visual_dim)
-        self._textual = VectorFile(folder / "textual.f32", encoder.textual_dim)
+        self._generation = -1
+        self._visual, self._textual = vector_files(folder, encoder, 0)
         self._view: VectorView | None = None
         self._view_lock = threading.Lock()
 
@@ -102,10 +106,11 @@ class Library:
         return cls(folder, catalog, encoder)
 
     @classmethod
-    def open(cls, folder: Path | str, encoder: EncoderIdentity | None = None) -> Library:
+    def open(cls, folder: Path | str, encoder: EncoderIdentity | None = None, *, for_repair: bool = False) -> Library:
         """Open a library whose vectors ``encoder`` made; None opens it whatever made them.
 
-        Raises LibraryMissing, EncoderMismatch or LibraryDamaged, each saying what to do.
+        ``for_repair`` opens one whose vector files are short. Raises LibraryMissing, EncoderMismatch or LibraryDamaged,
+        each saying what to do.
         """
         folder = Path(folder).expanduser().absolute()
         catalog = Catalog(folder / CATALOG_NAME)
@@ -122,9 +127,8 @@ class Library:
                 raise encoder_mismatch(folder, made_by, encoder)
             library = cls(folder, catalog, made_by)
             library._apply_pending()
-            rows = library._vector_rows()
-            library._visual.map(rows)
-            library._textual.map(rows)
+            if not for_repair:
+                library._mapped()
         except BaseException:
             catalog.close()
             raise
@@ -158,6 +162,26 @@ class Library:
     def close(self) -> None:
         self._view = None
         self._catalog.close()
+
+    @property
+    def catalog(self) -> Catalog:
+        """For what rewrites a library as a whole."""
+        return self._catalog
+
+    @property
+    def generation(self) -> int:
+        """Number of the vector files in use."""
+        return int(self._catalog.query("SELECT generation FROM library")[0][0])
+
+    def current_vectors(self) -> tuple[VectorFile, VectorFile]:
+        """The files of looks and of words. Raises EncoderMismatch where another encoder has made them anew."""
+        self._follow_generation()
+        return self._visual, self._textual
+
+    @property
+    def vector_rows(self) -> int:
+        """Rows in use, also by pictures that are gone."""
+        return self._vector_rows()
 
     @property
     def revision(self) -> int:
@@ -221,6 +245,7 @@ class Library:
                 return self._view
             with self._catalog.snapshot():
                 revision, used = self.revision, self._vector_rows()
+                visual, textual = self._mapped()
                 found = self._catalog.query(
                     "SELECT id, vector_row, has_text FROM images WHERE gone = 0 ORDER BY vector_row"
                 )
@@ -228,7 +253,6 @@ class Library:
             if len(rows) and not 0 <= rows[0] <= rows[-1] < used:
                 raise self._beyond(used)
             has_text = np.fromiter((row[2] for row in found), bool, len(found))
-            visual, textual = self._visual.map(used), self._textual.map(used)
             if not len(rows) or rows[-1] == len(rows) - 1:
                 visual, textual = visual[: len(rows)], textual[: len(rows)]
             else:
@@ -236,10 +260,44 @@ class Library:
             self._view = VectorView([row[0] for row in found], visual, textual, has_text, revision)
             return self._view
 
-    def phashes(self) -> dict[str, int]:
+    def _mapped(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows in use of both vector files.
+
+        Raises LibraryDamaged where they are short, EncoderMismatch where another encoder has made them anew.
+        """
+        while True:
+            with self._catalog.snapshot():
+                self._follow_generation()
+                used = self._vector_rows()
+            try:
+                return self._visual.map(used), self._textual.map(used)
+            except LibraryDamaged:
+                # Another process may have put other files in their place since.
+                if self._catalog.query("SELECT generation FROM library")[0][0] == self._generation:
+                    raise
+
+    def _follow_generation(self) -> None:
+        generation, *made_by = self._catalog.query(
+            "SELECT generation, encoder_name, encoder_sha256, visual_dim, textual_dim FROM library"
+        )[0]
+        if generation != self._generation:
+            encoder = EncoderIdentity(*made_by)
+            if encoder.sha256 != self.encoder.sha256:
+                raise encoder_mismatch(self.folder, encoder, self.encoder)
+            self._generation = generation
+            self._visual, self._textual = vector_files(self.folder, encoder, generation)
+
+    def phashes(self, image_ids: Sequence[str] | None = None) -> dict[str, int]:
         """64-bit perceptual hashes of the pictures that have one; few differing bits mean the same motif."""
-        rows = self._catalog.query("SELECT id, phash FROM images WHERE gone = 0 AND phash IS NOT NULL")
+        wanted = "" if image_ids is None else f" AND id IN ({', '.join('?' * len(image_ids))})"
+        rows = self._catalog.query(
+            f"SELECT id, phash FROM images WHERE gone = 0 AND phash IS NOT NULL{wanted}", tuple(image_ids or ())
+        )
         return {row[0]: row[1] & 0xFFFF_FFFF_FFFF_FFFF for row in rows}
+
+    def copies(self) -> dict[str, list[Path]]:
+        """All present files of the pictures that have several."""
+        return self.files.copies()
 
     def failures(self) -> list[Failure]:
         """Files that the last runs could not use, by path."""
@@ -250,11 +308,17 @@ class Library:
         """Make several changes as one: all are on disk when it ends, or none is. May be nested."""
         with self._catalog.transaction():
             outermost = self._catalog.is_outermost
+            if outermost:
+                self._follow_generation()
             yield
             if outermost:
-                self._touch()
+                self.touch()
         if outermost:
             self._apply_pending()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Keeps other long writers out, of this and other processes, until it is left; waits for those that are in."""
+        return writer_lock(self.folder)
 
     def add(self, images: Sequence[NewImage | tuple]) -> int:
         """Add pictures, as NewImage or tuples of its fields in order; returns how many were new.
@@ -290,6 +354,7 @@ class Library:
                 "height_px": image.record.height_px,
                 "has_text": int(image.textual is not None),
                 "phash": _signed(image.phash),
+                "circumstances": CIRCUMSTANCES_VERSION,
                 **text_columns(image.record),
             }
             marks = ", ".join("?" * len(columns))
@@ -320,16 +385,51 @@ class Library:
                         "SELECT vector_row, ? FROM images WHERE id = ?",
                         (np.ascontiguousarray(textual, "<f4").tobytes(), record.id),
                     )
+                self._catalog.execute(
+                    "INSERT OR IGNORE INTO reencode_again (vector_row) SELECT vector_row FROM images "
+                    "WHERE id = ? AND EXISTS (SELECT 1 FROM reencoding)",
+                    (record.id,),
+                )
+
+    def without_circumstances(self) -> set[str]:
+        """Ids of pictures whose files were read before it was noted when and where pictures were taken."""
+        rows = self._catalog.query("SELECT id FROM images WHERE circumstances < ?", (CIRCUMSTANCES_VERSION,))
+        return {row[0] for row in rows}
+
+    def note_circumstances(self, image_ids: Iterable[str]) -> None:
+        """These pictures' files have been read for them."""
+        for image_id in image_ids:
+            self._catalog.execute("UPDATE images SET circumstances = ? WHERE id = ?", (CIRCUMSTANCES_VERSION, image_id))
+
+    def correction(self, image_id: str) -> dict[str, str]:
+        """What a person corrected, by ``corrections.FIELDS``; also of a picture that left the library."""
+        rows = self._catalog.query("SELECT given FROM corrections WHERE image_id = ?", (image_id,))
+        try:
+            return {str(name): str(text) for name, text in json.loads(rows[0][0]).items()} if rows else {}
+        except (ValueError, AttributeError) as error:
+            raise LibraryDamaged("record_damaged", picture=image_id, reason=str(error)) from error
+
+    def note_correction(self, image_id: str, given: Mapping[str, str]) -> None:
+        with self.transaction():
+            self._catalog.execute(
+                "INSERT OR REPLACE INTO corrections (image_id, given) VALUES (?, ?)",
+                (image_id, json.dumps(dict(given), ensure_ascii=False)),
+            )
 
     def _apply_pending(self) -> None:
         """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""
         if self._catalog.is_read_only or not self._catalog.query("SELECT 1 FROM pending_textual LIMIT 1"):
             return
         with self._catalog.transaction():
-            for row, vector in self._catalog.query("SELECT vector_row, vector FROM pending_textual"):
-                self._textual.write(row, np.frombuffer(vector, "<f4")[None])
-            self._catalog.execute("DELETE FROM pending_textual")
-            self._touch()
+            self.write_pending()
+            self.touch()
+
+    def write_pending(self) -> None:
+        """Inside a transaction: the vectors of the redo log are in the file, and the log is empty."""
+        self._follow_generation()
+        for row, vector in self._catalog.query("SELECT vector_row, vector FROM pending_textual"):
+            self._textual.write(row, np.frombuffer(vector, "<f4")[None])
+        self._catalog.execute("DELETE FROM pending_textual")
 
     def remove(self, image_ids: Iterable[str]) -> int:
         """Forget pictures, not their files; returns how many there were. Their vectors stay behind, unused."""
@@ -341,6 +441,7 @@ class Library:
 
     def damage(self) -> list[Phrase | KeyedError]:
         """What is wrong with the catalogue or disagrees with the vectors; empty for a sound library."""
+        self._follow_generation()
         used = self._vector_rows()
         found: list[Phrase | KeyedError] = [*self._catalog.damage()]
         beyond = self._beyond(used)
@@ -351,16 +452,40 @@ class Library:
                 found.append(Phrase("vectors_short", {"file": file.path.name, "held": file.rows(), "expected": used}))
         return found
 
+    def damaged_records(self) -> list[str]:
+        """Ids of pictures whose record cannot be read, or whose vectors are beyond those in use."""
+        used = self._vector_rows()
+        found = []
+        for row, *columns in self._catalog.query(f"SELECT vector_row, {RECORD_COLUMNS} FROM images"):
+            try:
+                record_of(tuple(columns))
+            except LibraryDamaged:
+                found.append(str(columns[0]))
+            else:
+                if not 0 <= row < used:
+                    found.append(str(columns[0]))
+        return found
+
     def _beyond(self, used: int) -> LibraryDamaged:
         where = "vector_row NOT BETWEEN 0 AND ?"
         count = self._catalog.query(f"SELECT count(*) FROM images WHERE {where}", (used - 1,))[0][0]
         return LibraryDamaged("rows_beyond", folder=str(self.folder), pictures=count, used=used)
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """Inside a transaction: what can be shown has changed."""
         self._catalog.execute("UPDATE library SET revision = revision + 1")
 
     def _vector_rows(self) -> int:
         return int(self._catalog.query("SELECT vector_rows FROM library")[0][0])
+
+
+def vector_files(folder: Path, encoder: EncoderIdentity, generation: int) -> tuple[VectorFile, VectorFile]:
+    """The files of looks and of words of a generation; the first has no number."""
+    number = f"-{generation}" if generation else ""
+    return (
+        VectorFile(folder / f"visual{number}.f32", encoder.visual_dim),
+        VectorFile(folder / f"textual{number}.f32", encoder.textual_dim),
+    )
 
 
 def _row(catalog: Catalog) -> tuple | None:

@@ -31,6 +31,7 @@ class VectorFile:
             return
         data = np.ascontiguousarray(vectors, dtype="<f4").tobytes()
         try:
+            is_new = not self.path.exists()
             # Not append mode: a crash may have left rows behind that this write must replace.
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
             with os.fdopen(handle, "r+b") as file:
@@ -38,6 +39,8 @@ class VectorFile:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if is_new:
+                _sync_folder(self.path.parent)
         except OSError as error:
             raise LibraryError("vectors_not_written", file=str(self.path), reason=error.strerror) from error
 
@@ -58,3 +61,14 @@ class VectorFile:
             return self.path.stat().st_size // (self.dim * _ITEM_BYTES)
         except FileNotFoundError:
             return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    """Has the name of a new file survive a power cut; Windows cannot open folders, and needs no such call."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -72,17 +72,27 @@ def _readable(library: Library, damage: list[Phrase | KeyedError]) -> Iterator[I
 
 
 def _bad_vectors(library: Library) -> list[Phrase]:
-    view = library.matrix()
-    found = []
-    for name, vectors, wanted in (
-        ("visual", view.visual, np.ones(len(view.ids), bool)),
-        ("textual", view.textual, view.has_text),
-    ):
-        bad = 0
-        for start in range(0, len(view.ids), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            norms = np.linalg.norm(vectors[part][wanted[part]], axis=1)
-            bad += int(np.count_nonzero(~(np.abs(norms - 1) < _UNIT_TOLERANCE)))
-        if bad:
-            found.append(Phrase("vectors_not_unit", {"count": bad, "space": name}))
+    return [
+        Phrase("vectors_not_unit", {"count": len(bad), "space": name})
+        for name, bad in zip(("visual", "textual"), bad_rows(library), strict=True)
+        if bad
+    ]
+
+
+def bad_rows(library: Library) -> tuple[list[int], list[int]]:
+    """Rows of shown pictures whose vectors of looks, and of words where they have some, are not of unit length."""
+    visual, textual = library.current_vectors()
+    used = library.vector_rows
+    shown = library.catalog.query("SELECT vector_row, has_text FROM images WHERE gone = 0 ORDER BY vector_row")
+    rows = np.fromiter((row for row, _ in shown if 0 <= row < used), np.int64)
+    described = np.fromiter((row for row, has_text in shown if has_text and 0 <= row < used), np.int64)
+    return _not_unit(visual.map(used), rows), _not_unit(textual.map(used), described)
+
+
+def _not_unit(vectors: np.ndarray, rows: np.ndarray) -> list[int]:
+    found: list[int] = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        norms = np.linalg.norm(vectors[part], axis=1)
+        found += part[~(np.abs(norms - 1) < _UNIT_TOLERANCE)].tolist()
     return found

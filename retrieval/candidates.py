@@ -7,19 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from image_db.metadata.record import ImageRecord
+from retrieval.filters import Filters
 from vision.errors import Phrase
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """What a picture must satisfy to be found at all. Empty means no restriction."""
-
-    licenses: tuple[str, ...] = ()  # any of them, e.g. "CC BY": see ``image_db.metadata.licenses.allows``
-    tags: tuple[str, ...] = ()  # all of them
-    min_side_px: int = 0
 
 
 @dataclass(frozen=True, slots=True)

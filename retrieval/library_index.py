@@ -6,15 +6,14 @@ Everything here is derived and can be thrown away; what takes long to make is ke
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from image_db.metadata.licenses import allows
 from image_db.metadata.record import ImageRecord
-from retrieval.candidates import Filters
+from retrieval.filters import Filters, passes
 from retrieval.index import VectorIndex, keep_file
 from retrieval.lexical import LexicalIndex
 from vision.interfaces import EncoderIdentity
@@ -59,6 +58,9 @@ class PictureCollection(Protocol):
         ...
 
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]: ...
+    def copies(self) -> Mapping[str, Sequence[Path]]:
+        """All files of the pictures that have several."""
+        ...
 
 
 class LibraryIndex:
@@ -101,7 +103,9 @@ class LibraryIndex:
         with self._masking:
             found = self._masks.get(filters)
             if found is None:
-                found = np.fromiter((r is not None and passes(r, filters) for r in self._aligned()), bool, self.n)
+                copies = self.library.copies() if any(each.field == "folder" for each in filters.where) else {}
+                fits = (r is not None and passes(r, filters, copies.get(r.id, ())) for r in self._aligned())
+                found = np.fromiter(fits, bool, self.n)
                 while len(self._masks) >= _MASKS_KEPT:
                     del self._masks[next(iter(self._masks))]
                 self._masks[filters] = found
@@ -136,13 +140,3 @@ def fields(record: ImageRecord) -> list[tuple[str, float]]:
     said = ["" if generated else record.caption, record.alt, *record.tags, *(text for _, text in record.captions)]
     guessed = [record.caption, *record.guessed_tags] if generated else record.guessed_tags
     return [*((text, 1.0) for text in dict.fromkeys(said)), *((text, GUESSED_WEIGHT) for text in guessed)]
-
-
-def passes(record: ImageRecord, filters: Filters) -> bool:
-    """Whether a picture satisfies the filters. Guessed tags do not count: a filter must be able to rely on a tag."""
-    if min(record.width_px, record.height_px) < filters.min_side_px:
-        return False
-    if filters.licenses and not any(allows(wanted, record.license) for wanted in filters.licenses):
-        return False
-    held = {tag.casefold() for tag in record.tags}
-    return all(tag.casefold() in held for tag in filters.tags)

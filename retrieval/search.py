@@ -137,6 +137,14 @@ class Searcher:
             fits = (scored.named > MOSTLY_NAMED) | (scored.meaning > self._bar())
         return self._candidates([(scored, scored.best(k, np.flatnonzero(fits)))], True)[0]
 
+    def listed(self, query: Query) -> list[Candidate]:
+        """Every picture that the query's filters let through, in the library's order: for one without words."""
+        index = self.index
+        allowed = index.allowed(query.filters, query.exclude, query.without)
+        rows = range(index.n) if allowed is None else np.flatnonzero(allowed).tolist()
+        records = self.library.get([index.vectors.ids[row] for row in rows])
+        return [Candidate(record, 0.0, 0.0, 0.0) for record in records]
+
     def _score(self, queries: Sequence[Query], k: int) -> list[_Scored]:
         """The pictures worth scoring for each query."""
         if k < 1:

@@ -110,7 +110,7 @@ def _columns() -> Mapping[str, type]:
         "images": int,
         "fast": bool,
     }
-    kinds |= {"filters.licenses": list, "filters.tags": list, "filters.min_side_px": int}
+    kinds |= {"filters.licenses": list, "filters.tags": list, "filters.min_side_px": int, "filters.where": str}
     for section, kind in (("writing", WritingSettings), ("pictures", IllustrationSettings)):
         kinds |= {f"settings.{section}.{key}": type(value) for key, value in _defaults(kind).items()}
     return kinds

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer.commands.options import add_command, add_formats, add_library, add_profile
+from composer.commands.options import add_command, add_formats, add_library, add_profile, add_where
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
@@ -20,6 +20,7 @@ examples:
   vignette compose "如何养好一只宠物" --library ~/my-library --out pets --images 4
   vignette compose --illustrate essay.md --library ~/my-library --out essay --use-image cover.jpg
   vignette compose "A day on the farm" --library ~/my-library --out farm --format html,docx,pdf,epub
+  vignette compose "A year in Lyon" --library ~/my-library --out lyon --where "date:2019 place:Lyon -folder:scans"
   vignette compose "How bees find flowers" --sources notes/ bees.pdf --library ~/my-library --out bees
 """
 
@@ -66,6 +67,7 @@ def register(subparsers: Subparsers) -> None:
         help="write all sections at once from the outline: sooner done, but a section does not know what others say",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, another article (default: 0)")
+    add_where(parser)
     parser.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
     add_profile(parser)
     add_formats(parser, default="md,html")
@@ -122,7 +124,7 @@ def read_request(args: argparse.Namespace) -> ComposeRequest:
         "language": args.language,
         "seed": args.seed,
         "words": args.words,
-        "filters": {"licenses": args.license},
+        "filters": {"licenses": args.license, "where": args.where},
         "may_use": [str(path) for path in args.may_use_image],
         "tone": args.tone,
         "kind": args.kind,

@@ -103,7 +103,7 @@ def index_into(
         Library.open(library_dir, None).close()
     encoder = load_encoder(settings)
     described = None
-    with Library.open_or_create(library_dir, encoder.identity) as library:
+    with Library.open_or_create(library_dir, encoder.identity) as library, library.writing():
         try:
             with progress_of(say("pictures")) as progress:
                 report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)

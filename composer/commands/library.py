@@ -1,35 +1,48 @@
-"""``vignette library``: look into a library, search, check and export it, and get the sample library."""
+"""``vignette library``: look into a library, search and export it, and get the sample library."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composer.commands.index import index_into, print_report
-from composer.commands.options import add_command, add_json, add_library, add_profile, at_least
+from composer.commands.library_care import register_care
+from composer.commands.options import add_command, add_json, add_library, add_profile, add_where, at_least
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
+    from retrieval.candidates import Query
+    from retrieval.results import Result
+    from vision.interfaces import JointEncoder
 
 EXAMPLES = """\
 examples:
   vignette library sample
   vignette library search "a red parrot" --library "$(vignette library path sample)"
   vignette library search "a bird -parrot" --library "$(vignette library path sample)"
+  vignette library search "beach -people" --where "date:2019.. place:Lyon" --library ~/my-library
+  vignette library search --where "-has:words" --paths --library ~/my-library
   vignette library info --library ~/my-library
-  vignette library verify --library ~/my-library
+  vignette library verify --repair --library ~/my-library
+  vignette library review --library ~/my-library
+  vignette library backup ~/my-library-backup --library ~/my-library
   vignette library export records.jsonl --library ~/my-library
   vignette library export ~/exported --library ~/my-library
   vignette library formats
 """
 
 _SHOWN_CAPTION = 60
+LIKE_PX = 512  # shorter side of an example
 
 
 def register(subparsers: Subparsers) -> None:
-    about = "look into, search, check and export a library; get the sample library"
+    about = "look into, search, check, mend, back up and export a library; get the sample library"
     parser = add_command(subparsers, "library", about, examples=EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
@@ -38,13 +51,31 @@ def register(subparsers: Subparsers) -> None:
     add_json(info)
 
     search = add_command(actions, "search", "the pictures that fit some words best", run_search)
-    search.add_argument("words", metavar="WORDS", help='what the picture should show; -WORD or "without …" leaves out')
+    search.add_argument(
+        "words",
+        metavar="WORDS",
+        nargs="?",
+        default="",
+        help='what the picture should show; -WORD or "without …" leaves out; conditions of --where may stand there',
+    )
     add_library(search)
+    add_where(search)
+    search.add_argument("--license", metavar="PREFIX", action="append", default=[], help="only pictures under this")
+    search.add_argument("--like", metavar="FILE", type=Path, help="a picture that they should look like")
     search.add_argument("-k", metavar="N", type=int, default=10, help="how many (default: 10)")
+    search.add_argument(
+        "--sort",
+        choices=("relevance", "newest", "oldest"),
+        default="relevance",
+        help="the order of what fits (default: relevance; without WORDS newest)",
+    )
+    search.add_argument("--all", action="store_true", help="near-duplicates each for itself")
     add_profile(search)
-    add_json(search, "print one JSON object a picture")
+    shown = search.add_mutually_exclusive_group()
+    add_json(shown, "print one JSON object a picture")
+    shown.add_argument("--paths", action="store_true", help="print paths alone, one a line")
 
-    add_library(add_command(actions, "verify", "read every picture and vector again and compare", run_verify))
+    register_care(actions)
 
     export = add_command(
         actions, "export", "write the records as JSON lines, or the pictures with their words", run_export
@@ -105,68 +136,99 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def run_search(args: argparse.Namespace) -> int:
-    from composer.commands.terminal import printable, say, table
-    from composer.errors import UsageError
-    from composer.i18n import localize
-    from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
+    from composer.commands.terminal import say, table
     from image_db.errors import LibraryError
-    from image_db.exporting import json_line, record_json
     from image_db.library import Library
-    from retrieval.search import Searcher
-    from retrieval.typed import typed_query
+    from retrieval.results import results
 
-    if not args.words.strip():
-        raise UsageError("search_empty")
     at_least(1, k=args.k)
-    query = typed_query(args.words)
-    settings = load_settings(args.profile)
+    query = _query(args)
     with Library.open(args.library, None) as library:
         if not len(library):
             raise LibraryError("library_without_pictures", library=str(library.folder))
-    encoder = load_encoder(settings)
+    encoder, searched = _searched(args, query)
     with Library.open(args.library, encoder.identity) as library:
-        candidates = Searcher(library, encoder).find(query, args.k)
-    if args.json:
-        for candidate in candidates:
-            scores = {name: round(getattr(candidate, name), 4) for name in ("fused", "visual", "textual")}
-            print(json_line({**scores, "why": localize(candidate.why, "en"), **record_json(candidate.record)}))
+        from retrieval.search import Searcher
+
+        found = results(Searcher(library, encoder), library, searched, args.k, order=args.sort, together=not args.all)
+    if args.paths:
+        for result in found:
+            sys.stdout.buffer.write(os.fsencode(result.candidate.record.path) + b"\n")
+        sys.stdout.flush()
         return 0
-    if not candidates:
-        print(say("search_nothing", words=args.words))
-        if encoder.languages is not None:
+    if args.json:
+        _print_json(found)
+        return 0
+    if not found:
+        print(say("search_nothing", words=" ".join(filter(None, (args.words, args.where)))))
+        if encoder.languages is not None and query.caption and not searched.english:
             print(say("search_reads", languages=", ".join(sorted(encoder.languages))))
         return 0
-    rows = []
-    for rank, candidate in enumerate(candidates, 1):
-        record = candidate.record
-        caption = record.caption or record.alt or ", ".join((*record.tags, *record.guessed_tags))
-        caption = caption if len(caption) <= _SHOWN_CAPTION else caption[: _SHOWN_CAPTION - 1] + "…"
-        figures = (f"{candidate.fused:.3f}", f"{candidate.visual:.3f}", f"{candidate.textual:.3f}")
-        rows.append((str(rank), *figures, printable(caption or say("no_words")), printable(record.path)))
-    header = ("", *(say(f"search_{name}") for name in ("fused", "visual", "textual", "caption", "path")))
-    print(table(rows, header, right=(0, 1, 2, 3)))
+    rows = [_row(rank, result) for rank, result in enumerate(found, 1)]
+    header = ("", *(say(f"search_{name}") for name in ("fused", "visual", "textual", "taken", "caption", "path")))
+    used = [column for column in range(len(header)) if any(row[column] for row in rows)]  # dates may be unknown
+    shown = [[row[column] for column in used] for row in rows]
+    print(table(shown, [header[column] for column in used], right=(0, 1, 2, 3)))
     return 0
 
 
-def run_verify(args: argparse.Namespace) -> int:
-    from composer.commands.terminal import note, printable, progress_of, say
-    from image_db.library import Library
-    from image_db.verification import verify
+def _query(args: argparse.Namespace) -> Query:
+    """What is looked for, as typed. Raises UsageError or RetrievalError for what cannot be."""
+    from composer.errors import UsageError
+    from retrieval.filters import parse_where
+    from retrieval.typed import typed_query
+    from vision.images import load_image
 
-    with Library.open(args.library, None) as library, progress_of(say("pictures")) as progress:
-        result = verify(library, progress)
-    for line in result.damage:
-        print(say("verify_damaged", what=line))
-    for path in result.missing:
-        print(say("verify_missing", path=path))
-    for path, reason in result.changed:
-        print(say("verify_changed", path=path, reason=reason))
-    state = "library_sound" if result.sound else "library_unsound"
-    print(say(state, library=args.library, pictures=result.pictures, files=result.files))
-    if result.missing or result.changed:
-        note(say("index_again", library=printable(args.library)))
-    return 0 if result.sound else 1
+    query = typed_query(args.words)
+    where = parse_where(args.where)
+    filters = replace(query.filters.narrowed(where), licenses=tuple(args.license))
+    example = load_image(args.like, target_px=LIKE_PX) if args.like is not None else None
+    if not query.caption and example is None and not (filters.where or filters.licenses):
+        raise UsageError("search_empty")
+    return replace(query, filters=filters, example=example)
+
+
+def _searched(args: argparse.Namespace, query: Query) -> tuple[JointEncoder, Query]:
+    """The encoder, and the query as it reads it: with its English by the profile's writer where it has to be."""
+    from composer.commands.terminal import note, printable, say
+    from composer.pipeline.loading import load_encoder, load_language_model
+    from composer.pipeline.typed_words import readable_query
+    from composer.settings import load_settings
+    from vision.errors import ModelError, WeightsError
+
+    settings = load_settings(args.profile)
+    encoder = load_encoder(settings)
+    try:
+        readable = readable_query(args.words, encoder, lambda: load_language_model(settings.writer))
+    except (ModelError, WeightsError) as error:
+        note(say("search_untranslated", reason=printable(error)))
+        return encoder, query
+    if readable.english:
+        note(say("search_translated", english=readable.english))
+    return encoder, replace(query, english=readable.english, without=readable.without)
+
+
+def _row(rank: int, result: Result) -> tuple[str, ...]:
+    from composer.commands.terminal import printable, say
+
+    candidate, record = result.candidate, result.candidate.record
+    caption = record.caption or record.alt or ", ".join((*record.tags, *record.guessed_tags)) or say("no_words")
+    caption = caption if len(caption) <= _SHOWN_CAPTION else caption[: _SHOWN_CAPTION - 1] + "…"
+    if result.alike:
+        caption += " " + say("search_alike", count=len(result.alike))
+    figures = (f"{candidate.fused:.3f}", f"{candidate.visual:.3f}", f"{candidate.textual:.3f}")
+    return (str(rank), *figures, record.taken[:10], printable(caption), printable(record.path))
+
+
+def _print_json(found: Sequence[Result]) -> None:
+    from composer.i18n import localize
+    from image_db.exporting import json_line, record_json
+
+    for result in found:
+        scores = {name: round(getattr(result.candidate, name), 4) for name in ("fused", "visual", "textual")}
+        alike = [{"id": each.record.id, "path": str(each.record.path)} for each in result.alike]
+        why = localize(result.candidate.why, "en")
+        print(json_line({**scores, "why": why, "alike": alike, **record_json(result.candidate.record)}))
 
 
 def run_export(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Everything is known, or the process ends with code 2: also called for each command's own part."""
-        words = list(sys.argv[1:] if args is None else args)
+        words = _with_values(list(sys.argv[1:] if args is None else args))
         for word in words:
             if word == "--" or (self._subparsers is not None and not word.startswith("-")):
                 break
@@ -59,6 +59,17 @@ class CommandParser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             proposal = _proposal(str(value), action.choices or ())
             raise argparse.ArgumentError(action, error.message + proposal) from None
+
+
+def _with_values(words: Sequence[str]) -> list[str]:
+    """The words with a value that may begin with "-" joined to its option, or argparse would take it for one."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--where":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _home_path(text: str) -> Path:
@@ -146,7 +157,17 @@ def remember_library(args: argparse.Namespace) -> None:
             note(say("library_not_remembered", reason=error))
 
 
-def add_json(parser: argparse.ArgumentParser, about: str = "print one JSON object") -> None:
+def add_where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--where",
+        metavar="CONDITIONS",
+        default="",
+        help='only pictures of which this is true, e.g. "date:2019.. place:Lyon orientation:portrait -folder:scans"; '
+        "fields: date, place, camera, orientation, size, license, folder, tag, has",
+    )
+
+
+def add_json(parser: argparse._ActionsContainer, about: str = "print one JSON object") -> None:
     parser.add_argument("--json", action="store_true", help=about)
 
 

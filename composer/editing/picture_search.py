@@ -9,18 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from composer.article.language import detect_language
 from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.editing.lookup import section_at
-from composer.pipeline.captions import translate
 from composer.pipeline.pipeline import Pipeline
-from composer.pipeline.prompts import load_prompts
 from composer.pipeline.reranking import LOOK_PX
+from composer.pipeline.typed_words import readable_query
 from composer.pipeline.uploads import read_uploads
 from retrieval.candidates import Candidate, Query
 from retrieval.diversity import without_duplicates
-from retrieval.typed import typed_query
+from retrieval.results import results
 from vision.errors import Phrase
 
 SHOWN = 12  # pictures a search shows at once
@@ -32,14 +30,9 @@ def search(pipeline: Pipeline, article: Article, section: int, words: str, k: in
     Raises ValueError for no words, RetrievalError for words that only say what to leave out, and EditError for a
     section that is not there.
     """
-    query = typed_query(words)
+    query = readable_query(words, pipeline.encoder, lambda: pipeline.model)
     context = f"{article.title}. {plain_text(section_at(article, section).text)}"
-    spoken = detect_language(query.caption)
-    readable = pipeline.encoder.languages
-    english = ""
-    if readable is not None and spoken not in readable:
-        english = translate(pipeline.model, load_prompts(spoken), [query.caption])[0]
-    return _found(pipeline, replace(query, english=english, context=context), k)
+    return _found(pipeline, replace(query, context=context), k)
 
 
 def search_like(pipeline: Pipeline, article: Article, section: int, example: Path, k: int = SHOWN) -> list[Candidate]:
@@ -59,6 +52,8 @@ def read_own_picture(pipeline: Pipeline, path: Path) -> Candidate:
 def _found(pipeline: Pipeline, query: Query, k: int) -> list[Candidate]:
     if not len(pipeline.library):
         return []
+    if not query.wording and query.example is None:  # conditions alone
+        return [result.candidate for result in results(pipeline.searcher, pipeline.library, query, k)]
     near = pipeline.searcher.find(query, 3 * k)
-    vectors = pipeline.searcher.visual_vectors([candidate.record.id for candidate in near])
-    return without_duplicates(near, vectors, pipeline.library.phashes())[:k]
+    ids = [candidate.record.id for candidate in near]
+    return without_duplicates(near, pipeline.searcher.visual_vectors(ids), pipeline.library.phashes(ids))[:k]

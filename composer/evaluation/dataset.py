@@ -124,6 +124,9 @@ class EvaluationGallery:
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
         return [self._records[int(id_)] for id_ in image_ids]
 
+    def copies(self) -> Mapping[str, Sequence[Path]]:
+        return {}
+
     def phashes(self) -> Mapping[str, int]:
         return {}
 

@@ -49,9 +49,10 @@ from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
 from image_db.library import Library
-from retrieval.candidates import Candidate, Filters, Query, log_odds
+from retrieval.candidates import Candidate, Query, log_odds
 from retrieval.cedict import installed_chinese_dictionary
 from retrieval.diversity import same_picture, without_duplicates
+from retrieval.filters import Filters
 from retrieval.search import Searcher
 from vision import own_version
 from vision.downloads.store import home

@@ -58,6 +58,9 @@ class Uploads:
     def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
         return [self.pictures[id_] for id_ in image_ids]
 
+    def copies(self) -> Mapping[str, Sequence[Path]]:
+        return {}
+
     def phashes(self) -> Mapping[str, int]:
         return {}
 

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PAGE_PICTURES = 24
 SEARCHED_PICTURES = 96
-FIELDS = ("caption", "caption_zh", "alt", "tags", "author", "license", "source_url")
 MAX_FIELD_CHARS = 2_000
 
 
@@ -46,12 +45,16 @@ class OfferedLibrary:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page of pictures; ``matches`` counts them all, ``page`` starts at 0."""
+    """One page of pictures; ``matches`` counts them all, ``page`` starts at 0.
+
+    ``alike`` says of how many others found a picture stands for, by its id.
+    """
 
     records: tuple[ImageRecord, ...]
     page: int
     pages: int
     matches: int
+    alike: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,20 +109,29 @@ class OfferedLibraries:
 
     # Looking
 
-    def browse(self, name: str, words: str, page: int) -> RecordPage:
-        """Everything in the order in which it was added, or what fits the words, best first."""
-        from image_db.library import Library
-        from retrieval.typed import typed_query
+    def browse(self, name: str, words: str, page: int, *, apart: bool = False) -> RecordPage:
+        """Everything in the order in which it was added, or what fits the words, best first.
 
+        Of pictures that look the same the first stands for all, unless they are shown ``apart``.
+        """
+        from composer.pipeline.typed_words import readable_query
+        from image_db.library import Library
+        from retrieval.results import results
+
+        alike: dict[str, int] = {}
         folder, start = self.find(name).folder, page * PAGE_PICTURES
         if words.strip():
-            found = self._models.pipeline(folder).searcher.find(typed_query(words), SEARCHED_PICTURES)
-            records, matches = [candidate.record for candidate in found[start : start + PAGE_PICTURES]], len(found)
+            pipeline = self._models.pipeline(folder)
+            query = readable_query(words, pipeline.encoder, lambda: pipeline.model)
+            found = results(pipeline.searcher, pipeline.library, query, SEARCHED_PICTURES, together=not apart)
+            shown, matches = found[start : start + PAGE_PICTURES], len(found)
+            records = [result.candidate.record for result in shown]
+            alike = {result.candidate.record.id: len(result.alike) for result in shown if result.alike}
         else:
             with Library.open(folder, None) as library:
                 ids = library.matrix().ids
                 records, matches = library.get(ids[start : start + PAGE_PICTURES]), len(ids)
-        return RecordPage(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches)
+        return RecordPage(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches, alike)
 
     def record(self, name: str, image_id: str) -> ImageRecord:
         from image_db.library import Library
@@ -137,16 +149,13 @@ class OfferedLibraries:
 
     def describe(self, name: str, image_id: str, values: Mapping[str, Any]) -> ImageRecord:
         """Other words for a picture, at once searchable. Raises UsageError for a field that is not one."""
+        from image_db.corrections import FIELDS, correct
         from image_db.library import Library
-        from image_db.metadata.description import sentence
 
         given = {field: _field(values, field) for field in FIELDS if field in values}
         encoder = self._models.loaded().encoder
         with Library.open(self.find(name).folder, encoder.identity) as library:
-            record = edited_record(library.record(image_id), given)
-            words = sentence(record, encoder.languages)
-            library.update_text(record, encoder.encode_sentences([words])[0] if words else None)
-            return library.record(image_id)
+            return correct(library, encoder, image_id, given)
 
     # Indexing
 
@@ -241,7 +250,7 @@ class OfferedLibraries:
         def progress(done: int, total: int) -> None:
             run.done, run.total = done, total
 
-        with Library.open_or_create(run.folder, encoder.identity) as library:
+        with Library.open_or_create(run.folder, encoder.identity) as library, library.writing():
             run.stage = "indexing"
             run.report = index_paths(library, encoder, [source], progress=progress)
         with self._lock:
@@ -259,29 +268,6 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
             name, number = f"{folder.name} ({number})", number + 1
         named[name] = folder
     return named
-
-
-def edited_record(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
-    """The record with the fields that were given; a caption a person wrote is no longer a model's."""
-    captions = dict(record.captions)
-    if "caption_zh" in given:
-        captions.pop("zh", None)
-        if given["caption_zh"]:
-            captions["zh"] = given["caption_zh"]
-    caption = given.get("caption", record.caption)
-    return replace(
-        record,
-        caption=caption,
-        caption_origin="given" if caption != record.caption else record.caption_origin,
-        captions=tuple(sorted(captions.items())),
-        alt=given.get("alt", record.alt),
-        tags=tuple(tag.strip() for tag in re.split(r"[,，、]", given["tags"]) if tag.strip())
-        if "tags" in given
-        else record.tags,
-        author=given.get("author", record.author),
-        license=given.get("license", record.license),
-        source_url=given.get("source_url", record.source_url),
-    )
 
 
 def _field(values: Mapping[str, Any], name: str) -> str:

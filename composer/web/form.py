@@ -32,6 +32,7 @@ _NAMES = (
     "must",
     "may",
     "sources",
+    "where",
 )
 
 
@@ -79,6 +80,7 @@ class Form:
                 with gr.Row():
                     self.tone = gr.Dropdown(_tones(words), value="", filterable=False, min_width=150)
                     self.seed = gr.Number(0, precision=0, minimum=0, min_width=150)
+                    self.where = gr.Textbox(lines=1, max_lines=1, min_width=220, elem_id="where")
                 with gr.Row():
                     pictures = sorted(PICTURE_SUFFIXES)  # browsers and gradio do not know all of them as pictures
                     self.must = _upload(pictures, "must")
@@ -97,6 +99,7 @@ class Form:
             self.more: {"label": "more"},
             self.tone: {"label": "tone"},
             self.seed: {"label": "seed", "info": "seed_info"},
+            self.where: {"label": "where", "placeholder": "where_example"},
             self.must: {"label": "must_use"},
             self.may: {"label": "may_use"},
             self.text_file: {"label": "text_file"},
@@ -161,6 +164,7 @@ def make_request(values: Mapping[str, Any], words: Words) -> ComposeRequest:
             "seed": values["seed"] or 0,
             "length": values["length"],
             "tone": values["tone"] or "",
+            "filters": {"where": str(values.get("where") or "")[:500]},
         }
     )
 

@@ -21,6 +21,7 @@ from composer.article.model import Article
 from composer.article.serialization import to_json
 from composer.errors import UsageError
 from composer.fields import typed
+from composer.pipeline.typed_words import readable_query
 from composer.request import request_from_json
 from composer.studio.actions import perform, remember, take_upload
 from composer.studio.session import DraftSession
@@ -28,7 +29,7 @@ from composer.studio.studio import Studio
 from composer.web.error_words import error_words
 from composer.web.form import check_length
 from composer.web.log_redaction import redacted
-from retrieval.typed import typed_query
+from retrieval.results import results
 from vision.errors import KeyedError, Phrase
 
 # No "from __future__ import annotations" here: Gradio reads the types of the endpoints from their signatures.
@@ -53,6 +54,7 @@ ARGUMENTS = {
     "may_use": "Uploaded pictures that may appear.",
     "sources": "Uploaded documents to write from and to cite: md, txt, html, pdf, docx, epub.",
     "fast": "Write the sections side by side, each knowing less of the others.",
+    "where": 'Only pictures of which this is true, for instance "date:2019.. place:Lyon -folder:scans".',
     "owner": "Your key to your drafts; where an article is made, a new one is made if it is empty.",
     "draft": "Which of your drafts; what a search finds for it may be shown there, by show_picture and insert_picture.",
     "action": 'For instance "edit_text", "replace_picture", "propose", "accept", "refit", "undo".',
@@ -112,6 +114,7 @@ class Api:
         sources: list[dict] | None = None,
         fast: bool = False,
         owner: str = "",
+        where: str = "",
         request: gr.Request | None = None,
     ) -> AsyncGenerator[dict, None]:
         """Write an article about something and illustrate it from a picture library.
@@ -121,7 +124,7 @@ class Api:
         """
         check_length(typed("instruction", instruction, str), "")
         asked = {"instruction": instruction.strip(), "words": words, "tone": tone, "fast": fast}
-        asked |= {"images": images, "language": language, "seed": seed}
+        asked |= {"images": images, "language": language, "seed": seed, "filters": {"where": where}}
         async with aclosing(self._made(asked, must_use, may_use, library, owner, request, sources)) as answers:
             async for answer in answers:
                 yield answer
@@ -136,6 +139,7 @@ class Api:
         must_use: list[dict] | None = None,
         may_use: list[dict] | None = None,
         owner: str = "",
+        where: str = "",
         request: gr.Request | None = None,
     ) -> AsyncIterator[dict]:
         """Add pictures to a finished text; every word of it stays. Answers as compose does."""
@@ -143,6 +147,7 @@ class Api:
         if not text.strip():
             raise UsageError("empty_text")
         asked = {"text": text, "text_name": "text", "images": images, "language": language, "seed": seed}
+        asked |= {"filters": {"where": where}}
         async with aclosing(self._made(asked, must_use, may_use, library, owner, request)) as answers:
             async for answer in answers:
                 yield answer
@@ -187,7 +192,9 @@ class Api:
     ) -> list[dict]:
         """The pictures of a library that fit some words best, with the reason each was found; none where none fits.
 
-        ``-word``, or "without" and what follows it, leaves out pictures of that.
+        ``-word``, or "without" and what follows it, leaves out pictures of that. Conditions may stand among the words
+        or alone: "date:2019.. place:Lyon -folder:scans". Of pictures that look the same the first stands for all, and
+        "alike" names the others.
         """
         wanted = typed("words", words, str).strip()
         if not wanted:
@@ -196,7 +203,10 @@ class Api:
             raise UsageError("field_range", field="count", given=count, least=1, most=MOST_FOUND)
         session = self._session(owner, draft) if draft else None
         folder = session.library if session is not None and not library else self._library(library)
-        found = self._studio.models.pipeline(folder).searcher.find(typed_query(wanted[:500]), int(count))
+        pipeline = self._studio.models.pipeline(folder)
+        query = readable_query(wanted[:500], pipeline.encoder, lambda: pipeline.model)
+        results_ = results(pipeline.searcher, pipeline.library, query, int(count))
+        found = [result.candidate for result in results_]
         if session is not None:
             remember(session, found)
         return [
@@ -204,9 +214,10 @@ class Api:
                 **{name: getattr(candidate.record, name) for name in _TOLD_OF_PICTURES},
                 "score": round(candidate.fused, 4),
                 "why": self._say(candidate.why),
+                "alike": [other.record.id for other in result.alike],
                 "url": self._origin(request) + self._studio.links.picture(candidate.record),
             }
-            for candidate in found
+            for result, candidate in zip(results_, found, strict=True)
         ]
 
     def add_picture(self, owner: str, draft: str, picture: dict, request: gr.Request | None = None) -> dict:

@@ -151,7 +151,8 @@ class PageService:
         name, searched, page = _text(values, "library"), _text(values, "words")[:500], values.get("page", 0)
         page = page if isinstance(page, int) and 0 <= page < 1_000_000 else 0
         name = libraries.find(name).name
-        shown, failures = libraries.browse(name, searched, page), libraries.failures(name)
+        apart = values.get("apart") is True
+        shown, failures = libraries.browse(name, searched, page, apart=apart), libraries.failures(name)
         return library_parts(offered, shown, failures, context, name=name, searched=searched, roots=roots)
 
     @answers_errors

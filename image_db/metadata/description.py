@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from image_db.metadata.capture import UNKNOWN, Capture
 from image_db.metadata.record import ImageRecord
 
 _WORD = re.compile(r"\w+")
@@ -22,6 +23,8 @@ class Description:
     license: str = ""
     source_url: str = ""
     captions: tuple[tuple[str, str], ...] = ()
+    places: tuple[str, ...] = ()
+    capture: Capture = UNKNOWN
 
     def over(self, weaker: Description) -> Description:
         """This source, with what it leaves open taken from a weaker one; captions by language."""
@@ -33,13 +36,15 @@ class Description:
             license=self.license or weaker.license,
             source_url=self.source_url or weaker.source_url,
             captions=tuple({**dict(weaker.captions), **dict(self.captions)}.items()),
+            places=self.places or weaker.places,
+            capture=self.capture.over(weaker.capture),
         )
 
     def applied_to(self, record: ImageRecord) -> ImageRecord:
         """The record with these words. A caption that a model wrote gives way only to one that a person gave."""
         keeps_generated = record.caption_origin == "generated" and not self.caption
         return replace(
-            record,
+            self.circumstances_of(record),
             caption=record.caption if keeps_generated else self.caption,
             caption_origin="generated" if keeps_generated else "given",
             alt=self.alt,
@@ -48,6 +53,16 @@ class Description:
             license=self.license,
             source_url=self.source_url,
             captions=tuple(sorted(self.captions)),
+        )
+
+    def circumstances_of(self, record: ImageRecord) -> ImageRecord:
+        """The record with when, where and with what it was taken, its words left as they are."""
+        return replace(
+            record,
+            taken=self.capture.best_taken,
+            camera=self.capture.camera,
+            places=self.places,
+            position=self.capture.position,
         )
 
 

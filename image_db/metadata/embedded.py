@@ -8,9 +8,10 @@ since that cannot be done in one thread alone.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from image_db.metadata.capture import Capture, camera_name, degrees, most_exact, position, time_of
 from image_db.metadata.description import Description
 from image_db.metadata.encoding import encoding_of
 from image_db.metadata.fields import FoundWords, clean, described, in_one_language
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _EXIF_DESCRIPTION, _EXIF_ARTIST, _EXIF_COPYRIGHT = 0x010E, 0x013B, 0x8298
 _EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_SUBJECT = range(0x9C9B, 0x9CA0)
 _EXIF_IFD, _EXIF_USER_COMMENT = 0x8769, 0x9286
+_EXIF_MAKE, _EXIF_MODEL, _EXIF_CHANGED = 0x010F, 0x0110, 0x0132
+_EXIF_TAKEN, _EXIF_DIGITISED, _EXIF_GPS = 0x9003, 0x9004, 0x8825
 _IPTC_PLACES = (92, 90, 95, 101)
 # What Pillow raises on metadata that lies about its own lengths and types.
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
@@ -53,11 +56,15 @@ def _from_iptc(image: Image) -> FoundWords:
         return [value for value in (values if isinstance(values, list) else [values]) if isinstance(value, bytes)]
 
     # All texts of a file are in one encoding, which hardly one says, and not always rightly; together they show which.
-    texts = [value for number in (5, 25, 80, 105, 110, 116, 120, *_IPTC_PLACES) for value in raw(number)]
+    texts = [value for number in (5, 25, 80, 105, 110, 115, 116, 120, *_IPTC_PLACES) for value in raw(number)]
     encoding = _encoding(b"\n".join(texts))
 
     def read(*numbers: int) -> list[str]:
         return next((found for number in numbers if (found := _decoded(raw(number), encoding))), [])
+
+    def moment(day: int, clock: int) -> str:
+        date, time = ("".join(each.decode("ascii", "ignore") for each in raw(number)[:1]) for number in (day, clock))
+        return most_exact((date, f"{date} {time[:6]}"))
 
     return FoundWords(
         titles=in_one_language("".join(read(5)[:1])),
@@ -65,8 +72,11 @@ def _from_iptc(image: Image) -> FoundWords:
         descriptions=in_one_language("".join(read(120)[:1])),
         tags=tuple(read(25)),
         places=tuple(place for number in _IPTC_PLACES for place in read(number)),
-        author=", ".join(read(80, 110)),
+        author=", ".join(read(80)),
+        credit=", ".join(read(110)[:1]),
+        source=", ".join(read(115)[:1]),
         license=license_name(", ".join(read(116)[:1])),
+        capture=Capture(taken=moment(55, 60), digitised=moment(62, 63)),
     )
 
 
@@ -74,7 +84,8 @@ def _from_exif(image: Image) -> FoundWords:
     try:
         exif = exif_of(image)
         tags = dict(exif)
-        comment = exif.get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT)
+        shot = exif.get_ifd(_EXIF_IFD)
+        gps = exif.get_ifd(_EXIF_GPS)
     except _BROKEN:
         return FoundWords()
     title = _exif_text(tags.get(_EXIF_XP_TITLE), wide=True)
@@ -83,11 +94,38 @@ def _from_exif(image: Image) -> FoundWords:
     return FoundWords(
         titles=in_one_language(title),
         descriptions=in_one_language(description),
-        comment=_exif_text(tags.get(_EXIF_XP_COMMENT), wide=True) or _user_comment(comment),
+        comment=_exif_text(tags.get(_EXIF_XP_COMMENT), wide=True) or _user_comment(shot.get(_EXIF_USER_COMMENT)),
         tags=tuple(_exif_text(tags.get(_EXIF_XP_KEYWORDS), wide=True).split(";")),
         author=_exif_text(tags.get(_EXIF_ARTIST)) or _exif_text(tags.get(_EXIF_XP_AUTHOR), wide=True),
         license=license_name(_exif_text(tags.get(_EXIF_COPYRIGHT))),
+        capture=_exif_capture(tags, shot, gps),
     )
+
+
+def _exif_capture(tags: Mapping[int, Any], shot: Mapping[int, Any], gps: Mapping[int, Any]) -> Capture:
+    camera = camera_name(_exif_text(tags.get(_EXIF_MAKE)), _exif_text(tags.get(_EXIF_MODEL)))
+    digitised = time_of(_exif_text(shot.get(_EXIF_DIGITISED)))
+    if not digitised and camera:  # programs write it, too, whenever they save: of a scan it says nothing
+        digitised = time_of(_exif_text(tags.get(_EXIF_CHANGED)))
+    return Capture(
+        taken=time_of(_exif_text(shot.get(_EXIF_TAKEN))),
+        digitised=digitised,
+        camera=camera,
+        position=position(_angle(gps.get(2), gps.get(1)), _angle(gps.get(4), gps.get(3))),
+    )
+
+
+def _angle(value: object, ref: object) -> float | None:
+    """Degrees, minutes and seconds as EXIF has them, (3,) rationals."""
+    if not isinstance(value, tuple) or not 0 < len(value) <= 3:
+        return None
+    try:
+        parts = [float(part) for part in value]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not all(0 <= part < 361 for part in parts):  # NaN where the denominator is zero
+        return None
+    return degrees(" ".join(f"{part:.6f}" for part in parts), _exif_text(ref))
 
 
 def _from_texts(image: Image) -> FoundWords:
@@ -104,6 +142,7 @@ def _from_texts(image: Image) -> FoundWords:
         comment=text("Comment", "comment"),
         author=text("Author"),
         license=license_name(text("Copyright")),
+        capture=Capture(digitised=time_of(text("Creation Time", "date:create"))),
     )
 
 

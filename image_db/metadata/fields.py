@@ -8,14 +8,20 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 
+from image_db.metadata.capture import UNKNOWN, Capture
 from image_db.metadata.description import Description
 from image_db.metadata.names import meant
 
-DOCUMENTED = ("caption", "alt", "tags", "author", "license", "source_url", "captions")  # keys of a sidecar
-_FIELDS = ("file", "caption", "title", "alt", "tags", "people", "places", "author", "license", "source_url")
+DOCUMENTED = (  # keys of a sidecar
+    "caption", "alt", "tags", "author", "license", "source_url", "captions", "date", "places", "camera",
+)  # fmt: skip
+_FIELDS = (
+    "file", "caption", "title", "alt", "tags", "people", "places", "author", "license", "source_url",
+    "date", "digitised", "camera", "maker", "latitude", "longitude",
+)  # fmt: skip
 _IN_LANGUAGE = re.compile(r"(.+?)[\s_.(\[-]+([a-z]{2})[)\]]?")
 # Controls, surrogates, separators of lines; marks that turn or hide what follows.
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]")
@@ -34,8 +40,11 @@ class FoundWords:
     people: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     author: str = ""
+    credit: str = ""
+    source: str = ""
     license: str = ""
     source_url: str = ""
+    capture: Capture = UNKNOWN
 
 
 def described(sources: Iterable[FoundWords]) -> Description:
@@ -67,11 +76,24 @@ def described(sources: Iterable[FoundWords]) -> Description:
         caption=captions[first] or text("comment"),
         alt=alts.get(first_language(alts), ""),
         tags=without_repeats(tags),
-        author=next((source.author for source in sources if source.author), ""),
+        author=_credited(sources),
         license=next((source.license for source in sources if source.license), ""),
         source_url=next((source.source_url for source in sources if source.source_url), ""),
         captions=tuple(_by_code(captions, first)),
+        places=without_repeats(place for source in sources for place in source.places),
+        capture=reduce(Capture.over, (source.capture for source in sources), UNKNOWN),
     )
+
+
+def _credited(sources: Iterable[FoundWords]) -> str:
+    """Creator and credit as agencies print them ("Anna Miller / Reuters"); the source where neither is named."""
+    author, credit, origin = (
+        next((found for source in sources if (found := getattr(source, name))), "")
+        for name in ("author", "credit", "source")
+    )
+    if not author or not credit or author.casefold() in credit.casefold():
+        return credit or author or origin
+    return author if credit.casefold() in author.casefold() else f"{author} / {credit}"
 
 
 def in_one_language(text: str) -> dict[str, str]:

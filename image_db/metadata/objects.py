@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from image_db.metadata.capture import Capture, camera_name, degrees, position, time_of, time_of_epoch
 from image_db.metadata.description import Description
 from image_db.metadata.encoding import decode_text
 from image_db.metadata.fields import (
@@ -26,6 +28,7 @@ from vision.errors import Phrase
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TAKEOUT_KEYS = frozenset({"photoTakenTime", "googlePhotosOrigin", "imageViews", "creationTime", "geoData"})
+_CIRCUMSTANCES = frozenset({"date", "digitised", "camera", "maker", "latitude", "longitude"})
 
 
 class SidecarError(Exception):
@@ -77,12 +80,15 @@ def description_of(values: Mapping[str, Any], picture: str = "", *, strict: bool
     where no key is known.
     """
     if len(_TAKEOUT_KEYS.intersection(values)) > 1:
-        values = {key: values[key] for key in ("description", "people") if key in values}
-        strict = False
+        return replace(
+            description_of({key: values[key] for key in ("description", "people") if key in values}, strict=False),
+            capture=_takeout_capture(values),
+        )
     problems: list[Phrase] = []
     texts: dict[str, str] = {}
     captions: dict[str, str] = {}
     tags: list[str] = []
+    places: list[str] = []
     for key, value in values.items():
         named = field_of(str(key))
         if named is None and (near := misspelt_field(str(key))):
@@ -93,7 +99,14 @@ def description_of(values: Mapping[str, Any], picture: str = "", *, strict: bool
         # A value of another type is a problem under a documented key; under others it is a program's own business.
         noted = problems if key in DOCUMENTED else []
         if name in ("tags", "people", "places"):
-            tags += _list(str(key), value, noted)
+            found = _list(str(key), value, noted)
+            tags += found
+            places += found if name == "places" else []
+        elif name in _CIRCUMSTANCES:
+            said = str(value) if isinstance(value, (int, float)) else _text(str(key), value, [])
+            if said and name == "date" and not time_of(said):
+                noted.append(Phrase("value_no_date", {"key": key, "value": shown(value)}))
+            texts.setdefault(name, said)
         elif key == "captions":
             captions |= _by_language(value, problems)
         elif language:
@@ -115,6 +128,13 @@ def description_of(values: Mapping[str, Any], picture: str = "", *, strict: bool
         license=license_name(texts.get("license", "")),
         source_url=texts.get("source_url", ""),
         captions=tuple(captions.items()),
+        places=without_repeats(places),
+        capture=Capture(
+            taken=time_of(texts.get("date", "")),
+            digitised=time_of(texts.get("digitised", "")),
+            camera=camera_name(texts.get("maker", ""), texts.get("camera", "")),
+            position=position(degrees(texts.get("latitude", "")), degrees(texts.get("longitude", ""))),
+        ),
     )
     if strict and not problems and not any(field_of(str(key)) for key in values):
         problems.append(Phrase("no_key_known", {"known": list(DOCUMENTED)}))
@@ -122,6 +142,32 @@ def description_of(values: Mapping[str, Any], picture: str = "", *, strict: bool
         reason = problems[0] if len(problems) == 1 else Phrase("several_reasons", {"reasons": problems})
         raise SidecarError(reason, description)
     return description
+
+
+def _takeout_capture(values: Mapping[str, Any]) -> Capture:
+    """When and where by Google's takeout, whose moments are in UTC."""
+
+    def inner(key: str, name: str) -> Any:
+        found = values.get(key)
+        return found.get(name) if isinstance(found, dict) else None
+
+    def number(value: object) -> float | None:
+        try:
+            return float(value)  # type: ignore[arg-type]  # whatever it is
+        except (TypeError, ValueError):
+            return None
+
+    return Capture(
+        taken=time_of_epoch(number(inner("photoTakenTime", "timestamp")) or 0),
+        position=next(
+            (
+                found
+                for key in ("geoData", "geoDataExif")
+                if (found := position(number(inner(key, "latitude")), number(inner(key, "longitude"))))
+            ),
+            None,
+        ),
+    )
 
 
 def _text(key: str, value: object, problems: list[Phrase]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from image_db.metadata.capture import Capture, time_of_name
 from image_db.metadata.description import Description, laid_over
 from image_db.metadata.embedded import embedded_description
 from image_db.metadata.names import words_of_name
@@ -73,6 +74,18 @@ def read_picture(found: FoundFile, sidecars: SidecarReader, held: Container[str]
         return UnusableFile(found, Phrase("unexpected_in_file", {"reason": f"{type(error).__name__}: {error}"}))
 
 
+def picture_of(sha256: str, files: Iterable[Path]) -> Image | None:
+    """The picture of that hash, decoded for an encoder, from the first file that holds it; None where none does."""
+    for path in files:
+        try:
+            data = _bytes_of(str(path))
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return load_image(data, target_px=TARGET_PX, name="")
+        except (OSError, ImageError):
+            continue
+    return None
+
+
 def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | None = None) -> Description:
     """The words for one picture that ``files``, first one first, hold. ``data`` are its bytes where they are at hand.
 
@@ -81,7 +94,8 @@ def describe(files: Iterable[FoundFile], sidecars: SidecarReader, data: bytes | 
     files = list(files)
     written = [sidecars.describe(found.stamp.path, found.sidecars) for found in files]
     embedded = _embedded(files[0].stamp.path, data)
-    named = [Description(tags=words_of_name(Path(found.stamp.path).stem)) for found in files]
+    stems = [Path(found.stamp.path).stem for found in files]
+    named = [Description(tags=words_of_name(stem), capture=Capture(taken=time_of_name(stem))) for stem in stems]
     return laid_over((*written, embedded, *named))
 
 

@@ -16,7 +16,8 @@ class ImageRecord:
     ``id`` is the SHA-256 of the file's bytes in lower-case hex; ``path`` is absolute. ``width_px`` and
     ``height_px`` are those of the picture as shown (EXIF turn applied). ``caption`` is in the library's first
     language, English as a rule; ``captions`` holds those in further languages as (ISO 639-1, text) pairs.
-    ``tags`` were given by a person, ``guessed_tags`` by a classifier.
+    ``tags`` were given by a person, ``guessed_tags`` by a classifier. ``taken`` is ISO 8601 by the clock of the place,
+    as exact as it is known ("1987", "2019-05-04T12:30:15"), ``position`` latitude and longitude in degrees.
     """
 
     id: str
@@ -32,6 +33,10 @@ class ImageRecord:
     captions: tuple[tuple[str, str], ...] = ()
     caption_origin: CaptionOrigin = "given"
     guessed_tags: tuple[str, ...] = ()
+    taken: str = ""
+    camera: str = ""
+    places: tuple[str, ...] = ()
+    position: tuple[float, float] | None = None
 
     def caption_in(self, language: str) -> str:
         """The caption in that language, or else the first one. Empty where the picture has none."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
+from image_db.metadata.capture import Capture, camera_name, degrees, most_exact, position
 from image_db.metadata.encoding import decode_text
 from image_db.metadata.fields import FoundWords, clean
 from image_db.metadata.licenses import license_name, parse_license
@@ -19,6 +20,7 @@ _NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "cc": "http://creativecommons.org/ns#",
     "rights": "http://ns.adobe.com/xap/1.0/rights/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
     "core": "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
     "ext": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
@@ -38,6 +40,8 @@ _LEVELS = {"lr:hierarchicalSubject": "|", "mediapro:CatalogSets": "|", "digikam:
            "microsoft:LastKeywordXMP": "/", "microsoft_:LastKeywordXMP": "/"}  # fmt: skip
 _PLACES = ("core:Location", "photoshop:City", "photoshop:State", "photoshop:Country")
 _PLACE_PARTS = ("ext:LocationName", "ext:Sublocation", "ext:City", "ext:ProvinceState", "ext:CountryName")
+_TAKEN = ("photoshop:DateCreated", "exif:DateTimeOriginal")
+_DIGITISED = ("xmp:CreateDate", "exif:DateTimeDigitized")
 _PEOPLE = ("regions:Name", "people:PersonDisplayName")
 
 
@@ -54,7 +58,11 @@ def xmp_words(packet: bytes) -> FoundWords | None:
     def alternatives(*names: str) -> dict[str, str]:
         return next((found for name in names if (found := dict(_by_language(nodes, name)))), {})
 
+    def one(name: str) -> str:
+        return next(iter(first(name)), "")
+
     source = next(iter(first("dc:source", "photoshop:Source")), "")
+    is_address = source.startswith(("http://", "https://"))
     statement = next(iter(first("rights:WebStatement")), "")
     licence = ", ".join(first("cc:license", "rights:UsageTerms")) or (statement if parse_license(statement) else "")
     keywords = first("dc:subject", "acdsee:keywords")
@@ -70,8 +78,16 @@ def xmp_words(packet: bytes) -> FoundWords | None:
         people=(*first("ext:PersonInImage"), *_inner(nodes, _PEOPLE)),
         places=(*(place for name in _PLACES for place in first(name)), *_inner(nodes, _PLACE_PARTS)),
         author=", ".join(first("dc:creator", "tiff:Artist")),
+        credit=one("photoshop:Credit"),
+        source="" if is_address else source,
         license=license_name(licence or ", ".join(first("dc:rights"))),
-        source_url=source if source.startswith(("http://", "https://")) else "",
+        source_url=source if is_address else "",
+        capture=Capture(
+            taken=most_exact(map(one, _TAKEN)),
+            digitised=most_exact(map(one, _DIGITISED)),
+            camera=camera_name(one("tiff:Make"), one("tiff:Model")),
+            position=position(degrees(one("exif:GPSLatitude")), degrees(one("exif:GPSLongitude"))),
+        ),
     )
 
 

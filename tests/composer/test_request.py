@@ -24,7 +24,7 @@ from composer.request import (
     request_to_json,
 )
 from composer.studio.session import request_info, request_of
-from retrieval.candidates import Filters
+from retrieval.filters import Filters
 
 TEXTS = st.text(max_size=20)
 PATHS = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(Path), max_size=3).map(

@@ -9,8 +9,9 @@ import pytest
 
 import retrieval.search as module
 from image_db.library import Library
-from retrieval.candidates import Filters, Query
+from retrieval.candidates import Query
 from retrieval.errors import RetrievalError
+from retrieval.filters import Filters
 from retrieval.fusion import CosineScale, CosineScales, Evidence, FusionWeights, QueryParts, fuse
 from retrieval.lexical import LexicalIndex
 from retrieval.score_scale import PROBES, measure

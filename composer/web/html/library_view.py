@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from composer.export.markdown_html import attribute
 from composer.i18n import fill
-from composer.studio.libraries import FIELDS, IndexingRun, OfferedLibrary, RecordPage
+from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words
+from image_db.corrections import FIELDS, fields_of
 
 if TYPE_CHECKING:
     from image_db.files import Failure
@@ -64,23 +65,31 @@ def library_parts(
         "library": name,
         "choice": f'<select data-lib="library" aria-label="{attribute(words["library"])}">{options}</select>',
         "count": escape(count),
-        "cards": "".join(_card(record, context) for record in shown.records)
+        "cards": "".join(_card(record, context, shown.alike.get(record.id, 0)) for record in shown.records)
         or f'<p class="notice">{escape(nothing)}</p>',
-        "pager": _pager(shown, words),
+        "pager": _pager(shown, words) + _apart(shown, words),
         "failures": _failures(failures, context, whole_paths=roots is None),
         "start": start,
     }
 
 
-def _card(record: ImageRecord, context: ViewContext) -> str:
+def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
     name = record.caption_in(context.language) or record.alt or record.path.stem
     credit = ", ".join(part for part in (record.author, record.license) if part)
+    more = f'<span class="alike">{escape(fill(context.words["lib_alike"], count=alike))}</span>' if alike else ""
     return (
         f'<button type="button" class="card" data-lib="edit" data-id="{attribute(record.id)}" '
         f'aria-label="{attribute(context.words["lib_edit"].format(name=name))}">'
         f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
-        f'<span class="name">{escape(name)}</span><span class="credit">{escape(credit)}</span></button>'
+        f'<span class="name">{escape(name)}</span><span class="credit">{escape(credit)}</span>{more}</button>'
     )
+
+
+def _apart(shown: RecordPage, words: Words) -> str:
+    """A button that shows pictures that look the same each for itself."""
+    if not shown.alike:
+        return ""
+    return f'<button type="button" class="tool" data-lib="apart">{escape(words["lib_apart"])}</button>'
 
 
 def _pager(shown: RecordPage, words: Words) -> str:
@@ -172,15 +181,7 @@ def _over(run: IndexingRun, context: ViewContext) -> str:
 def record_form(record: ImageRecord, context: ViewContext) -> str:
     """A form for everything that is said of a picture."""
     words = context.words
-    values = {
-        "caption": record.caption,
-        "caption_zh": dict(record.captions).get("zh", ""),
-        "alt": record.alt,
-        "tags": ", ".join(record.tags),
-        "author": record.author,
-        "license": record.license,
-        "source_url": record.source_url,
-    }
+    values = fields_of(record)
     inputs = "".join(
         f'<label>{escape(words["field_" + name])}<input name="{name}" maxlength="2000" '
         f'value="{attribute(values[name])}"></label>'

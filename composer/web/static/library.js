@@ -3,7 +3,7 @@ window.vignette.library = (element, language, server, trigger) => {
   'use strict';
   const { into, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
-  const state = { library: '', words: '', page: 0 };
+  const state = { library: '', words: '', page: 0, apart: false };
   let watching = false;
 
   const call = async (name, payload = {}) => {
@@ -33,6 +33,7 @@ window.vignette.library = (element, language, server, trigger) => {
     const button = event.target.closest('[data-lib]');
     if (!button) return;
     const { lib, id, page } = button.dataset;
+    if (lib === 'apart') await browse({ apart: true, page: 0 });
     if (lib === 'page') await browse({ page: Number(page) });
     if (lib === 'sample') { into(find('.run'), (await call('sample')).html ?? ''); watch(); }
     if (lib === 'edit') { into(find('dialog .form'), (await call('form', { id })).html ?? ''); find('dialog').showModal(); }
@@ -44,7 +45,7 @@ window.vignette.library = (element, language, server, trigger) => {
   element.addEventListener('submit', async (event) => {
     event.preventDefault();
     const form = event.target, given = Object.fromEntries(new FormData(form));
-    if (form.dataset.lib === 'search') await browse({ words: given.words, page: 0 });
+    if (form.dataset.lib === 'search') await browse({ words: given.words, page: 0, apart: false });
     if (form.dataset.lib === 'index') { const answer = await call('index', given); into(find('.run'), answer.html ?? ''); if (!answer.error) watch(); }
     if (form.dataset.lib === 'save') {
       const answer = await call('save', { id: form.dataset.id, values: given });

@@ -25,7 +25,7 @@ from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
-from retrieval.candidates import Filters
+from retrieval.filters import Filters
 from tests.composer.article_samples import picture
 from tests.composer.fake_pipeline import FakePipeline
 from tests.fakes import ColourEncoder

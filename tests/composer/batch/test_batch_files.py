@@ -15,7 +15,7 @@ from composer.errors import UsageError
 from composer.i18n import localize
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings, WritingSettings
-from retrieval.candidates import Filters
+from retrieval.filters import Filters
 from tests.composer.article_samples import picture
 
 

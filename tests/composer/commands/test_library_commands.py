@@ -10,6 +10,7 @@ import pytest
 
 from composer import cli
 from composer.commands.terminal import say
+from composer.i18n import tables
 from composer.pipeline import loading as parts
 from image_db.errors import SampleUnavailable
 from image_db.library import Library
@@ -158,7 +159,7 @@ def test_searching_a_missing_or_empty_library_is_one_clear_line(vignette: Vignet
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((" ",), 'WORDS is empty; say what the picture should show, e.g. "a red parrot"'),
+        ((" ",), tables("en")["flags"]["search_empty"]),
         (("red", "-k", "0"), "-k is 0; it must be at least 1"),
     ],
 )

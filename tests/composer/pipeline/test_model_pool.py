@@ -20,7 +20,8 @@ from composer.pipeline.model_pool import ExclusiveView, FairLock, ModelPool, cal
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
 from image_db.library import Library
-from retrieval.candidates import Filters, Query
+from retrieval.candidates import Query
+from retrieval.filters import Filters
 from retrieval.search import Searcher
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.scripted_model import ScriptedModel

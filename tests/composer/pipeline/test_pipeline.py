@@ -17,7 +17,7 @@ from composer.pipeline.pipeline import Pipeline
 from composer.pipeline.prompts import load_prompts
 from composer.request import ComposeRequest
 from composer.settings import IllustrationSettings, Settings
-from retrieval.candidates import Filters
+from retrieval.filters import Filters
 from tests.composer.scripted_model import ScriptedModel, question
 from tests.composer.small_pipeline import make_pipeline, paint
 from vision.errors import Phrase

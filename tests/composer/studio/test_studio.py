@@ -21,7 +21,6 @@ from composer.pipeline.events import ArticleSoFar, Done, Notice, StageFinished, 
 from composer.pipeline.progress import Progress
 from composer.studio.growing_text import GrowingText
 from composer.studio.job_queue import Job, JobQueue
-from composer.studio.libraries import edited_record
 from composer.studio.picture_links import (
     ARTICLE_PX,
     EXPORT_KEPT_S,
@@ -31,6 +30,7 @@ from composer.studio.picture_links import (
     ThumbnailCache,
 )
 from composer.studio.time_estimate import TimeEstimator
+from image_db.corrections import corrected
 from tests.composer.article_samples import farm_article, picture, record_of
 from tests.composer.quick_sessions import heard
 from vision.errors import ImageError
@@ -189,12 +189,12 @@ def test_the_rest_is_judged_by_how_far_the_text_is_and_then_by_earlier_jobs() ->
 
 def test_a_record_takes_what_a_person_wrote_and_keeps_the_rest(tmp_path: Path) -> None:
     record = picture(tmp_path, "hens.jpg", caption="Hens", caption_origin="generated", captions=(("zh", "鸡"),))
-    edited = edited_record(record, {"caption": "Brown hens", "tags": "hen, farm，bird", "license": "CC0"})
+    edited = corrected(record, {"caption": "Brown hens", "tags": "hen, farm，bird", "license": "CC0"})
     assert (edited.caption, edited.caption_origin) == ("Brown hens", "given")
     assert edited.tags == ("hen", "farm", "bird")
     assert (edited.license, edited.captions, edited.id) == ("CC0", (("zh", "鸡"),), record.id)
-    assert edited_record(record, {"caption_zh": ""}).captions == ()
-    assert edited_record(record, {"alt": "x"}).caption_origin == "generated"
+    assert corrected(record, {"caption_zh": ""}).captions == ()
+    assert corrected(record, {"alt": "x"}).caption_origin == "generated"
 
 
 # Pictures for the screen

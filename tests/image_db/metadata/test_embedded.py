@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,7 +201,7 @@ def items(name: str, *texts: str, kind: str = "Bag") -> str:
 def test_keywords_places_and_people_of_other_programs_are_tags(
     pictures: Path, body: str, tags: tuple[str, ...]
 ) -> None:
-    assert said(paint(pictures / "x.jpg", xmp=packet(body))) == Description(tags=tags)
+    assert replace(said(paint(pictures / "x.jpg", xmp=packet(body))), places=()) == Description(tags=tags)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Words of a picture as a person corrected them: they outlive the picture, and lead whatever its files say.
+
+Only the fields that were changed are kept: the others go on following sidecars and metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from image_db.library import Library
+from image_db.metadata.description import sentence
+from image_db.metadata.record import ImageRecord
+from vision.interfaces import JointEncoder
+
+FIELDS = ("caption", "caption_zh", "alt", "tags", "author", "license", "source_url")
+
+
+def correct(library: Library, encoder: JointEncoder, image_id: str, given: Mapping[str, str]) -> ImageRecord:
+    """Note other words for a picture, at once searchable, by FIELDS; tags are separated by commas.
+
+    A drafted caption that is given as it is counts as a person's from now on. Raises LibraryError for an unknown id.
+    """
+    with library.transaction():
+        record = library.record(image_id)
+        shown = fields_of(record)
+        changed = {
+            name: text
+            for name, text in given.items()
+            if text != shown[name] or (name == "caption" and text and record.caption_origin == "generated")
+        }
+        corrected_ = corrected(record, changed)
+        words = sentence(corrected_, encoder.languages)
+        vector = encoder.encode_sentences([words])[0] if words else None
+        library.note_correction(image_id, {**library.correction(image_id), **changed})
+        library.update_text(corrected_, vector if vector is not None and vector.any() else None)
+    return library.record(image_id)
+
+
+def corrected(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
+    """The record with the fields that were given; a caption a person wrote or kept is no model's."""
+    captions = dict(record.captions)
+    if "caption_zh" in given:
+        captions.pop("zh", None)
+        if given["caption_zh"]:
+            captions["zh"] = given["caption_zh"]
+    return replace(
+        record,
+        caption=given.get("caption", record.caption),
+        caption_origin="given" if "caption" in given else record.caption_origin,
+        captions=tuple(sorted(captions.items())),
+        alt=given.get("alt", record.alt),
+        tags=_tags(given["tags"]) if "tags" in given else record.tags,
+        author=given.get("author", record.author),
+        license=given.get("license", record.license),
+        source_url=given.get("source_url", record.source_url),
+    )
+
+
+def fields_of(record: ImageRecord) -> dict[str, str]:
+    """FIELDS as a person sees them in a form."""
+    return {
+        "caption": record.caption,
+        "caption_zh": dict(record.captions).get("zh", ""),
+        "alt": record.alt,
+        "tags": ", ".join(record.tags),
+        "author": record.author,
+        "license": record.license,
+        "source_url": record.source_url,
+    }
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in re.split(r"[,，、]", text) if tag.strip())
