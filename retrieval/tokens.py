@@ -48,9 +48,10 @@ _AFTER_DENIAL = (
     "above|along|and with|at|behind|below|beside|but|by|during|for|from|in|is|near|of|on|over|that|to|under|while|with"
 )
 _DENIAL = re.compile(
-    rf"\b(?:with\s+no|without(?:\s+any)?|no)\s+(?!(?:{_NOTHING_DENIED})\b)(?P<what>[^.,;:!?()…]+?)"
+    rf"\b(?:with\s+no|without(?:\s+any)?|but\s+not|except(?:\s+for)?|excluding|no)\s+(?!(?:{_NOTHING_DENIED})\b)(?P<what>[^.,;:!?()…]+?)"
     rf"(?=\s+(?:{_AFTER_DENIAL})\b|\s*[.,;:!?()…]|\s*$)"
-    rf"|(?:[没沒]有|不[带帶含要])(?P<that>[{_CJK}]{{1,8}}?)(?:的|(?![{_CJK}]))",
+    rf"|(?:[没沒]有|不[带帶含要])(?P<that>[{_CJK}]{{1,8}}?)(?:的|(?![{_CJK}]))"
+    rf"|(?:空[无無]一|[无無])(?P<none>[人云雲])(?:的|(?![{_CJK}]))",  # but 无人机 is a drone
     re.IGNORECASE,
 )
 _SPELLED_OUT = {
@@ -159,7 +160,7 @@ def stretches(text: str) -> Iterator[tuple[str, bool]]:
     start = 0
     for match in _DENIAL.finditer(text):
         yield text[start : match.start()], False
-        yield match["what"] or match["that"], True
+        yield match["what"] or match["that"] or match["none"], True
         start = match.end()
     yield text[start:], False
 

@@ -38,6 +38,11 @@ _FILLER = re.compile(
 )
 _ALTERNATIVES = re.compile(r"\s(?:or|oder|ou|o)\s|[/|;]|或", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_EXCEPTED = re.compile(
+    r"\b(?:except|excluding|unless|not for|permission|sauf|hormis|außer|ausgenommen|salvo|excepto)\b"
+    r"|除了|除外|例外|不得",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def allows(wanted: str, license_: str) -> bool:
     any_commons = begun in (["cc"], ["creative", "commons"])
     for offered in _offers(license_):
         known = parse_license(offered)
+        if known is not None and _EXCEPTED.search(offered):
+            continue  # for this picture other terms may hold, which nobody but a person reads
         if any_commons:
             fits = known is not None and known.elements != {"PD"} and not known.elements & {"NC", "ND"}
         elif asked is not None:

@@ -19,9 +19,10 @@ _LETTERS = re.compile(r"[^\W\d_]")
 _CJK = re.compile(r"[぀-ヿ㐀-鿿가-힣]")
 _IDENTIFIER = re.compile(r"^[A-Za-z0-9_-]{20,}$")
 _FILE_NAME = re.compile(r"^[^\s/\\]+\.(?:jpe?g|png|webp|gif|tiff?|bmp|heic|heif|avif|dng|nef|cr[23]|arw)$", re.I)
-_SCREENSHOT = re.compile(
+_BY_PROGRAM = re.compile(
     r"^(?:screen ?shot|bildschirmfoto|capture d.écran|captura de (?:pantalla|tela)|schermata|снимок экрана|"
-    r"屏幕截图|屏幕快照|截图|截屏|螢幕截圖|スクリーンショット|스크린샷)s?[\W_]*\d",
+    r"屏幕截图|屏幕快照|截图|截屏|螢幕截圖|スクリーンショット|스크린샷)s?[\W_]*\d"
+    r"|^(?:chatgpt image|gemini[ _]generated[ _]image)(?![^\W_])",  # and what a model made, named by its program
     re.IGNORECASE,
 )
 
@@ -56,7 +57,7 @@ def words_of_name(stem: str) -> tuple[str, ...]:
     ()
     """
     stem = unicodedata.normalize("NFC", stem)
-    if "\udc80" <= max(stem, default="") <= "\udcff" or _is_identifier(stem) or _SCREENSHOT.match(stem):
+    if "\udc80" <= max(stem, default="") <= "\udcff" or _is_identifier(stem) or _BY_PROGRAM.match(stem):
         return ()
     words: dict[str, None] = {}
     for piece in _SEPARATORS.split(stem):

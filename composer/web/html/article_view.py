@@ -71,9 +71,10 @@ def article_blocks(
     sections = [section.text for section in printed.sections]
     notes = printed.notes
     buttons = NoteButtons(len(notes.notes), words["note"])
-    reader = DocumentReader(whole, None, len(notes.notes), buttons)
+    # Reads the whole text, which every edit changes: only where its notes are numbered.
+    reader = DocumentReader(whole, None, len(notes.notes), buttons) if notes.notes else None
     passages = [""] * len(sections)
-    if notes.notes:
+    if reader is not None:
         rendered = []
         for index, text in enumerate(sections):
             cited = notes.marked(index, text)
@@ -106,7 +107,7 @@ def article_blocks(
                 yield _block("figure", number, index, _figure(article, number, picture, busy, offer, context))
             elif placement.reason or placement.candidates:
                 yield _block("empty", number, index, _empty(article, number, context))
-    if notes.notes:
+    if reader is not None:
         yield _block("notes", 0, last, notes_block(notes, reader, language))
 
 
