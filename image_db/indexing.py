@@ -66,6 +66,11 @@ class IndexReport:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def changed(self) -> bool:
+        """Whether the run changed anything of what the library shows."""
+        return bool(self.added or self.updated_text or self.linked or self.removed)
+
+    @property
     def usable(self) -> int:
         """Files whose pictures the library can show after the run."""
         return self.added + self.unchanged + self.linked

@@ -1,9 +1,11 @@
 """Nearest vectors by inner product: FAISS behind one small class.
 
 Up to ``EXACT_UP_TO`` vectors the search is exact; above that vectors are held as 8-bit codes, and above
-``SCAN_UP_TO`` in an inverted file (measured in docs/research/search.md). An index is derived
-data: it is kept beside the library only where building it takes longer than reading it, under a name made of all it
-depends on, and rebuilt whenever that changes.
+``SCAN_UP_TO`` in an inverted file (measured in docs/research/search.md).
+What the codes propose is compared again by the vectors themselves.
+
+An index is derived data: it is kept beside the library only where building it takes longer than reading it, under a
+name made of all it depends on, and rebuilt whenever that changes.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["flat", "sq8", "ivf"]
 
 EXACT_UP_TO = 100_000
-SCAN_UP_TO = 2_000_000
+SCAN_UP_TO = 200_000
 NARROW = 50_000  # so few allowed vectors are compared one by one, whatever the index
 TRAINING_VECTORS = 100_000
-PROBED_SHARE = 1 / 64  # of an inverted file's lists
+PROBED_SHARE = 1 / 32  # of an inverted file's lists
+COMPARED_AGAIN = 90  # so many more than asked for are taken from codes, which mix up near neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class VectorIndex:
         elif chosen == "sq8":
             index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
         else:
-            lists = max(1, min(int(4 * n**0.5), len(sample) // 39 or 1))
+            lists = max(1, min(int(n**0.5), len(sample) // 39 or 1))
             coarse = faiss.IndexFlatIP(dim)
             index = faiss.IndexIVFScalarQuantizer(
                 coarse, dim, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
@@ -121,7 +124,7 @@ class VectorIndex:
         """The k nearest rows of each query: cosines (q, k) falling, and row numbers (q, k) int64.
 
         ``allowed`` (n,) bool restricts the rows; all of them are then considered, so fewer than k come back
-        (padded with row -1, cosine -inf) only where fewer are allowed. Cosines of a coded index are approximate.
+        (padded with row -1, cosine -inf) only where fewer are allowed.
         """
         n = len(self.vectors)
         queries = np.ascontiguousarray(queries, np.float32)
@@ -133,8 +136,11 @@ class VectorIndex:
             return scores, rows
         if allowed is not None and reachable <= NARROW and (self.kind != "flat" or reachable * 4 < n):
             found = self._compare(queries, width, np.flatnonzero(allowed))
-        else:
+        elif self.kind == "flat":
             found = self._ask(queries, width, allowed, reachable)
+        else:
+            _, proposed = self._ask(queries, min(width + COMPARED_AGAIN, reachable), allowed, reachable)
+            found = self._compare_again(queries, width, proposed)
         scores[:, :width], rows[:, :width] = found
         scores[rows < 0] = -np.inf
         return scores, rows
@@ -164,6 +170,17 @@ class VectorIndex:
         if short.any():
             everything = faiss.SearchParametersIVF(nprobe=lists, **settings)
             scores[short], rows[short] = self._index.search(queries[short], width, params=everything)
+        return scores, rows
+
+    def _compare_again(self, queries: np.ndarray, width: int, proposed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of the rows proposed for each query, (q, m) with -1 for none, by their own vectors."""
+        scores = np.empty((len(queries), width), np.float32)
+        rows = np.empty((len(queries), width), np.int64)
+        for i, query in enumerate(queries):
+            own = np.sort(proposed[i])  # near each other on the disk, and equal ones in the library's order
+            cosines = np.where(own < 0, -np.inf, np.asarray(self.vectors[np.maximum(own, 0)], np.float32) @ query)
+            order = np.argsort(-cosines, kind="stable")[:width]
+            scores[i], rows[i] = cosines[order], own[order]
         return scores, rows
 
     def _compare(self, queries: np.ndarray, width: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,8 @@ examples:
   vignette bench batch --library ~/pictures    eight articles at once
   vignette bench fast --library ~/pictures     --fast against plain writing: speed, repetition, coherence
   vignette bench studio                        the page in a browser: opening, editing, ten sessions
+  vignette bench index --library ~/pictures    indexing against the encoder alone; an unchanged folder of 100,000 files
+  vignette bench search --library ~/pictures   a query among a million vectors: time, and how many neighbours it finds
 
 With llama-cpp-python installed (pip install llama-cpp-python) every figure has llama.cpp's beside it, same file, same
 threads, taken in turns. bench studio needs Chromium and Playwright (pip install playwright), no model.
@@ -33,7 +35,9 @@ Stop other work on the machine first.
 def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "bench", "measure this machine against a reference", run, examples=EXAMPLES)
     parser.add_argument(
-        "what", choices=("writer", "article", "load", "batch", "fast", "studio"), help="what to measure"
+        "what",
+        choices=("writer", "article", "load", "batch", "fast", "studio", "index", "search"),
+        help="what to measure",
     )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
     parser.add_argument("--profile", metavar="NAME", default="embedded", help="profile to measure (default: embedded)")
@@ -41,7 +45,7 @@ def register(subparsers: Subparsers) -> None:
         "--library",
         metavar="DIR",
         type=library_argument,
-        help="library to illustrate from (article, batch, fast; default: the one used last, else the sample)",
+        help="library to take pictures from (default: the one used last, else the sample)",
     )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of both engines (default: 2)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to take medians of (default: 5)")
@@ -65,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     reference = None
     if args.what == "studio":
         measures, reference = _studio(args), "goal"
+    elif args.what in ("index", "search"):
+        measures, reference = _pictures(args), "goal"
     elif args.what in ("article", "fast"):
         measures = _article(args)
     else:
@@ -90,6 +96,16 @@ def _studio(args: argparse.Namespace) -> dict[str, Measure]:
     from composer.benchmarks.studio import Load, bench_studio, find_browser
 
     return bench_studio(find_browser(args.chromium), _tell, Load(rounds=args.rounds))
+
+
+def _pictures(args: argparse.Namespace) -> dict[str, Measure]:
+    from composer.benchmarks.library import bench_index, bench_search
+    from composer.pipeline.loading import load_encoder
+
+    library, settings = _library(args)
+    if args.what == "search":
+        return bench_search(library, progress=_tell)
+    return bench_index(load_encoder(settings), library, rounds=args.rounds, progress=_tell)
 
 
 def _article(args: argparse.Namespace) -> dict[str, Measure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from composer.commands.options import Subparsers
     from image_db.indexing import IndexReport
     from image_db.metadata.generate import DescribeReport
+    from vision.interfaces import JointEncoder
 
 EXAMPLES = """\
 examples:
   vignette index ~/Pictures --library ~/my-library
   vignette index ~/Pictures/2024 cover.jpg --library ~/my-library --json
+  vignette index ~/Pictures --library ~/my-library --watch
   vignette index ~/Pictures --library ~/my-library --exclude drafts --exclude 'private/*'
   vignette index ~/Pictures --library ~/my-library --describe              guess labels where words are missing
   vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
@@ -61,23 +63,57 @@ def register(subparsers: Subparsers) -> None:
         default=[],
         help="leave out files and folders of that name, or with a slash of that path below PATH; may be repeated",
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="go on: look again whenever something changes there, until Ctrl-C"
+    )
     add_json(parser, "print the summary as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
+    encoder = _ready(args.library, args.paths, args.profile)
+    asked = (args.library, args.paths, args.profile, encoder, args.describe, args.exclude)
+    report = _tell(args, *_index(*asked))
+    if args.watch:
+        return _watch(args, lambda: _index(*asked))
+    return 0 if report.usable else 1
+
+
+def _tell(
+    args: argparse.Namespace, report: IndexReport, pictures: int, described: DescribeReport | None
+) -> IndexReport:
     from composer.commands.terminal import say
 
-    report, pictures, described = index_into(args.library, args.paths, args.profile, args.describe, args.exclude)
     if args.json:
         from image_db.exporting import json_line
 
         words = {} if described is None else {"described": described.described, "silent": described.silent}
-        print(json_line(_as_json(args.library, report, pictures) | words))
+        print(json_line(_as_json(args.library, report, pictures) | words), flush=True)
     else:
         print_report(args.library, report, pictures)
         if described is not None:
             print(say("described", described=described.described, silent=described.silent))
-    return 0 if report.usable else 1
+    return report
+
+
+def _watch(args: argparse.Namespace, again: Callable[[], tuple[IndexReport, int, DescribeReport | None]]) -> int:
+    """Index again after every batch of changes, and tell what came of it; what fails once is tried at the next."""
+    from composer.commands.terminal import note, printable, say
+    from image_db.errors import LibraryError
+    from image_db.watching import changes
+
+    note(say("watching", paths=[str(path) for path in args.paths]))
+    try:
+        for _ in changes(args.paths, ignored=args.library):
+            try:
+                report, pictures, described = again()
+            except LibraryError as error:
+                note(printable(error))
+                continue
+            if report.changed or described is not None:
+                _tell(args, report, pictures, described)
+    except KeyboardInterrupt:
+        return 0
+    return 0
 
 
 def index_into(
@@ -87,28 +123,46 @@ def index_into(
 
     ``describe`` gives labels or captions to pictures without words. A second run goes on where one was cut off.
     """
-    from composer.commands.terminal import progress_of, say
-    from composer.pipeline.loading import load_describer, load_encoder
+    return _index(library_dir, paths, profile, _ready(library_dir, paths, profile), describe, exclude)
+
+
+def _ready(library_dir: Path, paths: Sequence[Path], profile: str) -> JointEncoder:
+    """The encoder; what is wrong with the paths or the library is said before, and before a folder is made."""
+    from composer.pipeline.loading import load_encoder
     from composer.settings import load_settings
     from image_db.errors import LibraryError, LibraryMissing
-    from image_db.indexing import index_paths
     from image_db.library import Library
-    from image_db.metadata.generate import describe_wordless
 
     settings = load_settings(profile)
-    # What is wrong with the paths or the library is said before a model is loaded, and before a folder is made.
     if not any(path.expanduser().exists() for path in paths):
         raise LibraryError("paths_missing", paths=[str(path) for path in paths])
     with suppress(LibraryMissing):
         Library.open(library_dir, None).close()
-    encoder = load_encoder(settings)
+    return load_encoder(settings)
+
+
+def _index(
+    library_dir: Path,
+    paths: Sequence[Path],
+    profile: str,
+    encoder: JointEncoder,
+    describe: str | None,
+    exclude: Sequence[str],
+) -> tuple[IndexReport, int, DescribeReport | None]:
+    from composer.commands.terminal import progress_of, say
+    from composer.pipeline.loading import load_describer
+    from composer.settings import load_settings
+    from image_db.indexing import index_paths
+    from image_db.library import Library
+    from image_db.metadata.generate import describe_wordless
+
     described = None
     with Library.open_or_create(library_dir, encoder.identity) as library, library.writing():
         try:
             with progress_of(say("pictures")) as progress:
                 report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)
             if describe:
-                labeller, captioner = load_describer(describe, settings)
+                labeller, captioner = load_describer(describe, load_settings(profile))
                 with progress_of(say("pictures_described")) as progress:
                     described = describe_wordless(
                         library, encoder, labeller=labeller, captioner=captioner, progress=progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from composer import cli
 from composer.commands import library_care
 from composer.commands.terminal import say
 from composer.pipeline import loading
+from image_db import watching
 from image_db.library import CATALOG_NAME, Library
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
@@ -130,3 +132,21 @@ def test_a_review_can_be_left_and_taken_up(
     monkeypatch.setattr(library_care.webbrowser, "open", lambda url: pytest.fail("nothing is opened unasked"))
     answering(monkeypatch, "q")
     assert cli.main(["library", "review", "--library", str(shelf)]) == 0
+
+
+def test_watching_indexes_after_each_change_and_ends_with_ctrl_c(
+    shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(paths: list[Path], *, ignored: Path) -> Iterator[None]:
+        assert ignored == shelf
+        paint(tmp_path / "pictures" / "cyan.png", "cyan")
+        yield
+        yield  # something that is no picture's
+        (tmp_path / "pictures" / "red.png").unlink()
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching, "changes", changed)
+    assert cli.main(["index", str(tmp_path / "pictures"), "--library", str(shelf), "--watch", "--json"]) == 0
+    passes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["added"], each["removed"], each["pictures"]) for each in passes] == [(0, 0, 3), (1, 0, 4), (0, 1, 3)]
