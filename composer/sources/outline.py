@@ -15,7 +15,8 @@ from vision.interfaces import JointEncoder
 
 LEAST_RELEVANCE = 0.36  # of the best passage: cosine and shared words; unrelated subjects reach about .3
 LEAST_SHARE = 0.5  # of the best passage's relevance
-WORDS_PER_PASSAGE = 30  # that a passage of about 90 words gives an article
+ON_SUBJECT = 0.75  # cosine of a source's title and the subject: then all of it belongs, whatever words its passages use
+WORDS_PER_PASSAGE = 20  # that a passage of about 90 words gives an article
 SAME_HEADING = 0.35  # added to the likeness of passages that stand under one heading
 MOST_PASSAGES = 120
 _TOPICS_SHOWN = 6
@@ -47,7 +48,18 @@ def passages_for(
     if best < least:
         raise UsageError("sources_off_subject", instruction=instruction[:80], topics=_topics(sources.passages))
     order = np.argsort(-relevance, kind="stable")
-    return [int(i) for i in order if relevance[i] >= LEAST_SHARE * best][:count], relevance
+    titled = _titled(instruction, sources, encoder)
+    belongs = [relevance[i] >= LEAST_SHARE * best or p.source in titled for i, p in enumerate(sources.passages)]
+    return [int(i) for i in order if belongs[i]][:count], relevance
+
+
+def _titled(instruction: str, sources: SourceCollection, encoder: JointEncoder) -> set[str]:
+    """The sources that have the subject for their title."""
+    if sources.vectors is None:
+        asked = set(terms(instruction))
+        return {source.id for source in sources.sources if asked and asked == set(terms(source.title))}
+    vectors = encoder.encode_sentences([instruction, *(source.title for source in sources.sources)])
+    return {one.id for one, alike in zip(sources.sources, vectors[1:] @ vectors[0], strict=True) if alike >= ON_SUBJECT}
 
 
 def _topics(passages: Sequence[Passage]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The same against a real server, llama-cpp-python's (the extra ``bench``), on a model that Vignette's engine runs too."""
+"""The same against a real server, llama-cpp-python's (extra ``bench``), on a model that Vignette's engine runs too."""
 
 from __future__ import annotations
 
