@@ -100,7 +100,9 @@ class IllustrationSettings:
 
     ``words_per_picture`` sets the number of slots when it is left to Vignette. ``candidates`` are looked at for each
     slot. ``min_fused`` is the retrieval score in [0, 1] below which a picture is not shown; ``judge_weight`` in
-    [0, 1] is the share of the model's judgement against the retrieval score.
+    [0, 1] is the share of the model's judgement against the retrieval score, and with 0 no model is asked. The judge's
+    log-odds count ``judge_slope`` times, with ``judge_offset`` added. With ``fitted_judge`` these three are what
+    ``vignette eval slots`` found for the profile's models, where it was run.
     ``library_weight`` is that of what the library has for a place beside the learned weights of the place itself.
     """
 
@@ -108,6 +110,9 @@ class IllustrationSettings:
     candidates: int = 8
     min_fused: float = 0.3
     judge_weight: float = 0.3
+    judge_slope: float = 1.0
+    judge_offset: float = 0.0
+    fitted_judge: bool = True
     library_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -115,12 +120,33 @@ class IllustrationSettings:
         _between("candidates", self.candidates, 1, 20)
         _between("min_fused", self.min_fused, 0.0, 1.0)
         _between("judge_weight", self.judge_weight, 0.0, 1.0)
+        _between("judge_slope", self.judge_slope, 0.0, 1e6)
+        _between("judge_offset", self.judge_offset, -1e6, 1e6)
         _between("library_weight", self.library_weight, 0.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeFit:
+    """How much a judge counts beside a search, and what it gained a slot on ``slots`` labelled ones.
+
+    ``gain`` is right pictures less wrong ones, with the judge less without; ``low`` and ``high`` are its 95 % interval.
+    """
+
+    weight: float
+    slope: float
+    offset: float
+    gain: float
+    low: float
+    high: float
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a profile may set. ``name`` is the profile's; ``own_judge`` None has the writer judge."""
+    """Everything a profile may set. ``name`` is the profile's; ``own_judge`` None has the writer judge.
+
+    ``judge_fit`` is what was fitted for these models, where ``pictures`` is of it.
+    """
 
     name: str
     description: str = ""
@@ -129,6 +155,7 @@ class Settings:
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     writing: WritingSettings = field(default_factory=WritingSettings)
     pictures: IllustrationSettings = field(default_factory=IllustrationSettings)
+    judge_fit: JudgeFit | None = None
 
     @property
     def judge(self) -> LanguageSettings:

@@ -22,6 +22,7 @@ examples:
   vignette bench article --library ~/pictures  an illustrated article over its text alone
   vignette bench batch --library ~/pictures    eight articles at once
   vignette bench fast --library ~/pictures     --fast against plain writing: speed, repetition, coherence
+  vignette bench judge --shape 2B              a judge that sees: an article read once for all its questions
   vignette bench studio                        the page in a browser: opening, editing, ten sessions
   vignette bench index --library ~/pictures    indexing against the encoder alone; an unchanged folder of 100,000 files
   vignette bench search --library ~/pictures   a query among a million vectors: time, and how many neighbours it finds
@@ -36,7 +37,7 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "bench", "measure this machine against a reference", run, examples=EXAMPLES)
     parser.add_argument(
         "what",
-        choices=("writer", "article", "load", "batch", "fast", "studio", "index", "search"),
+        choices=("writer", "article", "load", "batch", "fast", "judge", "studio", "index", "search"),
         help="what to measure",
     )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
@@ -55,6 +56,12 @@ def register(subparsers: Subparsers) -> None:
         default="auto",
         help="engine to compare with (default: llama.cpp where installed)",
     )
+    parser.add_argument(
+        "--shape",
+        choices=("0.8B", "2B"),
+        default="0.8B",
+        help="size of the random Qwen3.5 that judges (judge; default: 0.8B)",
+    )
     parser.add_argument("--chromium", metavar="PATH", default="", help="browser (studio; default: from the PATH)")
     add_json(parser)
 
@@ -71,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         measures, reference = _studio(args), "goal"
     elif args.what in ("index", "search"):
         measures, reference = _pictures(args), "goal"
+    elif args.what == "judge":
+        measures, reference = _judge(args), "generate"
     elif args.what in ("article", "fast"):
         measures = _article(args)
     else:
@@ -106,6 +115,12 @@ def _pictures(args: argparse.Namespace) -> dict[str, Measure]:
     if args.what == "search":
         return bench_search(library, progress=_tell)
     return bench_index(load_encoder(settings), library, rounds=args.rounds, progress=_tell)
+
+
+def _judge(args: argparse.Namespace) -> dict[str, Measure]:
+    from composer.benchmarks.judge import bench_judge
+
+    return bench_judge(args.shape, threads=args.threads, rounds=args.rounds, progress=_tell)
 
 
 def _article(args: argparse.Namespace) -> dict[str, Measure]:

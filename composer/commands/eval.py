@@ -15,7 +15,8 @@ from composer.commands.options import add_command, add_json, add_profile
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
     from composer.evaluation.report import Measure
-    from vision.interfaces import JointEncoder
+    from composer.settings import Settings
+    from vision.interfaces import JointEncoder, VisionLanguageModel
     from vision.training.dataset import Figure, TrainingArticle
 
 Draw: TypeAlias = Callable[[str, int, int], None]  # what, done, total
@@ -27,7 +28,7 @@ examples:
   vignette eval retrieval --data openstax --describe labels      nobody wrote a word: what do guessed labels find?
   vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
   vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
-  vignette eval selection --data openstax --split train --fit    the profile's judge_weight and min_fused, fitted
+  vignette eval slots --data openstax --profile hub              what the profile's judge adds; fits its weight
   vignette eval placement --data openstax
   vignette eval placement --data openstax --split train --fit boundaries.json
 
@@ -38,9 +39,11 @@ _MEASURES = {
     "retrieval": "alt texts and captions as queries: recall and median rank by pixels, by texts, and fused",
     "sections": "sections of articles as queries: which photograph belongs here?",
     "selection": "which of eight photographs belongs to a section or stands in a slot: search, language model, both",
+    "slots": "what the judge adds to the search in an article's slots; its weight is fitted, and kept for this profile",
     "placement": "where pictures stand, in which order, and whether places stay empty when nothing fits",
 }
 DEFAULT_LIMIT = 100
+RANDOM_PICTURES = 3  # a slot, to calibrate the judge by
 FIT_PICTURES = 400  # a gallery to fit on is about as large as those of dev
 
 
@@ -67,14 +70,18 @@ def register(subparsers: Subparsers) -> None:
                 help="measure the words that `vignette index --describe` writes (labels, or captions of the model in "
                 "this folder) in place of the alt texts",
             )
-        elif name == "selection":
-            _add_selection(kind)
+        elif name in ("selection", "slots"):
+            _add_judged(kind)
+            if name == "selection":
+                kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
+            else:
+                kind.add_argument("--dry-run", action="store_true", help="measure alone: nothing is kept")
         elif name == "placement":
             _add_placement(kind)
     add_writing(kinds)
 
 
-def _add_selection(kind: argparse.ArgumentParser) -> None:
+def _add_judged(kind: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--limit",
         metavar="N",
@@ -83,10 +90,6 @@ def _add_selection(kind: argparse.ArgumentParser) -> None:
         help=f"how many sections, drawn with --seed (default: {DEFAULT_LIMIT}; 0 = all): the language model is slow",
     )
     kind.add_argument("--seed", metavar="N", type=int, default=0, help="draws the sections (default: 0)")
-    kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
-    kind.add_argument(
-        "--fit", action="store_true", help="fit the profile's judge_weight and min_fused instead of measuring"
-    )
     kind.add_argument(
         "--scores", metavar="FILE", type=Path, help="keep the model's scores here (default: below VIGNETTE_HOME)"
     )
@@ -104,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     from composer.commands.terminal import measure_table, progress
     from composer.evaluation.report import as_json
 
-    run_measure = {"selection": _selection, "placement": _placement}.get(args.measure, _retrieval)
+    run_measure = {"selection": _selection, "slots": _slots, "placement": _placement}.get(args.measure, _retrieval)
     with progress() as draw:
         measures, about = run_measure(args, draw)
     if args.json:
@@ -138,27 +141,17 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
 
 
 def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from dataclasses import replace
-
     from composer.commands.terminal import say
-    from composer.errors import UsageError
-    from composer.evaluation.cached_model import ScoreCache
     from composer.evaluation.choices import sample_rows
     from composer.evaluation.dataset import EvaluationGallery
-    from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused
     from composer.evaluation.selection import judge_selection, measure_selection
     from composer.evaluation.slot_filling import judge_wanted, measure_wanted, wanted_pictures
-    from composer.pipeline.loading import load_language_model
     from composer.pipeline.prompts import load_prompts
     from composer.settings import load_settings
     from vision.training.dataset import figures_of
 
-    if args.no_judge and args.fit:
-        raise UsageError("fit_needs_judge")
     settings = load_settings(args.profile)
     figures = figures_of(_articles(args))
-    if args.fit:
-        figures = _some_articles(figures, FIT_PICTURES, args.seed)
     encoder = _encoder(args)
     gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
     rows = sample_rows(gallery, args.limit, args.seed)
@@ -168,17 +161,11 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
         return measure_selection(judged, settings.pictures) | measures, say(
             "eval_sections", sections=len(rows), about=about
         )
-    loaded = load_language_model(settings.judge)
-    model = ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
+    model = _judge(args, settings)
     seen = gallery if model.sees_images else None
-    about = say("eval_judge", about=about, judge=loaded.identity.name)
+    about = say("eval_judge", about=about, judge=model.identity.name)
     wanted = wanted_pictures(gallery, encoder, rows)
     verdicts = judge_wanted(model, load_prompts("en"), wanted, gallery=seen, progress=partial(draw, say("slots")))
-    if args.fit:
-        fitted = fit_judge_weight(wanted, verdicts)
-        weighted = replace(settings.pictures, judge_weight=fitted["judge_weight"].value)
-        about = say("eval_fitted_captions", captions=len(wanted), about=about)
-        return fitted | fit_least_fused(wanted, verdicts, weighted), about
     judged, measures = judge_selection(
         gallery,
         encoder,
@@ -190,6 +177,51 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     measures = measure_selection(judged, settings.pictures) | measures
     measures |= measure_wanted(wanted, verdicts, settings.pictures)
     return measures, say("eval_sections_captions", sections=len(rows), captions=len(wanted), about=about)
+
+
+def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.terminal import say
+    from composer.errors import UsageError
+    from composer.evaluation.choices import sample_rows
+    from composer.evaluation.dataset import EvaluationGallery
+    from composer.evaluation.fit_judge import JudgedSlots, fit_judge
+    from composer.evaluation.slot_filling import judge_random, judge_wanted, wanted_pictures
+    from composer.pipeline.judge_fits import save_fit
+    from composer.pipeline.prompts import load_prompts
+    from composer.pipeline.prompts.trained_tasks import TRAINED_KIND
+    from composer.settings import load_settings
+    from vision.training.dataset import figures_of
+
+    settings = load_settings(args.profile)
+    if settings.judge.kind == TRAINED_KIND:
+        raise UsageError("judge_asked_otherwise", profile=settings.name, kind=TRAINED_KIND)
+    figures = _some_articles(figures_of(_articles(args)), FIT_PICTURES, args.seed)
+    encoder = _encoder(args)
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    model = _judge(args, settings)
+    seen = gallery if model.sees_images else None
+    prompts = load_prompts("en")
+    rows = sample_rows(gallery, args.limit, args.seed)
+    wanted = wanted_pictures(gallery, encoder, rows, random=RANDOM_PICTURES, seed=args.seed)
+    verdicts = judge_wanted(model, prompts, wanted, gallery=seen, progress=partial(draw, say("slots")))
+    random = judge_random(model, prompts, wanted, gallery=seen, progress=partial(draw, say("random_pictures")))
+    fit, measures = fit_judge(JudgedSlots(wanted, verdicts, random), settings.pictures)
+    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
+    about = say("eval_judge", about=about, judge=model.identity.name)
+    about = say("eval_fitted_captions", captions=len(wanted), about=about)
+    verdict = say("judge_adds" if fit.weight else "judge_adds_nothing", gain=fit.gain, low=fit.low, high=fit.high)
+    if not args.dry_run:
+        print(say("wrote", file=save_fit(fit, model.identity, encoder.identity)), file=sys.stderr)
+    return measures, f"{about}\n{verdict}"
+
+
+def _judge(args: argparse.Namespace, settings: Settings) -> VisionLanguageModel:
+    """The profile's judge; what it says is kept from one measurement to the next."""
+    from composer.evaluation.cached_model import ScoreCache
+    from composer.pipeline.loading import load_language_model
+
+    loaded = load_language_model(settings.judge)
+    return ScoreCache(loaded, args.scores or _kept() / f"scores-{loaded.identity.sha256[:12]}.jsonl")
 
 
 def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:

@@ -56,7 +56,9 @@ def platt(scores: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
     positive, negative = right.sum(), len(right) - right.sum()
     target = np.where(right > 0, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    centre, spread = scores.mean(), scores.std() or 1.0
+    centre, spread = scores.mean(), scores.std()
+    if spread <= 1e-9 * (1 + abs(centre)):  # all the same but for rounding
+        spread = 1.0
     scaled = (scores - centre) / spread
 
     def loss(line: np.ndarray) -> tuple[float, np.ndarray]:

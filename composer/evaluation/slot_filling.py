@@ -33,23 +33,30 @@ _PLACE_CHARACTERS = 60
 class WantedPicture:
     """``candidates`` are the search's best, one more than are judged, so that eight remain without the true one.
 
-    ``truth`` is the true one's place among them, None where the search did not find it.
+    ``truth`` is the true one's place among them, None where the search did not find it. ``random`` are others.
     """
 
     figure: Figure
     candidates: tuple[Candidate, ...]
     truth: int | None
+    random: tuple[Candidate, ...] = ()
 
 
-def wanted_pictures(gallery: EvaluationGallery, encoder: JointEncoder, rows: Sequence[int]) -> list[WantedPicture]:
-    """A slot for each figure of ``rows`` that has a caption and a paragraph before it."""
+def wanted_pictures(
+    gallery: EvaluationGallery, encoder: JointEncoder, rows: Sequence[int], *, random: int = 0, seed: int = 0
+) -> list[WantedPicture]:
+    """A slot for each figure of ``rows`` that has a caption and a paragraph before it, with so many random pictures."""
+    generator = np.random.default_rng(seed)
     rows = [row for row in rows if gallery.figures[row].caption and gallery.figures[row].before]
     found = found_in(gallery, encoder, [query_of(gallery.figures[row]) for row in rows])
     wanted = []
     for row, known in zip(rows, found.candidates, strict=True):
         best = sorted(known, key=lambda other: -known[other].fused)[: COUNT + 1]
         truth = best.index(row) if row in best else None
-        wanted.append(WantedPicture(gallery.figures[row], tuple(known[other] for other in best), truth))
+        others = sorted(known.keys() - {row, *best})
+        drawn = generator.permutation(others)[:random].tolist()
+        told, chance = (tuple(known[other] for other in several) for several in (best, drawn))
+        wanted.append(WantedPicture(gallery.figures[row], told, truth, chance))
     return wanted
 
 
@@ -63,12 +70,21 @@ def judge_wanted(
 ) -> list[Verdict]:
     """The model's judgement of all candidates. It looks at the pictures of ``gallery`` where one is given."""
 
-    def question(figure: Figure) -> Question:
-        place = figure.before[:_PLACE_CHARACTERS]
-        return slot_question(prompts, "en", place, figure.caption, read_section(figure))
-
-    asked = [(question(slot.figure), slot.candidates) for slot in wanted]
+    asked = [(_question(prompts, slot.figure), slot.candidates) for slot in wanted]
     return judge(model, asked, gallery=gallery, progress=progress)
+
+
+def judge_random(
+    model: VisionLanguageModel,
+    prompts: Prompts,
+    wanted: Sequence[WantedPicture],
+    *,
+    gallery: EvaluationGallery | None = None,
+    progress: Progress = lambda *_: None,
+) -> list[np.ndarray]:
+    """The model's log-odds for the random pictures of each slot."""
+    asked = [(_question(prompts, slot.figure), slot.random) for slot in wanted]
+    return [verdict.log_odds for verdict in judge(model, asked, gallery=gallery, progress=progress)]
 
 
 def measure_wanted(
@@ -94,8 +110,19 @@ def measure_wanted(
 
 def gain(wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings) -> float:
     """What these settings are worth a slot: a right picture 1, a wrong one −1; the true one is there half the time."""
+    return float(slot_values(wanted, verdicts, settings)[0].mean())
+
+
+def slot_values(
+    wanted: Sequence[WantedPicture], verdicts: Sequence[Verdict], settings: IllustrationSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slot by slot, what ``gain`` is the mean of, and whether the true picture is worth most."""
     found = _Outcomes.of(wanted, verdicts, settings)
-    return float((found.right_shown - found.wrong_shown - found.shown_though_removed).mean() / 2)
+    return (found.right_shown - found.wrong_shown - found.shown_though_removed) / 2, found.first
+
+
+def _question(prompts: Prompts, figure: Figure) -> Question:
+    return slot_question(prompts, "en", figure.before[:_PLACE_CHARACTERS], figure.caption, read_section(figure))
 
 
 @dataclass(frozen=True, slots=True)

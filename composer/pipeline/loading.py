@@ -120,6 +120,7 @@ def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
 
 def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
+    from composer.pipeline.judge_fits import with_judge_fit
     from composer.pipeline.pipeline import Pipeline
     from image_db.library import Library
     from retrieval.search import Searcher
@@ -130,6 +131,7 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     encoder = load_encoder(settings)
     library = Library.open(library_dir, encoder.identity)
     writer, judge = load_language_model(settings.writer), load_judge(settings)
+    settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
     return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge)
 
 

@@ -185,11 +185,13 @@ class ModelPool:
 
         Raises LibraryError where the library cannot be opened or was made with another encoder.
         """
+        from composer.pipeline.judge_fits import with_judge_fit
         from composer.pipeline.pipeline import Pipeline
 
         library, searcher = self._library(library_dir)
-        model, *judges = (shared.view() for shared in self._shared)
-        return Pipeline(settings or self.settings, model, self.encoder, library, searcher, *judges)
+        model, *judges = views = [shared.view() for shared in self._shared]
+        settings = with_judge_fit(settings or self.settings, views[-1].identity, self.encoder.identity)
+        return Pipeline(settings, model, self.encoder, library, searcher, *judges)
 
     def close(self) -> None:
         with self._opening:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -521,6 +521,10 @@ class Pipeline:
             "models": {
                 role: {"name": identity.name, "sha256": identity.sha256}
                 for role, identity in (*models.items(), ("encoder", encoder))
+            },
+            "judging": {
+                "weight": self.settings.pictures.judge_weight,
+                "fitted": asdict(self.settings.judge_fit) if self.settings.judge_fit else None,
             },
             "seed": request.seed,
             "library": {"name": self.library.folder.name, "pictures": len(self.library)},

@@ -51,12 +51,13 @@ def worth(candidate: Candidate, none_log_prob: float | None, settings: Illustrat
     """What showing the picture is worth against leaving the slot empty, in weighted log-odds; 0 is indifference.
 
     Retrieval's share is the log-odds of ``fused`` over those of ``min_fused``. The judge's is its log-odds for the
-    picture against "none", or, where it was not asked for none, 0.
+    picture against "none", calibrated and bounded, or, where it was not asked for none, 0.
     """
     found = log_odds(candidate.fused) - log_odds(settings.min_fused)
     if candidate.log_prob is None or none_log_prob is None:
         return found
-    judged = max(-MAX_JUDGEMENT, min(MAX_JUDGEMENT, candidate.log_prob - none_log_prob))
+    judged = settings.judge_slope * (candidate.log_prob - none_log_prob) + settings.judge_offset
+    judged = max(-MAX_JUDGEMENT, min(MAX_JUDGEMENT, judged))
     return (1 - settings.judge_weight) * found + settings.judge_weight * judged
 
 

@@ -56,6 +56,11 @@ class HubModel:
         self._ends = ends
         self._never = tuple(never)
 
+    def forget(self) -> None:
+        """Drop what was read and seen; the next prompt is read from its start."""
+        self._reader.forget()
+        self._encoder.forget()
+
     def count_tokens(self, prompt: Prompt) -> int:
         return len(self._encoder.encode(prompt).ids)
 

@@ -31,6 +31,9 @@ class PictureFeatures:
         self._names = frozenset(inspect.signature(encode).parameters)
         self._seen: OrderedDict[bytes, Any] = OrderedDict()
 
+    def forget(self) -> None:
+        self._seen.clear()
+
     def of(self, pictures: Sequence[tuple[bytes, Callable[[], dict[str, torch.Tensor]]]]) -> dict[str, Any]:
         """The model's inputs for pictures, each a fingerprint and what gives its pixels, in their order."""
         outputs = [self._look(fingerprint, pixels) for fingerprint, pixels in pictures]

@@ -90,6 +90,11 @@ class PromptEncoder:
         self._prompts: OrderedDict[tuple[object, ...], EncodedPrompt] = OrderedDict()
         self._picture_ids: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
 
+    def forget(self) -> None:
+        self._prompts.clear()
+        if self._features is not None:
+            self._features.forget()
+
     def encode(self, prompt: Prompt) -> EncodedPrompt:
         rendered = self._chat.render(prompt)
         fingerprints = [_fingerprint(image) for image in rendered.images]

@@ -23,7 +23,7 @@ def load_xcomposer(
 ) -> HubModel:
     """Load ``owner/name`` of the hub (at ``revision``) or a folder, as ``vision.huggingface.loading.load_hub_model``.
 
-    ``dtype`` auto is the files' own on a GPU and float32 on the CPU. Raises ModelError where the checkpoint cannot be
+    ``dtype`` auto is as for a checkpoint there. Raises ModelError where the checkpoint cannot be
     had, is no InternLM-XComposer of the second generation, or its tensors are not those of its settings.
     """
     place = choose_device(device)
@@ -36,7 +36,7 @@ def load_xcomposer(
     tokenizer = InternLM2Tokenizer(folder, name_or_path)
     if len(tokenizer) > config.vocab_size:
         raise ModelError("xcomposer_vocabulary", model=name_or_path, tokens=len(tokenizer), rows=config.vocab_size)
-    chosen = choose_dtype(dtype, place)
+    chosen = choose_dtype(dtype, place, config.dtype)
     model = load_weights(config, files, shapes, name_or_path, config.dtype if chosen == "auto" else chosen, place)
     chat = ChatTemplate(tokenizer, tokenizer, pictures=True, name=name_or_path)
     set_aside = other_modes(shapes)

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from composer.commands import eval as eval_command
-from composer.errors import UsageError
 from composer.evaluation.cached_model import ScoreCache
 from composer.evaluation.choices import COUNT, NEGATIVES, make_choices, sample_rows, search_sections
 from composer.evaluation.dataset import EvaluationGallery
-from composer.evaluation.fit_judge_weight import fit_judge_weight, fit_least_fused, share
 from composer.evaluation.judges import Verdict
 from composer.evaluation.selection import hits, judge_selection, measure_selection
-from composer.evaluation.slot_filling import WantedPicture, gain, judge_wanted, measure_wanted, wanted_pictures
+from composer.evaluation.slot_filling import WantedPicture, judge_wanted, measure_wanted, wanted_pictures
 from composer.pipeline.prompts import load_prompts
 from composer.settings import IllustrationSettings
 from tests.composer.knowing import KnowingEncoder, gallery
@@ -142,21 +140,6 @@ def test_ties_count_against_the_right_picture(data: Path) -> None:
     assert hits(choices, [np.ones(COUNT)]).tolist() == [0.0]
 
 
-def test_the_fitted_share_goes_to_what_tells(data: Path) -> None:
-    generator = np.random.default_rng(0)
-    truth = generator.integers(8, size=200)
-    noise, signal = generator.normal(size=(200, 8)), generator.normal(size=(200, 8))
-    signal[np.arange(200), truth] += 2
-    assert share(np.stack([noise, signal], axis=2), truth) > 0.9
-    assert share(np.stack([signal, noise], axis=2), truth) < 0.1
-    wanted, verdicts = slots(data, sees=True)
-    assert fit_judge_weight(wanted, verdicts)["judge_weight"].value > 0.5
-    with pytest.raises(UsageError, match="fit_needs_judge"):
-        fit_judge_weight(wanted, [])
-    with pytest.raises(DataError, match="none_found_to_fit"):
-        fit_judge_weight([replace(slot, truth=None) for slot in wanted], verdicts)
-
-
 def test_a_slot_is_what_a_caption_wants_and_its_candidates_are_the_searchs_best(data: Path) -> None:
     wanted, _ = slots(data, sees=False)
     told = [figure for figure in figures_of(read_articles(data, "dev")) if figure.caption]
@@ -187,20 +170,7 @@ def test_what_the_search_finds_unfit_is_never_shown_whatever_the_judge_says(data
     assert found["slot_first"].value == 1
 
 
-def test_the_fitted_threshold_gains_most_and_shows_pictures_that_a_strict_one_leaves_out(data: Path) -> None:
-    wanted, verdicts = slots(data, sees=True)
-    strict = replace(SETTINGS, min_fused=0.9)
-    found = fit_least_fused(wanted, verdicts, strict)
-    assert found["min_fused"].value < found["min_fused"].reference == 0.9
-    assert found["slot_gain"].value > found["slot_gain"].reference
-    chosen = replace(strict, min_fused=found["min_fused"].value)
-    assert found["slot_gain"].value == gain(wanted, verdicts, chosen)
-    shown = measure_wanted(wanted, verdicts, chosen)
-    parts = [shown[f"slot_{name}"].value for name in ("right_shown", "wrong_shown", "shown_though_removed")]
-    assert found["slot_gain"].value == pytest.approx((parts[0] - parts[1] - parts[2]) / 2)
-
-
-def test_the_command_fits_the_weight_and_needs_the_model_for_it(
+def test_the_command_measures_slots_as_well(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path))
@@ -210,19 +180,10 @@ def test_the_command_fits_the_weight_and_needs_the_model_for_it(
     )
     parser = argparse.ArgumentParser()
     eval_command.register(parser.add_subparsers())
-    command = ["eval", "selection", "--data", str(data), "--limit", "0", "--json"]
-    args = parser.parse_args([*command, "--fit"])
-    assert args.run(args) == 0
-    fitted = json.loads(capsys.readouterr().out)
-    assert 0 <= fitted["judge_weight"]["value"] <= 1
-    assert 0 < fitted["min_fused"]["value"] < 1
-    args = parser.parse_args(command)
+    args = parser.parse_args(["eval", "selection", "--data", str(data), "--limit", "0", "--json"])
     assert args.run(args) == 0
     measured = json.loads(capsys.readouterr().out)
     assert measured["slot_first"]["value"] == measured["selection_texts_model"]["value"] == 1
-    args = parser.parse_args([*command, "--fit", "--no-judge"])
-    with pytest.raises(UsageError, match="fit_needs_judge"):
-        args.run(args)
 
 
 def test_remembered_scores_ask_only_what_is_new_and_survive_a_kill(tmp_path: Path) -> None:
