@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from vision.huggingface.model import HubModel
 
 CANDIDATES = 8
+READ_ALONE = 2  # of the candidates' prompts, each from its start; they are alike, and all eight take minutes
 WRITTEN_TOKENS = 32
 
 
 def bench_judge(shape: str, *, threads: int, rounds: int, progress: Progress) -> dict[str, Measure]:
     """Seconds of a call over eight pictures: an article's first, with nothing read, and one after it.
 
-    ``judge_over_fresh`` and ``judge_next_over_fresh`` are those over the same eight prompts read each by itself.
-    Medians over rounds, on random weights.
+    ``judge_over_fresh`` and ``judge_next_over_fresh`` are those over eight such prompts read each by itself: four times
+    what two take. Medians over rounds, on random weights.
     """
     import torch
 
@@ -65,7 +66,7 @@ def bench_judge(shape: str, *, threads: int, rounds: int, progress: Progress) ->
         model.hub.forget()
         timed("first call", first.judged_by, model.hub)
         timed("next call", after.judged_by, model.hub)
-        timed("without reuse", after.judged_by, forgetful)
+        timed("without reuse", after.judged_by, forgetful, READ_ALONE)
         timed("read", _writes, model, prompt, 1)
         timed("generate one", _generates, model, prompt, 1)
         timed("write", _writes, model, prompt, 1 + WRITTEN_TOKENS)
@@ -77,7 +78,7 @@ def bench_judge(shape: str, *, threads: int, rounds: int, progress: Progress) ->
     def rate(tokens: int, ours: float, theirs: float) -> Measure:
         return Measure(tokens / ours, "tokens/s", tokens / theirs)
 
-    fresh, tokens = median("without reuse"), model.hub.count_tokens(prompt)
+    fresh, tokens = median("without reuse") * CANDIDATES / READ_ALONE, model.hub.count_tokens(prompt)
     written, theirs = median("write") - median("read"), median("generate") - median("generate one")
     return {
         "judge_over_fresh": Measure(median("first call") / fresh, "times the time"),
@@ -134,8 +135,8 @@ class _JudgeCall:
         ]
         self._question = slot_question(load_prompts("en"), "en", place, "A view of it", turns)
 
-    def judged_by(self, model: VisionLanguageModel) -> None:
-        rerank(model, [(self._question, self._candidates)], images=self.images)
+    def judged_by(self, model: VisionLanguageModel, candidates: int = CANDIDATES) -> None:
+        rerank(model, [(self._question, self._candidates[:candidates])], images=self.images)
 
 
 class _Forgetful:

@@ -110,7 +110,7 @@ def bench_writer(
             for worker in started:
                 read = worker.do(do="read", ids=_unseen(ids, number)[:PREFILL_TOKENS])
                 alone = worker.do(do="write", prompts=[prefix], tokens=DECODE_TOKENS)
-                batch = captions if worker.engine == "vignette" else captions[:1]
+                batch = captions[:1] if worker.engine == "transformers" else captions
                 five = worker.do(do="write", prompts=batch, tokens=CAPTION_TOKENS)
                 if number:
                     note("prefill", worker, PREFILL_TOKENS, read["seconds"])

@@ -66,7 +66,7 @@ class Vignette:
 
 
 class _OneByOne:
-    """An engine whose Python binding has no batches: one prompt after the other."""
+    """One prompt after the other."""
 
     def read(self, ids: list[int]) -> float:
         start = time.perf_counter()
@@ -91,6 +91,8 @@ class _OneByOne:
 
 
 class LlamaCpp(_OneByOne):
+    """Several prompts are sequences of one batch, through the C interface: its Python class has none."""
+
     def __init__(self, path: Path, threads: int) -> None:
         from llama_cpp import Llama
 
@@ -102,6 +104,48 @@ class LlamaCpp(_OneByOne):
             n_batch=BATCH_TOKENS,
             verbose=False,
         )
+
+    def write(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        return super().write(prompts, tokens) if len(prompts) == 1 else self._write_batch(prompts, tokens)
+
+    def _write_batch(self, prompts: Sequence[list[int]], tokens: int) -> tuple[int, float]:
+        import llama_cpp
+        import numpy as np
+
+        from vision.interfaces import Sampling
+        from vision.llm.sampling import Sampler
+
+        params = self._model.context_params
+        params.n_seq_max = len(prompts)
+        context = llama_cpp.llama_init_from_model(self._model._model.model, params)
+        params.n_seq_max = 1
+        batch = llama_cpp.llama_batch_init(BATCH_TOKENS, 0, 1)
+        vocabulary = self._model.n_vocab()
+
+        def run(rows: Sequence[tuple[int, int, int]], wanted: Sequence[int]) -> list[np.ndarray]:
+            """Rows of (token, position, sequence); the logits (V,) of those ``wanted``."""
+            batch.n_tokens = len(rows)
+            for i, (token, position, sequence) in enumerate(rows):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, position, 1
+                batch.seq_id[i][0], batch.logits[i] = sequence, i in wanted
+            if llama_cpp.llama_decode(context, batch):
+                raise RuntimeError("llama_decode failed")
+            pointers = [llama_cpp.llama_get_logits_ith(context, i) for i in wanted]
+            return [np.ctypeslib.as_array(pointer, (vocabulary,)).copy() for pointer in pointers]
+
+        samplers = [Sampler(Sampling(temperature=TEMPERATURE, top_p=TOP_P, seed=i)) for i in range(len(prompts))]
+        logits = []
+        for sequence, ids in enumerate(prompts):
+            logits += run([(token, at, sequence) for at, token in enumerate(ids)], [len(ids) - 1])
+        start = time.perf_counter()
+        for step in range(tokens):
+            drawn = [sampler.draw(row) for sampler, row in zip(samplers, logits, strict=True)]
+            rows = [(token, len(prompts[i]) + step, i) for i, token in enumerate(drawn)]
+            logits = run(rows, range(len(rows)))
+        seconds = time.perf_counter() - start
+        llama_cpp.llama_batch_free(batch)
+        llama_cpp.llama_free(context)
+        return tokens * len(prompts), seconds
 
     def _start(self, ids: list[int]) -> None:
         self._model.reset()

@@ -165,3 +165,25 @@ def test_kernels_that_cannot_be_compiled_say_why(tmp_path: Path, monkeypatch: py
     with pytest.raises(KernelsUnavailable, match="kernels_not_compiled: compiler=false"):
         load_kernels(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()], "a failed build leaves nothing behind"
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K"])
+@pytest.mark.parametrize("rows", [1, 7, 16, 21])
+def test_512_bit_registers_give_the_same_bits_as_256(kind: str, rows: int) -> None:
+    if "vnni512" not in runnable_paths():
+        pytest.skip("no AVX-512 VNNI here")
+    packed = pack(tensor(kind, outputs=40))  # five groups: two pairs and one alone
+    matrix = matrix_struct(packed)
+    x = np.random.default_rng(rows).standard_normal((rows, 512)).astype(np.float32)
+    outputs = []
+    for path in ("vnni512", "vnni"):
+        kernels = load_kernels(home() / "converted", path)
+        quantised_rows, memory, _ = quantised(kernels, x)
+        out = np.zeros((rows, packed.outputs), np.float32)
+        kernels.matmul_groups(
+            ctypes.byref(matrix), ctypes.byref(quantised_rows), ctypes.c_void_p(out.ctypes.data), packed.outputs, 0, 5
+        )
+        outputs.append(out)
+        assert memory.size
+    np.testing.assert_array_equal(*outputs)
+    assert np.abs(outputs[0]).max() > 0

@@ -2,7 +2,8 @@
 
 Compiled for the very CPU it runs on, so the file's name carries a hash of sources, flags, compiler and CPU. It is
 loaded only as it was built, and only from a folder that nobody else can write to: to load it is to run it. The
-environment variable VIGNETTE_KERNELS chooses another path than this CPU's fastest: ``vnni``, ``avx2`` or ``portable``.
+environment variable VIGNETTE_KERNELS chooses another path than this CPU's fastest: ``vnni512``, ``vnni``, ``avx2`` or
+``portable``.
 Each rounds in its own way, so the same seed may write another text on another path.
 """
 
@@ -36,9 +37,10 @@ FLAGS = (
 TIMEOUT_S = 300
 KERNELS_VARIABLE = "VIGNETTE_KERNELS"
 # What the C code makes of the compiler's flags, fastest first; "auto" is what -march=native makes of this CPU.
-PATHS = ("vnni", "avx2", "portable")
+PATHS = ("vnni512", "vnni", "avx2", "portable")
 _AVX2 = {"avx2": "-mavx2", "fma": "-mfma", "f16c": "-mf16c"}
 _VNNI = ({"avx_vnni"}, {"avx512_vnni", "avx512vl"})
+_VNNI_512 = {"avx512_vnni", "avx512vl", "avx512bw"}
 
 
 def load_kernels(cache_dir: Path, path: str | None = None) -> ctypes.CDLL:
@@ -106,7 +108,12 @@ def runnable_paths() -> tuple[str, ...]:
     """Those of PATHS that this CPU can run, as far as the system tells: elsewhere than on Linux ``portable`` only."""
     flags = {flag for line in _cpu() if line.startswith("flags") for flag in line.split()}
     avx2 = flags >= _AVX2.keys()
-    can = {"vnni": avx2 and any(flags >= needed for needed in _VNNI), "avx2": avx2, "portable": True}
+    can = {
+        "vnni512": avx2 and flags >= _VNNI_512,
+        "vnni": avx2 and any(flags >= needed for needed in _VNNI),
+        "avx2": avx2,
+        "portable": True,
+    }
     return tuple(path for path in PATHS if can[path])
 
 
@@ -118,7 +125,8 @@ def _path_flags(path: str) -> tuple[str, ...]:
     if path not in runnable_paths():
         known = ["auto", *runnable_paths()]
         raise ModelError("kernel_path_not_runnable", variable=KERNELS_VARIABLE, given=path, known=known)
-    return {"vnni": ("-march=native",), "avx2": tuple(_AVX2.values()), "portable": ()}[path]
+    native = ("-march=native",)
+    return {"vnni512": native, "vnni": (*native, "-DNARROW"), "avx2": tuple(_AVX2.values()), "portable": ()}[path]
 
 
 def _compiler() -> str | None:

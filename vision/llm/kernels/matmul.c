@@ -150,13 +150,27 @@ static inline __attribute__((always_inline)) void some(int kind, const uint8_t *
     else tile(kind, at, inputs / BLOCK, x, n, out, out_stride);
 }
 
+#ifdef HAS_WIDE_VNNI
+#include "matmul_wide.h"
+#endif
+
 static inline __attribute__((always_inline)) void groups(int kind, const Matrix *w, const Rows *x, float *out,
                                                          int stride, int first, int end) {
     size_t bytes = group_bytes(kind, w->inputs);
     for (int row = 0; row < x->count; row += TILE) {
         int height = tile_height(x, row);
         const QSpan *start = row_start(x, row);
-        for (int g = first; g < end; g++) {
+        int g = first;
+#ifdef HAS_WIDE_VNNI
+        for (; IS_K(kind) && g + 1 < end; g += 2) {
+            const uint8_t *at = w->data + (size_t)g * bytes;
+            float *to = out + (size_t)row * stride + g * COLUMNS;
+            if (height == 1) tile_pair(kind, at, bytes, w->inputs / SPAN, start, 1, to, stride);
+            else if (height == TILE) tile_pair(kind, at, bytes, w->inputs / SPAN, start, TILE, to, stride);
+            else tile_pair(kind, at, bytes, w->inputs / SPAN, start, height, to, stride);
+        }
+#endif
+        for (; g < end; g++) {
             const uint8_t *at = w->data + (size_t)g * bytes;
             float *to = out + (size_t)row * stride + g * COLUMNS;
             if (height == 1) some(kind, at, w->inputs, start, 1, to, stride);

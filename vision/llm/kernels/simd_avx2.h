@@ -4,6 +4,9 @@
 #if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
 #define HAS_VNNI 1
 #endif
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__) && !defined(NARROW)
+#define HAS_WIDE_VNNI 1 /* 512-bit registers: matmul_wide.h */
+#endif
 
 typedef __m256 Float8;
 typedef __m256i Lanes32, Quad, Pairs;
