@@ -129,7 +129,8 @@ class IllustrationSettings:
 class JudgeFit:
     """How much a judge counts beside a search, and what it gained a slot on ``slots`` labelled ones.
 
-    ``gain`` is right pictures less wrong ones, with the judge less without; ``low`` and ``high`` are its 95 % interval.
+    ``gain`` is the share of slots whose true picture comes first, with the judge less without; ``low`` and ``high`` are
+    its 95 % interval.
     """
 
     weight: float

@@ -3,9 +3,10 @@
 First its log-odds are calibrated, because models differ in how readily they say yes: Platt's curve between the true
 pictures and random ones for the same slots, at even odds, so that 0 is what speaks for neither. Then a conditional
 logit over the search's best candidates for each slot, with the search's log-odds and the judge's as columns; the
-judge's share of the two weights is its weight. What it adds is measured on articles left out of both fits, and the
-weight is shrunk by how sure that is: by the positive part of 1 − (standard error / gain)² (James and Stein,
-"Estimation with quadratic loss", 1961), which is 0 where looking loses or may as well.
+judge's share of the two weights is its weight. What it adds, slots whose true picture comes first, is measured on
+articles left out of both fits, and the weight is shrunk by how sure that is: by the positive part of 1 − (standard
+error / gain)² (James and Stein, "Estimation with quadratic loss", 1961), which is 0 where looking loses or may as
+well. It is 0, too, where the pictures that would be shown are surely worse.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def fit_judge(slots: JudgedSlots, settings: IllustrationSettings) -> tuple[Judge
         for into, values in zip((gains, firsts), _differences(asked, there, search), strict=True):
             into[left_out] = values
     added, first = (accuracy(values, unit=unit) for values, unit in zip((gains, firsts), _UNITS, strict=True))
-    weight = fitted.judge_weight * certainty(gains)
+    low, high, most = (float(bound or 0) for bound in (first.low, first.high, added.high))
+    weight = fitted.judge_weight * certainty(firsts) if most >= 0 else 0.0
     fitted = replace(fitted, judge_weight=weight)
-    interval = (float(added.low or 0), float(added.high or 0))
-    fit = JudgeFit(weight, fitted.judge_slope, fitted.judge_offset, added.value, *interval, len(slots.wanted))
+    fit = JudgeFit(weight, fitted.judge_slope, fitted.judge_offset, first.value, low, high, len(slots.wanted))
     random, zero = np.concatenate(slots.random), -fit.offset / fit.slope
     measures = {
         "judge_weight": Measure(weight, "share", settings.judge_weight),

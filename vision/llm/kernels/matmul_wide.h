@@ -4,10 +4,10 @@
 
 typedef struct {
     __m512i quad[8];
-    __m512i scale_a[STEPS], scale_b[STEPS]; /* times 1 to STEPS */
+    __m512i scale_a[STEPS], scale_b[STEPS]; /* times 1 to STEPS where there are rows enough to use them, else the first */
 } UnpackedPair;
 
-#define scaled_at(table, times) ((table)[((times) & 0xffff) - 1])
+#define TABLE_ROWS 8
 
 /* 32 bytes of either group; `apart` is the distance between the groups. */
 static inline __m512i load_pair(const uint8_t *p, size_t apart) {
@@ -30,13 +30,18 @@ static inline __m512i dot_pairs_wide(__m512i sum, __m512i pairs, const int16_t *
     return _mm512_dpwssd_epi32(sum, pairs, _mm512_set1_epi32(both));
 }
 
-static inline __attribute__((always_inline)) void multiples(__m512i scale, int count, __m512i *table) {
+static inline __attribute__((always_inline)) void multiples(__m512i scale, int n, __m512i *table) {
     table[0] = scale;
-    for (int t = 1; t < count; t++) table[t] = _mm512_add_epi32(table[t - 1], scale);
+    if (n >= TABLE_ROWS)
+        for (int t = 1; t < STEPS; t++) table[t] = _mm512_add_epi32(table[t - 1], scale);
+}
+static inline __attribute__((always_inline)) __m512i scaled_at(const __m512i *table, int n, int32_t times) {
+    times &= 0xffff;
+    return n >= TABLE_ROWS ? table[times - 1] : _mm512_mullo_epi32(table[0], _mm512_set1_epi32(times));
 }
 
 static inline __attribute__((always_inline)) void unpack_pair(int kind, const uint8_t *scales, const uint8_t *block,
-                                                              size_t apart, UnpackedPair *u) {
+                                                              size_t apart, int n, UnpackedPair *u) {
     const __m512i low = _mm512_set1_epi8(15), sixteen = _mm512_set1_epi8(16), mask = _mm512_set1_epi8(48);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
@@ -60,9 +65,9 @@ static inline __attribute__((always_inline)) void unpack_pair(int kind, const ui
             __m512i moved = k < 4 ? _mm512_slli_epi16(bits, 4 - k) : _mm512_srli_epi16(bits, k - 4);
             u->quad[i] = _mm512_or_si512(u->quad[i], _mm512_and_si512(moved, mask));
         }
-        multiples(_mm512_cvtepi8_epi32(load_scale_bytes(scales, apart)), STEPS, u->scale_a);
-        multiples(_mm512_cvtepi8_epi32(load_scale_bytes(scales + 8, apart)), STEPS, u->scale_b);
-    } else multiples(_mm512_cvtepu8_epi32(load_scale_bytes(scales, apart)), STEPS, u->scale_a);
+        multiples(_mm512_cvtepi8_epi32(load_scale_bytes(scales, apart)), n, u->scale_a);
+        multiples(_mm512_cvtepi8_epi32(load_scale_bytes(scales + 8, apart)), n, u->scale_b);
+    } else multiples(_mm512_cvtepu8_epi32(load_scale_bytes(scales, apart)), n, u->scale_a);
 }
 
 static inline __attribute__((always_inline)) __m512i dot_half(const __m512i *quad, const int8_t *q, __m512i sum) {
@@ -76,13 +81,13 @@ static inline __attribute__((always_inline)) __m512i dot_half(const __m512i *qua
 }
 
 static inline __attribute__((always_inline)) __m512i add_dot(int kind, const UnpackedPair *u, const QSpan *x, int b,
-                                                             __m512i sum) {
+                                                             int n, __m512i sum) {
     const int8_t *q = x->q + b * BLOCK;
-    __m512i scale_a = scaled_at(u->scale_a, x->times[b]), first, second;
+    __m512i scale_a = scaled_at(u->scale_a, n, x->times[b]), first, second;
     if (kind == P6K) {
         first = dot_half(u->quad, q, _mm512_set1_epi32(x->centre[b][0]));
         second = dot_half(u->quad + 4, q + 16, _mm512_set1_epi32(x->centre[b][1]));
-        sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(second, scaled_at(u->scale_b, x->times[b])));
+        sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(second, scaled_at(u->scale_b, n, x->times[b])));
     } else first = dot_half(u->quad + 4, q + 16, dot_half(u->quad, q, _mm512_setzero_si512()));
     return _mm512_add_epi32(sum, _mm512_mullo_epi32(first, scale_a));
 }
@@ -99,13 +104,13 @@ static inline __attribute__((always_inline)) void tile_pair(int kind, const uint
         at += HEADER_BYTES;
         for (int b = 0; b < BLOCKS; b++, at += bytes_per_block[kind]) {
             UnpackedPair u;
-            unpack_pair(kind, scales + 16 * b, at, apart, &u);
+            unpack_pair(kind, scales + 16 * b, at, apart, n, &u);
             for (int ahead = 0; ahead < bytes_per_block[kind]; ahead += 64) {
                 prefetch(at + PREFETCH_BYTES + ahead);
                 prefetch(at + apart + PREFETCH_BYTES + ahead);
             }
 #pragma GCC unroll 8
-            for (int r = 0; r < n; r++) sum[r] = add_dot(kind, &u, x + r, b, sum[r]);
+            for (int r = 0; r < n; r++) sum[r] = add_dot(kind, &u, x + r, b, n, sum[r]);
         }
         __m512 scale = load_half_pair(header, apart), minimum = load_half_pair(header + 16, apart);
         __m512i pairs[4];
