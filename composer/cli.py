@@ -18,7 +18,7 @@ from pathlib import Path
 
 from composer.commands.options import CommandParser, remember_library, settle_library
 
-COMMANDS = ("models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
+COMMANDS = ("doctor", "models", "library", "index", "compose", "export", "batch", "app", "eval", "bench", "train")
 
 EPILOG = """\
 examples:

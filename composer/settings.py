@@ -1,6 +1,6 @@
 """Profiles: TOML files turned into frozen, validated settings.
 
-A profile is the name of a file in ``composer/profiles`` or the path of one's own. Unknown sections and keys are
+A profile is the name of a file in ``composer/profiles``, or the path of one's own. Unknown sections and keys are
 errors that name the known ones. ``[language]``, as 0.1 called ``[writer]``, is still read.
 """
 
@@ -16,7 +16,8 @@ from typing import Any
 from composer.errors import UsageError
 from composer.fields import check_known, typed
 
-DEFAULT_PROFILE = "embedded"
+DEFAULT_PROFILE = "auto"  # no file: ``composer.profiles.choice`` picks another by the machine
+PLAIN_PROFILE = "embedded"  # what needs neither hub nor GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,18 @@ class JudgeFit:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a profile takes, in GB (1e9 bytes): on disk, and of free memory of the machine and of its GPU.
+
+    Estimates of the same kind as ``composer.profiles.memory`` makes of files; 0 is unknown, or none.
+    """
+
+    download_gb: float = 0.0
+    memory_gb: float = 0.0
+    gpu_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a profile may set. ``name`` is the profile's; ``own_judge`` None has the writer judge.
 
@@ -157,6 +170,7 @@ class Settings:
     writing: WritingSettings = field(default_factory=WritingSettings)
     pictures: IllustrationSettings = field(default_factory=IllustrationSettings)
     judge_fit: JudgeFit | None = None
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def judge(self) -> LanguageSettings:
@@ -170,6 +184,7 @@ _SECTIONS: dict[str, Any] = {
     "encoder": EncoderSettings,
     "writing": WritingSettings,
     "pictures": IllustrationSettings,
+    "needs": Needs,
 }
 
 
@@ -180,11 +195,14 @@ def profile_names() -> tuple[str, ...]:
     """The profiles that come with Vignette, the default first."""
     folder = resources.files("composer") / "profiles"
     names = sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return (DEFAULT_PROFILE, *(name for name in names if name != DEFAULT_PROFILE))
+    return (DEFAULT_PROFILE, PLAIN_PROFILE, *(name for name in names if name != PLAIN_PROFILE))
 
 
-def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
-    """Read a profile by name or by the path of a .toml file. Raises UsageError naming what to change."""
+def load_settings(profile: str = PLAIN_PROFILE) -> Settings:
+    """Read a profile by name or by the path of a .toml file. Raises UsageError naming what to change.
+
+    ``auto`` has no file: see ``composer.profiles.choice.resolve``.
+    """
     if profile.endswith(".toml"):
         path = Path(profile)
         if not path.is_file():
@@ -193,7 +211,7 @@ def load_settings(profile: str = DEFAULT_PROFILE) -> Settings:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise UsageError("profile_not_toml", profile=profile, reason=str(error)) from error
-    elif profile in profile_names():
+    elif profile in profile_names()[1:]:
         text = (resources.files("composer") / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
     else:
         raise UsageError("profile_unknown", profile=profile, known=list(profile_names()))

@@ -179,10 +179,11 @@ ENCODER = ["efficientnet-lite2", "efficientnet-lite1", "efficientnet-lite0", "mi
 def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_small_writers(
     profile: str | None, names: list[str]
 ) -> None:
-    from composer.commands.models import needed
+    from composer.commands.profiles import needed
+    from composer.settings import load_settings
 
     facts = ["cc-cedict", "gcide"] if names else []
-    assert needed(profile) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
+    assert needed(load_settings(profile or "embedded")) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
 
 
 def test_a_dictionary_that_cannot_be_fetched_holds_up_nothing_but_a_pull_of_its_own(

@@ -36,6 +36,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("settings",),
         ("request",),
         ("i18n",),
+        ("profiles",),
         ("article",),
         ("sources",),
         ("pipeline",),

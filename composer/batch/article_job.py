@@ -26,7 +26,7 @@ from composer.export.picture_export import ExportedPictureSettings
 from composer.i18n import localize
 from composer.pipeline.events import Done, Event, Notice, StageFinished
 from composer.request import ComposeRequest
-from composer.settings import Settings
+from composer.settings import LanguageSettings, Needs, Settings
 from composer.sources.reading import find_files
 from vision.downloads.files import file_sha256
 from vision.errors import KeyedError, Phrase, phrase_to_json
@@ -173,9 +173,16 @@ def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> 
         for key, value in values.items()
         if isinstance(value, tuple) and value and isinstance(value[0], Path)
     }
-    profile = _set(replace(settings, description=""))
-    for section, key in (("language", "threads"), ("language", "device"), ("encoder", "device")):
-        profile.get(section, {}).pop(key, None)
+    profile = _set(replace(settings, description="", needs=Needs()))
+    plain = LanguageSettings()
+    for section in ("writer", "own_judge", "encoder"):
+        own = profile.get(section, {})
+        for key in ("threads", "device", "timeout_s", "at_once", "key_variable"):
+            own.pop(key, None)
+        if own.get("model") == plain.model:  # a default that LanguageSettings puts in itself
+            del own["model"]
+    if writer := profile.pop("writer", None):
+        profile["language"] = writer  # as 0.1 called it: its articles stay those of their requests
     said = {"request": values, "profile": profile, "library": library.resolve().name}
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

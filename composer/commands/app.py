@@ -33,8 +33,11 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.web.command_line import PASSWORD_VARIABLE, page_command
+    from composer.commands.profiles import settings_for
+    from composer.web.command_line import PASSWORD_VARIABLE, offered_libraries, page_command
 
+    libraries = offered_libraries(args.library)
+    settings_for(args.profile, libraries[0] if libraries else None)
     command = [*page_command(), "--profile", args.profile, "--host", args.host, "--port", str(args.port)]
     command += [f"--root-path={args.root_path}"] * bool(args.root_path)
     for name in ("library", "library-root"):

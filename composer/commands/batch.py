@@ -52,7 +52,9 @@ def register(subparsers: Subparsers) -> None:
         metavar="DIR",
         help="the library of requests that name none (default: the one used last, else the sample)",
     )
-    parser.add_argument("--profile", metavar="NAME", help="which models to use (default: embedded)")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="which models to use (default: auto, the best that this machine can run)"
+    )
     add_formats(parser, default="md,html")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="articles at once (default: as many as the model decodes together)"
@@ -91,16 +93,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> BatchConfig:
     from composer.batch.article_job import BatchConfig
+    from composer.commands.profiles import settings_for
     from composer.errors import ComposerError
     from composer.export import parse_formats
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
-    from composer.settings import DEFAULT_PROFILE, load_settings
+    from composer.settings import DEFAULT_PROFILE
 
-    settings = load_settings(args.profile or DEFAULT_PROFILE)
     formats = parse_formats(args.format)
     check_available(formats)
     pictures = ExportedPictureSettings(args.max_image_px, args.originals)
+    settings = settings_for(args.profile or DEFAULT_PROFILE, args.library)
     again: Again = "all" if args.force else "changed" if args.update else "missing"
     try:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -143,25 +143,25 @@ def _batch(args: argparse.Namespace, model: Path, reference: str | None) -> dict
 
 
 def _library(args: argparse.Namespace) -> tuple[Path, Settings]:
-    from composer.settings import load_settings
+    from composer.commands.profiles import settings_for
 
     args.library_default = "read"
     settle_library(args)
-    return args.library, load_settings(args.profile)
+    return args.library, settings_for(args.profile)
 
 
 def _model(args: argparse.Namespace) -> Path:
+    from composer.commands.profiles import settings_for
     from composer.errors import UsageError
-    from composer.settings import load_settings
-    from vision.downloads.store import locate
+    from vision.downloads.checkpoints import gguf_file
 
     name = args.model
     if not name:
-        writer = load_settings(args.profile).writer
+        writer = settings_for(args.profile).writer
         if writer.kind != "gguf":
             raise UsageError("no_gguf_writer", profile=args.profile)
         name = writer.model
-    return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
+    return gguf_file(name)
 
 
 def _tell(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from composer.commands.options import add_command, add_formats, add_library, add
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
     from composer.request import ComposeRequest
+    from composer.settings import Settings
     from vision.errors import Phrase
 
 EXAMPLES = """\
 examples:
+  vignette compose "A day on the farm" --pictures ~/Pictures --out farm     the first time: indexes them, too
   vignette compose "A day on the farm" --library ~/my-library --out farm
   vignette compose "如何养好一只宠物" --library ~/my-library --out pets --images 4
   vignette compose --illustrate essay.md --library ~/my-library --out essay --use-image cover.jpg
@@ -30,6 +33,15 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "compose", about, run, examples=EXAMPLES)
     parser.add_argument("instruction", nargs="?", default="", help="what to write about")
     add_library(parser)
+    parser.add_argument(
+        "--pictures",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="index these folders and pictures first, into the library (default: the one used last, else a new one)",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new or empty folder for the article")
     parser.add_argument("--images", metavar="N|auto", default="auto", help="number of pictures (default: auto)")
     parser.add_argument("--illustrate", metavar="FILE.md", type=Path, help="keep this text and only add pictures")
@@ -75,20 +87,22 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import Terminal, note, printable
     from composer.export import parse_formats
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
-    from composer.settings import load_settings
 
     # Everything that can be wrong is said before models are loaded and minutes are spent.
     request = read_request(args)
-    settings = load_settings(args.profile)
     formats = parse_formats(args.format)
     pictures = ExportedPictureSettings(args.max_image_px, args.originals)
     check_available(formats)
     check_free(args.out)
+    settings = settings_for(args.profile, args.library)
+    if args.pictures:
+        index_first(args.library, args.pictures, settings)
 
     from composer.pipeline.loading import load_pipeline
 
@@ -111,6 +125,17 @@ def run(args: argparse.Namespace) -> int:
         note(printable(degraded))
     print(args.out / f"article.{'html' if 'html' in formats else formats[0]}")
     return 0
+
+
+def index_first(library: Path, pictures: Sequence[Path], settings: Settings) -> None:
+    """Bring the library up to date with these pictures; what is said of them goes to stderr."""
+    from contextlib import redirect_stdout
+
+    from composer.commands.index import index_into, print_report
+
+    with redirect_stdout(sys.stderr):
+        report, held, _ = index_into(library, pictures, settings)
+        print_report(library, report, held)
 
 
 def read_request(args: argparse.Namespace) -> ComposeRequest:

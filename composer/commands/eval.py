@@ -61,7 +61,7 @@ def register(subparsers: Subparsers) -> None:
         kind.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with SPLIT.jsonl")
         kind.add_argument("--split", metavar="NAME", default="dev", help="which split to measure on (default: dev)")
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
-        add_profile(kind)
+        add_profile(kind, measured=True)
         add_json(kind, "print one JSON object instead of a table")
         if name in ("retrieval", "sections"):
             kind.add_argument(
@@ -119,11 +119,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
     from composer.pipeline.loading import load_describer
-    from composer.settings import load_settings
     from vision.downloads.files import file_sha256
     from vision.training.dataset import figures_of
 
@@ -132,7 +132,7 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
     about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     if args.describe:
-        labeller, captioner = load_describer(args.describe, load_settings(args.profile))
+        labeller, captioner = load_describer(args.describe, settings_for(args.profile))
         described = partial(draw, say("pictures_described"))
         gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=described)
         about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
@@ -141,16 +141,16 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
 
 
 def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.choices import sample_rows
     from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.selection import judge_selection, measure_selection
     from composer.evaluation.slot_filling import judge_wanted, measure_wanted, wanted_pictures
     from composer.pipeline.prompts import load_prompts
-    from composer.settings import load_settings
     from vision.training.dataset import figures_of
 
-    settings = load_settings(args.profile)
+    settings = settings_for(args.profile)
     figures = figures_of(_articles(args))
     encoder = _encoder(args)
     gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
@@ -180,6 +180,7 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
 
 
 def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.errors import UsageError
     from composer.evaluation.choices import sample_rows
@@ -189,10 +190,9 @@ def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], st
     from composer.pipeline.judge_fits import save_fit
     from composer.pipeline.prompts import load_prompts
     from composer.pipeline.prompts.trained_tasks import TRAINED_KIND
-    from composer.settings import load_settings
     from vision.training.dataset import figures_of
 
-    settings = load_settings(args.profile)
+    settings = settings_for(args.profile)
     if settings.judge.kind == TRAINED_KIND:
         raise UsageError("judge_asked_otherwise", profile=settings.name, kind=TRAINED_KIND)
     figures = _some_articles(figures_of(_articles(args)), FIT_PICTURES, args.seed)
@@ -225,6 +225,7 @@ def _judge(args: argparse.Namespace, settings: Settings) -> VisionLanguageModel:
 
 
 def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
     from composer.evaluation.dataset import EvaluationGallery
@@ -233,7 +234,6 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     from composer.evaluation.report import Measure
     from composer.evaluation.whole_article import measure_illustration
     from composer.pipeline.placement_model import PlacementModel, shipped_placement_model
-    from composer.settings import load_settings
     from vision.training.dataset import figures_of
 
     articles = _articles(args)
@@ -250,7 +250,7 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     about = say("eval_articles", count=len(tasks), data=args.data / args.split)
     if args.no_pictures:
         return measures, about
-    pictures = load_settings(args.profile).pictures
+    pictures = settings_for(args.profile).pictures
     figures = figures_of(articles)
     if args.fit:
         figures = _some_articles(figures, FIT_PICTURES, 0)
@@ -291,10 +291,10 @@ def _encoder(args: argparse.Namespace) -> JointEncoder:
         from vision.joint_encoder.encoder import load_open_clip_encoder
 
         return load_open_clip_encoder(args.encoder)
+    from composer.commands.profiles import settings_for
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
 
-    return load_encoder(load_settings(args.profile))
+    return load_encoder(settings_for(args.profile))
 
 
 def _kept() -> Path:

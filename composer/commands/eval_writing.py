@@ -54,7 +54,7 @@ def add_writing(kinds: Subparsers) -> None:
     kind.add_argument(
         "--read", metavar="SHEET", type=Path, nargs="+", help="compute the table of filled sheets; makes no article"
     )
-    add_profile(kind)
+    add_profile(kind, measured=True)
     add_json(kind, "print one JSON object instead of a table")
 
 
@@ -66,20 +66,20 @@ def _write(args: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
     from composer.batch.article_job import BatchConfig
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import note, printable, progress_of, say
     from composer.errors import ComposerError
     from composer.evaluation.writing.articles import make_articles, read_titles
     from composer.evaluation.writing.measures import examine, measure
     from composer.evaluation.writing.sheet import write_sheet
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
     from image_db.library import Library
     from retrieval.search import Searcher
     from vision.downloads.files import write_atomic
 
     pictures, sources = args.library is not None, tuple(args.sources)
     jobs = read_titles(args.titles, _seeds(args.seeds), pictures=pictures, sources=sources)
-    settings = load_settings(args.profile)
+    settings = settings_for(args.profile)
     if args.library is not None:
         Library.open(args.library, None).close()  # what is wrong with it is known before models are loaded
     encoder = load_encoder(settings)

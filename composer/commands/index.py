@@ -14,6 +14,7 @@ from composer.commands.options import add_command, add_json, add_library, add_pr
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
+    from composer.settings import Settings
     from image_db.indexing import IndexReport
     from image_db.metadata.generate import DescribeReport
     from vision.interfaces import JointEncoder
@@ -70,8 +71,7 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    encoder = _ready(args.library, args.paths, args.profile)
-    asked = (args.library, args.paths, args.profile, encoder, args.describe, args.exclude)
+    asked = (args.library, args.paths, _ready(args.library, args.paths, args.profile), args.describe, args.exclude)
     report = _tell(args, *_index(*asked))
     if args.watch:
         return _watch(args, lambda: _index(*asked))
@@ -117,52 +117,55 @@ def _watch(args: argparse.Namespace, again: Callable[[], tuple[IndexReport, int,
 
 
 def index_into(
-    library_dir: Path, paths: Sequence[Path], profile: str, describe: str | None = None, exclude: Sequence[str] = ()
+    library_dir: Path,
+    paths: Sequence[Path],
+    profile: str | Settings,
+    describe: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> tuple[IndexReport, int, DescribeReport | None]:
     """Index with progress on stderr; also returns how many pictures the library holds then, and who got words.
 
     ``describe`` gives labels or captions to pictures without words. A second run goes on where one was cut off.
     """
-    return _index(library_dir, paths, profile, _ready(library_dir, paths, profile), describe, exclude)
+    return _index(library_dir, paths, _ready(library_dir, paths, profile), describe, exclude)
 
 
-def _ready(library_dir: Path, paths: Sequence[Path], profile: str) -> JointEncoder:
-    """The encoder; what is wrong with the paths or the library is said before, and before a folder is made."""
+def _ready(library_dir: Path, paths: Sequence[Path], profile: str | Settings) -> tuple[Settings, JointEncoder]:
+    """Settings and encoder; what is wrong with the paths or the library is said before, and before a folder is made."""
+    from composer.commands.profiles import settings_for
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
     from image_db.errors import LibraryError, LibraryMissing
     from image_db.library import Library
 
-    settings = load_settings(profile)
     if not any(path.expanduser().exists() for path in paths):
         raise LibraryError("paths_missing", paths=[str(path) for path in paths])
     with suppress(LibraryMissing):
         Library.open(library_dir, None).close()
-    return load_encoder(settings)
+    settings = settings_for(profile, library_dir, encoder_only=True) if isinstance(profile, str) else profile
+    return settings, load_encoder(settings)
 
 
 def _index(
     library_dir: Path,
     paths: Sequence[Path],
-    profile: str,
-    encoder: JointEncoder,
+    ready: tuple[Settings, JointEncoder],
     describe: str | None,
     exclude: Sequence[str],
 ) -> tuple[IndexReport, int, DescribeReport | None]:
     from composer.commands.terminal import progress_of, say
     from composer.pipeline.loading import load_describer
-    from composer.settings import load_settings
     from image_db.indexing import index_paths
     from image_db.library import Library
     from image_db.metadata.generate import describe_wordless
 
+    settings, encoder = ready
     described = None
     with Library.open_or_create(library_dir, encoder.identity) as library, library.writing():
         try:
             with progress_of(say("pictures")) as progress:
                 report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)
             if describe:
-                labeller, captioner = load_describer(describe, load_settings(profile))
+                labeller, captioner = load_describer(describe, settings)
                 with progress_of(say("pictures_described")) as progress:
                     described = describe_wordless(
                         library, encoder, labeller=labeller, captioner=captioner, progress=progress

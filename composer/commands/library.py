@@ -190,13 +190,13 @@ def _query(args: argparse.Namespace) -> Query:
 
 def _searched(args: argparse.Namespace, query: Query) -> tuple[JointEncoder, Query]:
     """The encoder, and the query as it reads it: with its English by the profile's writer where it has to be."""
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import note, printable, say
     from composer.pipeline.loading import load_encoder, load_language_model
     from composer.pipeline.typed_words import readable_query
-    from composer.settings import load_settings
     from vision.errors import ModelError, WeightsError
 
-    settings = load_settings(args.profile)
+    settings = settings_for(args.profile, args.library, encoder_only=True)
     encoder = load_encoder(settings)
     try:
         readable = readable_query(args.words, encoder, lambda: load_language_model(settings.writer))

@@ -86,13 +86,13 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def _repair(args: argparse.Namespace, library: Library, found: Verification) -> int:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import note, printable, progress_of, say
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
     from image_db.library import encoder_mismatch
     from image_db.repairing import repair
 
-    encoder = load_encoder(load_settings(args.profile))
+    encoder = load_encoder(settings_for(args.profile, args.library, encoder_only=True))
     if encoder.identity.sha256 != library.encoder.sha256:
         raise encoder_mismatch(library.folder, library.encoder, encoder.identity)
     with progress_of(say("pictures")) as progress:
@@ -118,14 +118,14 @@ def run_compact(args: argparse.Namespace) -> int:
 
 
 def run_reencode(args: argparse.Namespace) -> int:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import printable, progress_of, say
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
     from image_db.library import Library
     from image_db.reencoding import reencode
 
-    settings = load_settings(args.profile)
     Library.open(args.library, None).close()
+    settings = settings_for(args.profile, encoder_only=True)
     encoder = load_encoder(settings)
     try:
         with Library.open(args.library, None) as library, progress_of(say("pictures")) as progress:
@@ -151,19 +151,18 @@ def run_backup(args: argparse.Namespace) -> int:
 
 
 def run_review(args: argparse.Namespace) -> int:
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.pipeline.loading import load_encoder
-    from composer.settings import load_settings
     from image_db.corrections import correct
     from image_db.library import Library
 
-    settings = load_settings(args.profile)
     with Library.open(args.library, None) as library:
         drafted = [record for record in library.records() if _draft_of(record)[1]]
     if not drafted:
         print(say("review_nothing", library=args.library))
         return 0
-    encoder = load_encoder(settings)
+    encoder = load_encoder(settings_for(args.profile, args.library, encoder_only=True))
     print(say("review_how", count=len(drafted)))
     reviewed = 0
     with Library.open(args.library, encoder.identity) as library:

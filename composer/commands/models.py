@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from composer.commands.options import add_command
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
+    from vision.downloads.checkpoints import HubPart
 
-DICTIONARY = "gcide"  # the only entry that comes from Debian's servers, and the only one that writing does without
 EXAMPLES = """\
 examples:
-  vignette models pull                          what the default profile needs
+  vignette models pull                          what the best profile for this machine needs
   vignette models pull --profile tiny           what another profile needs
   vignette models pull smollm2-135m-instruct    one model
   vignette models list
   vignette models verify
 
 The files are kept in one cache folder, which the environment variable VIGNETTE_HOME moves. A pull that was
-interrupted goes on where it was.
+interrupted goes on where it was. Models of the hub are kept in the hub's own cache (HF_HOME).
 """
 
 
@@ -32,7 +33,7 @@ def register(subparsers: Subparsers) -> None:
     chosen = pull.add_mutually_exclusive_group()
     chosen.add_argument("names", nargs="*", default=[], metavar="NAME", help="a name of `vignette models list`")
     chosen.add_argument("--all", action="store_true", help="fetch every model of the list")
-    chosen.add_argument("--profile", metavar="NAME", help="fetch what a profile needs (default: the default profile)")
+    chosen.add_argument("--profile", metavar="NAME", help="fetch what a profile needs (default: auto)")
     add_command(actions, "list", "show the models and which are here", run_list)
     verify = add_command(
         actions, "verify", "read every byte of the models that are here and compare hashes", run_verify
@@ -41,35 +42,28 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run_pull(args: argparse.Namespace) -> int:
-    from composer.commands.terminal import note, progress, say
-    from composer.export.pdf_fonts import CHINESE, SCRIPTS
-    from vision.downloads.store import PullProgress, manifest, pull_all
-    from vision.errors import WeightsError
+    from composer.commands.profiles import DICTIONARY, fetch, needed
+    from composer.commands.terminal import note, printable
+    from composer.profiles.choice import resolve
+    from composer.profiles.wanted import wanted
+    from composer.settings import DEFAULT_PROFILE
+    from vision.downloads.store import manifest
 
     _check_names(args.names)
-    names = list(manifest()) if args.all else list(dict.fromkeys(args.names)) or needed(args.profile)
-    if names == [CHINESE, SCRIPTS]:
-        print(say("profile_of_hub", profile=args.profile))
-    with progress(sizes=True) as draw:
-
-        def tell(pulled: PullProgress) -> None:
-            draw(say(f"pull_{pulled.stage}", name=pulled.name), pulled.done_bytes, pulled.total_bytes)
-
-        paths = pull_all([name for name in names if name != DICTIONARY], tell)
-        missed = None
-        if DICTIONARY in names:
-            try:
-                paths += pull_all([DICTIONARY], tell)
-            except WeightsError as error:
-                if DICTIONARY in args.names:
-                    raise
-                missed = error  # it makes articles better, and none wait for it
-                names.remove(DICTIONARY)
-    if missed is not None:
-        note(say("dictionary_not_fetched", reason=missed))
-    names.sort(key=lambda name: name == DICTIONARY)
-    for name, path in zip(names, paths, strict=True):
-        print(f"{name}\t{path}")
+    if args.all or args.names:
+        models = list(manifest()) if args.all else list(dict.fromkeys(args.names))
+        parts: Sequence[HubPart] = ()
+    else:
+        resolved = resolve(args.profile or DEFAULT_PROFILE)
+        for said in resolved.notes:
+            note(printable(said))
+        models = needed(resolved.settings)
+        parts = wanted(resolved.settings, ask_hub=True).parts
+    # The dictionary makes articles better, and none wait for it.
+    extras = [DICTIONARY] if DICTIONARY in models and not args.names else []
+    found = fetch([name for name in models if name not in extras], parts, extras)
+    for name in sorted(found, key=lambda name: name == DICTIONARY):
+        print(f"{name}\t{found[name]}")
     return 0
 
 
@@ -108,25 +102,6 @@ def run_verify(args: argparse.Namespace) -> int:
     elif not results:
         note(say("no_models"))
     return 1 if bad or not results else 0
-
-
-def needed(profile: str | None) -> list[str]:
-    """The models of the manifest that a profile uses, the fonts of PDFs, and the dictionaries for gguf writers."""
-    from composer.export.pdf_fonts import CHINESE, SCRIPTS
-    from composer.settings import DEFAULT_PROFILE, load_settings
-    from retrieval.cedict import NAME as CHINESE_DICTIONARY
-    from vision.downloads.store import manifest
-
-    settings = load_settings(profile or DEFAULT_PROFILE)
-    names = [settings.writer.model] if settings.writer.kind == "gguf" else []
-    if settings.encoder.kind == "embedded":
-        from vision.joint_encoder.checkpoint import shipped_towers
-
-        names += shipped_towers()
-    names += [CHINESE, SCRIPTS]
-    if settings.writer.kind == "gguf":
-        names += [CHINESE_DICTIONARY, DICTIONARY]
-    return [name for name in names if name in manifest()]
 
 
 def _check_names(names: list[str]) -> None:

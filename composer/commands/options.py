@@ -110,8 +110,18 @@ def add_command(
     return parser
 
 
-def add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", metavar="NAME", default="embedded", help="a profile's name or .toml file")
+def add_profile(parser: argparse.ArgumentParser, *, measured: bool = False) -> None:
+    """``measured``: what is measured must not depend on the machine."""
+    if measured:
+        about = "a profile's name or .toml file (default: embedded)"
+        parser.add_argument("--profile", metavar="NAME", default="embedded", help=about)
+        return
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        default="auto",
+        help="a profile's name or .toml file (default: auto, the best that this machine can run)",
+    )
 
 
 def add_library(parser: argparse.ArgumentParser, *, fills: bool = False) -> None:
@@ -140,7 +150,8 @@ def settle_library(args: argparse.Namespace) -> None:
     from composer.commands.terminal import note, say
     from image_db.default_library import default_library, library_to_fill
 
-    args.library = library_to_fill() if args.library_default == "fill" else default_library()
+    fills = args.library_default == "fill" or getattr(args, "pictures", None)
+    args.library = library_to_fill() if fills else default_library()
     note(say("library_taken", library=args.library))
 
 

@@ -73,10 +73,10 @@ def load_language_model(language: LanguageSettings) -> VisionLanguageModel:
             at_once=language.at_once,
         )
     # Not through _device(): the embedded engine needs no torch, and importing it takes seconds.
-    from vision.downloads.store import locate
+    from vision.downloads.checkpoints import gguf_file
     from vision.llm.model import load_gguf_model
 
-    path = Path(language.model).expanduser() if language.model.endswith(".gguf") else locate(language.model)
+    path = gguf_file(language.model)
     device, slow = "cpu" if language.device == "auto" else language.device, None
     if device == "cpu":
         try:
@@ -118,6 +118,14 @@ def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
     return load_hub_model(name, device=judge.device)
 
 
+def check_fits(settings: Settings) -> None:
+    """Raise ModelError where the profile's models do not fit the memory that is free, naming what would."""
+    from composer.profiles.choice import this_machine
+    from composer.profiles.memory import check_memory
+
+    check_memory(settings, this_machine())
+
+
 def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
     from composer.pipeline.judge_fits import with_judge_fit
@@ -128,6 +136,7 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     if not str(library_dir):
         raise UsageError("library_not_named")
     Library.open(library_dir, None).close()
+    check_fits(settings)
     encoder = load_encoder(settings)
     library = Library.open(library_dir, encoder.identity)
     writer, judge = load_language_model(settings.writer), load_judge(settings)

@@ -162,8 +162,9 @@ class ModelPool:
     @classmethod
     def load(cls, settings: Settings) -> ModelPool:
         """Load the profile's models. Raises WeightsError or ModelError saying what to fetch or change."""
-        from composer.pipeline.loading import load_encoder, load_judge, load_language_model
+        from composer.pipeline.loading import check_fits, load_encoder, load_judge, load_language_model
 
+        check_fits(settings)
         writer, judge = for_many_callers(load_language_model(settings.writer)), load_judge(settings)
         return cls(settings, writer, load_encoder(settings), judge and for_many_callers(judge))
 

@@ -32,7 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a library, or sample; may be repeated (default: the one used last, and the sample)",
     )
-    parser.add_argument("--profile", default="embedded", metavar="NAME", help="a profile's name or .toml file")
+    parser.add_argument(
+        "--profile",
+        default="auto",
+        metavar="NAME",
+        help="a profile's name or .toml file (default: auto, the best that this machine can run)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
     parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")

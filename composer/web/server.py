@@ -119,16 +119,16 @@ def serve(build: BuildPage, argv: Sequence[str] | None = None) -> int:
 
 def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     from composer.pipeline.model_pool import ModelPool
-    from composer.settings import load_settings
+    from composer.profiles.choice import resolve
     from composer.studio.draft_store import DraftStore
     from composer.web.log_redaction import withhold_text
     from vision.downloads.store import home
 
     if not args.log_text:
         withhold_text()
-    settings = load_settings(args.profile)
     check_port(args.host, args.port)
     libraries = offered_libraries(args.library)
+    settings = resolve(args.profile, libraries[0] if libraries else None).settings
     # What visitors index is offered to them alone, and nothing that was indexed on this machine to visitors.
     made = home() / ("libraries" if access.roots is None else "visitors-libraries")
     drafts = DraftStore()

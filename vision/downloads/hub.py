@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from vision.downloads.manifest import HubSource, WeightEntry, WeightFile
-from vision.downloads.transfer import SourceFailed, Transfer
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from vision.downloads.transfer import ArrivedBytes, SourceFailed, Transfer
 
 TIMEOUT_S = 6.0  # to answer at all: a hub that cannot be reached must not hold up the next source for long
 
@@ -60,7 +57,7 @@ def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) ->
                 resume_size=have,
                 headers=build_hf_headers(library_name="vignette"),
                 expected_size=file.size_bytes,
-                tqdm_class=cast(Any, lambda **_: _Arrived(file.path, have, transfer)),
+                tqdm_class=cast(Any, lambda **_: ArrivedBytes(file.path, have, transfer)),
             )
     except errors.HfHubHTTPError as error:
         raise SourceFailed("hub_refused", url=url, status=error.response.status_code) from error
@@ -71,22 +68,3 @@ def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) ->
         if reached:
             raise SourceFailed("hub_broke_off", url=url, reason=reason) from error
         raise HubUnreachable("hub_not_reached", url=url, reason=reason) from error
-
-
-class _Arrived:
-    """What ``http_get`` takes for a progress bar."""
-
-    def __init__(self, part: str, have: int, transfer: Transfer) -> None:
-        self._part, self._bytes, self._transfer = part, have, transfer
-
-    def __enter__(self) -> _Arrived:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def update(self, size: int) -> None:
-        self._bytes += size
-        self._transfer.set(self._part, self._bytes)

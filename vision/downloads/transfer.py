@@ -10,10 +10,14 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vision.downloads.files import file_sha256, sync
 from vision.downloads.manifest import WeightEntry
 from vision.errors import Phrase, WeightsError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class SourceFailed(WeightsError):
@@ -40,6 +44,25 @@ class Transfer:
         with self._lock:
             self._done_bytes[part] = done_bytes
             self._report(sum(self._done_bytes.values()))
+
+
+class ArrivedBytes:
+    """Counts what ``huggingface_hub``'s ``http_get`` receives: what it takes for a progress bar."""
+
+    def __init__(self, part: str, have: int, transfer: Transfer) -> None:
+        self._part, self._bytes, self._transfer = part, have, transfer
+
+    def __enter__(self) -> ArrivedBytes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, size: int) -> None:
+        self._bytes += size
+        self._transfer.set(self._part, self._bytes)
 
 
 def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> Phrase | None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from vision.downloads.checkpoints import CHECKPOINT_FILES, OLDER_WEIGHTS, OTHER_COPIES, bound_requests, hub_errors
 from vision.downloads.files import file_sha256
 from vision.errors import ModelError, Phrase
 from vision.huggingface.chat_template import ChatTemplate
@@ -25,10 +26,6 @@ from vision.joint_encoder.precision import computes_bfloat16
 
 Quantization = Literal["none", "4bit", "8bit"]
 
-HUB_TIMEOUT_S = 30.0  # without a word from the hub
-_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-_OLDER_WEIGHTS = ["pytorch_model*.bin"]
-_OTHER_COPIES = ["*/*", "consolidated*"]  # the same weights for other programs
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NO_LIMIT = 10**9  # tokenizers without a limit give a number of this size
 
@@ -229,56 +226,15 @@ def checkpoint_folder(name: str, revision: str | None, *, older_weights: bool = 
         return path
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise ModelError("checkpoint_folder_missing", folder=name)
-    from huggingface_hub import errors, get_session, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    session = get_session()
-    if _bounded not in session.event_hooks["request"]:
-        session.event_hooks = {**session.event_hooks, "request": [*session.event_hooks["request"], _bounded]}
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_COPIES))
+    bound_requests()
+    with hub_errors(name, revision):
+        kept = {"allow_patterns": list(CHECKPOINT_FILES), "ignore_patterns": list(OTHER_COPIES)}
+        folder = Path(snapshot_download(name, revision=revision, **kept))  # type: ignore[arg-type]
         if older_weights and not list(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_OLDER_WEIGHTS))
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(OLDER_WEIGHTS)))
         return folder
-    except errors.GatedRepoError as error:
-        raise ModelError("hub_gated", model=name) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError("hub_no_revision", model=name, revision=revision) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelError("hub_no_model", model=name) from error
-    except errors.HFValidationError as error:
-        raise ModelError("checkpoint_folder_missing", folder=name) from error
-    except (OSError, ValueError, _transport_error(), errors.RevisionResolutionError, errors.XetDownloadError) as error:
-        raise _hub_failure(name, error) from error
-
-
-def _bounded(request: Any) -> None:
-    """Some requests of the library's wait for ever for a hub that takes a connection and never answers."""
-    limits = request.extensions.get("timeout") or {}
-    names = ("connect", "read", "write", "pool")
-    request.extensions["timeout"] = {name: limits.get(name) or HUB_TIMEOUT_S for name in names}
-
-
-def _transport_error() -> type[Exception]:
-    """Of the library's HTTP client: httpx, or httpx2, which took its place and shares no errors with it."""
-    from huggingface_hub import errors
-
-    found: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
-    return found
-
-
-def _hub_failure(name: str, error: Exception) -> ModelError:
-    """What to tell of a fetch that failed. What was answered is often the cause of another error."""
-    from huggingface_hub import errors
-
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    for cause in causes:
-        if isinstance(cause, errors.HfHubHTTPError) and cause.response is not None:
-            return ModelError("hub_answers", model=name, status=cause.response.status_code)
-    if any(isinstance(c, (_transport_error(), errors.OfflineModeIsEnabled, ConnectionError)) for c in causes):
-        return ModelError("hub_unreachable", model=name)
-    return ModelError("hub_fetch_failed", model=name, reason=" ".join(str(error).split())[:300])
 
 
 def _config(folder: Path, name: str) -> Any:

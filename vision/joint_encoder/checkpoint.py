@@ -28,6 +28,7 @@ CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 TRAINED_FILE = "trained.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED_NAME = "vignette-joint"
 
 # The fetched towers under the encoder's own names. Of several image towers this is open_clip's, and the first.
 IMAGE_TOWER, TEXT_TOWER = "efficientnet-lite2", "minilm-l6-v2"
@@ -136,7 +137,7 @@ class ShippedCheckpoint(Checkpoint):
         self,
         folder: Path = SHIPPED,
         *,
-        name: str = "vignette-joint",
+        name: str = SHIPPED_NAME,
         towers_only: str = "",
         image_towers: Sequence[str] = (),
         query_tower: str = "",

@@ -23,7 +23,7 @@ from composer.errors import UsageError, WritingFailed
 from composer.export.article_folder import load_article
 from composer.i18n import localize
 from composer.request import ComposeRequest
-from composer.settings import IllustrationSettings, Settings
+from composer.settings import IllustrationSettings, LanguageSettings, Needs, Settings
 from image_db.library import Library
 from retrieval.filters import Filters
 from tests.composer.article_samples import picture
@@ -417,6 +417,10 @@ def test_the_hash_of_a_request_changes_with_everything_that_decides_the_article(
     hashes |= {request_hash(same, Settings("embedded", pictures=IllustrationSettings(candidates=3)), here)}
     assert len(hashes) == len(variants) + 4
     assert request_hash(same, Settings("embedded", "said otherwise"), Path("/b/lib")) in hashes
+    elsewhere = Settings("embedded", writer=LanguageSettings(threads=4, device="cpu"), needs=Needs(memory_gb=3.0))
+    assert request_hash(same, elsewhere, here) in hashes, "where it runs does not decide an article"
+    for other in ({"writer": LanguageSettings(model="a.gguf")}, {"own_judge": LanguageSettings()}):
+        assert request_hash(same, Settings("embedded", **other), here) not in hashes
     boat.rename(tmp_path / "renamed.jpg")
     moved = ComposeRequest(instruction="x", use_images=(tmp_path / "renamed.jpg",))
     assert request_hash(moved, embedded, here) in hashes, "the same picture under another name is the same request"

@@ -102,7 +102,7 @@ def test_a_library_of_another_encoder_is_refused_by_name(
         with Library.open(tmp_path / "lib") as library:
             if command[0] == "library":
                 library.add([(record_of(pictures), *vectors(ColourEncoder("shapes")))])
-        assert vignette(*command, "--library", tmp_path / "lib") == 1
+        assert vignette(*command, "--library", tmp_path / "lib", "--profile", "embedded") == 1
         assert vignette.err.startswith(f"vignette: library {tmp_path / 'lib'} was made with encoder shapes (")
         assert "not colours (" in vignette.err
         assert "index into another --library, or use the --profile that has the library's encoder" in vignette.err

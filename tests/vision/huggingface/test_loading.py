@@ -16,8 +16,8 @@ import pytest
 
 from tests.tiny_models import TEXT_TEMPLATE, build_tiny_lm, build_tiny_open_clip
 from tests.vision.tiny_gguf import write_tiny_gguf
+from vision.downloads import checkpoints
 from vision.errors import ModelError, WeightsError
-from vision.huggingface import loading
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.loading import load_gguf_in_transformers, load_hub_model, weights_sha256
 from vision.interfaces import Message, Sampling
@@ -146,7 +146,7 @@ def hub_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 def test_what_a_hub_answers_is_one_clear_error(
     hub_of: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], error: str
 ) -> None:
-    monkeypatch.setattr(loading, "HUB_TIMEOUT_S", 0.3 if options.get("silent") else 20.0)
+    monkeypatch.setattr(checkpoints, "HUB_TIMEOUT_S", 0.3 if options.get("silent") else 20.0)
     hub_of(**options)
     with pytest.raises(ModelError, match=f"^{error}"):
         load_hub_model("owner/none")
