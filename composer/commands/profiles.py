@@ -49,8 +49,8 @@ def needed(settings: Settings) -> list[str]:
 def fetch(models: Sequence[str], parts: Sequence[HubPart], extras: Sequence[str] = ()) -> dict[str, Path]:
     """Fetch models of the manifest and parts of hub repositories, saying sizes first; where each is, by its name.
 
-    ``extras`` are models of the manifest, too: one that fails is said, and holds up nothing. Raises ModelError where the
-    hub does not list a part, and WeightsError where anything else cannot be fetched.
+    ``extras`` are models of the manifest, too: one that fails is said, and holds up nothing. Raises ModelError where
+    the hub does not list a part, and WeightsError where anything else cannot be fetched.
     """
     from composer.commands.terminal import note, progress, say
     from vision.downloads.checkpoints import fetch as fetch_listed
@@ -83,8 +83,8 @@ def fetch(models: Sequence[str], parts: Sequence[HubPart], extras: Sequence[str]
                 found |= {name: pull_all([name], tell)[0]}
             except WeightsError as error:
                 failures[name] = error
-    for name, error in failures.items():
-        note(say("dictionary_not_fetched" if name == DICTIONARY else "extra_not_fetched", reason=error))
+    for name, failure in failures.items():
+        note(say("dictionary_not_fetched" if name == DICTIONARY else "extra_not_fetched", reason=failure))
     return found
 
 

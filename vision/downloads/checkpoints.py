@@ -203,7 +203,7 @@ def fetch(wanted: Listing, progress: Progress = lambda *_: None) -> Path:
     """
     import filelock
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
     repository, blobs = wanted.part.repository, snapshots(wanted.part.repository).parent / "blobs"
     bound_requests()

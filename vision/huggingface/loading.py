@@ -230,8 +230,8 @@ def checkpoint_folder(name: str, revision: str | None, *, older_weights: bool = 
 
     bound_requests()
     with hub_errors(name, revision):
-        kept = {"allow_patterns": list(CHECKPOINT_FILES), "ignore_patterns": list(OTHER_COPIES)}
-        folder = Path(snapshot_download(name, revision=revision, **kept))  # type: ignore[arg-type]
+        files, without = list(CHECKPOINT_FILES), list(OTHER_COPIES)
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=files, ignore_patterns=without))
         if older_weights and not list(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(OLDER_WEIGHTS)))
         return folder
