@@ -120,10 +120,10 @@ def load_seeing_model(name: str, settings: Settings) -> VisionLanguageModel:
 
 def check_fits(settings: Settings) -> None:
     """Raise ModelError where the profile's models do not fit the memory that is free, naming what would."""
-    from composer.profiles.choice import this_machine
+    from composer.profiles.machine import look
     from composer.profiles.memory import check_memory
 
-    check_memory(settings, this_machine())
+    check_memory(settings, look())  # which asks no hub
 
 
 def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:

@@ -70,11 +70,12 @@ def _attempt(part: Part, work: Callable[[], Phrase]) -> Trial:
 
 
 def _fits(settings: Settings) -> Phrase:
-    from composer.profiles.choice import GB, this_machine
+    from composer.profiles.choice import GB
+    from composer.profiles.machine import look
     from composer.profiles.memory import estimate
 
     check_fits(settings)
-    need = estimate(settings, this_machine())
+    need = estimate(settings, look())
     return Phrase("tried_memory", {"memory": need.memory / GB, "gpu": need.gpu / GB})
 
 

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from composer.profiles.choice import GB, pick
+from composer.profiles.choice import GB, pick, profiles_here
 from composer.profiles.machine import Machine
 from composer.profiles.wanted import is_hub_name, language_parts
-from composer.settings import LanguageSettings, Settings
+from composer.settings import PLAIN_PROFILE, LanguageSettings, Settings
 from vision.downloads import checkpoints
 from vision.downloads.store import manifest
 from vision.errors import ModelError
 
 RUNTIME_BYTES = int(0.8 * GB)  # Python with torch and transformers; on a GPU as much again for CUDA
 PLAIN_BYTES = int(0.6 * GB)  # Python with the encoder that comes with Vignette
+SMALLEST_PROFILE = "tiny"
 _TYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 # Bytes a parameter, embeddings in 16 bits included.
 _QUANTIZED = {"4bit": 0.7, "8bit": 1.2}
@@ -47,9 +48,17 @@ def check_memory(settings: Settings, machine: Machine) -> None:
     elif need.memory - need.mapped > machine.free_bytes or need.memory > machine.memory_bytes:
         short = [need.memory, machine.free_bytes]
     if short:
-        instead, _ = pick(machine)
-        values = {"need": short[0] / GB, "free": short[1] / GB, "instead": instead.name}
+        values = {"need": short[0] / GB, "free": short[1] / GB, "instead": _what_fits(settings.name, machine)}
         raise ModelError("gpu_too_small" if need.gpu > machine.gpu_free_bytes else "memory_too_small", **values)
+
+
+def _what_fits(refused: str, machine: Machine) -> str:
+    """The best other profile by memory, whether its models are here or would have to be fetched."""
+    reachable = machine.hub if machine.hub == "offline" else "answers"
+    instead, _ = pick(replace(machine, hub=reachable, here=profiles_here(machine)))
+    if instead.name != refused:
+        return instead.name
+    return PLAIN_PROFILE if refused != PLAIN_PROFILE else SMALLEST_PROFILE
 
 
 def estimate(settings: Settings, machine: Machine) -> Estimate:
