@@ -51,7 +51,8 @@ def resolve(profile: str, library: Path | None = None) -> Resolved:
     kept = library_encoder(library) if library is not None else None
     if kept is not None and kept != encoder_name(settings.encoder):
         settings = replace(settings, encoder=encoder_named(kept))
-        notes.append(Phrase("library_keeps_encoder", {"encoder": kept, "library": str(library)}))
+        values = {"encoder": kept, "library": str(library), "profile": settings.name}
+        notes.append(Phrase("library_keeps_encoder", values))
     return Resolved(settings, tuple(notes), chosen=True)
 
 
@@ -154,12 +155,16 @@ def _fits(settings: Settings, machine: Machine, refused: Phrase | None) -> Phras
 def library_encoder(folder: Path) -> str | None:
     """The name of the encoder that a library was made with; None where there is no library."""
     from image_db.default_library import is_library
+    from image_db.errors import LibraryMissing
     from image_db.library import Library
 
     if not is_library(folder.expanduser()):
         return None
-    with Library.open(folder, None) as library:
-        return library.encoder.name
+    try:
+        with Library.open(folder, None, for_repair=True) as library:
+            return library.encoder.name
+    except LibraryMissing:  # one that was never finished
+        return None
 
 
 def encoder_name(encoder: EncoderSettings) -> str:

@@ -88,7 +88,7 @@ def test_files_that_are_mapped_need_not_be_free(monkeypatch: pytest.MonkeyPatch)
     need = estimate(embedded, machine_of(8))
     assert 2 * GB < need.memory < 3.5 * GB
     check_memory(embedded, machine_of(8, free_bytes=2 * GB))
-    with pytest.raises(ModelError, match="memory_too_small: .*instead=tiny"):
+    with pytest.raises(ModelError, match=r"memory_too_small: .*instead=tiny"):
         check_memory(embedded, machine_of(2))
 
 
