@@ -27,7 +27,7 @@ class Machine:
     """``memory`` is the main memory, or what a container may have of it; ``free`` is what can be had without swapping.
 
     ``gpu`` is empty without one that torch can use. ``quantizes``: the packages for four bits are installed.
-    ``here`` names the shipped profiles all of whose models are on this machine. ``chinese``: the system's language is.
+    ``bfloat16``: the processor computes in it. ``here`` names the shipped profiles all of whose models are on this machine. ``chinese``: the system's language is.
     """
 
     memory_bytes: int
@@ -38,6 +38,7 @@ class Machine:
     gpu_bytes: int = 0
     gpu_free_bytes: int = 0
     quantizes: bool = False
+    bfloat16: bool = False
     hub: HubState = "unasked"
     here: frozenset[str] = frozenset()
     chinese: bool = False
@@ -63,6 +64,7 @@ def look() -> Machine:
         gpu_bytes=gpu_bytes,
         gpu_free_bytes=gpu_free,
         quantizes=all(importlib.util.find_spec(package) is not None for package in _OF_FOUR_BITS),
+        bfloat16=_computes_bfloat16(),
         hub="offline" if is_offline() else "unasked",
         chinese=_system_language().startswith("zh"),
     )
@@ -118,6 +120,14 @@ def _disk_free(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _computes_bfloat16() -> bool:
+    """As ``vision.joint_encoder.precision`` has torch say, without importing it: Linux names the instructions."""
+    try:
+        return " avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def _container_limit() -> tuple[int, int] | None:

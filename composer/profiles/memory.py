@@ -95,7 +95,7 @@ def language_estimate(language: LanguageSettings, machine: Machine) -> Estimate:
     if language.quantization != "none":
         factor, cell = _QUANTIZED[language.quantization] / width, 2
     else:
-        cell = _TYPES.get(language.dtype, width if gpu else 4)
+        cell = _TYPES.get(language.dtype, width if gpu else 2 if machine.bfloat16 and width == 2 else 4)
         factor = cell / width
     size = int(stored * factor) + cell * _cache_cells(_text(config)) * language.context_tokens
     return Estimate(gpu=size) if gpu else Estimate(size)

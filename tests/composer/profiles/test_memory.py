@@ -58,6 +58,11 @@ def test_weights_in_the_type_they_are_computed_in_and_the_cache_of_the_context(
     assert bool(need.gpu) == (gpu_gb > 0 and options.get("device") != "cpu")
 
 
+def test_a_processor_that_computes_in_16_bits_needs_half(folder: Path) -> None:
+    need = language_estimate(hub_writer(folder), machine_of(64, bfloat16=True))
+    assert need.memory == pytest.approx(8.8 * GB + 2 * CACHE, rel=0.01)
+
+
 def test_layers_with_a_running_state_have_no_cache(folder: Path) -> None:
     kinds = ["linear_attention", "linear_attention", "linear_attention", "full_attention"] * 9
     (folder / "config.json").write_text(
