@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from composer.article.citation import Note, Source
+from composer.article.language import count_words
 from composer.article.markdown import plain_text
 from composer.article.model import Article, Placement
 from composer.export.links import link_address, web_address
 from composer.export.markdown_html import DocumentReader, relative_path, whole_text
 from composer.export.sanitizing import one_line, printable_article
-from composer.i18n import tables
+from composer.i18n import UI_LANGUAGES, tables
 from image_db.metadata.record import ImageRecord
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
+
+# From some five pages on, and with headings enough, an article gets a list of its contents.
+_LONG_WORDS = 1500
+_FEWEST_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,16 @@ class FigureBlock:
     source_url: str
 
 
-Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule | FigureBlock
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The contents of a long article: ``title``, empty where there is no word for it in the article's language, and
+    the headings of ``levels``, the outer one first."""
+
+    title: str
+    levels: tuple[int, int]
+
+
+Block: TypeAlias = Heading | Paragraph | ItemList | Quote | Code | Table | Rule | FigureBlock | Contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +171,27 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
             for entry in notes.sources.items()
         )
         blocks += [Heading(1, 2, (Run(words["sources"]),)), ItemList(False, 1, tuple(listed))]
+    blocks = list(_levelled(blocks))
+    if sum(count_words(section.text) for section in clean.sections) >= _LONG_WORDS:
+        blocks = _with_contents(blocks, bool(heading), clean.language)
     title = plain_text(clean.title) or "Vignette"
     said = (
         *(note_words(note, clean.language) for note in notes.notes),
         *(_as_line(inner) for number, inner in own if number),
     )
-    return Document(title, clean.language, heading, tuple(_levelled(blocks)), said)
+    return Document(title, clean.language, heading, tuple(blocks), said)
+
+
+def _with_contents(blocks: list[Block], titled: bool, language: str) -> list[Block]:
+    """The blocks with their contents, below the title, where there are headings enough to list."""
+    headings = [block.level for block in blocks if isinstance(block, Heading)]
+    own_title = not titled and headings.count(1) == 1 and isinstance(blocks[0], Heading)
+    outer = 2 if own_title else 1
+    if sum(level in (outer, outer + 1) for level in headings) < _FEWEST_LISTED:
+        return blocks
+    primary = language.partition("-")[0]
+    title = tables(primary)["document"]["contents"] if primary in UI_LANGUAGES else ""
+    return [*blocks[:own_title], Contents(title, (outer, outer + 1)), *blocks[own_title:]]
 
 
 def note_words(note: Note, language: str) -> str:

@@ -9,6 +9,8 @@ links.
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from docx import Document as open_document
+from docx.enum.section import WD_ORIENT
 from docx.enum.table import WD_TABLE_ALIGNMENT, WD_TABLE_DIRECTION
 from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_COLOR_INDEX
 from docx.opc.constants import CONTENT_TYPE, RELATIONSHIP_TYPE
@@ -37,14 +40,23 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph as WordParagraph
 
 _COLUMN_WIDTH = Mm(150)  # a page of 210 mm less two margins of 30
+_TURNED_WIDTH = Mm(237)
 _AFTER_LIST = Pt(9)
-_TALLEST = 1.0
+# Word sets the pages, unseen from here. A figure of no more than a third of a page, its caption included, leaves no
+# page under two thirds full, wherever it falls.
+_TALLEST = 64 / 150
 _DEEPEST_LIST = 8
+_AFTER_CONTENTS = Pt(20)
+_FIRST_HEADING_MARK = 1_000_000  # marks of notes have the smaller numbers
 _INDENT = Mm(7)
 _BULLET_DEFINITION, _NUMBER_DEFINITION = 900, 901  # the template's
 # Word reads the properties of a paragraph in this order only (ECMA-376 part 1, 17.3.1.26); what it may meet here.
 _AFTER_BIDI = ("w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr")
 _CHINESE_FACES = ("SimSun", "Microsoft YaHei")  # of the template
+# What goes with them for Latin words within Chinese text; the template's Georgia has figures of its own kind.
+_LATIN_BESIDE = {"SimSun": "Times New Roman", "Microsoft YaHei": "Microsoft YaHei"}
+_LETTER = Mm(2.15)  # a letter of a table, at most on average
+_CELL_MARGINS = Mm(4)
 _EASTERN = {"ja": ("MS Mincho", "Yu Gothic"), "ko": ("Batang", "Malgun Gothic")}
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.RIGHT}
@@ -88,6 +100,11 @@ def _set_language(word: WordDocument, language: str) -> None:
     for fonts in word.styles.element.iter(qn("w:rFonts")) if eastern else ():
         if (face := fonts.get(qn("w:eastAsia"))) in _CHINESE_FACES:
             fonts.set(qn("w:eastAsia"), eastern[_CHINESE_FACES.index(face)])
+    for fonts in word.styles.element.iter(qn("w:rFonts")) if chinese else ():
+        latin = _LATIN_BESIDE.get(fonts.get(qn("w:eastAsia")))
+        if latin and fonts.get(qn("w:ascii")) == "Georgia":
+            for script in ("w:ascii", "w:hAnsi"):
+                fonts.set(qn(script), latin)
     if chinese:
         word.styles["Normal"].font.size = Pt(10.5)
         word.styles["Body Text"].paragraph_format.line_spacing = 1.5
@@ -153,6 +170,8 @@ class _Writer:
         self._pictures = pictures
         self._numbering = _Numbering(word)
         self._figures = 0
+        self._headings: list[tuple[int, str]] = []
+        self._marked = 0
         self._cited: set[int] = set()
         self._chinese = language.partition("-")[0].lower() == "zh"
         # Naming a style by its id: python-docx's way by name searches all styles for every paragraph.
@@ -166,16 +185,21 @@ class _Writer:
     def write(self, document: tree.Document) -> None:
         if document.heading:
             self._fill(self._new("Title"), document.heading)
+        self._headings = [(b.level, tree.plain(b.runs)) for b in document.blocks if isinstance(b, tree.Heading)]
         self._blocks(document.blocks)
 
     def _blocks(self, blocks: Sequence[tree.Block], *, quoted: bool = False, depth: int = 0) -> None:
-        for block in blocks:
+        for block, following in zip(blocks, (*blocks[1:], None), strict=True):
+            if depth == 0 and isinstance(block, tree.Heading) and _is_wide(following):
+                self._turn(WD_ORIENT.LANDSCAPE)
             self._block(block, quoted, depth)
 
     def _block(self, block: tree.Block, quoted: bool, depth: int) -> None:
         match block:
             case tree.Heading():
-                self._fill(self._new(f"Heading {min(block.level, 6)}"), block.runs)
+                heading = self._new(f"Heading {min(block.level, 6)}")
+                self._fill(heading, block.runs)
+                self._mark(heading)
             case tree.Paragraph():
                 self._fill(self._new("Quote" if quoted else "Body Text"), block.runs)
             case tree.ItemList():
@@ -186,7 +210,9 @@ class _Writer:
                 paragraph = self._new("Code")
                 _add_lines(paragraph, block.text)
             case tree.Table():
-                self._table(block)
+                self._table(block, nested=depth > 0)
+            case tree.Contents():
+                self._contents(block)
             case tree.Rule():
                 self._new("Divider").add_run("⁂")
             case tree.FigureBlock():
@@ -212,11 +238,53 @@ class _Writer:
         if depth == 0:
             self._last.paragraph_format.space_after = _AFTER_LIST
 
-    def _table(self, block: tree.Table) -> None:
+    def _mark(self, heading: WordParagraph) -> None:
+        """A bookmark around a heading, which the contents lead to."""
+        self._marked += 1
+        number = _FIRST_HEADING_MARK + self._marked
+        start = parse_xml(f'<w:bookmarkStart {nsdecls("w")} w:id="{number}" w:name="_Toc{self._marked}"/>')
+        heading._p.insert_element_before(start, "w:r", "w:hyperlink", "w:bookmarkStart", "w:fldSimple")
+        heading._p.append(parse_xml(f'<w:bookmarkEnd {nsdecls("w")} w:id="{number}"/>'))
+
+    def _contents(self, block: tree.Contents) -> None:
+        """A field of contents, as Word makes it, showing linked headings. Their pages only Word knows: it puts them in
+        when the field is updated, and would ask every reader if it were told to do so by itself."""
+        if block.title:
+            self._new("TOC Heading").add_run(block.title)
+        outer, inner = block.levels
+        listed = [(n, level, words) for n, (level, words) in enumerate(self._headings, 1) if level in block.levels]
+        for place, (number, level, words) in enumerate(listed):
+            entry = self._new(f"toc {level - outer + 1}")
+            if place == 0:
+                for xml in (
+                    '<w:fldChar w:fldCharType="begin"/>',
+                    f'<w:instrText xml:space="preserve"> TOC \\o "{outer}-{inner}" \\h \\z </w:instrText>',
+                    '<w:fldChar w:fldCharType="separate"/>',
+                ):
+                    entry._p.append(parse_xml(f"<w:r {nsdecls('w')}>{xml}</w:r>"))
+            link = parse_xml(f'<w:hyperlink {nsdecls("w")} w:anchor="_Toc{number}" w:history="1"/>')
+            entry.add_run(words)
+            link.append(entry.runs[-1]._r)
+            entry._p.append(link)
+        self._last._p.append(parse_xml(f'<w:r {nsdecls("w")}><w:fldChar w:fldCharType="end"/></w:r>'))
+        self._last.paragraph_format.space_after = _AFTER_CONTENTS
+
+    def _table(self, block: tree.Table, *, nested: bool) -> None:
+        """A table as wide as its words, or as the page; on a turned page where its words do not fit across."""
+        least, natural = _column_widths(block)
+        turned = not nested and _is_wide(block)
+        if turned:
+            self._turn(WD_ORIENT.LANDSCAPE)
+        width = _TURNED_WIDTH if turned else _COLUMN_WIDTH
+        least = [low * min(1.0, width / sum(least)) for low in least]
+        spare = min(1.0, (width - sum(least)) / max(1, sum(natural) - sum(least)))
+        widths = [Length(int(low + (high - low) * spare)) for low, high in zip(least, natural, strict=True)]
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
         table.alignment = WD_TABLE_ALIGNMENT.LEFT
         if block.right_to_left:
             table.table_direction = WD_TABLE_DIRECTION.RTL
+        for column, column_width in zip(table.columns, widths, strict=True):
+            column.width = column_width
         for index, row in enumerate(block.rows):
             added = table.add_row()
             properties = added._tr.get_or_add_trPr()
@@ -227,9 +295,19 @@ class _Writer:
                 paragraph = cell.paragraphs[0]
                 paragraph._p.style = self._style_ids["Table Text"]
                 paragraph.alignment = _ALIGNMENTS.get(align)
+                paragraph.paragraph_format.keep_with_next = index == 0 or None
                 self._fill(paragraph, tuple(replace(run, strong=True) for run in runs) if index == 0 else runs)
-        # Two tables without a paragraph between them would become one.
-        self._new("Table Text")
+        if turned:
+            self._turn(WD_ORIENT.PORTRAIT)
+        else:
+            # Two tables without a paragraph between them would become one.
+            self._new("Table Text")
+
+    def _turn(self, orientation: WD_ORIENT) -> None:
+        if self._word.sections[-1].orientation != orientation:
+            section = self._word.add_section()
+            section.orientation = orientation
+            section.page_width, section.page_height = section.page_height, section.page_width
 
     def _figure(self, block: tree.FigureBlock) -> None:
         picture = self._pictures.ready(block.picture)
@@ -313,6 +391,27 @@ class _Writer:
             paragraph._p.remove(added._r)
             link.append(added._r)
             paragraph._p.append(link)
+
+
+def _is_wide(block: tree.Block | None) -> bool:
+    """Whether it is a table whose words do not fit across a page."""
+    return isinstance(block, tree.Table) and sum(_column_widths(block)[0]) > _COLUMN_WIDTH
+
+
+def _column_widths(block: tree.Table) -> tuple[list[float], list[float]]:
+    """How wide each column has to be for its longest word, and how wide it is with each cell on one line, in EMU."""
+
+    def width(text: str) -> int:
+        return sum(_LETTER * (2 if unicodedata.east_asian_width(letter) in "WF" else 1) for letter in text)
+
+    least: list[float] = []
+    natural: list[float] = []
+    for column in zip(*block.rows, strict=True):
+        cells = [tree.plain(runs) for runs in column]
+        words = [word for cell in cells for word in re.split(r"\s|(?<=[\u2e80-\u9fff])", cell)]
+        least.append(max(map(width, words), default=0) + _CELL_MARGINS)
+        natural.append(max(map(width, cells), default=0) + _CELL_MARGINS)
+    return least, natural
 
 
 def _add_lines(paragraph: WordParagraph, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
@@ -20,6 +20,7 @@ from typing import Any
 from composer.errors import ExportError
 from composer.export import document_tree as tree
 from composer.export.figure_size import shown_share
+from composer.export.page_fitting import Figure, Setting, fitted_scales
 from composer.export.pdf_fonts import CHINESE, SCRIPTS, fonts
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left
@@ -72,21 +73,46 @@ def _compile(
     """The PDF, or None and the characters that no font has."""
     import typst
 
-    # PDF/UA forbids a byte order mark within text; the word joiner is its modern form.
-    text = json.dumps(content, ensure_ascii=False).replace("\ufeff", "\u2060")
-    (root / "document.json").write_text(text, encoding="utf-8")
-    try:
-        compiler = typst.Compiler(
+    figures = list(_figures(content["blocks"]))
+
+    def compiler(scales: Sequence[float]) -> typst.Compiler:
+        for figure, scale in zip(figures, scales, strict=True):
+            figure["scale"] = scale
+        # PDF/UA forbids a byte order mark within text; the word joiner is its modern form.
+        text = json.dumps(content, ensure_ascii=False).replace("\ufeff", "\u2060")
+        (root / "document.json").write_text(text, encoding="utf-8")
+        return typst.Compiler(
             _template(), root=str(root), font_paths=fonts(system=system_fonts), ignore_system_fonts=not system_fonts
         )
-        data, _ = compiler.compile_with_warnings(format="pdf", pdf_standards=["ua-1"], timestamp=made)
+
+    def typeset(scales: Sequence[float]) -> bytes:
+        data, _ = compiler(scales).compile_with_warnings(format="pdf", pdf_standards=["ua-1"], timestamp=made)
+        assert isinstance(data, bytes)
+        return data
+
+    def set_with(scales: Sequence[float]) -> Setting:
+        found = json.loads(compiler(scales).query("<setting>", field="value", one=True))
+        return Setting(**found | {"figures": [Figure(*figure) for figure in found["figures"]]})
+
+    natural = [1.0] * len(figures)
+    try:
+        data = typeset(natural)
+        scales = fitted_scales(len(figures), set_with) if figures else []
+        return data if scales == natural else typeset(scales), set()
     except typst.TypstError as error:
         missing = {char for found in _MISSING.findall(error.diagnostic) for char in _unescaped(found)}
         if not missing:
             raise ExportError("pdf_refused", reason=error.message) from error
         return None, missing
-    assert isinstance(data, bytes)
-    return data, set()
+
+
+def _figures(blocks: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The figures among blocks, those in lists and quotes too, in reading order."""
+    for block in blocks:
+        if block["kind"] == "figure":
+            yield block
+        for inner in [block.get("blocks", []), *block.get("items", [])]:
+            yield from _figures(inner)
 
 
 def _template() -> bytes:
@@ -175,6 +201,8 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
                 return {"kind": "table", "rows": rows, "aligns": list(value.aligns), "rtl": value.right_to_left}
             case tree.Rule():
                 return {"kind": "rule"}
+            case tree.Contents():
+                return {"kind": "contents", "title": value.title, "levels": list(value.levels)}
             case tree.FigureBlock():
                 return figure(value)
 

@@ -41,6 +41,9 @@ def article(text: str, title: str, language: str) -> Article:
     return Article(title, language, parse_markdown(text).sections)
 
 
+MARGIN_PT = 32 / 25.4 * 72
+
+
 def rows_of(pdf: bytes) -> list[list[tuple[float, float, float, float, str]]]:
     """On every page each stretch of text as left, bottom, right, top and its words."""
     document = pypdfium2.PdfDocument(pdf)
@@ -97,13 +100,13 @@ def test_word_turns_paragraphs_letters_and_tables() -> None:
 
 def test_a_pdf_sets_them_at_the_right_margin(with_fonts: None) -> None:
     (page,) = rows_of(made(article(HEBREW, "בוקר בשוק", "he"), "pdf"))
-    right_margin = 595 - 32 / 25.4 * 72
+    right_margin = 595 - MARGIN_PT
     words_at = {words.strip(): (left, right) for left, _, right, _, words in page}
     for first_word in ("בוקר", "השוק", "ציטוט"):
         assert words_at[first_word][1] > right_margin - 25, first_word
     assert words_at["שעה"][1] < words_at["יום"][0], "the first column stands at the right"
     (english,) = [left for left, _, _, _, words in page if "market" in words]
-    assert english == pytest.approx(32 / 25.4 * 72, abs=3), "an English paragraph keeps its direction"
+    assert english == pytest.approx(MARGIN_PT, abs=3), "an English paragraph keeps its direction"
 
 
 @pytest.mark.parametrize(
@@ -112,12 +115,17 @@ def test_a_pdf_sets_them_at_the_right_margin(with_fonts: None) -> None:
 def test_no_word_of_a_wide_table_is_printed_over_another_or_past_the_page(columns: int, word: str) -> None:
     cells = [[f"{word} {row}{column}" for column in range(columns)] for row in range(1, 7)]
     lines = ["| " + " | ".join(row) + " |" for row in cells]
-    text = "\n".join([lines[0], "|---" * columns + "|", *lines[1:]]) + "\n\nAfter the table."
-    pages = rows_of(made(article(text, "Wide", "en"), "pdf"))
-    for page in pages:
+    table = "\n".join([lines[0], "|---" * columns + "|", *lines[1:]])
+    text = f"Before the table.\n\n## Below it\n\n{table}\n\nAfter the table."
+    data = made(article(text, "Wide", "en"), "pdf")
+    pages = rows_of(data)
+    widths = [float(page.mediabox.width) for page in ReadPdf(data).reader.pages]
+    assert [round(width) for width in widths] == [595, 842, 595], "a page of its own, turned, with its heading"
+    assert "Below it" in [words.strip() for *_, words in pages[1]]
+    for page, width in zip(pages, widths, strict=True):
         for number, (left, bottom, right, top, words) in enumerate(page):
-            assert left >= 32 / 25.4 * 72 - 1, words
-            assert right <= 595 - 32 / 25.4 * 72 + 1, words
+            assert left >= MARGIN_PT - 1, words
+            assert right <= width - MARGIN_PT + 1, words
             for other_left, other_bottom, other_right, other_top, other in page[number + 1 :]:
                 apart_x = min(right, other_right) - max(left, other_left)
                 apart_y = min(top, other_top) - max(bottom, other_bottom)
