@@ -25,7 +25,7 @@ _COST_OF_SIZE, _COST_OF_PARTING = 2.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class PlacedFigure:
     """Where a figure begins, how high it is with its caption, and how high its picture alone, in points."""
 
     page: int
@@ -35,13 +35,13 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SetPages:
     """A set article: its figures in order, and the lines that end a paragraph as (page, height of their foot).
 
     ``top_pt`` is where pages begin, ``bottoms_pt`` where the room for text ends on each, the first page first.
     """
 
-    figures: Sequence[Figure]
+    figures: Sequence[PlacedFigure]
     ends: Sequence[tuple[int, float]]
     top_pt: float
     bottoms_pt: Sequence[float]
@@ -59,7 +59,7 @@ class Setting:
         return (bottom - self.end_of(page)) / (bottom - self.top_pt)
 
 
-def fitted_scales(count: int, set_with: Callable[[Sequence[float]], Setting]) -> list[float]:
+def fitted_scales(count: int, set_with: Callable[[Sequence[float]], SetPages]) -> list[float]:
     """The factor on each figure's natural size. ``set_with`` sets the article with such factors."""
     best: tuple[float, list[float]] | None = None
     for natural in _NATURAL:
@@ -77,7 +77,9 @@ def fitted_scales(count: int, set_with: Callable[[Sequence[float]], Setting]) ->
     return best[1]
 
 
-def _filled(natural: float, count: int, set_with: Callable[[Sequence[float]], Setting]) -> tuple[list[float], Setting]:
+def _filled(
+    natural: float, count: int, set_with: Callable[[Sequence[float]], SetPages]
+) -> tuple[list[float], SetPages]:
     """Fill the pages one after another: with the figure that stands first on the next, else by growing their own."""
     scales = [natural] * count
     setting = set_with(scales)
@@ -99,7 +101,7 @@ def _filled(natural: float, count: int, set_with: Callable[[Sequence[float]], Se
     return scales, setting
 
 
-def _first_on(setting: Setting, page: int) -> int:
+def _first_on(setting: SetPages, page: int) -> int:
     """The number of the figure a page begins with, under its heading perhaps; -1 where text comes first."""
     number = next((n for n, figure in enumerate(setting.figures) if figure.page == page), -1)
     if number >= 0 and any(at == page and end < setting.figures[number].top_pt for at, end in setting.ends):
@@ -107,11 +109,11 @@ def _first_on(setting: Setting, page: int) -> int:
     return number
 
 
-def _room(setting: Setting, page: int) -> float:
+def _room(setting: SetPages, page: int) -> float:
     return setting.bottoms_pt[page - 1] - setting.end_of(page) - _SLACK_PT
 
 
-def _squeezed(setting: Setting, page: int, first: int, scales: Sequence[float], natural: float) -> list[float]:
+def _squeezed(setting: SetPages, page: int, first: int, scales: Sequence[float], natural: float) -> list[float]:
     """The factors with which the next page's first figure fits on this one, or nothing where that is not worth it."""
     moved = setting.figures[first]
     sharing = [n for n, figure in enumerate(setting.figures) if figure.page == page] + [first]
@@ -122,7 +124,7 @@ def _squeezed(setting: Setting, page: int, first: int, scales: Sequence[float], 
     return smaller if min(smaller[n] for n in sharing) >= least else []
 
 
-def _grown(setting: Setting, page: int, scales: Sequence[float]) -> list[float]:
+def _grown(setting: SetPages, page: int, scales: Sequence[float]) -> list[float]:
     """The factors with which the figures of a page fill its room, nothing where they are at their natural sizes."""
     there = [n for n, figure in enumerate(setting.figures) if figure.page == page]
     if not there or (largest := max(scales[n] for n in there)) >= 1:

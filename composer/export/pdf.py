@@ -20,7 +20,7 @@ from typing import Any
 from composer.errors import ExportError
 from composer.export import document_tree as tree
 from composer.export.figure_size import shown_share
-from composer.export.page_fitting import Figure, Setting, fitted_scales
+from composer.export.page_fitting import PlacedFigure, SetPages, fitted_scales
 from composer.export.pdf_fonts import CHINESE, SCRIPTS, fonts
 from composer.export.picture_export import Pictures
 from composer.export.sanitizing import is_right_to_left
@@ -90,9 +90,9 @@ def _compile(
         assert isinstance(data, bytes)
         return data
 
-    def set_with(scales: Sequence[float]) -> Setting:
+    def set_with(scales: Sequence[float]) -> SetPages:
         found = json.loads(compiler(scales).query("<setting>", field="value", one=True))
-        return Setting(**found | {"figures": [Figure(*figure) for figure in found["figures"]]})
+        return SetPages(**found | {"figures": [PlacedFigure(*figure) for figure in found["figures"]]})
 
     natural = [1.0] * len(figures)
     try:

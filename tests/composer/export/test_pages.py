@@ -17,7 +17,7 @@ from docx.oxml.ns import qn
 from docx.shared import Mm
 
 from composer.article.model import Article, Section
-from composer.export.page_fitting import Figure, Setting, fitted_scales
+from composer.export.page_fitting import PlacedFigure, SetPages, fitted_scales
 from tests.composer.cited_samples import cited_article
 from tests.composer.document_samples import MIXED, MONUMENTS, chinese_article, made, monuments_article
 from tests.composer.export_reading import ReadDocx, ReadPdf, check_docx
@@ -113,15 +113,15 @@ def test_a_figure_shrinks_beside_footnotes_without_touching_them(tmp_path: Path)
 def set_on_pages(heights: Sequence[float], room: float) -> Any:
     """A typesetter of figures alone, on pages of that room, which notes what it is asked for."""
 
-    def set_with(scales: Sequence[float]) -> Setting:
+    def set_with(scales: Sequence[float]) -> SetPages:
         page, y, figures = 1, 0.0, []
         for height, scale in zip(heights, scales, strict=True):
             if y + height * scale > room:
                 page, y = page + 1, 0.0
-            figures.append(Figure(page, y, height * scale, height * scale))
+            figures.append(PlacedFigure(page, y, height * scale, height * scale))
             y += height * scale
         set_with.asked.append(list(scales))  # type: ignore[attr-defined]
-        return Setting(figures, [], 0.0, [room] * page, 0.0)
+        return SetPages(figures, [], 0.0, [room] * page, 0.0)
 
     set_with.asked = []  # type: ignore[attr-defined]
     return set_with
