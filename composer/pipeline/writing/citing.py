@@ -337,12 +337,13 @@ def _length(sentences: Sequence[_Sentence]) -> int:
 
 
 def _readable(sentences: Sequence[_Sentence]) -> list[_Sentence]:
-    """Without those that lean on a sentence which is not there."""
+    """Without those that lean on a sentence which is not there, or copy a long run together with the one before."""
     kept: list[_Sentence] = []
     for one in sentences:
         before = kept[-1].fragment.place if kept else (-1, -1)
         follows = before in ((one.fragment.place[0], one.fragment.place[1] - 1), one.fragment.place)
-        if follows or not _LEANS.match(one.text):
+        run = copied_run(f"{kept[-1].text} {one.text}", [one.fragment.passage.text]) if kept else 0
+        if run <= MOST_COPIED and (follows or not _LEANS.match(one.text)):
             kept.append(one)
     return kept
 

@@ -15,6 +15,7 @@ from composer.export.article_folder import load_article, save_article
 from composer.pipeline.events import Notice
 from composer.pipeline.writing import citing
 from composer.request import ComposeRequest
+from composer.sources.fragments import Fragment
 from tests.composer.pipeline.test_pipeline import compose
 from tests.composer.small_pipeline import make_pipeline
 from vision.interfaces import Prompt, Sampling
@@ -208,3 +209,14 @@ def test_sentences_that_lean_on_one_that_is_gone_go_too() -> None:
     first, leaning = (citing._Sentence(text, fragment, 0.9, 0) for text in ("Otters swim.", "They dive, too."))
     alone = citing._Sentence("They dive, too.", other, 0.9, 0)
     assert citing._readable([first, leaning, alone]) == [first, leaning]
+
+
+def test_sentences_that_copy_a_long_run_only_together_do_not_both_stand(tmp_path: Path) -> None:
+    """Each of the two has nine words of the source in a row, both have eighteen."""
+    notes = "The otter keeps its young in a den of willow roots, where the river bends and slows below the old mill."
+    passage = Passage("id", "", notes)
+    fragment = Fragment(notes, "", passage, (0, 0))
+    texts = ("The otter keeps its young in a den", "Of willow roots, where the river bends and slows.")
+    first, second = (citing._Sentence(text, fragment, 1.0, 9) for text in texts)
+    assert citing._readable([first, second]) == [first]
+    assert citing._readable([second]) == [second]
