@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -237,8 +238,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         paint(pictures / name, colour)
     records = [picture(work, name, colour) for name, colour in (("cover.jpg", "gold"), ("harbour.jpg", "teal"))]
     records.append(picture(work, "boat.jpg", "navy"))
-    for name in ("essay.md", "trip.md"):
-        (work / name).write_text("# Walls\n\nOld walls tell of the people who built them.\n\nThey stand for long.\n")
+    (work / "trip.md").write_text("# Walls\n\nOld walls tell of the people who built them.\n\nThey stand for long.\n")
     pipeline = ScriptedPipeline(records)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("VIGNETTE_HOME", str(home / "vignette"))
@@ -300,3 +300,44 @@ def test_the_words_shown_for_pictures_are_read(machine: SimpleNamespace, capsys:
     assert (found["boat"].author, found["boat"].license) == ("Anna Miller", "CC BY 4.0")
     assert (found["barn"].caption, found["barn"].license) == ("The old barn", "CC0")
     assert found["IMG_1"].caption == ""
+
+
+def test_the_text_shown_for_illustrating_keeps_every_word(
+    machine: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs/illustrate.md"
+    assert put_files(page, machine) == {"essay.md"}
+    machine.index(machine.home / "my-library")
+    run(vignette_lines(page)[0], capsys)
+    article = (machine.work / "essay" / "article.md").read_text(encoding="utf-8")
+    paragraphs = re.split(r"\n\n+", (machine.work / "essay.md").read_text(encoding="utf-8").strip())
+    assert len(paragraphs) == 5
+    places = [article.index(paragraph) for paragraph in paragraphs]
+    assert places == sorted(places)
+    assert (
+        json.loads((machine.work / "essay" / "article.json").read_text(encoding="utf-8"))["title"] == "Dry stone walls"
+    )
+
+
+def test_the_captions_shown_for_languages_are_read(machine: SimpleNamespace) -> None:
+    assert put_files(ROOT / "docs/languages.md", machine) == {"barn.json"}
+    machine.index(machine.home / "my-library")
+    with Library.open(machine.home / "my-library") as library:
+        (barn,) = [record for record in library.records() if record.path.stem == "barn"]
+    assert barn.caption_in("en") == "The old barn behind the orchard"
+    assert barn.caption_in("zh") == "果园后面的旧谷仓"
+    assert dict(barn.captions)["de"] == "Die alte Scheune hinter dem Obstgarten"
+    assert "旧谷仓" in text_of(ROOT / "docs/languages.md").split("vignette library search")[1]
+
+
+def test_the_guide_has_ten_pages_in_an_order() -> None:
+    rows = re.findall(r"^\| (\d+) \| \[[^]]+\]\(([\w-]+\.md)\)", text_of(ROOT / "docs/README.md"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 11))
+    assert len({name for _, name in rows}) == 10
+
+
+def test_the_sample_article_shows_the_pictures_that_lie_beside_it() -> None:
+    page = ROOT / "docs/sample/README.md"
+    shown = set(re.findall(r"!\[[^]]+\]\(images/([^)]+)\)", text_of(page)))
+    assert shown == {path.name for path in (page.parent / "images").iterdir()}
+    assert len(re.findall(r"^\[Image: .+\]\(https://", text_of(page), re.MULTILINE)) == len(shown)
