@@ -62,7 +62,7 @@ def bench_judge(shape: str, *, threads: int, rounds: int, progress: Progress) ->
     _generates(model, turns[:1], 2)
     for number in range(rounds):
         first, after = (_JudgeCall(turns, f"number {number}.{place}", seed=2 * number + place) for place in range(2))
-        prompt = (*turns, Message("user", ("What is this? ", first.images["0"])))
+        prompt = (Message("user", (text, first.images["0"], "What is this?")),)
         model.hub.forget()
         timed("first call", first.judged_by, model.hub)
         timed("next call", after.judged_by, model.hub)

@@ -35,6 +35,7 @@ class Shape:
     intermediate_size: int
     tower_depth: int
     tower_width: int
+    layers: int = 24
 
 
 # https://huggingface.co/Qwen/Qwen3.5-0.8B and -2B, config.json
@@ -67,7 +68,7 @@ def random_model(shape: Shape, text: str) -> RandomModel:
             "vocab_size": _VOCABULARY,
             "hidden_size": shape.hidden_size,
             "intermediate_size": shape.intermediate_size,
-            "num_hidden_layers": 24,
+            "num_hidden_layers": shape.layers,
             "num_attention_heads": 8,
             "num_key_value_heads": 2,
             "head_dim": 256,
