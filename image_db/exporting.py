@@ -9,12 +9,14 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from image_db.errors import LibraryError
-from image_db.library import Library
 from image_db.metadata.record import ImageRecord
 from vision.errors import Phrase
+
+if TYPE_CHECKING:
+    from image_db.stores.opening import AnyLibrary
 
 
 def record_json(record: ImageRecord) -> dict[str, Any]:
@@ -45,13 +47,13 @@ def json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def export_records(library: Library, file: Path) -> int:
+def export_records(library: AnyLibrary, file: Path) -> int:
     """Write one JSON object a picture; returns how many. Raises LibraryError where the file exists."""
     lines = (json_line(record_json(record)) for record in library.records())
     return _write_lines(file, lines)
 
 
-def export_folder(library: Library, folder: Path) -> tuple[int, list[tuple[Path, Phrase]]]:
+def export_folder(library: AnyLibrary, folder: Path) -> tuple[int, list[tuple[Path, Phrase]]]:
     """Copy every picture into a new or empty folder, with a metadata.jsonl that indexing reads.
 
     Returns how many were copied, and those that could not be with the reason. Raises LibraryError where the folder

@@ -22,6 +22,7 @@ from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
 from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryMissing
 from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
+from image_db.stores.addresses import is_address, milvus_address
 from image_db.vectors import VectorFile
 from image_db.writer_lock import writer_lock
 from vision import own_version
@@ -110,8 +111,10 @@ class Library:
         """Open a library whose vectors ``encoder`` made; None opens it whatever made them.
 
         ``for_repair`` opens one whose vector files are short. Raises LibraryMissing, EncoderMismatch or LibraryDamaged,
-        each saying what to do.
+        each saying what to do; LibraryError for one that is in a database.
         """
+        if is_address(folder):
+            raise LibraryError("store_needs_folder", library=milvus_address(folder).shown)
         folder = Path(folder).expanduser().absolute()
         catalog = Catalog(folder / CATALOG_NAME)
         try:
@@ -286,6 +289,19 @@ class Library:
                 raise encoder_mismatch(self.folder, encoder, self.encoder)
             self._generation = generation
             self._visual, self._textual = vector_files(self.folder, encoder, generation)
+
+    def page(self, start: int, count: int) -> list[ImageRecord]:
+        """So many pictures of those that can be shown, in the order in which they were added."""
+        return self.get(self.matrix().ids[start : start + count])
+
+    @property
+    def with_text(self) -> int:
+        """Pictures that can be shown and have a vector of their words."""
+        return int(self._catalog.query("SELECT count(*) FROM images WHERE gone = 0 AND has_text = 1")[0][0])
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
 
     def phashes(self, image_ids: Sequence[str] | None = None) -> dict[str, int]:
         """64-bit perceptual hashes of the pictures that have one; few differing bits mean the same motif."""

@@ -273,16 +273,16 @@ def _folder(
                 if is_picture and entry.is_file():
                     if beside.is_paired(entry.name):
                         walked.paired += 1
-                    elif (problem := _not_read(entry.path, suffix)) is not None:
+                    elif (problem := not_read(entry.path, suffix)) is not None:
                         yield problem
                     else:
-                        yield _found(entry, beside, tables)
+                        yield found_with(entry, beside, tables)
                 elif is_picture and not entry.is_dir():
                     yield UnusablePath(entry.path, _no_file(entry))
                 elif suffix in _UNREAD_SUFFIXES and entry.is_file():
                     yield UnusablePath(entry.path, Phrase("format_not_read", {"format": _UNREAD_SUFFIXES[suffix]}))
                 elif entry.is_dir():
-                    if _is_skipped(entry.name, folder):
+                    if is_skipped(entry.name, folder):
                         walked.skipped[entry.name] += 1
                         continue
                     info = entry.stat()
@@ -293,13 +293,14 @@ def _folder(
         waiting.extend(reversed(subfolders))
 
 
-def _not_read(path: str, suffix: str) -> UnusablePath | None:
+def not_read(path: str, suffix: str) -> UnusablePath | None:
     """Why a format that Vignette knows is not read by this installation."""
     missing = not_installed(BY_SUFFIX[suffix])
     return UnusablePath(path, missing) if missing is not None else None
 
 
-def _is_skipped(name: str, parent: str) -> bool:
+def is_skipped(name: str, parent: str) -> bool:
+    """Whether a folder of that name in ``parent`` holds previews, caches or deleted files."""
     name = name.lower()
     if parent.lower().endswith(_PHOTO_PACKAGES):
         return name not in _ORIGINALS
@@ -332,7 +333,8 @@ def _listing(folder: str, listings: Listings) -> tuple[dict[str, _Entry], Beside
     return listings[folder]
 
 
-def _found(entry: _Entry, beside: Beside, tables: Iterable[tuple[_Entry, ...]]) -> FoundFile:
+def found_with(entry: _Entry, beside: Beside, tables: Iterable[tuple[_Entry, ...]]) -> FoundFile:
+    """A picture with the files that describe it; ``tables`` of its folder and those above, the nearest first."""
     info = entry.stat()
     own = [*beside.described_by(entry.name), *(table for level in tables for table in level)]
     stamps = {sidecar.path: stamp for sidecar in own if (stamp := _stamp_of(sidecar))}
@@ -358,7 +360,7 @@ def find(path: Path, listings: Listings) -> FoundFile | UnusablePath:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         known = sorted(suffix[1:] for suffix in PICTURE_SUFFIXES)
         return UnusablePath(str(path), Phrase("no_picture_name", {"known": known}))
-    if (problem := _not_read(str(path), path.suffix.lower())) is not None:
+    if (problem := not_read(str(path), path.suffix.lower())) is not None:
         return problem
     try:
         entries, beside = _listing(str(path.parent), listings)
@@ -367,7 +369,7 @@ def find(path: Path, listings: Listings) -> FoundFile | UnusablePath:
         entry = entries[path.name]
         if not entry.is_file():
             return UnusablePath(str(path), _no_file(entry))
-        return _found(entry, beside, (beside.tables, *_tables_above(str(path.parent), listings)))
+        return found_with(entry, beside, (beside.tables, *_tables_above(str(path.parent), listings)))
     except OSError as error:
         return UnusablePath(str(path), _unreadable(error))
 

@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from image_db.metadata.capture import time_of
 from image_db.metadata.licenses import allows
@@ -171,25 +171,36 @@ def _date(value: str) -> _Test:
     return fits
 
 
-def _size(value: str) -> _Test:
+def size_bounds(value: str) -> tuple[Literal["megapixels", "min_side_px"], float, float]:
+    """What is measured, the least and the most. Raises RetrievalError for a value that is none."""
     found = _SIZE.fullmatch(value.strip().lower().removesuffix("px"))
     if found is None or not (found["least"] or found["most"]):
         raise RetrievalError("filter_value_wrong", field="size", given=value[:40], known=["1200", "2mp..8mp"])
-    in_megapixels = bool(found["mp"] or found["mp2"])
     least = float(found["least"] or 0)
     most = float(found["most"]) if found["most"] else float("inf")
+    return "megapixels" if found["mp"] or found["mp2"] else "min_side_px", least, most
+
+
+def _size(value: str) -> _Test:
+    measured, least, most = size_bounds(value)
 
     def fits(record: ImageRecord, _: tuple[Path, ...]) -> bool:
         width, height = record.width_px, record.height_px
-        return least <= (width * height / 1e6 if in_megapixels else min(width, height)) <= most
+        return least <= (width * height / 1e6 if measured == "megapixels" else min(width, height)) <= most
 
     return fits
 
 
-def _orientation(value: str) -> _Test:
+def orientation_named(value: str) -> str:
+    """As ``orientation`` says it. Raises RetrievalError for a value that is none."""
     wanted = next((name for name, others in _ORIENTATIONS.items() if value.casefold() in others.split()), None)
     if wanted is None:
         raise RetrievalError("filter_value_wrong", field="orientation", given=value[:40], known=list(_ORIENTATIONS))
+    return wanted
+
+
+def _orientation(value: str) -> _Test:
+    wanted = orientation_named(value)
     return lambda record, _: orientation(record) == wanted
 
 
@@ -239,7 +250,7 @@ def _folder(value: str) -> _Test:
     return lambda _, files: any(map(below, files))
 
 
-_HAS: Mapping[str, Callable[[ImageRecord], bool]] = {
+HAS: Mapping[str, Callable[[ImageRecord], bool]] = {
     "words": lambda record: record.is_described and record.caption_origin == "given",
     "date": lambda record: bool(record.taken),
     "place": lambda record: bool(record.places),
@@ -250,9 +261,9 @@ _HAS: Mapping[str, Callable[[ImageRecord], bool]] = {
 
 
 def _has(value: str) -> _Test:
-    known = _HAS.get(value.casefold())
+    known = HAS.get(value.casefold())
     if known is None:
-        raise RetrievalError("filter_value_wrong", field="has", given=value[:40], known=list(_HAS))
+        raise RetrievalError("filter_value_wrong", field="has", given=value[:40], known=list(HAS))
     return lambda record, _: known(record)
 
 

@@ -35,6 +35,14 @@ class WordMatch:
     covered: np.ndarray
     named: np.ndarray
 
+    def taken(self, rows: np.ndarray) -> WordMatch:
+        return WordMatch(self.shared[rows], self.covered[rows], self.named[rows])
+
+    def or_better(self, other: WordMatch) -> WordMatch:
+        """The better of two, row by row: of two ways of saying one thing."""
+        pairs = ((self.shared, other.shared), (self.covered, other.covered), (self.named, other.named))
+        return WordMatch(*(np.maximum(one, two) for one, two in pairs))
+
 
 @dataclass(frozen=True, slots=True)
 class LexicalIndex:
@@ -63,7 +71,7 @@ class LexicalIndex:
         amounts: list[float] = []
         surest: list[float] = []
         for row, fields in enumerate(texts):
-            tally = _tally(fields)
+            tally = tally_of(fields)
             surest.append(max((weight for field, weight in fields if terms(field)), default=0.0) if tally else 0.0)
             term_ids.extend(vocabulary.setdefault(term, len(vocabulary)) for term in tally)
             row_ids.extend([row] * len(tally))
@@ -77,7 +85,7 @@ class LexicalIndex:
         # The head of a Chinese word repeats one of its characters: it adds neither length nor information.
         adds = np.asarray([not term.endswith(HEAD) for term in vocabulary], np.float32)
         lengths = np.bincount(rows, weights=amount * adds[by_term[order]], minlength=n)
-        idf = _inverse_frequency(n, counts)
+        idf = inverse_frequency(n, counts)
         mean_length = float(lengths[lengths > 0].mean()) if len(rows) else 1.0
         weights = amount / (amount + K1 * (1 - B + B * lengths[rows] / mean_length))
         return cls(
@@ -125,7 +133,7 @@ class LexicalIndex:
             yield term, key, self._idf(key) * (CHARACTER_WEIGHT if is_character(term) else 1.0)
 
     def _idf(self, key: int | None) -> float:
-        return float(_inverse_frequency(self.n, np.zeros(1))[0]) if key is None else float(self.idf[key])
+        return float(inverse_frequency(self.n, np.zeros(1))[0]) if key is None else float(self.idf[key])
 
     def save(self, path: Path) -> None:
         words = np.frombuffer("\n".join(self.vocabulary).encode(), np.uint8)
@@ -147,7 +155,7 @@ class LexicalIndex:
         return index if whole else None
 
 
-def _tally(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
+def tally_of(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
     """How often each term occurs, weighted by its field."""
     tally: dict[str, float] = {}
     for field, weight in fields:
@@ -156,5 +164,6 @@ def _tally(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
     return tally
 
 
-def _inverse_frequency(n: int, counts: np.ndarray) -> np.ndarray:
+def inverse_frequency(n: int, counts: np.ndarray) -> np.ndarray:
+    """The information of words that ``counts`` of ``n`` texts hold, in nats."""
     return np.log1p((max(n, LEAST_TEXTS) - counts + 0.5) / (counts + 0.5)).astype(np.float32)

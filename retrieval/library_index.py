@@ -13,15 +13,19 @@ from typing import Protocol
 import numpy as np
 
 from image_db.metadata.record import ImageRecord
+from retrieval.candidates import Query
 from retrieval.filters import Filters, passes
 from retrieval.index import VectorIndex, keep_file
-from retrieval.lexical import LexicalIndex
+from retrieval.lexical import LexicalIndex, WordMatch
+from retrieval.pool import Pool, QueryVectors
 from vision.interfaces import EncoderIdentity
 
 INDEX_FOLDER = "index"
 KEEP_WORDS_FROM = 20_000  # records; below, indexing the words anew takes about a second
 LEXICAL_VERSION = 3  # of tokens and weighting; a new one makes stored word indexes stale
 GUESSED_WEIGHT = 0.4  # of a classifier's tag beside a person's word
+VISUAL_KINDS = ("visual", "context_visual", "example")  # of QueryVectors, by the space they are compared in
+TEXTUAL_KINDS = ("textual", "context_textual")
 _MASKS_KEPT = 16
 
 
@@ -41,7 +45,7 @@ class CollectionVectors(Protocol):
 
 
 class PictureCollection(Protocol):
-    """What searching needs of a library; ``image_db.library.Library`` is one."""
+    """What searching needs of a library whose vectors can be had as a whole; ``image_db.library.Library`` is one."""
 
     @property
     def folder(self) -> Path: ...
@@ -83,6 +87,74 @@ class LibraryIndex:
         self.textual = VectorIndex.open(self.vectors.textual, "textual", name, library.encoder, folder)
         self.words = self._open_words(folder)
         self.described = self.words.surest >= 1
+
+    def listed(self, query: Query, most: int) -> list[str]:
+        allowed = self.allowed(query.filters, query.exclude, query.without)
+        rows = range(self.n) if allowed is None else np.flatnonzero(allowed).tolist()
+        return [self.vectors.ids[row] for row in rows[:most]]
+
+    def visual_sample(self, most: int) -> np.ndarray:
+        visual = self.vectors.visual
+        return np.asarray(visual[:: max(1, -(-self.n // most))], np.float32)
+
+    def visual_of(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        return {self.vectors.ids[row]: np.asarray(self.vectors.visual[row]) for row in self.rows_of(ids)}
+
+    def pools(self, queries: Sequence[Query], vectors: Sequence[QueryVectors], width: int) -> list[Pool]:
+        allowed = [self.allowed(query.filters, query.exclude, query.without) for query in queries]
+        matches = [(self._match(query), self.words.match(query.context)) for query in queries]
+        return [
+            self._pool(rows, *words)
+            for rows, words in zip(self._propose(queries, vectors, matches, allowed, width), matches, strict=True)
+        ]
+
+    def _match(self, query: Query) -> WordMatch:
+        found = self.words.match(query.caption)
+        return found.or_better(self.words.match(query.english)) if query.english.strip() else found
+
+    def _pool(self, rows: np.ndarray, caption_words: WordMatch, context_words: WordMatch) -> Pool:
+        has_vector = np.asarray(self.vectors.has_text[rows], bool)
+        return Pool(
+            ids=[self.vectors.ids[row] for row in rows],
+            described=self.described[rows],
+            visual=np.asarray(self.vectors.visual[rows], np.float32),
+            textual=np.where(has_vector[:, None], np.asarray(self.vectors.textual[rows], np.float32), np.float32(0)),
+            caption_words=caption_words.taken(rows),
+            context_words=context_words.taken(rows),
+        )
+
+    def _propose(
+        self,
+        queries: Sequence[Query],
+        vectors: Sequence[QueryVectors],
+        matches: Sequence[tuple[WordMatch, WordMatch]],
+        allowed: Sequence[np.ndarray | None],
+        width: int,
+    ) -> list[np.ndarray]:
+        """Rows worth scoring for each query, rising. Queries with the same restriction share one pass of each index."""
+        proposals: list[list[np.ndarray]] = [[] for _ in queries]
+        groups: dict[tuple, list[int]] = {}
+        for i, query in enumerate(queries):
+            groups.setdefault((query.filters, query.exclude, query.without), []).append(i)
+        has_text = np.asarray(self.vectors.has_text, bool)
+        for members in groups.values():
+            mask = allowed[members[0]]
+            with_text = None if mask is None and has_text.all() else has_text if mask is None else mask & has_text
+            for space, kinds, restriction in (
+                (self.visual, VISUAL_KINDS, mask),
+                (self.textual, TEXTUAL_KINDS, with_text),
+            ):
+                asked = [(i, v) for i in members for kind in kinds if (v := getattr(vectors[i], kind)) is not None]
+                if asked:
+                    _, rows = space.search(np.stack([vector for _, vector in asked]), width, restriction)
+                    for (i, _), found in zip(asked, rows, strict=True):
+                        proposals[i].append(found[found >= 0])
+            for i in members:
+                for match in matches[i]:
+                    scores = match.shared if mask is None else np.where(mask, match.shared, 0)
+                    rows = np.argpartition(-scores, width)[:width] if len(scores) > width else np.arange(len(scores))
+                    proposals[i].append(rows[scores[rows] > 0])
+        return [np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in proposals]
 
     def rows_of(self, ids: Sequence[str] | frozenset[str]) -> list[int]:
         """Row numbers of those ids that are in the library."""

@@ -55,15 +55,14 @@ PROBES = (
     "A camel caravan in the dunes",
     "Microchips on a circuit board",
 )
-_SAMPLE = 2_000
+SAMPLE = 2_000  # pictures, evenly spread over the library
 # A library of two pictures, or of one motif, must not make a tiny difference look like a large one.
 _LEAST_STD = 0.02
 _known: WeakKeyDictionary[JointEncoder, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
-def measure(encoder: JointEncoder, visual: np.ndarray) -> CosineScales:
-    """The scales of this encoder on the pictures ``visual`` (n, D)."""
-    sample = np.asarray(visual[:: max(1, -(-len(visual) // _SAMPLE))], np.float32)
+def measure(encoder: JointEncoder, sample: np.ndarray) -> CosineScales:
+    """The scales of this encoder on pictures like those of ``sample`` (n, D) float32."""
     texts, sentences = read_probes(encoder)
     return CosineScales(
         visual=_scale(texts @ sample.T),

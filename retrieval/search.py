@@ -6,54 +6,44 @@ Each kind of evidence proposes its best pictures; the union is scored exactly an
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from image_db.metadata.record import ImageRecord
+from image_db.stores.milvus_library import MilvusLibrary
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
 from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, fuse, meaning_log_odds
-from retrieval.lexical import WordMatch
 from retrieval.library_index import LibraryIndex, PictureCollection
-from retrieval.score_scale import PROBES, measure, read_probes
+from retrieval.pool import Pool, QueryVectors, SearchIndex
+from retrieval.score_scale import PROBES, SAMPLE, measure, read_probes
+from retrieval.store_index import StoreIndex
 from retrieval.tokens import latin_share
 from vision.errors import Phrase
 from vision.interfaces import JointEncoder
 
+LISTED = 1_000_000  # a person looks at fewer, and a library may hold more than fits into memory
 POOL = 200  # proposals of each kind of evidence; the best of the union is what the whole library would give
 MOSTLY_NAMED = 0.5  # of a query's information: from here on a picture fits by its words
 # Half of the unrelated sentences find nothing that fits by looks and meaning (docs/research/search.md).
 BAR_QUANTILE = 0.5
+SearchedLibrary: TypeAlias = PictureCollection | MilvusLibrary
 _CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Vectors:
-    """A query as vectors; None where it has nothing of the kind or the encoder does not read its language."""
-
-    visual: np.ndarray | None
-    textual: np.ndarray | None
-    context_visual: np.ndarray | None
-    context_textual: np.ndarray | None
-    example: np.ndarray | None
-    without: tuple[np.ndarray, ...] = ()
-
-
-_NOTHING = _Vectors(None, None, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
 class _Scored:
-    """Pictures scored for one query: row numbers, and for each its evidence, ``fused``, the part of the query that its
+    """Pictures scored for one query: their ids, and for each its evidence, ``fused``, the part of the query that its
     words name, and what looks and meaning alone say for it, as log-odds.
     """
 
     query: Query
-    vectors: _Vectors
-    rows: np.ndarray
+    vectors: QueryVectors
+    ids: list[str]
     evidence: Evidence
     fused: np.ndarray
     named: np.ndarray
@@ -88,7 +78,7 @@ class _Scored:
 class _State:
     """A library as of one revision, and what is measured of it; ``bar`` when it is first needed."""
 
-    index: LibraryIndex
+    index: SearchIndex
     scales: CosineScales
     bar: float | None = None
 
@@ -96,7 +86,7 @@ class _State:
 class Searcher:
     """Searches one library; follows it as it changes. Threads may share one if the encoder allows it."""
 
-    def __init__(self, library: PictureCollection, encoder: JointEncoder, weights: FusionWeights | None = None) -> None:
+    def __init__(self, library: SearchedLibrary, encoder: JointEncoder, weights: FusionWeights | None = None) -> None:
         """Raises RetrievalError where the library's vectors were made by another encoder."""
         if library.encoder.sha256 != encoder.identity.sha256:
             names = {"made_by": library.encoder.name, "given": encoder.identity.name}
@@ -106,11 +96,6 @@ class Searcher:
         self.weights = weights or FusionWeights()
         self._state: _State | None = None
         self._lock = threading.Lock()
-
-    @property
-    def index(self) -> LibraryIndex:
-        """What is searched, as of the library's present revision; its ``notes`` name anything amiss."""
-        return self._current().index
 
     def search(self, query: Query, k: int) -> list[Candidate]:
         """The best k pictures, best first; fewer where the library or the filters leave fewer."""
@@ -132,18 +117,18 @@ class Searcher:
         With an example everything fits, since something is always most like it. Raises as ``search_batch``.
         """
         (scored,) = self._score([query], k)
-        fits = np.ones(len(scored.rows), bool)
+        fits = np.ones(len(scored.ids), bool)
         if query.example is None:
             fits = (scored.named > MOSTLY_NAMED) | (scored.meaning > self._bar())
         return self._candidates([(scored, scored.best(k, np.flatnonzero(fits)))], True)[0]
 
     def listed(self, query: Query) -> list[Candidate]:
-        """Every picture that the query's filters let through, in the library's order: for one without words."""
-        index = self.index
-        allowed = index.allowed(query.filters, query.exclude, query.without)
-        rows = range(index.n) if allowed is None else np.flatnonzero(allowed).tolist()
-        records = self.library.get([index.vectors.ids[row] for row in rows])
-        return [Candidate(record, 0.0, 0.0, 0.0) for record in records]
+        """The pictures that the query's filters let through, in the library's order: for one without words.
+
+        LISTED at most.
+        """
+        ids = self._current().index.listed(query, LISTED)
+        return [Candidate(record, 0.0, 0.0, 0.0) for record in self.library.get(ids)]
 
     def _score(self, queries: Sequence[Query], k: int) -> list[_Scored]:
         """The pictures worth scoring for each query."""
@@ -153,31 +138,26 @@ class Searcher:
             if not query.caption.strip() and not query.english.strip() and query.example is None:
                 raise ValueError("a query needs a caption or an example picture")
         state = self._current()
-        vectors = self._encode(queries) if state.index.n else [_NOTHING for _ in queries]
+        vectors = self._encode(queries) if state.index.n else [QueryVectors() for _ in queries]
         return self._score_vectors(state, queries, vectors, max(POOL, 2 * k))
 
     def _score_vectors(
-        self, state: _State, queries: Sequence[Query], vectors: Sequence[_Vectors], width: int
+        self, state: _State, queries: Sequence[Query], vectors: Sequence[QueryVectors], width: int
     ) -> list[_Scored]:
-        index = state.index
-        allowed = [index.allowed(query.filters, query.exclude, query.without) for query in queries]
-        matches = [(_better(q, index.words.match), index.words.match(q.context)) for q in queries]
         scored = []
-        pools = _propose(index, queries, vectors, matches, allowed, width)
-        for query, vector, words, pool in zip(queries, vectors, matches, pools, strict=True):
-            rows = _not_alike(index, vector, pool)
-            evidence = _gather(index, vector, words, rows)
+        for query, vector, proposed in zip(queries, vectors, state.index.pools(queries, vectors, width), strict=True):
+            pool = _not_alike(vector, proposed)
+            evidence = _gather(vector, pool)
             parts = _query_parts(query, vector)
             fused = fuse(evidence, parts, state.scales, self.weights)
-            meaning = np.full(len(rows), -np.inf)
+            meaning = np.full(len(pool.ids), -np.inf)
             if vector.visual is not None:
                 meaning = meaning_log_odds(evidence, parts, state.scales, self.weights)
-            scored.append(_Scored(query, vector, rows, evidence, fused, words[0].named[rows], meaning))
+            scored.append(_Scored(query, vector, pool.ids, evidence, fused, pool.caption_words.named, meaning))
         return scored
 
     def _candidates(self, ranked: Sequence[tuple[_Scored, np.ndarray]], explained: bool) -> list[list[Candidate]]:
-        ids = self.index.vectors.ids
-        records = iter(self.library.get([ids[scored.rows[i]] for scored, best in ranked for i in best]))
+        records = iter(self.library.get([scored.ids[i] for scored, best in ranked for i in best]))
         return [[scored.candidate(int(i), next(records), explained) for i in best] for scored, best in ranked]
 
     def _bar(self) -> float:
@@ -185,25 +165,24 @@ class Searcher:
         state = self._current()
         if state.bar is None:
             texts, sentences = read_probes(self.encoder)
-            vectors = [replace(_NOTHING, visual=v, textual=t) for v, t in zip(texts, sentences, strict=True)]
+            vectors = [QueryVectors(visual=v, textual=t) for v, t in zip(texts, sentences, strict=True)]
             found = self._score_vectors(state, [Query(probe) for probe in PROBES], vectors, POOL)
-            best = [scored.meaning.max() for scored in found if len(scored.rows)]
+            best = [scored.meaning.max() for scored in found if scored.ids]
             state.bar = float(np.quantile(best, BAR_QUANTILE)) if best else -np.inf
         return state.bar
 
     def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Unit visual vectors of those pictures that are in the library, for telling them apart."""
-        index = self.index
-        return {index.vectors.ids[row]: np.asarray(index.vectors.visual[row]) for row in index.rows_of(ids)}
+        return self._current().index.visual_of(ids)
 
     def _current(self) -> _State:
         with self._lock:
             if self._state is None or self._state.index.revision != self.library.revision:
-                index = LibraryIndex(self.library)
-                self._state = _State(index, measure(self.encoder, index.vectors.visual))
+                index = _open_index(self.library)
+                self._state = _State(index, measure(self.encoder, index.visual_sample(SAMPLE)))
             return self._state
 
-    def _encode(self, queries: Sequence[Query]) -> list[_Vectors]:
+    def _encode(self, queries: Sequence[Query]) -> list[QueryVectors]:
         """All texts once each, in one call a space."""
         wanted = {
             text: None
@@ -217,7 +196,7 @@ class Searcher:
         examples = [query.example for query in queries if query.example is not None]
         pictures = iter(self.encoder.encode_images(examples)) if examples else iter(())
         return [
-            _Vectors(
+            QueryVectors(
                 visual=visual.get(query.wording),
                 textual=textual.get(query.wording),
                 context_visual=visual.get(query.context.strip()),
@@ -234,22 +213,26 @@ class Searcher:
         return languages is None or bool(languages & _CJK_LANGUAGES) or latin_share(text) > 0.7
 
 
+def _open_index(library: SearchedLibrary) -> SearchIndex:
+    """FAISS over the vectors of a folder; a store searches for itself."""
+    return StoreIndex(library) if isinstance(library, MilvusLibrary) else LibraryIndex(library)
+
+
 def _known(texts: Sequence[str], vectors: np.ndarray) -> dict[str, np.ndarray]:
     """The texts with their vectors, but for those that are zero: the encoder knows no word of them."""
     return {text: vector for text, vector in zip(texts, vectors, strict=True) if vector.any()}
 
 
-def _not_alike(index: LibraryIndex, vectors: _Vectors, pool: np.ndarray) -> np.ndarray:
+def _not_alike(vectors: QueryVectors, pool: Pool) -> Pool:
     """The pool without those pictures that have no words and look more like what they should not show."""
-    if vectors.visual is None or not vectors.without or not len(pool):
+    if vectors.visual is None or not vectors.without or not pool.ids:
         return pool
-    cosines = np.asarray(index.vectors.visual[pool], np.float32) @ np.stack((vectors.visual, *vectors.without)).T
+    cosines = pool.visual @ np.stack((vectors.visual, *vectors.without)).T
     alike = cosines[:, 1:].max(1) > cosines[:, 0]
-    kept: np.ndarray = pool[index.described[pool] | ~alike]
-    return kept
+    return pool.taken(pool.described | ~alike)
 
 
-def _query_parts(query: Query, vectors: _Vectors) -> QueryParts:
+def _query_parts(query: Query, vectors: QueryVectors) -> QueryParts:
     return QueryParts(
         words=bool(query.wording),
         vectors=vectors.visual is not None,
@@ -259,70 +242,19 @@ def _query_parts(query: Query, vectors: _Vectors) -> QueryParts:
     )
 
 
-def _propose(
-    index: LibraryIndex,
-    queries: Sequence[Query],
-    vectors: Sequence[_Vectors],
-    matches: Sequence[tuple[WordMatch, WordMatch]],
-    allowed: Sequence[np.ndarray | None],
-    width: int,
-) -> list[np.ndarray]:
-    """Rows worth scoring for each query, rising. Queries with the same restriction share one pass of each index."""
-    proposals: list[list[np.ndarray]] = [[] for _ in queries]
-    groups: dict[tuple, list[int]] = {}
-    for i, query in enumerate(queries):
-        groups.setdefault((query.filters, query.exclude, query.without), []).append(i)
-    has_text = np.asarray(index.vectors.has_text, bool)
-    for members in groups.values():
-        mask = allowed[members[0]]
-        with_text = None if mask is None and has_text.all() else has_text if mask is None else mask & has_text
-        for space, kinds, restriction in (
-            (index.visual, ("visual", "context_visual", "example"), mask),
-            (index.textual, ("textual", "context_textual"), with_text),
-        ):
-            asked = [(i, v) for i in members for kind in kinds if (v := getattr(vectors[i], kind)) is not None]
-            if asked:
-                _, rows = space.search(np.stack([vector for _, vector in asked]), width, restriction)
-                for (i, _), found in zip(asked, rows, strict=True):
-                    proposals[i].append(found[found >= 0])
-        for i in members:
-            for match in matches[i]:
-                scores = match.shared if mask is None else np.where(mask, match.shared, 0)
-                rows = np.argpartition(-scores, width)[:width] if len(scores) > width else np.arange(len(scores))
-                proposals[i].append(rows[scores[rows] > 0])
-    return [np.unique(np.concatenate(found)) if found else np.empty(0, np.int64) for found in proposals]
-
-
-def _better(query: Query, match: Callable[[str], WordMatch]) -> WordMatch:
-    """The better of the caption's and its English twin's word scores: they are two ways of saying one thing."""
-    found = match(query.caption)
-    if not query.english.strip():
-        return found
-    twin = match(query.english)
-    return WordMatch(
-        np.maximum(found.shared, twin.shared),
-        np.maximum(found.covered, twin.covered),
-        np.maximum(found.named, twin.named),
-    )
-
-
-def _gather(index: LibraryIndex, vectors: _Vectors, words: tuple[WordMatch, WordMatch], pool: np.ndarray) -> Evidence:
+def _gather(vectors: QueryVectors, pool: Pool) -> Evidence:
     """Exact scores of the pool, whatever the indexes approximated."""
-    has_vector = np.asarray(index.vectors.has_text[pool], bool)
-    visual = np.asarray(index.vectors.visual[pool], np.float32)
-    textual = np.where(has_vector[:, None], np.asarray(index.vectors.textual[pool], np.float32), 0)
-    caption_words, context_words = words
     return Evidence(
-        has_text=index.described[pool],
-        visual=_cosines(visual, vectors.visual),
-        textual=_cosines(textual, vectors.textual),
-        lexical=caption_words.shared[pool],
-        covered=caption_words.covered[pool],
-        context_visual=_cosines(visual, vectors.context_visual),
-        context_textual=_cosines(textual, vectors.context_textual),
-        context_lexical=context_words.shared[pool],
-        context_covered=context_words.covered[pool],
-        example=_cosines(visual, vectors.example),
+        has_text=pool.described,
+        visual=_cosines(pool.visual, vectors.visual),
+        textual=_cosines(pool.textual, vectors.textual),
+        lexical=pool.caption_words.shared,
+        covered=pool.caption_words.covered,
+        context_visual=_cosines(pool.visual, vectors.context_visual),
+        context_textual=_cosines(pool.textual, vectors.context_textual),
+        context_lexical=pool.context_words.shared,
+        context_covered=pool.context_words.covered,
+        example=_cosines(pool.visual, vectors.example),
     )
 
 

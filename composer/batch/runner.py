@@ -70,13 +70,13 @@ def run_batch(
 def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | None, fail_fast: bool) -> None:
     """Load the models and make what is missing, showing and noting each article as it ends."""
     from composer.pipeline.model_pool import ModelPool
-    from image_db.library import Library
+    from image_db.stores.opening import open_library
 
     left, config = summary.left(), summary.config
     if not left:
         return
     if any(job.library is None for job in left):
-        Library.open(config.library, None).close()  # what is wrong with it is known before models are loaded
+        open_library(config.library).close()  # what is wrong with it is known before models are loaded
     started = time.perf_counter()
     workshop = ModelPool.load(config.profile)
     summary.load_seconds = time.perf_counter() - started

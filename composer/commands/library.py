@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from composer.commands.index import index_into, print_report
 from composer.commands.library_care import register_care
-from composer.commands.options import add_command, add_json, add_library, add_profile, add_where, at_least
+from composer.commands.options import (
+    add_command,
+    add_json,
+    add_library,
+    add_profile,
+    add_where,
+    at_least,
+    library_argument,
+)
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
@@ -34,6 +42,7 @@ examples:
   vignette library backup ~/my-library-backup --library ~/my-library
   vignette library export records.jsonl --library ~/my-library
   vignette library export ~/exported --library ~/my-library
+  vignette library copy ~/my-library milvus+file:///srv/archive
   vignette library formats
 """
 
@@ -85,6 +94,12 @@ def register(subparsers: Subparsers) -> None:
     )
     add_library(export)
 
+    copy = add_command(
+        actions, "copy", "copy a library between folders and Milvus, and compare the copy with it", run_copy
+    )
+    for name, about in (("source", "the library to copy"), ("target", "where there is none yet")):
+        copy.add_argument(name, metavar=name.upper(), type=library_argument, help=f"{about}: a folder or an address")
+
     add_json(
         add_command(actions, "formats", "which formats of pictures this installation reads, by trying", run_formats)
     )
@@ -100,17 +115,16 @@ def run_info(args: argparse.Namespace) -> int:
     from composer.commands.terminal import printable, say, table
     from composer.i18n import localize
     from image_db.exporting import json_line
-    from image_db.library import Library
+    from image_db.stores.opening import open_library
 
-    with Library.open(args.library, None) as library:
-        view = library.matrix()
+    with open_library(args.library) as library:
         failures = library.failures()
         created_with, created_at = library.created
-        size_bytes = sum(file.stat().st_size for file in library.folder.iterdir() if file.is_file())
+        size_bytes = library.size_bytes
         facts = {
             "library": str(library.folder),
-            "pictures": len(view.ids),
-            "with_text": int(view.has_text.sum()),
+            "pictures": len(library),
+            "with_text": library.with_text,
             "gone": sum(1 for _ in library.records(gone=True)),
             "encoder": library.encoder.name,
             "encoder_sha256": library.encoder.sha256,
@@ -138,16 +152,16 @@ def run_info(args: argparse.Namespace) -> int:
 def run_search(args: argparse.Namespace) -> int:
     from composer.commands.terminal import say, table
     from image_db.errors import LibraryError
-    from image_db.library import Library
+    from image_db.stores.opening import open_library
     from retrieval.results import results
 
     at_least(1, k=args.k)
     query = _query(args)
-    with Library.open(args.library, None) as library:
+    with open_library(args.library) as library:
         if not len(library):
             raise LibraryError("library_without_pictures", library=str(library.folder))
     encoder, searched = _searched(args, query)
-    with Library.open(args.library, encoder.identity) as library:
+    with open_library(args.library, encoder.identity) as library:
         from retrieval.search import Searcher
 
         found = results(Searcher(library, encoder), library, searched, args.k, order=args.sort, together=not args.all)
@@ -234,10 +248,10 @@ def _print_json(found: Sequence[Result]) -> None:
 def run_export(args: argparse.Namespace) -> int:
     from composer.commands.terminal import say
     from image_db.exporting import export_folder, export_records
-    from image_db.library import Library
+    from image_db.stores.opening import open_library
 
     target: Path = args.target.expanduser()
-    with Library.open(args.library, None) as library:
+    with open_library(args.library) as library:
         if target.suffix == ".jsonl":
             print(say("records_exported", count=export_records(library, target), target=target))
             return 0
@@ -246,6 +260,19 @@ def run_export(args: argparse.Namespace) -> int:
     for path, reason in failed:
         print(f"  {say('file_and_reason', path=path, reason=reason)}")
     return 1 if failed else 0
+
+
+def run_copy(args: argparse.Namespace) -> int:
+    from composer.commands.terminal import progress_of, say
+    from composer.i18n import localize
+    from retrieval.store_loading import copy_library
+
+    with progress_of(say("pictures")) as progress:
+        report = copy_library(args.source, args.target, progress)
+    for difference in report.differences:
+        print(say("copy_differs", what=localize(difference, "en")))
+    print(say("library_copied", pictures=report.pictures, source=args.source, target=args.target))
+    return 1 if report.differences else 0
 
 
 def run_formats(args: argparse.Namespace) -> int:

@@ -130,15 +130,15 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
     from composer.pipeline.judge_fits import with_judge_fit
     from composer.pipeline.pipeline import Pipeline
-    from image_db.library import Library
+    from image_db.stores.opening import open_library
     from retrieval.search import Searcher
 
     if not str(library_dir):
         raise UsageError("library_not_named")
-    Library.open(library_dir, None).close()
+    open_library(library_dir).close()
     check_fits(settings)
     encoder = load_encoder(settings)
-    library = Library.open(library_dir, encoder.identity)
+    library = open_library(library_dir, encoder.identity)
     writer, judge = load_language_model(settings.writer), load_judge(settings)
     settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
     return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge)

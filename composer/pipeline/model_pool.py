@@ -18,7 +18,7 @@ from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, Vis
 if TYPE_CHECKING:
     from composer.pipeline.pipeline import Pipeline
     from composer.settings import Settings
-    from image_db.library import Library
+    from image_db.stores.opening import AnyLibrary
     from retrieval.search import Searcher
     from vision.interfaces import JointEncoder
 
@@ -156,7 +156,7 @@ class ModelPool:
         self.settings = settings
         self.encoder = encoder
         self._shared = [_Shared(one) for one in (model, judge) if one is not None]
-        self._libraries: dict[Path, tuple[Library, Searcher]] = {}
+        self._libraries: dict[Path, tuple[AnyLibrary, Searcher]] = {}
         self._opening = threading.Lock()
 
     @classmethod
@@ -203,13 +203,14 @@ class ModelPool:
             if isinstance(shared.model, BatchingModel):
                 shared.model.close()
 
-    def _library(self, folder: Path) -> tuple[Library, Searcher]:
-        from image_db.library import Library
+    def _library(self, folder: Path) -> tuple[AnyLibrary, Searcher]:
+        from image_db.stores.addresses import settled
+        from image_db.stores.opening import open_library
         from retrieval.search import Searcher
 
-        key = folder.expanduser().absolute()
+        key = settled(folder)
         with self._opening:
             if key not in self._libraries:
-                library = Library.open(key, self.encoder.identity)
+                library = open_library(key, self.encoder.identity)
                 self._libraries[key] = (library, Searcher(library, self.encoder))
             return self._libraries[key]

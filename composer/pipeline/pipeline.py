@@ -48,7 +48,7 @@ from composer.pipeline.writing.writer import Writer
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
-from image_db.library import Library
+from image_db.stores.opening import AnyLibrary
 from retrieval.candidates import Candidate, Query, log_odds
 from retrieval.cedict import installed_chinese_dictionary
 from retrieval.diversity import same_picture, without_duplicates
@@ -103,7 +103,7 @@ class Pipeline:
         settings: Settings,
         model: VisionLanguageModel,
         encoder: JointEncoder,
-        library: Library,
+        library: AnyLibrary,
         searcher: Searcher,
         own_judge: VisionLanguageModel | None = None,
     ) -> None:
@@ -432,13 +432,13 @@ class Pipeline:
         count = self.settings.pictures.candidates
         found: list[list[Candidate]] = [[] for _ in queries]
         if len(self.library):
-            hashes = self.library.phashes()
             for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
                 gone = {c.record.path for c in candidates if not os.access(c.record.path, os.R_OK)}
                 if lost is not None:
                     lost |= gone
                 candidates = [c for c in candidates if c.record.path not in gone]
-                vectors = self.searcher.visual_vectors([c.record.id for c in candidates])
+                ids = [candidate.record.id for candidate in candidates]
+                vectors, hashes = self.searcher.visual_vectors(ids), self.library.phashes(ids)
                 found[number] = without_duplicates(candidates, vectors, hashes)[:count]
         if len(context.uploads):
             # A picture that must appear has to be a candidate of every slot, whatever the filters say.
@@ -489,7 +489,7 @@ class Pipeline:
         """Tells two of these pictures that a reader would take for one."""
         ids = sorted(ids)
         vectors = self.searcher.visual_vectors(ids) if len(self.library) else {}
-        hashes = self.library.phashes()
+        hashes = self.library.phashes(ids)
         return lambda one, other: same_picture(one, other, vectors, hashes)
 
     def finish(self, context: RequestContext, article: Article) -> Article:

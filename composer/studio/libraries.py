@@ -19,6 +19,7 @@ from composer.errors import UsageError
 from composer.studio.job_queue import report_outcome
 from composer.studio.models import StudioModels
 from image_db.errors import LibraryMissing
+from image_db.stores.addresses import settled
 
 if TYPE_CHECKING:
     from image_db.files import Failure
@@ -84,18 +85,18 @@ class OfferedLibraries:
         self._models = models
         self._home = home
         self._lock = threading.Lock()
-        self._folders = list(dict.fromkeys(folder.expanduser().absolute() for folder in folders))
+        self._folders = list(dict.fromkeys(settled(folder) for folder in folders))
         self.roots = None if roots is None else _named([root.expanduser().resolve() for root in roots])
         self.indexing: IndexingRun | None = None
 
     def offered(self) -> list[OfferedLibrary]:
         """Those given first, then those made here; one that is gone is left out."""
-        from image_db.library import Library
+        from image_db.stores.opening import open_library
 
         made = sorted(path.parent for path in self._home.glob("*/catalog.sqlite")) if self._home.is_dir() else []
         pictures = {}
         for folder in dict.fromkeys([*self._folders, *made]):
-            with suppress(LibraryMissing), Library.open(folder, None) as library:
+            with suppress(LibraryMissing), open_library(folder) as library:
                 pictures[folder] = len(library)
         return [OfferedLibrary(folder, name, pictures[folder]) for name, folder in _named(list(pictures)).items()]
 
@@ -115,7 +116,7 @@ class OfferedLibraries:
         Of pictures that look the same the first stands for all, unless they are shown ``apart``.
         """
         from composer.pipeline.typed_words import readable_query
-        from image_db.library import Library
+        from image_db.stores.opening import open_library
         from retrieval.results import results
 
         alike: dict[str, int] = {}
@@ -128,21 +129,20 @@ class OfferedLibraries:
             records = [result.candidate.record for result in shown]
             alike = {result.candidate.record.id: len(result.alike) for result in shown if result.alike}
         else:
-            with Library.open(folder, None) as library:
-                ids = library.matrix().ids
-                records, matches = library.get(ids[start : start + PAGE_PICTURES]), len(ids)
+            with open_library(folder) as library:
+                records, matches = library.page(start, PAGE_PICTURES), len(library)
         return RecordPage(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches, alike)
 
     def record(self, name: str, image_id: str) -> ImageRecord:
-        from image_db.library import Library
+        from image_db.stores.opening import open_library
 
-        with Library.open(self.find(name).folder, None) as library:
+        with open_library(self.find(name).folder) as library:
             return library.record(image_id)
 
     def failures(self, name: str) -> list[Failure]:
-        from image_db.library import Library
+        from image_db.stores.opening import open_library
 
-        with Library.open(self.find(name).folder, None) as library:
+        with open_library(self.find(name).folder) as library:
             return library.failures()
 
     # Correcting

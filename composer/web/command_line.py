@@ -80,14 +80,14 @@ def offered_libraries(given: Sequence[Path] | None) -> list[Path]:
     The first of those given is the default from now on. Raises LibraryError for one that cannot be opened.
     """
     from image_db.default_library import is_library, last_library, library_folder, remember_library
-    from image_db.library import Library
     from image_db.sample.build import sample_folder
+    from image_db.stores.opening import open_library
 
     folders = [library_folder(str(folder)) for folder in given or ()]
     usual = [folder for folder in (last_library(), sample_folder()) if folder is not None and is_library(folder)]
     found = []
     for folder in folders or dict.fromkeys(usual):
-        with Library.open(folder, None) as library:
+        with open_library(folder) as library:
             found.append(library.folder)
     if given:
         remember_library(found[0])

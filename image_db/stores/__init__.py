@@ -1,0 +1,1 @@
+"""Libraries that a database holds, and where each kind of library is."""

@@ -1,0 +1,613 @@
+"""A library in Milvus: records, words and both vectors in one collection, searched where they are.
+
+An alias names the present generation, ``NAME_g7``; a load makes the next one beside it and moves the alias when it is
+whole, so that readers see one or the other, and a load that is killed changes nothing. ``NAME_g7_notes`` holds what is
+true of all pictures together (encoder, counts) and, a row a word, how many pictures have it. Words are a sparse vector
+of BM25 weights over Vignette's own terms (``retrieval.store_words``): Milvus' analyzers know neither its plurals nor
+its Chinese words. Import it freely: pymilvus is loaded when a library is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
+from image_db.exporting import json_line, record_json
+from image_db.files import Failure
+from image_db.library import encoder_mismatch
+from image_db.metadata.record import ImageRecord
+from image_db.stores.addresses import MilvusAddress, milvus_address
+from vision.interfaces import EncoderIdentity
+
+TOKEN_VARIABLE = "VIGNETTE_MILVUS_TOKEN"
+INSERT_ROWS = 500  # a message of gRPC holds 64 MB
+PAGE_ROWS = 1000
+_WINDOW_ROWS = 16_384  # rows of one answer, at most
+EXACT_UP_TO = 100_000  # vectors; then a graph, and on a cluster codes of one bit with refinement
+GRAPH_UP_TO = 20_000_000
+NOTHING = 0  # the dimension of the sparse vectors that no word has: a picture without words needs one
+_TEXT_BYTES = 65_535
+_LABEL_BYTES = 1_000
+_MOST_LABELS = 4_096
+_LISTS = ("tags", "terms", "places", "has")
+_VALUES_CHARS = 15_000  # of one note: JSON of up to four bytes a character
+_ABOUT = "library"
+_WORD = "w:"
+_VALUES = "v:"
+_GENERATION = re.compile(r"_g(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What is true of all pictures of a generation together."""
+
+    encoder: EncoderIdentity
+    pictures: int
+    with_text: int
+    mean_length: float
+    created_with: str
+    created_at: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> StoreFacts:
+        values = json.loads(text)
+        return cls(**{**values, "encoder": EncoderIdentity(**values["encoder"])})
+
+
+class StoredPicture(NamedTuple):
+    """A picture with all that the store holds of it. ``textual`` is None for one without words.
+
+    ``terms`` are the words that a query may name, ``weights`` the sparse vector of BM25 weights, ``information`` the
+    sum of what its words tell, ``surest`` the largest weight of a field that has words, ``filtered`` what filters read
+    (``retrieval.store_filters``).
+    """
+
+    record: ImageRecord
+    visual: np.ndarray
+    textual: np.ndarray | None
+    phash: int | None = None
+    terms: Sequence[str] = ()
+    weights: Mapping[int, float] = {}
+    information: float = 0.0
+    surest: float = 0.0
+    filtered: Mapping[str, Any] = {}
+
+
+@dataclass(slots=True)
+class PictureRow:
+    """A picture as a search reads it back."""
+
+    id: str
+    place: int
+    record: ImageRecord
+    visual: np.ndarray
+    textual: np.ndarray
+    information: float
+    surest: float
+
+
+@dataclass(slots=True)
+class MilvusLibrary:
+    """Use ``open``, and close it or use it as a context manager. Threads may share one."""
+
+    address: MilvusAddress
+    client: Any
+    generation: int
+    facts: StoreFacts
+    _closed: bool = field(default=False)
+    _values: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, where: Path | str, encoder: EncoderIdentity | None = None) -> MilvusLibrary:
+        """Open a library whose vectors ``encoder`` made; None opens it whatever made them.
+
+        Raises LibraryMissing, EncoderMismatch or LibraryError, each saying what to do.
+        """
+        address = milvus_address(where)
+        if address.is_lite and not Path(address.uri).is_dir():
+            raise LibraryMissing("store_missing", library=address.shown)
+        client = connect(address)
+        try:
+            with explaining(address):
+                generation = current_generation(client, address)
+                if generation is None:
+                    raise LibraryMissing("store_missing", library=address.shown)
+                collection = generation_name(address, generation)
+                said = client.get(f"{collection}_notes", ids=[_ABOUT], output_fields=["said"])
+                if not said:
+                    raise LibraryDamaged("store_damaged", library=address.shown)
+                facts = StoreFacts.from_json(said[0]["said"])
+            library = cls(address, client, generation, facts)
+            if encoder is not None and encoder.sha256 != facts.encoder.sha256:
+                raise encoder_mismatch(library.folder, facts.encoder, encoder)
+        except BaseException:
+            client.close()
+            raise
+        return library
+
+    @property
+    def folder(self) -> Path:
+        """The address; its last part names the library."""
+        return Path(self.address.shown)
+
+    @property
+    def encoder(self) -> EncoderIdentity:
+        return self.facts.encoder
+
+    @property
+    def revision(self) -> int:
+        """Of the generation that is searched; one that is loaded later is seen when the library is opened again."""
+        return self.generation
+
+    @property
+    def created(self) -> tuple[str, str]:
+        return self.facts.created_with, self.facts.created_at
+
+    @property
+    def collection(self) -> str:
+        return generation_name(self.address, self.generation)
+
+    def __len__(self) -> int:
+        return self.facts.pictures
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, image_id: object) -> bool:
+        return bool(self._rows([str(image_id)], ["id"]))
+
+    def __enter__(self) -> MilvusLibrary:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.client.close()
+
+    def records(self, *, gone: bool = False) -> Iterator[ImageRecord]:
+        """Every picture in the library's order; of those that are gone a store keeps none."""
+        for rows in () if gone else self.pages(["record"]):
+            yield from (stored_record(row["record"]) for row in rows)
+
+    def pictures(self) -> Iterator[StoredPicture]:
+        """Everything that ``library copy`` takes along, in the library's order."""
+        for rows in self.pages(["record", "visual", "textual", "has_text", "phash"]):
+            for row in rows:
+                textual = np.asarray(row["textual"], np.float32) if row["has_text"] else None
+                visual = np.asarray(row["visual"], np.float32)
+                yield StoredPicture(stored_record(row["record"]), visual, textual, _phash(row["phash"]))
+
+    def page(self, start: int, count: int) -> list[ImageRecord]:
+        """So many pictures, in the library's order."""
+        with explaining(self.address):
+            rows = self.client.query(
+                self.collection,
+                filter=f"place >= {start} and place < {start + count}",
+                output_fields=["place", "record"],
+                limit=count,
+            )
+        return [stored_record(row["record"]) for row in sorted(rows, key=lambda row: row["place"])]
+
+    @property
+    def with_text(self) -> int:
+        """Pictures that have a vector of their words."""
+        return self.facts.with_text
+
+    @property
+    def size_bytes(self) -> int:
+        """On this machine: that of milvus-lite's files, nothing for a server."""
+        if not self.address.is_lite:
+            return 0
+        return sum(file.stat().st_size for file in Path(self.address.uri).rglob("*") if file.is_file())
+
+    def failures(self) -> list[Failure]:
+        """None: what could not be used is noted where pictures are indexed."""
+        return []
+
+    def record(self, image_id: str) -> ImageRecord:
+        return self.get([image_id])[0]
+
+    def get(self, image_ids: Sequence[str]) -> list[ImageRecord]:
+        """Records in the order of the ids. Raises LibraryError naming an id the library does not hold."""
+        found = {row["id"]: stored_record(row["record"]) for row in self._rows(image_ids, ["record"])}
+        for image_id in image_ids:
+            if image_id not in found:
+                raise LibraryError("picture_unknown", folder=self.address.shown, picture=image_id)
+        return [found[image_id] for image_id in image_ids]
+
+    def phashes(self, image_ids: Sequence[str] | None = None) -> dict[str, int]:
+        """64-bit perceptual hashes of those pictures, or of all, that have one."""
+        rows = self._rows(image_ids, ["phash"]) if image_ids is not None else chain(*self.pages(["phash"]))
+        return {row["id"]: phash for row in rows if (phash := _phash(row["phash"])) is not None}
+
+    def vectors(self, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Visual vectors of those ids that the library holds."""
+        return {row["id"]: np.asarray(row["visual"], np.float32) for row in self._rows(image_ids, ["visual"])}
+
+    def sample(self, places: Sequence[int]) -> np.ndarray:
+        """Visual vectors (n, D) of the pictures at these places."""
+        found: list[tuple[int, Any]] = []
+        for start in range(0, len(places), PAGE_ROWS):
+            part = list(places[start : start + PAGE_ROWS])
+            with explaining(self.address):
+                rows = self.client.query(
+                    self.collection, filter=f"place in {part}", output_fields=["place", "visual"], limit=len(part)
+                )
+            found += [(row["place"], row["visual"]) for row in rows]
+        found.sort(key=lambda item: item[0])
+        vectors = np.asarray([vector for _, vector in found], np.float32)
+        return vectors.reshape(len(found), self.encoder.visual_dim)
+
+    def rows(self, image_ids: Sequence[str]) -> list[PictureRow]:
+        """Pictures with their vectors, in the library's order."""
+        fields = ["place", "record", "visual", "textual", "information", "surest"]
+        found = [
+            PictureRow(
+                id=row["id"],
+                place=row["place"],
+                record=stored_record(row["record"]),
+                visual=np.asarray(row["visual"], np.float32),
+                textual=np.asarray(row["textual"], np.float32),
+                information=row["information"],
+                surest=row["surest"],
+            )
+            for row in self._rows(image_ids, fields)
+        ]
+        return sorted(found, key=lambda row: row.place)
+
+    def search(self, space: str, queries: Sequence[Any], width: int, restriction: str = "") -> list[list[str]]:
+        """Ids of the nearest pictures of each query: a vector, or the sparse one of words."""
+        if not queries:
+            return []
+        data = [query if isinstance(query, dict) else query.tolist() for query in queries]
+        with explaining(self.address):
+            found = self.client.search(
+                self.collection,
+                data=data,
+                anns_field=space,
+                limit=max(1, min(width, 16_384)),
+                filter=restriction,
+                search_params={"metric_type": "IP", "params": _search_params(self, space, width)},
+            )
+        return [[hit["id"] for hit in hits] for hits in found]
+
+    def word_counts(self, words: Sequence[str]) -> dict[str, int]:
+        """How many pictures have each word; those that none has are left out."""
+        found: dict[str, int] = {}
+        keys = [_WORD + cut_label(word) for word in dict.fromkeys(words)]
+        for start in range(0, len(keys), PAGE_ROWS):
+            with explaining(self.address):
+                rows = self.client.get(
+                    f"{self.collection}_notes", ids=keys[start : start + PAGE_ROWS], output_fields=["count"]
+                )
+            found |= {row["key"].removeprefix(_WORD): row["count"] for row in rows}
+        return found
+
+    def values(self, field: str) -> list[str]:
+        """The different values that pictures have in a field for which they are known; read once."""
+        if field not in self._values:
+            found: list[str] = []
+            number = count = 0
+            while number <= count:
+                with explaining(self.address):
+                    key = f"{_VALUES}{field}:{number}"
+                    rows = self.client.get(f"{self.collection}_notes", ids=[key], output_fields=["said", "count"])
+                if not rows:
+                    break
+                found += json.loads(rows[0]["said"])
+                number, count = number + 1, rows[0]["count"]
+            self._values[field] = found
+        return self._values[field]
+
+    def listed(self, restriction: str, most: int) -> list[str]:
+        """Ids of the first pictures that an expression lets through, in the library's order."""
+        found: list[str] = []
+        for start in range(0, len(self), _WINDOW_ROWS):
+            window = f"place >= {start} and place < {start + _WINDOW_ROWS}"
+            with explaining(self.address):
+                rows = self.client.query(
+                    self.collection,
+                    filter=f"{window} and {restriction}" if restriction else window,
+                    output_fields=["id", "place"],
+                    limit=_WINDOW_ROWS,
+                )
+            found += [row["id"] for row in sorted(rows, key=lambda row: row["place"])]
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def pages(self, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        """All pictures in the library's order, a page at a time."""
+        for start in range(0, len(self), PAGE_ROWS):
+            with explaining(self.address):
+                rows = self.client.query(
+                    self.collection,
+                    filter=f"place >= {start} and place < {start + PAGE_ROWS}",
+                    output_fields=["id", "place", *fields],
+                    limit=PAGE_ROWS,
+                )
+            yield sorted(rows, key=lambda row: row["place"])
+
+    def _rows(self, image_ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        wanted = list(dict.fromkeys(image_ids))
+        for start in range(0, len(wanted), PAGE_ROWS):
+            with explaining(self.address):
+                part = wanted[start : start + PAGE_ROWS]
+                found += self.client.get(self.collection, ids=part, output_fields=["id", *fields])
+        return found
+
+
+class MilvusWriter:
+    """Writes the next generation of a library; ``finish`` shows it to readers, ``abandon`` takes it away."""
+
+    def __init__(self, where: Path | str, encoder: EncoderIdentity, pictures: int) -> None:
+        """``pictures`` decides the kind of index."""
+        self.address = milvus_address(where)
+        if self.address.is_lite:
+            Path(self.address.uri).parent.mkdir(parents=True, exist_ok=True)
+        self.client = connect(self.address)
+        self._encoder = encoder
+        self._placed = 0
+        self._waiting: list[dict[str, Any]] = []
+        with explaining(self.address):
+            self._before = current_generation(self.client, self.address)
+            # What a load that was killed left behind goes.
+            for name in self.client.list_collections():
+                number = _generation_of(name, self.address)
+                if number is not None and number != self._before:
+                    self.client.drop_collection(name)
+            self.generation = (self._before or 0) + 1
+            self._collection = generation_name(self.address, self.generation)
+            self._make(pictures)
+
+    def add(self, picture: StoredPicture) -> None:
+        """Raises LibraryError for a record that is too large for a row."""
+        record = json_line(record_json(picture.record))
+        if len(record.encode()) > _TEXT_BYTES:
+            raise LibraryError("store_record_long", picture=picture.record.id, limit=_TEXT_BYTES)
+        textual = np.zeros(self._encoder.textual_dim, np.float32) if picture.textual is None else picture.textual
+        self._waiting.append(
+            {
+                "id": picture.record.id,
+                "place": self._placed,
+                "record": record,
+                "terms": [cut_label(term) for term in picture.terms][:_MOST_LABELS],
+                "has_text": picture.textual is not None,
+                "phash": "" if picture.phash is None else f"{picture.phash:016x}",
+                "information": float(picture.information),
+                "surest": float(picture.surest),
+                "visual": np.asarray(picture.visual, np.float32),
+                "textual": np.asarray(textual, np.float32),
+                "words": dict(picture.weights) or {NOTHING: 1e-6},
+                **{name: _bounded(value) for name, value in picture.filtered.items()},
+            }
+        )
+        self._placed += 1
+        if len(self._waiting) >= INSERT_ROWS:
+            self._insert()
+
+    def finish(self, facts: StoreFacts, word_counts: Mapping[str, int], values: Mapping[str, Sequence[str]]) -> None:
+        """Write what is true of all, and move the alias. ``values`` are the different ones of some fields."""
+        self._insert()
+        notes = [{"key": _WORD + cut_label(word), "count": count, "said": ""} for word, count in word_counts.items()]
+        notes.append({"key": _ABOUT, "count": self._placed, "said": facts.to_json()})
+        for name, known in values.items():
+            chunks = list(_chunks(known))
+            notes += [
+                {
+                    "key": f"{_VALUES}{name}:{number}",
+                    "count": len(chunks),
+                    "said": json.dumps(chunk, ensure_ascii=False),
+                }
+                for number, chunk in enumerate(chunks)
+            ]
+        with explaining(self.address):
+            for start in range(0, len(notes), 4 * INSERT_ROWS):
+                rows = [note | {"unused": [0.0, 1.0]} for note in notes[start : start + 4 * INSERT_ROWS]]
+                self.client.insert(f"{self._collection}_notes", rows)
+            for name in (self._collection, f"{self._collection}_notes"):
+                self.client.flush(name)
+                self.client.load_collection(name)
+            if self._before is None:
+                self.client.create_alias(self._collection, self.address.name)
+            else:
+                self.client.alter_alias(self._collection, self.address.name)
+                before = generation_name(self.address, self._before)
+                for name in (before, f"{before}_notes"):
+                    self.client.drop_collection(name)
+        self.client.close()
+
+    def abandon(self) -> None:
+        with suppress(Exception):  # what stopped the load may have taken the server along
+            for name in (self._collection, f"{self._collection}_notes"):
+                self.client.drop_collection(name)
+        self.client.close()
+
+    def _insert(self) -> None:
+        rows, self._waiting = self._waiting, []
+        if rows:
+            with explaining(self.address):
+                self.client.insert(self._collection, rows)
+
+    def _make(self, pictures: int) -> None:
+        from pymilvus import DataType
+
+        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+        for name in ("place", "min_side_px", "taken_chars"):
+            schema.add_field(name, DataType.INT64)
+        schema.add_field("record", DataType.VARCHAR, max_length=_TEXT_BYTES)
+        for name in ("license", "camera", "folder"):
+            schema.add_field(name, DataType.VARCHAR, max_length=_LABEL_BYTES)
+        for name in ("phash", "orientation", "taken"):
+            schema.add_field(name, DataType.VARCHAR, max_length=64)
+        schema.add_field("has_text", DataType.BOOL)
+        for name in ("information", "surest"):
+            schema.add_field(name, DataType.FLOAT)
+        schema.add_field("megapixels", DataType.DOUBLE)
+        for name in _LISTS:
+            schema.add_field(
+                name,
+                DataType.ARRAY,
+                element_type=DataType.VARCHAR,
+                max_capacity=_MOST_LABELS,
+                max_length=_LABEL_BYTES,
+            )
+        schema.add_field("visual", DataType.FLOAT_VECTOR, dim=self._encoder.visual_dim)
+        schema.add_field("textual", DataType.FLOAT_VECTOR, dim=self._encoder.textual_dim)
+        schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+        indexes = self.client.prepare_index_params()
+        for name in ("visual", "textual"):
+            kind, params = dense_index(pictures, is_lite=self.address.is_lite)
+            indexes.add_index(name, index_type=kind, metric_type="IP", params=params)
+        indexes.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="IP", params={})
+        indexed = ["place", "license", "camera", "folder", "taken", "min_side_px"]
+        indexed += () if self.address.is_lite else _LISTS
+        for name in indexed:
+            indexes.add_index(name, index_type="INVERTED")
+        self.client.create_collection(self._collection, schema=schema, index_params=indexes)
+        notes = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
+        notes.add_field("key", DataType.VARCHAR, is_primary=True, max_length=_LABEL_BYTES + 8)
+        notes.add_field("count", DataType.INT64)
+        notes.add_field("said", DataType.VARCHAR, max_length=_TEXT_BYTES)
+        notes.add_field("unused", DataType.FLOAT_VECTOR, dim=2)  # a collection of Milvus has a vector
+        unused = self.client.prepare_index_params()
+        unused.add_index("unused", index_type="FLAT", metric_type="IP")
+        self.client.create_collection(f"{self._collection}_notes", schema=notes, index_params=unused)
+
+
+def dense_index(pictures: int, *, is_lite: bool) -> tuple[str, dict[str, Any]]:
+    """The kind of index that is quickest for so many vectors without losing neighbours that matter, and how it is made.
+
+    milvus-lite has no RaBitQ; it is for tests and small libraries.
+    """
+    if pictures <= EXACT_UP_TO:
+        return "FLAT", {}
+    if pictures <= GRAPH_UP_TO or is_lite:
+        return "HNSW", {"M": 16, "efConstruction": 200}
+    lists = min(65_536, int(4 * pictures**0.5))
+    return "IVF_RABITQ", {"nlist": lists, "refine": True, "refine_type": "SQ8"}
+
+
+def _search_params(library: MilvusLibrary, space: str, width: int) -> dict[str, Any]:
+    if space == "words":
+        return {}
+    kind, made = dense_index(len(library), is_lite=library.address.is_lite)
+    if kind == "HNSW":
+        return {"ef": max(2 * width, 256)}
+    if kind == "IVF_RABITQ":
+        return {"nprobe": max(64, made["nlist"] // 64), "rbq_bits_query": 8, "refine_k": 3}
+    return {}
+
+
+def _bounded(value: Any) -> Any:
+    return value[:_MOST_LABELS] if isinstance(value, list) else value
+
+
+def cut_label(text: str) -> str:
+    """A label without half characters, in so many bytes of UTF-8 as a label may have."""
+    return text.encode("utf-8", "replace")[:_LABEL_BYTES].decode("utf-8", "ignore")
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """As many texts together as a note holds."""
+    chunk: list[str] = []
+    chars = 0
+    for text in texts:
+        if chunk and chars + len(text) > _VALUES_CHARS:
+            yield chunk
+            chunk, chars = [], 0
+        chunk.append(text)
+        chars += len(text) + 4
+    if chunk:
+        yield chunk
+
+
+def stored_record(text: str) -> ImageRecord:
+    """The record that ``record_json`` wrote."""
+    values = json.loads(text)
+    return ImageRecord(
+        **{
+            **values,
+            "path": Path(values["path"]),
+            "tags": tuple(values["tags"]),
+            "guessed_tags": tuple(values["guessed_tags"]),
+            "captions": tuple(values["captions"].items()),
+            "places": tuple(values["places"]),
+            "position": tuple(values["position"]) if values["position"] is not None else None,
+        }
+    )
+
+
+def connect(address: MilvusAddress) -> Any:
+    """A client of pymilvus. Raises LibraryError where it is not installed or the server is not reached."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core prints what pymilvus handles
+    try:
+        import logging
+
+        from pymilvus import MilvusClient
+
+        if address.is_lite:
+            import milvus_lite  # noqa: F401 - pymilvus says less clearly that it is missing
+    except ImportError as error:
+        raise LibraryError("store_package_missing", package=error.name or "pymilvus") from error
+    for name in ("pymilvus", "grpc._server"):  # what goes wrong is raised, and said once
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with explaining(address):
+        return MilvusClient(uri=address.uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=30)
+
+
+@contextmanager
+def explaining(address: MilvusAddress) -> Iterator[None]:
+    """Errors of Milvus and of the way to it, as one of this package."""
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        reason = " ".join(str(error.message or error).split())[:300]
+        raise LibraryError("store_not_usable", library=address.shown, reason=reason) from error
+
+
+def current_generation(client: Any, address: MilvusAddress) -> int | None:
+    """That of the collection which the alias names; None where there is none."""
+    for name in client.list_collections():
+        generation = _generation_of(name, address)
+        is_notes = name.endswith("_notes")
+        if generation is not None and not is_notes and address.name in client.list_aliases(name).get("aliases", ()):
+            return generation
+    return None
+
+
+def generation_name(address: MilvusAddress, generation: int) -> str:
+    return f"{address.name}_g{generation}"
+
+
+def _generation_of(collection: str, address: MilvusAddress) -> int | None:
+    found = _GENERATION.search(collection.removesuffix("_notes"))
+    own = found is not None and collection.removesuffix("_notes") == f"{address.name}{found[0]}"
+    return int(found[1]) if found is not None and own else None
+
+
+def _phash(text: str) -> int | None:
+    return int(text, 16) if text else None
