@@ -16,7 +16,7 @@ from typing import Any
 from image_db.metadata.capture import time_of
 from image_db.metadata.licenses import allows
 from image_db.metadata.record import ImageRecord
-from image_db.stores.milvus_library import cut_label
+from image_db.stores.milvus_client import cut_label
 from retrieval.candidates import Query
 from retrieval.filters import HAS, Condition, Filters, orientation, orientation_named, passes, size_bounds
 from retrieval.tokens import asked_terms, folded

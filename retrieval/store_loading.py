@@ -15,7 +15,8 @@ from image_db.errors import LibraryError
 from image_db.library import Library, NewImage
 from image_db.metadata.record import ImageRecord
 from image_db.stores.addresses import is_address
-from image_db.stores.milvus_library import MilvusLibrary, MilvusWriter, StoredPicture, StoreFacts
+from image_db.stores.milvus_library import MilvusLibrary, StoredPicture, StoreFacts
+from image_db.stores.milvus_writer import MilvusWriter
 from image_db.stores.opening import AnyLibrary, open_library
 from retrieval.store_filters import LISTED_VALUES, filter_fields
 from retrieval.store_words import WordStatistics, words_of

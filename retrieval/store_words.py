@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_db.metadata.record import ImageRecord
-from image_db.stores.milvus_library import NOTHING
+from image_db.stores.milvus_client import NOTHING
 from retrieval.lexical import CHARACTER_WEIGHT, K1, B, WordMatch, inverse_frequency, tally_of
 from retrieval.library_index import fields
 from retrieval.tokens import HEAD, asked_terms, is_character, terms

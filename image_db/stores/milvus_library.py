@@ -10,10 +10,7 @@ its Chinese words. Import it freely: pymilvus is loaded when a library is opened
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -23,29 +20,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
-from image_db.exporting import json_line, record_json
 from image_db.files import Failure
 from image_db.library import encoder_mismatch
 from image_db.metadata.record import ImageRecord
 from image_db.stores.addresses import MilvusAddress, milvus_address
+from image_db.stores.milvus_client import (
+    ABOUT,
+    VALUES,
+    WORD,
+    connect,
+    current_generation,
+    cut_label,
+    dense_index,
+    explaining,
+    generation_name,
+)
 from vision.interfaces import EncoderIdentity
 
-TOKEN_VARIABLE = "VIGNETTE_MILVUS_TOKEN"
-INSERT_ROWS = 500  # a message of gRPC holds 64 MB
 PAGE_ROWS = 1000
 _WINDOW_ROWS = 16_384  # rows of one answer, at most
-EXACT_UP_TO = 100_000  # vectors; then a graph, and on a cluster codes of one bit with refinement
-GRAPH_UP_TO = 20_000_000
-NOTHING = 0  # the dimension of the sparse vectors that no word has: a picture without words needs one
-_TEXT_BYTES = 65_535
-_LABEL_BYTES = 1_000
-_MOST_LABELS = 4_096
-_LISTS = ("tags", "terms", "places", "has")
-_VALUES_CHARS = 15_000  # of one note: JSON of up to four bytes a character
-_ABOUT = "library"
-_WORD = "w:"
-_VALUES = "v:"
-_GENERATION = re.compile(r"_g(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +120,7 @@ class MilvusLibrary:
                 if generation is None:
                     raise LibraryMissing("store_missing", library=address.shown)
                 collection = generation_name(address, generation)
-                said = client.get(f"{collection}_notes", ids=[_ABOUT], output_fields=["said"])
+                said = client.get(f"{collection}_notes", ids=[ABOUT], output_fields=["said"])
                 if not said:
                     raise LibraryDamaged("store_damaged", library=address.shown)
                 facts = StoreFacts.from_json(said[0]["said"])
@@ -293,13 +286,13 @@ class MilvusLibrary:
     def word_counts(self, words: Sequence[str]) -> dict[str, int]:
         """How many pictures have each word; those that none has are left out."""
         found: dict[str, int] = {}
-        keys = [_WORD + cut_label(word) for word in dict.fromkeys(words)]
+        keys = [WORD + cut_label(word) for word in dict.fromkeys(words)]
         for start in range(0, len(keys), PAGE_ROWS):
             with explaining(self.address):
                 rows = self.client.get(
                     f"{self.collection}_notes", ids=keys[start : start + PAGE_ROWS], output_fields=["count"]
                 )
-            found |= {row["key"].removeprefix(_WORD): row["count"] for row in rows}
+            found |= {row["key"].removeprefix(WORD): row["count"] for row in rows}
         return found
 
     def values(self, field: str) -> list[str]:
@@ -309,7 +302,7 @@ class MilvusLibrary:
             number = count = 0
             while number <= count:
                 with explaining(self.address):
-                    key = f"{_VALUES}{field}:{number}"
+                    key = f"{VALUES}{field}:{number}"
                     rows = self.client.get(f"{self.collection}_notes", ids=[key], output_fields=["said", "count"])
                 if not rows:
                     break
@@ -357,158 +350,6 @@ class MilvusLibrary:
         return found
 
 
-class MilvusWriter:
-    """Writes the next generation of a library; ``finish`` shows it to readers, ``abandon`` takes it away."""
-
-    def __init__(self, where: Path | str, encoder: EncoderIdentity, pictures: int) -> None:
-        """``pictures`` decides the kind of index."""
-        self.address = milvus_address(where)
-        if self.address.is_lite:
-            Path(self.address.uri).parent.mkdir(parents=True, exist_ok=True)
-        self.client = connect(self.address)
-        self._encoder = encoder
-        self._placed = 0
-        self._waiting: list[dict[str, Any]] = []
-        with explaining(self.address):
-            self._before = current_generation(self.client, self.address)
-            # What a load that was killed left behind goes.
-            for name in self.client.list_collections():
-                number = _generation_of(name, self.address)
-                if number is not None and number != self._before:
-                    self.client.drop_collection(name)
-            self.generation = (self._before or 0) + 1
-            self._collection = generation_name(self.address, self.generation)
-            self._make(pictures)
-
-    def add(self, picture: StoredPicture) -> None:
-        """Raises LibraryError for a record that is too large for a row."""
-        record = json_line(record_json(picture.record))
-        if len(record.encode()) > _TEXT_BYTES:
-            raise LibraryError("store_record_long", picture=picture.record.id, limit=_TEXT_BYTES)
-        textual = np.zeros(self._encoder.textual_dim, np.float32) if picture.textual is None else picture.textual
-        self._waiting.append(
-            {
-                "id": picture.record.id,
-                "place": self._placed,
-                "record": record,
-                "terms": [cut_label(term) for term in picture.terms][:_MOST_LABELS],
-                "has_text": picture.textual is not None,
-                "phash": "" if picture.phash is None else f"{picture.phash:016x}",
-                "information": float(picture.information),
-                "surest": float(picture.surest),
-                "visual": np.asarray(picture.visual, np.float32),
-                "textual": np.asarray(textual, np.float32),
-                "words": dict(picture.weights) or {NOTHING: 1e-6},
-                **{name: _bounded(value) for name, value in picture.filtered.items()},
-            }
-        )
-        self._placed += 1
-        if len(self._waiting) >= INSERT_ROWS:
-            self._insert()
-
-    def finish(self, facts: StoreFacts, word_counts: Mapping[str, int], values: Mapping[str, Sequence[str]]) -> None:
-        """Write what is true of all, and move the alias. ``values`` are the different ones of some fields."""
-        self._insert()
-        notes = [{"key": _WORD + cut_label(word), "count": count, "said": ""} for word, count in word_counts.items()]
-        notes.append({"key": _ABOUT, "count": self._placed, "said": facts.to_json()})
-        for name, known in values.items():
-            chunks = list(_chunks(known))
-            notes += [
-                {
-                    "key": f"{_VALUES}{name}:{number}",
-                    "count": len(chunks),
-                    "said": json.dumps(chunk, ensure_ascii=False),
-                }
-                for number, chunk in enumerate(chunks)
-            ]
-        with explaining(self.address):
-            for start in range(0, len(notes), 4 * INSERT_ROWS):
-                rows = [note | {"unused": [0.0, 1.0]} for note in notes[start : start + 4 * INSERT_ROWS]]
-                self.client.insert(f"{self._collection}_notes", rows)
-            for name in (self._collection, f"{self._collection}_notes"):
-                self.client.flush(name)
-                self.client.load_collection(name)
-            if self._before is None:
-                self.client.create_alias(self._collection, self.address.name)
-            else:
-                self.client.alter_alias(self._collection, self.address.name)
-                before = generation_name(self.address, self._before)
-                for name in (before, f"{before}_notes"):
-                    self.client.drop_collection(name)
-        self.client.close()
-
-    def abandon(self) -> None:
-        with suppress(Exception):  # what stopped the load may have taken the server along
-            for name in (self._collection, f"{self._collection}_notes"):
-                self.client.drop_collection(name)
-        self.client.close()
-
-    def _insert(self) -> None:
-        rows, self._waiting = self._waiting, []
-        if rows:
-            with explaining(self.address):
-                self.client.insert(self._collection, rows)
-
-    def _make(self, pictures: int) -> None:
-        from pymilvus import DataType
-
-        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
-        for name in ("place", "min_side_px", "taken_chars"):
-            schema.add_field(name, DataType.INT64)
-        schema.add_field("record", DataType.VARCHAR, max_length=_TEXT_BYTES)
-        for name in ("license", "camera", "folder"):
-            schema.add_field(name, DataType.VARCHAR, max_length=_LABEL_BYTES)
-        for name in ("phash", "orientation", "taken"):
-            schema.add_field(name, DataType.VARCHAR, max_length=64)
-        schema.add_field("has_text", DataType.BOOL)
-        for name in ("information", "surest"):
-            schema.add_field(name, DataType.FLOAT)
-        schema.add_field("megapixels", DataType.DOUBLE)
-        for name in _LISTS:
-            schema.add_field(
-                name,
-                DataType.ARRAY,
-                element_type=DataType.VARCHAR,
-                max_capacity=_MOST_LABELS,
-                max_length=_LABEL_BYTES,
-            )
-        schema.add_field("visual", DataType.FLOAT_VECTOR, dim=self._encoder.visual_dim)
-        schema.add_field("textual", DataType.FLOAT_VECTOR, dim=self._encoder.textual_dim)
-        schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
-        indexes = self.client.prepare_index_params()
-        for name in ("visual", "textual"):
-            kind, params = dense_index(pictures, is_lite=self.address.is_lite)
-            indexes.add_index(name, index_type=kind, metric_type="IP", params=params)
-        indexes.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="IP", params={})
-        indexed = ["place", "license", "camera", "folder", "taken", "min_side_px"]
-        indexed += () if self.address.is_lite else _LISTS
-        for name in indexed:
-            indexes.add_index(name, index_type="INVERTED")
-        self.client.create_collection(self._collection, schema=schema, index_params=indexes)
-        notes = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-        notes.add_field("key", DataType.VARCHAR, is_primary=True, max_length=_LABEL_BYTES + 8)
-        notes.add_field("count", DataType.INT64)
-        notes.add_field("said", DataType.VARCHAR, max_length=_TEXT_BYTES)
-        notes.add_field("unused", DataType.FLOAT_VECTOR, dim=2)  # a collection of Milvus has a vector
-        unused = self.client.prepare_index_params()
-        unused.add_index("unused", index_type="FLAT", metric_type="IP")
-        self.client.create_collection(f"{self._collection}_notes", schema=notes, index_params=unused)
-
-
-def dense_index(pictures: int, *, is_lite: bool) -> tuple[str, dict[str, Any]]:
-    """The kind of index that is quickest for so many vectors without losing neighbours that matter, and how it is made.
-
-    milvus-lite has no RaBitQ; it is for tests and small libraries.
-    """
-    if pictures <= EXACT_UP_TO:
-        return "FLAT", {}
-    if pictures <= GRAPH_UP_TO or is_lite:
-        return "HNSW", {"M": 16, "efConstruction": 200}
-    lists = min(65_536, int(4 * pictures**0.5))
-    return "IVF_RABITQ", {"nlist": lists, "refine": True, "refine_type": "SQ8"}
-
-
 def _search_params(library: MilvusLibrary, space: str, width: int) -> dict[str, Any]:
     if space == "words":
         return {}
@@ -518,29 +359,6 @@ def _search_params(library: MilvusLibrary, space: str, width: int) -> dict[str, 
     if kind == "IVF_RABITQ":
         return {"nprobe": max(64, made["nlist"] // 64), "rbq_bits_query": 8, "refine_k": 3}
     return {}
-
-
-def _bounded(value: Any) -> Any:
-    return value[:_MOST_LABELS] if isinstance(value, list) else value
-
-
-def cut_label(text: str) -> str:
-    """A label without half characters, in so many bytes of UTF-8 as a label may have."""
-    return text.encode("utf-8", "replace")[:_LABEL_BYTES].decode("utf-8", "ignore")
-
-
-def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
-    """As many texts together as a note holds."""
-    chunk: list[str] = []
-    chars = 0
-    for text in texts:
-        if chunk and chars + len(text) > _VALUES_CHARS:
-            yield chunk
-            chunk, chars = [], 0
-        chunk.append(text)
-        chars += len(text) + 4
-    if chunk:
-        yield chunk
 
 
 def stored_record(text: str) -> ImageRecord:
@@ -557,56 +375,6 @@ def stored_record(text: str) -> ImageRecord:
             "position": tuple(values["position"]) if values["position"] is not None else None,
         }
     )
-
-
-def connect(address: MilvusAddress) -> Any:
-    """A client of pymilvus. Raises LibraryError where it is not installed or the server is not reached."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core prints what pymilvus handles
-    try:
-        import logging
-
-        from pymilvus import MilvusClient
-
-        if address.is_lite:
-            import milvus_lite  # noqa: F401 - pymilvus says less clearly that it is missing
-    except ImportError as error:
-        raise LibraryError("store_package_missing", package=error.name or "pymilvus") from error
-    for name in ("pymilvus", "grpc._server"):  # what goes wrong is raised, and said once
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with explaining(address):
-        return MilvusClient(uri=address.uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=30)
-
-
-@contextmanager
-def explaining(address: MilvusAddress) -> Iterator[None]:
-    """Errors of Milvus and of the way to it, as one of this package."""
-    from pymilvus.exceptions import MilvusException
-
-    try:
-        yield
-    except MilvusException as error:
-        reason = " ".join(str(error.message or error).split())[:300]
-        raise LibraryError("store_not_usable", library=address.shown, reason=reason) from error
-
-
-def current_generation(client: Any, address: MilvusAddress) -> int | None:
-    """That of the collection which the alias names; None where there is none."""
-    for name in client.list_collections():
-        generation = _generation_of(name, address)
-        is_notes = name.endswith("_notes")
-        if generation is not None and not is_notes and address.name in client.list_aliases(name).get("aliases", ()):
-            return generation
-    return None
-
-
-def generation_name(address: MilvusAddress, generation: int) -> str:
-    return f"{address.name}_g{generation}"
-
-
-def _generation_of(collection: str, address: MilvusAddress) -> int | None:
-    found = _GENERATION.search(collection.removesuffix("_notes"))
-    own = found is not None and collection.removesuffix("_notes") == f"{address.name}{found[0]}"
-    return int(found[1]) if found is not None and own else None
 
 
 def _phash(text: str) -> int | None:

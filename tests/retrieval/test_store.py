@@ -14,7 +14,9 @@ import pytest
 from image_db.errors import EncoderMismatch, LibraryError, LibraryMissing
 from image_db.library import Library
 from image_db.stores.addresses import is_address, milvus_address
-from image_db.stores.milvus_library import MilvusLibrary, MilvusWriter, dense_index
+from image_db.stores.milvus_client import dense_index
+from image_db.stores.milvus_library import MilvusLibrary
+from image_db.stores.milvus_writer import MilvusWriter
 from image_db.stores.opening import open_library
 from retrieval.candidates import Query
 from retrieval.filters import Filters, parse_where
