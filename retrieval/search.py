@@ -21,7 +21,7 @@ from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, 
 from retrieval.library_index import LibraryIndex, PictureCollection
 from retrieval.pool import Pool, QueryVectors, SearchIndex
 from retrieval.score_scale import PROBES, SAMPLE, measure, read_probes
-from retrieval.store_index import StoreIndex
+from retrieval.stores.store_index import StoreIndex
 from retrieval.tokens import latin_share
 from vision.errors import Phrase
 from vision.interfaces import JointEncoder

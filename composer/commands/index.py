@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from composer.commands.index_ray import add_ray_options, run_on_ray
 from composer.commands.options import add_command, add_json, add_library, add_profile
 
 if TYPE_CHECKING:
@@ -68,9 +69,12 @@ def register(subparsers: Subparsers) -> None:
         "--watch", action="store_true", help="go on: look again whenever something changes there, until Ctrl-C"
     )
     add_json(parser, "print the summary as one JSON object")
+    add_ray_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.engine == "ray":
+        return run_on_ray(args)
     asked = (args.library, args.paths, _ready(args.library, args.paths, args.profile), args.describe, args.exclude)
     report = _tell(args, *_index(*asked))
     if args.watch:
@@ -87,7 +91,7 @@ def _tell(
         from image_db.exporting import json_line
 
         words = {} if described is None else {"described": described.described, "silent": described.silent}
-        print(json_line(_as_json(args.library, report, pictures) | words), flush=True)
+        print(json_line(as_json(args.library, report, pictures) | words), flush=True)
     else:
         print_report(args.library, report, pictures)
         if described is not None:
@@ -215,7 +219,8 @@ def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
             print(f"  {say('more_files', count=len(items) - _SHOWN_FAILURES, library=library_dir)}")
 
 
-def _as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, object]:
+def as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, object]:
+    """A report for programs."""
     from composer.i18n import localize
 
     return {

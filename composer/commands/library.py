@@ -265,7 +265,7 @@ def run_export(args: argparse.Namespace) -> int:
 def run_copy(args: argparse.Namespace) -> int:
     from composer.commands.terminal import progress_of, say
     from composer.i18n import localize
-    from retrieval.store_loading import copy_library
+    from retrieval.stores.store_loading import copy_library
 
     with progress_of(say("pictures")) as progress:
         report = copy_library(args.source, args.target, progress)

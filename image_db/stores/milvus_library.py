@@ -3,8 +3,8 @@
 An alias names the present generation, ``NAME_g7``; a load makes the next one beside it and moves the alias when it is
 whole, so that readers see one or the other, and a load that is killed changes nothing. ``NAME_g7_notes`` holds what is
 true of all pictures together (encoder, counts) and, a row a word, how many pictures have it. Words are a sparse vector
-of BM25 weights over Vignette's own terms (``retrieval.store_words``): Milvus' analyzers know neither its plurals nor
-its Chinese words. Import it freely: pymilvus is loaded when a library is opened.
+of BM25 weights over Vignette's own terms (``retrieval.stores.store_words``): Milvus' analyzers know neither its
+plurals nor its Chinese words. Import it freely: pymilvus is loaded when a library is opened.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class StoredPicture(NamedTuple):
 
     ``terms`` are the words that a query may name, ``weights`` the sparse vector of BM25 weights, ``information`` the
     sum of what its words tell, ``surest`` the largest weight of a field that has words, ``filtered`` what filters read
-    (``retrieval.store_filters``).
+    (``retrieval.stores.store_filters``).
     """
 
     record: ImageRecord

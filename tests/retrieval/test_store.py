@@ -21,7 +21,7 @@ from image_db.stores.opening import open_library
 from retrieval.candidates import Query
 from retrieval.filters import Filters, parse_where
 from retrieval.search import Searcher
-from retrieval.store_loading import copy_library, load_store, pictures_of
+from retrieval.stores.store_loading import copy_library, load_store, pictures_of
 from tests.fakes import PALETTE, ColourEncoder
 from tests.retrieval.small_library import Shown, make_record, picture, put
 

@@ -18,8 +18,8 @@ from image_db.stores.addresses import is_address
 from image_db.stores.milvus_library import MilvusLibrary, StoredPicture, StoreFacts
 from image_db.stores.milvus_writer import MilvusWriter
 from image_db.stores.opening import AnyLibrary, open_library
-from retrieval.store_filters import LISTED_VALUES, filter_fields
-from retrieval.store_words import WordStatistics, words_of
+from retrieval.stores.store_filters import LISTED_VALUES, filter_fields
+from retrieval.stores.store_words import WordStatistics, words_of
 from vision import own_version
 from vision.errors import Phrase
 from vision.interfaces import EncoderIdentity

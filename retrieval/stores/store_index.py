@@ -18,8 +18,8 @@ from retrieval.candidates import Query
 from retrieval.lexical import tally_of
 from retrieval.library_index import TEXTUAL_KINDS, VISUAL_KINDS, fields
 from retrieval.pool import Pool, QueryVectors
-from retrieval.store_filters import expression
-from retrieval.store_words import AskedWords, saturated
+from retrieval.stores.store_filters import expression
+from retrieval.stores.store_words import AskedWords, saturated
 from retrieval.tokens import asked_terms
 
 

@@ -1,0 +1,337 @@
+"""Indexing on Ray Data: readers on all cores decode and describe, actors encode, one actor writes whole shards.
+
+Only what no shard holds yet is done, so a run goes on where one was killed and does again what stood in open shards
+alone. A file that cannot be used costs itself: it gets a row with the reason. Workers that die are started again by
+Ray, and what they held is done again; a writer that dies loses its open shards, which the next pass makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from image_db.cluster.shards import ShardFolder, shard_name, table_of
+from image_db.cluster.sources import Sources, TarFile, bring, stamp_of, tar_problem, unpack
+from image_db.errors import LibraryError
+from image_db.exporting import json_line, record_json
+from image_db.files import FileStamp
+from image_db.metadata.description import sentence
+from image_db.metadata.reading import ReadPicture, read_picture
+from image_db.metadata.sidecars import SidecarReader
+from image_db.scan import FoundFile
+from vision.errors import KeyedError, Phrase, phrase_to_json
+from vision.interfaces import EncoderIdentity, JointEncoder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LoadEncoder: TypeAlias = Callable[[], JointEncoder]  # called where the work is; pickled on the way there
+Progress: TypeAlias = Callable[[int, int], None]  # files done, files to do
+
+SHARD_FILES = 512
+BATCH_PICTURES = 32
+_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """``address`` is a cluster's, or "auto"; empty starts one on this machine with so many ``workers``, by default its
+    cores. ``encoders`` actors encode, each with ``gpus_each`` GPUs or ``cores_each`` cores.
+    """
+
+    address: str = ""
+    workers: int = 0
+    encoders: int = 1
+    gpus_each: float = 0.0
+    cores_each: float = 1.0
+    shard_files: int = SHARD_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class RayReport:
+    """``files`` were read in this run, ``kept`` were in shards before, ``shards`` were written."""
+
+    files: int
+    kept: int
+    shards: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What becomes one shard: files, or one tar."""
+
+    name: str
+    files: tuple[FoundFile, ...] = ()
+    tar: TarFile | None = None
+
+
+def index_on_ray(
+    sources: Sources,
+    shards: ShardFolder,
+    encoder: EncoderIdentity,
+    load_encoder: LoadEncoder,
+    options: RayOptions,
+    progress: Progress | None = None,
+) -> RayReport:
+    """Make shards of everything in ``sources`` that no shard holds yet.
+
+    Raises LibraryError where Ray is not installed or not reached, or shards stay open after three passes.
+    """
+    started = time.perf_counter()
+    done = shards.done(encoder)
+    waiting = _units(sources, done, options.shard_files)
+    total = sum(len(unit.files) or 1 for unit in waiting)
+    kept = len(sources.files) + len(sources.tars) - total
+    written = finished = 0
+    if waiting:
+        start_ray(options)
+    for _ in range(_PASSES):
+        for _, files in _run(waiting, shards, encoder, load_encoder, options) if waiting else ():
+            written += 1
+            finished += files
+            if progress is not None:
+                progress(min(finished, total), total)
+        waiting = _units(sources, shards.done(encoder), options.shard_files) if waiting else []
+        if not waiting:
+            return RayReport(total, kept, written, time.perf_counter() - started)
+    raise LibraryError("shards_left_open", count=len(waiting), folder=shards.address)
+
+
+def start_ray(options: RayOptions) -> None:
+    """Connect to the cluster, or start one on this machine. Raises LibraryError where that cannot be done."""
+    try:
+        import ray
+    except ImportError as error:
+        raise LibraryError("store_package_missing", package="ray") from error
+    if ray.is_initialized():
+        return
+    try:
+        if options.address:
+            ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
+        else:
+            workers = options.workers or None
+            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise LibraryError("ray_not_reached", address=options.address or "local", reason=str(error)[:300]) from error
+
+
+def _units(sources: Sources, done: set[FileStamp], shard_files: int) -> list[_Unit]:
+    """The work that is left, in the order of the listing."""
+    left = [(number, found) for number, found in enumerate(sources.files) if found.stamp not in done]
+    units = []
+    for start in range(0, len(left), shard_files):
+        part = left[start : start + shard_files]
+        files = tuple(found for _, found in part)
+        units.append(_Unit(shard_name(part[0][0], (found.stamp for found in files)), files))
+    for number, tar in enumerate(sources.tars, len(sources.files)):
+        if stamp_of(tar) not in done:
+            units.append(_Unit(shard_name(number, [stamp_of(tar)]), tar=tar))
+    return units
+
+
+def _run(
+    units: Sequence[_Unit],
+    shards: ShardFolder,
+    encoder: EncoderIdentity,
+    load_encoder: LoadEncoder,
+    options: RayOptions,
+) -> Iterator[tuple[str, int]]:
+    """Names of the shards that were written, with the files that each holds."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    work = ray.data.from_items([{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=len(units))
+    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", num_cpus=1)
+    encoded = read.map_batches(
+        EncodeRows,
+        fn_constructor_args=(load_encoder, encoder),
+        batch_size=BATCH_PICTURES,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, options.encoders)),
+        **({"num_gpus": options.gpus_each} if options.gpus_each else {"num_cpus": options.cores_each}),
+    )
+    written = encoded.map_batches(
+        WriteShards,
+        fn_constructor_args=(shards, encoder),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=0,
+    )
+    for row in written.iter_rows():
+        yield row["shard"], row["files"]
+
+
+# Read
+
+
+def read_unit(batch: pa.Table) -> Iterator[pa.Table]:
+    """Decode and describe the files of one unit, a few pictures at a time. Every file becomes a row."""
+    (unit,) = (pickle.loads(data) for data in batch["unit"].to_pylist())
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            pictures = _pictures_of(unit, Path(scratch))
+            problem = None
+        except Exception as error:  # noqa: BLE001 - whatever one tar does, the run goes on without it
+            pictures, problem = [], tar_problem(unit.tar, error)
+        empty = not pictures
+        count = max(1, len(pictures))
+        sidecars, rows = SidecarReader(), []
+        if empty:
+            reason = problem.reason if problem is not None else Phrase("tar_without_pictures")
+            yield _as_table([_row(unit, 0, count, stamp_of(unit.tar), reason)])
+        for number, (path, stamp, found) in enumerate(pictures):
+            rows.append(_read_row(unit, number, count, path, stamp, found, sidecars))
+            if len(rows) == BATCH_PICTURES:
+                yield _as_table(rows)
+                rows = []
+        if rows:
+            yield _as_table(rows)
+
+
+def _pictures_of(unit: _Unit, scratch: Path) -> list[tuple[str, FileStamp, FoundFile]]:
+    """The path to keep of each picture, the stamp of its source, and where it is now."""
+    if unit.tar is not None:
+        return [(path, stamp_of(unit.tar), found) for path, found in unpack(unit.tar, scratch)]
+    brought = bring(unit.files, scratch)
+    return [(found.stamp.path, found.stamp, brought[found.stamp.path]) for found in unit.files]
+
+
+def _read_row(
+    unit: _Unit, number: int, count: int, path: str, stamp: FileStamp, found: FoundFile, sidecars: SidecarReader
+) -> dict[str, Any]:
+    result = read_picture(found, sidecars, ())
+    if not isinstance(result, ReadPicture) or result.image is None or result.record is None:
+        reason = result.reason if not isinstance(result, ReadPicture) else Phrase("no_vector")
+        return _row(unit, number, count, stamp, reason)
+    record = json.loads(json_line(record_json(result.record)))
+    record["path"] = path
+    return _row(unit, number, count, stamp) | {
+        "record": json_line(record),
+        "phash": "" if result.phash is None else f"{result.phash:016x}",
+        "pixels": result.image.tobytes(),
+        "width": result.image.width,
+        "height": result.image.height,
+    }
+
+
+def _row(
+    unit: _Unit, number: int, count: int, stamp: FileStamp, failure: Phrase | KeyedError | None = None
+) -> dict[str, Any]:
+    return {
+        "shard": unit.name,
+        "number": number,
+        "of": count,
+        **stamp._asdict(),
+        "path": os.fsencode(stamp.path),
+        "record": "",
+        "phash": "",
+        "pixels": b"",
+        "width": 0,
+        "height": 0,
+        "failure": "" if failure is None else json.dumps(phrase_to_json(failure), ensure_ascii=False),
+    }
+
+
+def _as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    whole = ("number", "of", "size_bytes", "mtime_ns", "width", "height")
+    data = {"path": pa.binary(), "pixels": pa.large_binary()}
+    kinds = {name: data.get(name) or (pa.int64() if name in whole else pa.string()) for name in rows[0]}
+    return pa.Table.from_arrays([pa.array([row[n] for row in rows], k) for n, k in kinds.items()], names=list(kinds))
+
+
+# Encode
+
+
+class EncodeRows:
+    """An actor that holds the encoder. Pixels go in, vectors in half precision come out."""
+
+    def __init__(self, load_encoder: LoadEncoder, wanted: EncoderIdentity) -> None:
+        self._encoder = load_encoder()
+        if self._encoder.identity.sha256 != wanted.sha256:
+            raise LibraryError("encoder_differs_on_worker", wanted=wanted.name, found=self._encoder.identity.name)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import numpy as np
+        import pyarrow as pa
+        from PIL import Image
+
+        rows = batch.drop_columns(["pixels", "width", "height"]).to_pylist()
+        pixels = zip(*(batch[name].to_pylist() for name in ("width", "height", "pixels")), strict=True)
+        images = [Image.frombytes("RGB", (w, h), data) if data else None for w, h, data in pixels]
+        shown = [i for i, image in enumerate(images) if image is not None]
+        visual: dict[int, Any] = dict.fromkeys(range(len(rows)))
+        if shown:
+            vectors = self._encoder.encode_images([image for image in images if image is not None])
+            for i, vector in zip(shown, vectors, strict=True):
+                if np.isfinite(vector).all():
+                    visual[i] = vector.astype(np.float16)
+                else:
+                    rows[i]["failure"] = json.dumps(phrase_to_json(Phrase("no_vector")))
+        textual = self._sentences([row["record"] for row in rows])
+        identity = self._encoder.identity
+        return (
+            pa.Table.from_pylist(rows, schema=batch.drop_columns(["pixels", "width", "height"]).schema)
+            .append_column("visual", pa.array([visual[i] for i in range(len(rows))], _halves(identity.visual_dim)))
+            .append_column(
+                "textual", pa.array([textual.get(i) for i in range(len(rows))], _halves(identity.textual_dim))
+            )
+        )
+
+    def _sentences(self, records: Sequence[str]) -> dict[int, Any]:
+        """Vectors of the words of those records that have some which the encoder knows."""
+        import numpy as np
+
+        from image_db.stores.milvus_library import stored_record
+
+        texts = {
+            i: text
+            for i, record in enumerate(records)
+            if record and (text := sentence(stored_record(record), self._encoder.languages))
+        }
+        if not texts:
+            return {}
+        vectors = self._encoder.encode_sentences(list(texts.values()))
+        return {i: vector.astype(np.float16) for i, vector in zip(texts, vectors, strict=True) if vector.any()}
+
+
+def _halves(dim: int) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.list_(pa.float16(), dim)
+
+
+# Write
+
+
+class WriteShards:
+    """The one actor that writes: it collects the rows of each shard and writes it when all are there."""
+
+    def __init__(self, shards: ShardFolder, encoder: EncoderIdentity) -> None:
+        self._shards, self._encoder = shards, encoder
+        self._open: dict[str, dict[int, dict[str, Any]]] = {}
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        written: list[dict[str, Any]] = []
+        for row in batch.to_pylist():
+            held = self._open.setdefault(row["shard"], {})
+            held[row["number"]] = row  # a reader that died sends its rows again
+            if len(held) == row["of"]:
+                rows = [held[number] | {"path": os.fsdecode(held[number]["path"])} for number in sorted(held)]
+                self._shards.write(row["shard"], table_of(rows, self._encoder))
+                written.append({"shard": row["shard"], "files": len(rows)})
+                del self._open[row["shard"]]
+        return pa.Table.from_pylist(written, schema=pa.schema([("shard", pa.string()), ("files", pa.int64())]))

@@ -1,0 +1,1 @@
+"""Searching libraries that a database holds, and loading them."""
