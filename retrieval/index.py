@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from retrieval.errors import IndexUnusable
+from retrieval.faiss_build import load_faiss
 
 if TYPE_CHECKING:
     from vision.interfaces import EncoderIdentity
@@ -69,7 +70,7 @@ class VectorIndex:
     @classmethod
     def build(cls, vectors: np.ndarray, kind: Kind | None = None) -> VectorIndex:
         """Index the rows. Raises IndexUnusable for vectors that are not finite."""
-        faiss = _faiss()
+        faiss = load_faiss()
         n, dim = vectors.shape
         chosen = kind or kind_for(n)
         sample = np.ascontiguousarray(vectors[:: max(1, n // TRAINING_VECTORS)], np.float32)
@@ -101,7 +102,7 @@ class VectorIndex:
         ``folder`` None keeps nothing; a damaged file, or a folder that cannot be written, costs a rebuild.
         Raises IndexUnusable where the vectors' dimension is not the encoder's.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         n, dim = vectors.shape
         expected = encoder.visual_dim if space == "visual" else encoder.textual_dim
         if dim != expected:
@@ -148,7 +149,7 @@ class VectorIndex:
     def _ask(
         self, queries: np.ndarray, width: int, allowed: np.ndarray | None, reachable: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        faiss = _faiss()
+        faiss = load_faiss()
         if allowed is None and self._gpu is not None:
             scores, rows = self._gpu.search(queries, width)
             return scores, rows
@@ -207,13 +208,6 @@ def keep_file(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _faiss() -> Any:
-    """The module, untyped: its stubs describe the C++ constructors, not the Python ones."""
-    import faiss
-
-    return faiss
-
-
 def kind_for(n: int) -> Kind:
     """The kind of index that is quickest for n vectors without losing neighbours that matter."""
     if n <= EXACT_UP_TO:
@@ -223,7 +217,7 @@ def kind_for(n: int) -> Kind:
 
 def _on_gpu(index: Any) -> Any | None:
     """A copy on all GPUs where faiss-gpu finds any; GPU indexes know no selectors, so the CPU's stays as well."""
-    faiss = _faiss()
+    faiss = load_faiss()
     if not getattr(faiss, "get_num_gpus", lambda: 0)():
         return None
     return faiss.index_cpu_to_all_gpus(index)

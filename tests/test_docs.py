@@ -36,7 +36,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED_FILE = re.compile(r"`([\w-]+\.\w+)`[^`\n]*:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # These need a model, a network or a browser; that they are understood is tested all the same.
-NOT_RUN = ("doctor", "models pull", "library sample", "app", "bench", "eval", "train")
+ON_RAY = ("index ~/Pictures --engine ray", "batch requests.jsonl --engine ray")
+NOT_RUN = ("doctor", "models pull", "library sample", "app", "bench", "eval", "train", *ON_RAY)
 TOOLS = {"make", "pip", "podman", "pipx", "uv", "python3", ".", ".venv/bin/python"}
 OTHERS_OPTIONS = {"--extra-index-url", "--pip-args", "--no-deps", "--wheel-dir", "--upgrade", "--force"}
 

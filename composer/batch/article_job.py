@@ -164,8 +164,8 @@ def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> 
     """SHA-256 over what a request, its profile and its library's name say.
 
     Pictures to use and sources count by their content, a folder by its documents'. What stands at its default is left
-    out, so that a field added by a later version does not make every article look like that of another request. Threads
-    and devices do not decide an article.
+    out, so that a field added by a later version does not make every article look like that of another request.
+    Threads, devices and where a server is do not decide an article.
     """
     values = _set(replace(request, project=None))
     values |= {
@@ -177,7 +177,7 @@ def request_hash(request: ComposeRequest, settings: Settings, library: Path) -> 
     plain = LanguageSettings()
     for section in ("writer", "own_judge", "encoder"):
         own = profile.get(section, {})
-        for key in ("threads", "device", "timeout_s", "at_once", "key_variable"):
+        for key in ("threads", "device", "address", "timeout_s", "at_once", "key_variable"):
             own.pop(key, None)
         if own.get("model") == plain.model:  # a default that LanguageSettings puts in itself
             del own["model"]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeAlias
 
 from composer.batch.article_job import (
     BatchConfig,
@@ -27,6 +27,7 @@ from composer.batch.requests import BatchJob
 from composer.batch.summary import BatchSummary
 from composer.errors import ComposerError
 from composer.pipeline.events import Event
+from vision.interfaces import Usage
 
 if TYPE_CHECKING:
     from composer.batch.terminal import BatchTerminal
@@ -36,8 +37,57 @@ RunJob = Callable[[BatchJob, Listener], Outcome]
 _TICK_S = 0.5
 
 
+class Composers(Protocol):
+    """What makes articles, ``workers`` at once."""
+
+    workers: int
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def run_job(self, job: BatchJob, listen: Listener) -> Outcome:
+        """As ``article_job.run_job``; called by as many threads as there are workers."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ComposersHere:
+    """Composers in this process, which share one set of models."""
+
+    def __init__(self, config: BatchConfig, jobs: int, workers: int | None) -> None:
+        """``workers`` None: as many articles at once as the model decodes together."""
+        from composer.pipeline.model_pool import ModelPool
+
+        self._config = config
+        self._pool = ModelPool.load(config.profile)
+        self.workers = min(workers or self._pool.workers, jobs)
+
+    @property
+    def usage(self) -> Usage:
+        return self._pool.usage
+
+    def run_job(self, job: BatchJob, listen: Listener) -> Outcome:
+        return run_job(job, self._config, self._pipeline, listen)
+
+    def _pipeline(self, job: BatchJob) -> Composes:
+        return self._pool.pipeline(self._config.library_of(job), job.settings(self._config.profile))
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+OpenComposers: TypeAlias = Callable[[BatchConfig, int, "int | None"], Composers]
+
+
 def run_batch(
-    jobs: Sequence[BatchJob], config: BatchConfig, out: TextIO, *, workers: int | None, fail_fast: bool
+    jobs: Sequence[BatchJob],
+    config: BatchConfig,
+    out: TextIO,
+    *,
+    workers: int | None,
+    fail_fast: bool,
+    open_composers: OpenComposers = ComposersHere,
 ) -> BatchSummary:
     """Make what is missing, show it on ``out``, and write the summary after every article and the report at last.
 
@@ -58,7 +108,7 @@ def run_batch(
                     terminal.ended(outcome)
                 summary.add(existing)
                 if not (fail_fast and summary.failed):
-                    _make_left(summary, terminal, workers, fail_fast)
+                    _make_left(summary, terminal, workers, fail_fast, open_composers)
             finally:
                 terminal.close()
                 summary.close()
@@ -67,9 +117,14 @@ def run_batch(
     return summary
 
 
-def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | None, fail_fast: bool) -> None:
+def _make_left(
+    summary: BatchSummary,
+    terminal: BatchTerminal,
+    workers: int | None,
+    fail_fast: bool,
+    open_composers: OpenComposers,
+) -> None:
     """Load the models and make what is missing, showing and noting each article as it ends."""
-    from composer.pipeline.model_pool import ModelPool
     from image_db.stores.opening import open_library
 
     left, config = summary.left(), summary.config
@@ -78,19 +133,10 @@ def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | No
     if any(job.library is None for job in left):
         open_library(config.library).close()  # what is wrong with it is known before models are loaded
     started = time.perf_counter()
-    workshop = ModelPool.load(config.profile)
+    composers = open_composers(config, len(left), workers)
     summary.load_seconds = time.perf_counter() - started
-    summary.workers = min(workers or workshop.workers, len(left))
-
-    def pipeline_for(job: BatchJob) -> Composes:
-        return workshop.pipeline(config.library_of(job), job.settings(config.profile))
-
-    batch = BatchRun(
-        left,
-        lambda job, listen: run_job(job, config, pipeline_for, listen),
-        workers=summary.workers,
-        fail_fast=fail_fast,
-    )
+    summary.workers = composers.workers
+    batch = BatchRun(left, composers.run_job, workers=summary.workers, fail_fast=fail_fast)
     try:
         with closing(batch.updates()) as updates:  # type: ignore[type-var]
             for update in updates:
@@ -99,8 +145,8 @@ def _make_left(summary: BatchSummary, terminal: BatchTerminal, workers: int | No
     finally:
         # What ended while the others were being interrupted counts, too.
         summary.add(batch.outcomes)
-        summary.usage = workshop.usage
-        workshop.close()
+        summary.usage = composers.usage
+        composers.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from composer.commands.options import add_command, add_formats, add_json, at_lea
 if TYPE_CHECKING:
     from composer.batch.article_job import Again, BatchConfig
     from composer.batch.requests import BatchJob
+    from composer.batch.runner import OpenComposers
     from composer.commands.options import Subparsers
 
 EXAMPLES = """\
@@ -59,6 +61,10 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="articles at once (default: as many as the model decodes together)"
     )
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="who composes: this program, or workers of Ray"
+    )
+    parser.add_argument("--ray-address", metavar="ADDRESS", default="", help="a Ray cluster (default: start one here)")
     parser.add_argument("--fail-fast", action="store_true", help="begin no other article once one has failed")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--update", action="store_true", help="make articles whose request has changed again")
@@ -69,7 +75,7 @@ def register(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     from composer.batch.report import say
     from composer.batch.requests import read_jobs
-    from composer.batch.runner import run_batch
+    from composer.batch.runner import ComposersHere, run_batch
     from composer.batch.summary import REPORT, counts
     from composer.batch.terminal import HEADER_KEYS, table_rows
     from composer.commands.terminal import table
@@ -77,7 +83,14 @@ def run(args: argparse.Namespace) -> int:
     jobs = read_jobs(args.requests)
     _check_usage(args, jobs)
     config = _config(args)
-    summary = run_batch(jobs, config, sys.stderr, workers=args.workers, fail_fast=args.fail_fast)
+    open_composers: OpenComposers = ComposersHere
+    if args.engine == "ray":
+        from composer.batch.ray_composers import RayComposers
+
+        open_composers = partial(RayComposers, address=args.ray_address)
+    summary = run_batch(
+        jobs, config, sys.stderr, workers=args.workers, fail_fast=args.fail_fast, open_composers=open_composers
+    )
     if args.json:
         import json
 

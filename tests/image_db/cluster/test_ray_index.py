@@ -148,6 +148,14 @@ def test_the_library_is_that_of_indexing_here_though_a_worker_is_killed(tmp_path
         after = index_paths(library, ColourEncoder(), [pictures])
         assert (after.unchanged, after.added, after.updated_text, len(after.failed)) == (25, 0, 0, 1)
 
+
+@pytest.mark.slow
+def test_nothing_is_done_twice_and_what_was_not_finished_or_has_changed_is_done(tmp_path: Path, pictures: Path) -> None:
+    sources, shards = list_sources([pictures]), ShardFolder(str(tmp_path / "shards"))
+    run(sources, shards)
+    with Library.create(tmp_path / "own", ColourEncoder().identity) as library:
+        fill_library(library, shards, sources)
+
     # Again: nothing is done twice. A shard that is half written, and one that is missing, are made again; no other is.
     assert run(sources, shards) == RayReport(0, 26, 0, pytest.approx(0, abs=60))  # type: ignore[arg-type]
     names = shards.names()

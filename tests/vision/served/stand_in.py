@@ -60,6 +60,16 @@ class StandIn:
         self._server.shutdown()
         self._server.server_close()
 
+    def restart(self) -> None:
+        """Go away, and come back at the same address."""
+        port, before = self.port, self._server
+        before.shutdown()
+        before.server_close()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self._server.daemon_threads = True
+        self._server.stand_in = self  # type: ignore[attr-defined]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
     @property
     def port(self) -> int:
         return int(self._server.server_address[1])
