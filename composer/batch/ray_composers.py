@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
@@ -29,6 +30,7 @@ from vision.interfaces import Usage
 
 WORKERS = 4  # actors, where none are asked for
 _ATTEMPTS = 3
+_RESTART_S = 600.0  # for a machine to come and its models to load
 
 
 class PipelinePool(Protocol):
@@ -136,7 +138,9 @@ class RayComposers:
                     ray.kill(actor, no_restart=False)
                     return Outcome(job.line, job.folder, "pending")
                 except ray.exceptions.RayError:
-                    # The actor died. What it finished before is there.
+                    # The actor died, and is asked nothing before it is there again; what it finished is in its folder.
+                    with suppress(ray.exceptions.RayError):
+                        ray.get(actor.ready.options(max_task_retries=-1).remote(), timeout=_RESTART_S)
                     made = existing_outcome(job, replace(self._config, again="missing"))
                     if made is not None:
                         return replace(made, status="made") if made.status == "kept" else made

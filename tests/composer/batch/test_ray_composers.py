@@ -124,7 +124,7 @@ def test_eight_articles_are_all_made_and_none_twice(tmp_path: Path) -> None:
 
             summary = run_batch(jobs, config, io.StringIO(), workers=2, fail_fast=False, open_composers=open_composers)
             assert restarted.is_set()
-            assert [outcome.status for outcome in summary.all()] == ["made"] * 8
+            assert [(outcome.status, outcome.error) for outcome in summary.all()] == [("made", None)] * 8
             assert log.with_suffix(".killed").exists()
             again = run_batch(jobs, config, io.StringIO(), workers=2, fail_fast=False, open_composers=open_composers)
     assert [outcome.status for outcome in again.all()] == ["kept"] * 8
