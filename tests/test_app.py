@@ -54,7 +54,7 @@ def test_the_command_goes_on_as_the_page_with_the_same_options(monkeypatch: pyte
         "-P",
         str(ROOT / "app.py"),
         "--profile",
-        "embedded",
+        "auto",
         "--host",
         "127.0.0.1",
         "--port",

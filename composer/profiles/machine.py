@@ -27,7 +27,8 @@ class Machine:
     """``memory`` is the main memory, or what a container may have of it; ``free`` is what can be had without swapping.
 
     ``gpu`` is empty without one that torch can use. ``quantizes``: the packages for four bits are installed.
-    ``bfloat16``: the processor computes in it. ``here`` names the shipped profiles all of whose models are on this machine. ``chinese``: the system's language is.
+    ``bfloat16``: the processor computes in it. ``here`` names the shipped profiles all of whose models are on this
+    machine. ``chinese``: the system's language is.
     """
 
     memory_bytes: int

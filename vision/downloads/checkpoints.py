@@ -32,7 +32,6 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first of them that is there
 SPARE_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
-_BARS = "huggingface_hub.snapshot_download"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK = (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -203,7 +202,7 @@ def fetch(wanted: Listing, progress: Progress = lambda *_: None) -> Path:
     """
     import filelock
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     repository, blobs = wanted.part.repository, snapshots(wanted.part.repository).parent / "blobs"
     bound_requests()
@@ -214,11 +213,13 @@ def fetch(wanted: Listing, progress: Progress = lambda *_: None) -> Path:
                 if not (blobs / file.digest).exists():
                     _fetch_blob(file, wanted.commit, blobs, progress)
             names = [file.path for file in wanted.files]
-            disable_progress_bars(_BARS)  # nothing is transferred any more
+            shown = not are_progress_bars_disabled()
+            disable_progress_bars()  # nothing is transferred any more
             try:
                 return Path(snapshot_download(repository, allow_patterns=names, endpoint=_endpoint()))
             finally:
-                enable_progress_bars(_BARS)
+                if shown:
+                    enable_progress_bars()
 
 
 def _fetch_blob(file: HubFile, commit: str, blobs: Path, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,8 @@ def load_hub_model(
     """
     place = choose_device(device)
     choose_dtype(dtype, place, None)  # wrong ones are told before anything is fetched
+    if place.type == "cpu":  # transformers names packages for CUDA, of which a CPU has no use
+        logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
     folder = checkpoint_folder(name_or_path, revision)
     config = _config(folder, name_or_path)
     load_options = _load_options(choose_dtype(dtype, place, _own_dtype(config)), quantization, place)
