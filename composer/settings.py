@@ -28,7 +28,8 @@ class LanguageSettings:
     .gguf file), "hub" (transformers; a hub name or local folder), "xcomposer" (InternLM-XComposer 2 or 2.5, named the
     same way), "bridge" (a folder of ``vignette train bridge`` or ``lora``, which sees) or "server" (any that speaks
     OpenAI's API at ``address``; ``model`` may be left out where it serves one). ``threads`` 0 means one a
-    core. ``device`` "auto" is the CPU for "gguf", and CUDA where there is one for "hub" and "xcomposer".
+    core. ``adapter`` of a "hub" model is a folder of ``vignette train lora``. ``device`` "auto" is the CPU for "gguf",
+    and CUDA where there is one for "hub" and "xcomposer".
     ``key_variable`` names the environment variable with the server's key, ``timeout_s`` its longest silence,
     ``at_once`` the requests it gets side by side.
     """
@@ -38,6 +39,7 @@ class LanguageSettings:
     device: str = "auto"
     dtype: str = "auto"
     quantization: str = "none"
+    adapter: str = ""
     context_tokens: int = 8192
     threads: int = 0
     address: str = ""
@@ -54,6 +56,8 @@ class LanguageSettings:
         _at_least("timeout_s", self.timeout_s, 1)
         _between("at_once", self.at_once, 1, 256)
         _one_of("quantization", self.quantization, ("none", "4bit", "8bit"))
+        if self.adapter and self.kind != "hub":
+            raise UsageError("adapter_needs_hub", kind=self.kind)
         _at_least("context_tokens", self.context_tokens, 1024)
         _at_least("threads", self.threads, 0)
 

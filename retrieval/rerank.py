@@ -68,13 +68,14 @@ def rerank(
     prompts: list[Prompt] = []
     options: list[list[str]] = []
     for question, candidates in asked:
-        prompts += [_prompt(question, candidate, shown) for candidate in candidates]
-        options += [[_answer(question, question.yes), _answer(question, question.no)]] * len(candidates)
+        prompts += [candidate_prompt(question, candidate, shown) for candidate in candidates]
+        options += [[answer_of(question, question.yes), answer_of(question, question.no)]] * len(candidates)
     scores = iter(model.score_batch(prompts, options) if prompts else [])
     return [_judgement(candidates, list(islice(scores, len(candidates)))) for _, candidates in asked]
 
 
-def _prompt(question: Question, candidate: Candidate, images: Mapping[str, Image]) -> Prompt:
+def candidate_prompt(question: Question, candidate: Candidate, images: Mapping[str, Image]) -> Prompt:
+    """What is asked about one candidate, which is shown where ``images`` has it by its record's id."""
     asked = question.before.rstrip() + "\n\n"
     text = _words(candidate, question)
     image = images.get(candidate.record.id)
@@ -95,13 +96,16 @@ def _words(candidate: Candidate, question: Question) -> str:
     return text if len(text) <= MAX_TEXT_CHARACTERS else text[: MAX_TEXT_CHARACTERS - 1].rstrip() + "…"
 
 
-def _answer(question: Question, option: str) -> str:
-    """The option as it continues the answer: after a space, except at the start and in a script without spaces."""
-    prefix = question.answer_prefix.rstrip()
+def answer_of(question: Question, option: str) -> str:
+    """The option as it continues the answer."""
+    return continuing(question.answer_prefix, option)
+
+
+def continuing(prefix: str, text: str) -> str:
+    """The text as it goes on after a prefix: behind a space, except at the start and in a script without spaces."""
+    prefix = prefix.rstrip()
     return (
-        option
-        if not prefix or cjk_share(prefix[-1]) or not (prefix[-1].isalnum() or prefix[-1] in ":,.")
-        else f" {option}"
+        text if not prefix or cjk_share(prefix[-1]) or not (prefix[-1].isalnum() or prefix[-1] in ":,.") else f" {text}"
     )
 
 

@@ -45,6 +45,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("batch",),
         ("studio",),
         ("web",),
+        ("tuning",),
         ("evaluation",),
         ("benchmarks",),
         ("commands",),

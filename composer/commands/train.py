@@ -31,14 +31,26 @@ The data folder holds train.jsonl (and dev.jsonl, which is only reported), one a
 A run that was cut off goes on where it was; the same recipe and seed give the same weights.
 """
 DEFAULT_RECIPE = "joint-kernel"
+DEFAULT_TUNING, DEFAULT_BRIDGED = "tune-lora", "lora-tiny"
+PROFILE_FILE = "profile.toml"
+LORA_EXAMPLES = """\
+examples:
+  vignette train lora --data ~/my-articles --model Qwen/Qwen3-0.6B --out my-tuning
+  vignette compose "A day on the farm" --library ~/my-library --out farm --profile my-tuning/profile.toml
+  vignette train lora --data ~/my-articles --model smollm2-135m-instruct --out my-tuning --recipe tune-tiny
+  vignette train lora --data openstax --bridge my-bridge --out my-model --recipe lora-tiny
+
+The articles are Markdown, HTML, Word or EPUB files with their pictures in one folder, or a .jsonl file. Some of them
+are held back and measured before and after. Recipes: tune-lora, tune-tiny, tune-qlora (CUDA), tune-prompt, tune-p; with
+--bridge lora-tiny, lora-embedded, lora-gpu. A run that was cut off goes on where it was and ends with the same weights.
+"""
 BRIDGE_EXAMPLES = """\
 examples:
   vignette train bridge --data openstax --out my-bridge --recipe bridge-tiny
-  vignette train lora --data openstax --bridge my-bridge --out my-model --recipe lora-tiny
   vignette index ~/Pictures --library ~/my-library --describe my-bridge
 
-Recipes: NAME-tiny (135M model, two cores), NAME-embedded (1.5B model, two cores, hours), NAME-gpu. A run that was cut
-off goes on where it was and ends with the same weights; losses stand in a CSV file and a picture of --out.
+Recipes: bridge-tiny (135M model, two cores), bridge-embedded (1.5B model, two cores, hours), bridge-gpu. A run that was
+cut off goes on where it was and ends with the same weights; losses stand in a CSV file and a picture of --out.
 """
 
 
@@ -86,16 +98,20 @@ def register(subparsers: Subparsers) -> None:
     lora = add_command(
         parts,
         "lora",
-        "stage 2: tunes the language model behind a bridge on the tasks of composing",
+        "tunes a language model on your own illustrated articles",
         run_lora,
-        description="Train a LoRA behind a bridge: where a picture belongs, its caption, which of several fits.",
-        examples=BRIDGE_EXAMPLES,
+        description="Tune a language model on the tasks of composing: writing, captions, which picture fits.",
+        examples=LORA_EXAMPLES,
     )
-    lora.add_argument("--bridge", metavar="DIR", type=Path, required=True, help="a folder of `vignette train bridge`")
+    lora.add_argument("--model", metavar="NAME", help="a hub name, a folder, or a name of `vignette models list`")
+    lora.add_argument(
+        "--bridge", metavar="DIR", type=Path, help="instead of --model: a folder of `vignette train bridge`"
+    )
+    lora.add_argument("--data", metavar="PATH", type=Path, required=True, help="the folder with your articles")
+    bridge.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with train.jsonl")
     for part in (bridge, lora):
-        part.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with train.jsonl")
         part.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the trained weights go")
-    for part, recipe in ((joint, DEFAULT_RECIPE), (bridge, "bridge-tiny"), (lora, "lora-tiny")):
+    for part, recipe in ((joint, DEFAULT_RECIPE), (bridge, "bridge-tiny"), (lora, None)):
         part.add_argument("--recipe", metavar="NAME", default=recipe, help="a recipe's name or .toml file")
         part.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
 
@@ -170,11 +186,47 @@ def run_bridge(args: argparse.Namespace) -> int:
 
 
 def run_lora(args: argparse.Namespace) -> int:
+    from composer.errors import UsageError
+
+    if (args.model is None) == (args.bridge is None):
+        raise UsageError("tuning_model_missing" if args.model is None else "tuning_model_and_bridge")
+    if args.bridge is None:
+        return _tune(args)
     from vision.training.bridge.recipe import LoraRecipe, load_steps_recipe
     from vision.training.bridge.train import train_lora
 
-    recipe = _seeded(load_steps_recipe(args.recipe, LoraRecipe), args.seed)
+    recipe = _seeded(load_steps_recipe(args.recipe or DEFAULT_BRIDGED, LoraRecipe), args.seed)
     return _run_steps(args.out, lambda draw: train_lora(args.data, args.bridge, args.out, recipe, draw))
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from functools import partial
+
+    from composer.commands.terminal import note, progress, say
+    from composer.tuning.articles import read_own_articles
+    from composer.tuning.profile import write_profile
+    from composer.tuning.tasks import check_articles, make_examples
+    from vision.training.tuning.layers import require_peft
+    from vision.training.tuning.recipe import load_tuning_recipe
+    from vision.training.tuning.train import planned_memory, tune
+
+    require_peft()
+    recipe = _seeded(load_tuning_recipe(args.recipe or DEFAULT_TUNING), args.seed)
+    articles, left_out = read_own_articles(args.data, args.out)
+    for problem in left_out:
+        note(say("notice", text=problem))
+    check_articles(articles, recipe)
+    note(say("tuning_articles", articles=len(articles), pictures=sum(len(article.figures) for article in articles)))
+    note(say("tuning_memory", gb=planned_memory(args.model, recipe).total_gb))
+    with progress() as draw:
+        names = [article.name for article in articles]
+        report = tune(args.model, names, partial(make_examples, articles, recipe), args.out, recipe, draw)
+    for task in report.before:
+        print(say("nats_before_after", task=task, before=report.before[task], after=report.after[task]))
+    counts = {"steps": report.steps, "best": report.best_step, "articles": len(report.articles.held_back)}
+    note(say("tuning_done", **counts))
+    print(write_profile(args.out, args.model, recipe.method, PROFILE_FILE))
+    return 0
 
 
 def _seeded(recipe: Recipe, seed: int | None) -> Recipe:

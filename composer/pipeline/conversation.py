@@ -32,11 +32,16 @@ class Conversation:
 
 
 def reading(
-    prompts: Prompts, model: VisionLanguageModel, title: str, sections: Sequence[Section]
+    prompts: Prompts,
+    model: VisionLanguageModel,
+    title: str,
+    sections: Sequence[Section],
+    budget: int | None = None,
 ) -> tuple[Conversation, bool]:
-    """The model reads a finished text. True where the text had to be shortened to fit its context window."""
+    """The model reads a finished text. True where the text had to be shortened to fit ``budget`` tokens, by default
+    its context window without room for questions."""
     sections = [replace(s, text=plain_text(s.text)) if may_hold_remarks(s.text) else s for s in sections]
-    budget = model.context_tokens - QUESTION_TOKENS
+    budget = model.context_tokens - QUESTION_TOKENS if budget is None else budget
 
     def build(chars: int | None) -> Conversation:
         article = f"# {title}\n\n{shortened(sections, chars)}"

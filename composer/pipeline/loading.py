@@ -41,6 +41,7 @@ def load_language_model(language: LanguageSettings) -> VisionLanguageModel:
             dtype=language.dtype,
             quantization=language.quantization,  # type: ignore[arg-type]  # checked by LanguageSettings
             context_tokens=language.context_tokens,
+            adapter=Path(language.adapter).expanduser() if language.adapter else None,
         )
     if language.kind == "xcomposer":
         from vision.xcomposer.loading import load_xcomposer

@@ -167,10 +167,6 @@ def _drafted(
     known: Sequence[PictureWords],
 ) -> list[str]:
     """For each picture the best draft that may stand, or an empty string. English only: see ``supported``."""
-    shown_how = prompts.draft_caption.format(
-        shown=prompts.example_shown, facts=f"{prompts.example_fact}\n", said=prompts.example_said
-    )
-    example = (Message.of("user", shown_how), Message.of("assistant", prompts.example_caption))
     asked: list[Prompt] = []
     samplings: list[Sampling] = []
     whose: list[int] = []
@@ -181,9 +177,7 @@ def _drafted(
         if not words.caption or not said:
             continue
         fact = f"{picture.fact}\n" if picture.fact else ""
-        question = prompts.draft_caption.format(shown=words.caption, facts=fact, said=told[-1])
-        # The example is a conversation of its own: inside the question small models copy it.
-        prompt = (*example, Message.of("user", question), Message.of("assistant", prompts.suggest_prefix))
+        prompt = draft_prompt(prompts, words.caption, fact, told[-1])
         for draft in range(DRAFTS):
             asked.append(prompt)
             samplings.append(Sampling(DRAFT_TOKENS, DRAFT_TEMPERATURE if draft else 0.0, seed=draft, stop=("\n",)))
@@ -214,6 +208,21 @@ def _drafted(
         if yes - no > best.get(number, (LEAST_ODDS, ""))[0]:
             best[number] = (yes - no, text)
     return [best[number][1] if number in best else "" for number in range(len(shown))]
+
+
+def draft_prompt(prompts: Prompts, label: str, facts: str, said: str) -> Prompt:
+    """Asks for the caption of a picture that shows ``label``, beside what the article says."""
+    shown_how = prompts.draft_caption.format(
+        shown=prompts.example_shown, facts=f"{prompts.example_fact}\n", said=prompts.example_said
+    )
+    question = prompts.draft_caption.format(shown=label, facts=facts, said=said)
+    # The example is a conversation of its own: inside the question small models copy it.
+    return (
+        Message.of("user", shown_how),
+        Message.of("assistant", prompts.example_caption),
+        Message.of("user", question),
+        Message.of("assistant", prompts.suggest_prefix),
+    )
 
 
 def one_sentence(answer: str) -> str:

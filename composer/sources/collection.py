@@ -34,7 +34,7 @@ _PICTURE_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gi
 _LEAST_PICTURE_PX = 160
 _MOST_PICTURES = 60  # of a document
 _LANGUAGE_CHARS = 20_000
-_FIGURE_NUMBER = re.compile(r"^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|图)\s*[\d.-]+\s*[:.：]?\s*", re.IGNORECASE)
+FIGURE_NUMBER = re.compile(r"^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|图)\s*[\d.-]+\s*[:.：]?\s*", re.IGNORECASE)
 WORDS_WEIGHT = 0.15  # of shared words (nats over the root of what was asked for) beside the cosine of the vectors
 
 
@@ -151,7 +151,7 @@ def _keep(folder: Path, values: dict[str, Any], pictures: Sequence[DocumentPictu
     partial = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
         partial.mkdir(parents=True)
-        names = [name for picture in pictures if (name := _keep_picture(partial, picture))]
+        names = [name for picture in pictures if (name := keep_picture(partial, picture))]
         values = {**values, "pictures": list(dict.fromkeys(names))[:_MOST_PICTURES]}
         (partial / "document.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -166,8 +166,8 @@ def _keep(folder: Path, values: dict[str, Any], pictures: Sequence[DocumentPictu
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _keep_picture(folder: Path, picture: DocumentPicture) -> str:
-    """The name of the file, with its words beside it; empty for what is no picture, or an ornament."""
+def keep_picture(folder: Path, picture: DocumentPicture) -> str:
+    """Writes the picture with its words beside it and gives its name; empty for what is no picture, or an ornament."""
     from PIL import Image
 
     try:
@@ -180,7 +180,7 @@ def _keep_picture(folder: Path, picture: DocumentPicture) -> str:
     name = f"{hashlib.sha256(picture.data).hexdigest()[:24]}{suffix}"
     if not (folder / name).exists():
         (folder / name).write_bytes(picture.data)
-        words = {"caption": _FIGURE_NUMBER.sub("", picture.caption), "alt": picture.alt}
+        words = {"caption": FIGURE_NUMBER.sub("", picture.caption), "alt": picture.alt}
         said = json.dumps({key: text for key, text in words.items() if text}, ensure_ascii=False)
         (folder / f"{name}.json").write_text(said, encoding="utf-8")
     return name

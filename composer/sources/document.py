@@ -31,11 +31,13 @@ class DocumentBlock:
 
 @dataclass(frozen=True, slots=True)
 class DocumentPicture:
-    """A picture inside a document: the bytes of its file and what the document says of it."""
+    """A picture inside a document: the bytes of its file, what the document says of it, and how many of its blocks
+    stand before it."""
 
     data: bytes
     caption: str = ""
     alt: str = ""
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class BlockCollector:
 
     def picture(self, data: bytes, caption: str = "", alt: str = "") -> None:
         if data:
-            self.pictures.append(DocumentPicture(data, clean(caption), clean(alt)))
+            self.pictures.append(DocumentPicture(data, clean(caption), clean(alt), len(self.blocks)))
 
     def document(self, title: str = "", author: str = "", unread_pages: int = 0) -> SourceDocument:
         named = usable_title(title) or self.main_heading

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,38 @@ class CachedForward:
         no_tokens = torch.zeros((count, 0), dtype=torch.long, device=self.device)
         return CachedRows(self.new_cache(), no_tokens, no_tokens.sum(dim=1))
 
+    def logits(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        keep: torch.Tensor,
+        extra: Mapping[str, torch.Tensor],
+        cache: Any = None,
+    ) -> torch.Tensor:
+        """One pass over ``ids`` (B, n) at ``positions`` (B, n) or (axes, B, n); logits (B, len(keep), V).
+
+        ``mask`` is 0 at padding and covers what ``cache`` holds as well; without a cache none is made. ``extra`` are
+        further inputs; those that the architecture does not know are left out. ``keep`` are columns of ``ids``.
+        """
+        inputs: dict[str, Any] = {
+            "input_ids": ids,
+            # State-space layers apply the whole mask to one new token. Padding on the right is behind what is asked.
+            "attention_mask": mask if self.pads or cache is None else None,
+            "cache": cache,
+            "use_cache": cache is not None,
+            **extra,
+        }
+        inputs = {name: self._placed(value) for name, value in inputs.items() if self._is_input(name)}
+        if self.takes_positions:
+            inputs["position_ids"] = positions.to(self.device)
+        if self._skips_logits:
+            inputs["logits_to_keep"] = keep.to(self.device)
+        logits: torch.Tensor = self.model(**inputs).logits
+        if not self._skips_logits or logits.shape[1] != len(keep):
+            logits = logits[:, keep.to(logits.device)]
+        return logits
+
     def run(
         self,
         rows: CachedRows,
@@ -87,27 +119,12 @@ class CachedForward:
         new = torch.ones_like(ids) if mask is None else mask
         columns = torch.tensor([column % length for column in keep])
         full_mask = torch.cat([rows.mask, new.to(self.device)], dim=1)
-        inputs: dict[str, Any] = {
-            "input_ids": ids,
-            # State-space layers apply the whole mask to one new token. Padding on the right is behind what is asked.
-            "attention_mask": full_mask if self.pads else None,
-            "cache": rows.cache,
-            "use_cache": True,
-            **(extra or {}),
-        }
-        inputs = {name: self._placed(value) for name, value in inputs.items() if self._is_input(name)}
-        if self.takes_positions:
-            inputs["position_ids"] = positions.to(self.device)
-        if self._skips_logits:
-            inputs["logits_to_keep"] = columns.to(self.device)
         with torch.inference_mode():
-            logits = self.model(**inputs).logits
+            logits = self.logits(ids, positions, full_mask, columns, extra or {}, rows.cache)
         rows.mask = full_mask
         filled = positions if positions.dim() == 2 else positions.amax(dim=0)
         ends = filled.to(self.device).masked_fill(new.to(self.device) == 0, -1).amax(dim=1) + 1
         rows.next_position = torch.maximum(rows.next_position, ends)
-        if not self._skips_logits or logits.shape[1] != len(columns):
-            logits = logits[:, columns.to(logits.device)]
         return logits.float().cpu()
 
     def step(self, rows: CachedRows, tokens: Sequence[int]) -> torch.Tensor:

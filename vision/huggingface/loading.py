@@ -19,11 +19,16 @@ import torch
 from vision.downloads.checkpoints import CHECKPOINT_FILES, OLDER_WEIGHTS, OTHER_COPIES, bound_requests, hub_errors
 from vision.downloads.files import file_sha256
 from vision.errors import ModelError, Phrase
+from vision.huggingface.adapters import attach_adapter
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.model import HubModel
 from vision.huggingface.prompt_encoding import PromptEncoder
+<<<<<<< HEAD
 from vision.interfaces import ModelIdentity, VisionLanguageModel
 from vision.joint_encoder.precision import computes_bfloat16
+=======
+from vision.interfaces import ModelIdentity
+>>>>>>> 19f6a05 (A language model can be tuned on one's own illustrated articles, measured before and after on some that were held back)
 
 Quantization = Literal["none", "4bit", "8bit"]
 
@@ -39,17 +44,27 @@ def load_hub_model(
     dtype: str = "auto",
     quantization: Quantization = "none",
     context_tokens: int | None = None,
-) -> VisionLanguageModel:
-    """Load ``name_or_path``: ``owner/name`` on the hub (at ``revision``) or a folder.
+    adapter: Path | None = None,
+) -> HubModel:
+    """Load ``name_or_path``: ``owner/name`` on the hub (at ``revision``), a folder, or a GGUF file, dequantised.
 
+<<<<<<< HEAD
     ``device`` auto is CUDA, else Apple's MPS, else the CPU. ``dtype`` auto is the checkpoint's own on a GPU; on the
     CPU bfloat16 for one of 16 bits where the processor computes in it, else float32. ``quantization`` needs CUDA and
     bitsandbytes. ``context_tokens`` defaults to what the checkpoint was made for; a smaller number bounds the memory
     of its cache. A checkpoint without eyes loads as well, with ``sees_images`` false.
+=======
+    ``device`` auto is CUDA, else Apple's MPS, else the CPU. ``dtype`` auto is the checkpoint's own on a GPU and
+    float32 on the CPU. ``quantization`` needs CUDA and bitsandbytes. ``context_tokens`` defaults to what the
+    checkpoint was made for; a smaller number bounds the memory of its cache. ``adapter`` is a folder that
+    ``vignette train lora`` or PEFT wrote. A checkpoint without eyes loads as well, with ``sees_images`` false.
+>>>>>>> 19f6a05 (A language model can be tuned on one's own illustrated articles, measured before and after on some that were held back)
 
     Raises ModelError with what to do where the checkpoint cannot be had, is of another kind, or an option
     does not fit this machine.
     """
+    if is_gguf(name_or_path):
+        return _load_named_gguf(name_or_path, device, dtype, quantization, context_tokens, adapter)
     place = choose_device(device)
     choose_dtype(dtype, place, None)  # wrong ones are told before anything is fetched
     if place.type == "cpu":  # transformers names packages for CUDA, of which a CPU has no use
@@ -64,7 +79,7 @@ def load_hub_model(
     model.eval()
     chat = ChatTemplate(processor or tokenizer, tokenizer, pictures=sees_images, name=name_or_path)
     shown_name = name_or_path if quantization == "none" else f"{name_or_path} ({quantization})"
-    return HubModel(
+    hub_model = HubModel(
         identity=ModelIdentity(shown_name, weights_sha256(folder)),
         model=model,
         tokenizer=tokenizer,
@@ -74,6 +89,44 @@ def load_hub_model(
         ends=_end_ids(model, tokenizer, chat),
         never=_placeholder_ids(config, processor),
     )
+    return hub_model if adapter is None else tuned(hub_model, adapter, merge=quantization == "none")
+
+
+def is_gguf(name: str) -> bool:
+    """Whether a model's name is that of a GGUF file, or of one of ``vignette models list``."""
+    from vision.downloads.store import manifest
+
+    return name.endswith(".gguf") or name in manifest()
+
+
+def gguf_file(name: str) -> Path:
+    """Raises WeightsError where it was not fetched."""
+    from vision.downloads.store import locate
+
+    return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
+
+
+def _load_named_gguf(
+    name: str, device: str, dtype: str, quantization: Quantization, context_tokens: int | None, adapter: Path | None
+) -> HubModel:
+    if quantization != "none":
+        raise ModelError("quantization_unsupported", given=quantization, kind="gguf")
+    return load_gguf_in_transformers(
+        gguf_file(name), device=device, dtype=dtype, context_tokens=context_tokens, adapter=adapter
+    )
+
+
+def tuned(model: HubModel, folder: Path, *, merge: bool = True) -> HubModel:
+    """The model with the adapter in ``folder``; what was given must not be used any more. Errors: ``attach_adapter``.
+
+    Its name and hash tell that it is another model.
+    """
+    name, base = model.identity.name, model.identity.sha256
+    found = attach_adapter(model.network, folder, name, base, merge=merge)
+    model.encoder.opening = found.opening
+    sha256 = hashlib.sha256(f"{base}\n{found.sha256}".encode()).hexdigest()
+    model.use_network(found.model, ModelIdentity(f"{name} + {folder.name}", sha256))
+    return model
 
 
 def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
@@ -86,7 +139,13 @@ def open_causal(name_or_path: str, dtype: torch.dtype) -> tuple[str, Any, Any]:
 
 
 def load_gguf_in_transformers(
-    path: Path, *, device: str, context_tokens: int, notice: Phrase | None = None
+    path: Path,
+    *,
+    device: str,
+    context_tokens: int | None,
+    notice: Phrase | None = None,
+    dtype: str = "auto",
+    adapter: Path | None = None,
 ) -> HubModel:
     """A GGUF file through transformers, dequantised: float32 on the CPU, bfloat16 elsewhere.
 
@@ -94,10 +153,11 @@ def load_gguf_in_transformers(
     memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_gguf_model``.
     """
     place, name = choose_device(device), path.stem
-    sha256, model, tokenizer = open_gguf(path, name, torch.float32 if place.type == "cpu" else torch.bfloat16)
+    chosen = choose_dtype(dtype, place)
+    sha256, model, tokenizer = open_gguf(path, name, torch.bfloat16 if chosen == "auto" else chosen)
     model.to(place)
     chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name=name)
-    return HubModel(
+    hub_model = HubModel(
         identity=ModelIdentity(f"{name} (transformers)", sha256),
         model=model,
         tokenizer=tokenizer,
@@ -108,6 +168,17 @@ def load_gguf_in_transformers(
         never=(),
         notice=notice,
     )
+    return hub_model if adapter is None else tuned(hub_model, adapter)
+
+
+def empty_model(name_or_path: str) -> Any:
+    """A checkpoint's model without its weights, to see how large it would be. Errors as ``load_hub_model``."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    config = _config(checkpoint_folder(name_or_path, None), name_or_path)
+    kind = AutoModelForImageTextToText if _sees_images(config, name_or_path) else AutoModelForCausalLM
+    with torch.device("meta"):
+        return kind.from_config(config)
 
 
 def open_gguf(path: Path, name: str, dtype: torch.dtype) -> tuple[str, Any, Any]:

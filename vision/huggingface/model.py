@@ -51,10 +51,31 @@ class HubModel:
         self.usage = Usage()
         self._tokenizer = tokenizer
         self._encoder = encoder
-        self._forward = CachedForward(model)
-        self._reader = (PrefixReader if self._forward.cuts else CheckpointReader)(self._forward, encoder)
         self._ends = ends
         self._never = tuple(never)
+        self._run(model)
+
+    def _run(self, network: Any) -> None:
+        self._forward = CachedForward(network)
+        self._reader = (PrefixReader if self._forward.cuts else CheckpointReader)(self._forward, self._encoder)
+
+    @property
+    def network(self) -> Any:
+        """The transformers model itself."""
+        return self._forward.model
+
+    @property
+    def encoder(self) -> PromptEncoder:
+        return self._encoder
+
+    @property
+    def forward(self) -> CachedForward:
+        return self._forward
+
+    def use_network(self, network: Any, identity: ModelIdentity) -> None:
+        """Run another network of the same architecture from now on; nothing of the old one stays in the cache."""
+        self._run(network)
+        self.identity = identity
 
     def forget(self) -> None:
         """Drop what was read and seen; the next prompt is read from its start."""

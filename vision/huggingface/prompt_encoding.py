@@ -9,7 +9,7 @@ import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -77,9 +77,13 @@ def shared_length(
 
 
 class PromptEncoder:
-    """Turns prompts into model inputs. ``processor`` is None for a model that reads text only."""
+    """Turns prompts into model inputs. ``processor`` is None for a model that reads text only.
+
+    ``opening`` are ids that stand before every prompt, whatever its template: the virtual tokens of prompt tuning.
+    """
 
     def __init__(self, processor: Any, tokenizer: Any, model: Any, chat: ChatTemplate, name: str) -> None:
+        self.opening: tuple[int, ...] = ()
         self._processor = processor
         self._tokenizer = tokenizer
         self._architecture = getattr(model, "model", model)
@@ -98,15 +102,32 @@ class PromptEncoder:
     def encode(self, prompt: Prompt) -> EncodedPrompt:
         rendered = self._chat.render(prompt)
         fingerprints = [_fingerprint(image) for image in rendered.images]
-        key = (rendered.text, rendered.continued, *fingerprints)
+        key = (rendered.text, rendered.continued, self.opening, *fingerprints)
         if key in self._prompts:
             self._prompts.move_to_end(key)
             return self._prompts[key]
         encoded = self._encode_mixed(rendered, fingerprints) if fingerprints else self._encode_text(rendered)
+        encoded = self._opened(encoded) if self.opening else encoded
         self._prompts[key] = encoded
         if len(self._prompts) > _REMEMBERED_PROMPTS:
             self._prompts.popitem(last=False)
         return encoded
+
+    def _opened(self, encoded: EncodedPrompt) -> EncodedPrompt:
+        count = len(self.opening)
+        first = torch.arange(count).expand(*encoded.positions.shape[:-1], count)
+        return replace(
+            encoded,
+            ids=(*self.opening, *encoded.ids),
+            positions=torch.cat([first, encoded.positions + count], dim=-1),
+            spans=tuple(replace(span, start=span.start + count, end=span.end + count) for span in encoded.spans),
+            aligned={name: torch.nn.functional.pad(value, (count, 0)) for name, value in encoded.aligned.items()},
+        )
+
+    def encode_answer(self, text: str, *, closed: bool) -> tuple[int, ...]:
+        """Ids of an answer to learn, where a prompt ends; ``closed`` adds what ends the turn."""
+        ids = self.encode_continuation(text)
+        return (*ids, *self._ids(self._chat.end_of_turn())[:1]) if closed else ids
 
     def encode_continuation(self, text: str) -> tuple[int, ...]:
         """Ids of text that goes on where a prompt ends; sentencepiece's leading blank is not part of it."""

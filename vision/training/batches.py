@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 # Number of an epoch → its batches, each a list of samples' numbers.
 Batches = Callable[[int], list[list[int]]]
@@ -44,3 +47,14 @@ def book_batches(books: Sequence[str], batch: int, seed: int) -> Batches:
         return [(together if i % 2 else apart)[i] for i in range(len(apart))]
 
     return epoch
+
+
+def mixed(parts: Sequence[tuple[float, Sequence[Item]]], seed: int) -> list[Item]:
+    """Each part's share of its samples, drawn once; a share above 1 repeats some."""
+    generator = np.random.default_rng(seed)
+    chosen: list[Item] = []
+    for share, samples in parts:
+        order = generator.permutation(len(samples))
+        count = round(share * len(samples))
+        chosen += [samples[order[i % len(samples)]] for i in range(count)]
+    return chosen

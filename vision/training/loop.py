@@ -1,4 +1,4 @@
-"""One training loop for bridge and LoRA: batches in parts, a schedule, checkpoints, a curve.
+"""One training loop for bridge, LoRA and prompts: batches in parts, a schedule, checkpoints, a curve, an early end.
 
 A run that is killed goes on from its last checkpoint and ends with the same weights as one that was not: batches
 depend on seed and step alone, and the checkpoint holds the optimiser and the random state. A ``loss`` turns the samples
@@ -22,7 +22,7 @@ from vision.errors import DataError
 from vision.joint_encoder.precision import computes_bfloat16
 from vision.training import Progress
 from vision.training.batches import Batches
-from vision.training.charts import draw_chart
+from vision.training.charts import Line, draw_chart
 from vision.training.recipe_loading import Precision, StepsRecipe
 
 STATE_FILE, LOSSES_FILE, CURVE_FILE = "state.pt", "losses.csv", "curve.svg"
@@ -32,11 +32,34 @@ _SMOOTHING = 0.9  # of the line through the losses
 Loss = Callable[[Sequence[int]], tuple[torch.Tensor, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A loss on samples that are not trained on, measured every ``every`` steps and at the end.
+
+    The run ends where it was no better than the best before for ``patience`` times (0: never), and the weights are
+    those of the best time.
+    """
+
+    measure: Callable[[], float]
+    every: int
+    patience: int
+
+
 @dataclass(slots=True)
 class LossHistory:
-    """One row a step: number, mean loss, rate, seconds since the start of this process."""
+    """One row a step: number, mean loss, rate, seconds since the start of this process. ``watched``: step and loss."""
 
     rows: list[tuple[int, float, float, float]] = field(default_factory=list)
+    watched: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """Which of ``watched`` is the best, the first of equals."""
+        return min(range(len(self.watched)), key=lambda i: self.watched[i][1])
+
+    def is_over(self, watch: Watch | None) -> bool:
+        """Whether it was no better than the best for too long."""
+        return bool(watch and watch.patience and self.watched) and len(self.watched) - 1 - self.best >= watch.patience
 
 
 def run_steps(
@@ -49,6 +72,7 @@ def run_steps(
     folder: Path,
     progress: Progress = lambda *_: None,
     stop_after: int | None = None,
+    watch: Watch | None = None,
 ) -> LossHistory:
     """Train ``parameters`` in place. ``folder`` gets ``WHAT-state.pt``, ``WHAT-losses.csv`` and ``WHAT-curve.svg``.
 
@@ -66,10 +90,11 @@ def run_steps(
     torch.manual_seed(recipe.seed)
     history = LossHistory()
     total = max(1, round(recipe.epochs * len(batches(0))))
-    begun = _resume(state_file, parameters, optimizer, history, key) if state_file.is_file() else 0
+    best: dict[str, torch.Tensor] = {}
+    begun = _resume(state_file, parameters, optimizer, history, best, key) if state_file.is_file() else 0
     clock = time.monotonic()
     for number, batch in enumerate(_stream(batches, begun), begun):
-        if number >= total or number == stop_after:
+        if number >= total or number == stop_after or history.is_over(watch):
             break
         rate = _rate(number, total, recipe)
         for group in optimizer.param_groups:
@@ -80,11 +105,20 @@ def run_steps(
         optimizer.step()
         history.rows.append((number + 1, value, rate, round(time.monotonic() - clock, 2)))
         progress(f"{what} (loss {value:.3f}), steps", number + 1, total)
-        if (number + 1) % recipe.save_every == 0 or number + 1 == total:
-            _save(state_file, parameters, optimizer, history, key, number + 1)
+        last = number + 1 == total
+        if watch is not None and ((number + 1) % watch.every == 0 or last):
+            history.watched.append((number + 1, watch.measure()))
+            if history.best == len(history.watched) - 1:
+                best |= {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        last = last or history.is_over(watch)
+        if (number + 1) % recipe.save_every == 0 or last:
+            _save(state_file, parameters, optimizer, history, best, key, number + 1)
             _write_losses(folder / f"{what}-{LOSSES_FILE}", history)
-        if number + 1 == total:
+        if last:
             _draw_losses(folder / f"{what}-{CURVE_FILE}", f"{what}: loss", history)
+    with torch.no_grad():
+        for name, tensor in best.items():
+            parameters[name].copy_(tensor)
     return history
 
 
@@ -140,6 +174,7 @@ def _save(
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     history: LossHistory,
+    best: Mapping[str, torch.Tensor],
     key: str,
     step: int,
 ) -> None:
@@ -153,6 +188,8 @@ def _save(
         "random": torch.get_rng_state(),
         "random_on_gpu": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "rows": [list(row) for row in history.rows],
+        "watched": [list(row) for row in history.watched],
+        "best": dict(best),
     }
     torch.save(state, partial)
     partial.replace(file)
@@ -163,6 +200,7 @@ def _resume(
     parameters: Mapping[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     history: LossHistory,
+    best: dict[str, torch.Tensor],
     key: str,
 ) -> int:
     state = torch.load(file, map_location="cpu", weights_only=True)
@@ -176,14 +214,19 @@ def _resume(
     if state["random_on_gpu"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["random_on_gpu"])
     history.rows = [tuple(row) for row in state["rows"]]
+    history.watched = [tuple(row) for row in state.get("watched", [])]  # of runs before there was a watch: none
+    best |= state.get("best", {})
     return int(state["step"])
 
 
 def _write_losses(file: Path, history: LossHistory) -> None:
     with file.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
-        writer.writerow(("step", "loss", "learning_rate", "seconds"))
-        writer.writerows((step, f"{loss:.5f}", f"{rate:.3g}", seconds) for step, loss, rate, seconds in history.rows)
+        watched = dict(history.watched)
+        writer.writerow(("step", "loss", "learning_rate", "seconds", *(("watched",) if watched else ())))
+        for step, loss, rate, seconds in history.rows:
+            seen = (f"{watched[step]:.5f}" if step in watched else "",) if watched else ()
+            writer.writerow((step, f"{loss:.5f}", f"{rate:.3g}", seconds, *seen))
 
 
 def _draw_losses(file: Path, title: str, history: LossHistory) -> None:
@@ -195,4 +238,8 @@ def _draw_losses(file: Path, title: str, history: LossHistory) -> None:
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
         weight = _SMOOTHING * weight + (1 - _SMOOTHING)
         smooth.append(mean / weight)
-    draw_chart(file, title, "step", {"mean": (numbers, smooth)}, dots=(numbers, losses))
+    lines: dict[str, Line] = {"mean": (numbers, smooth)}
+    if history.watched:
+        steps, watched = zip(*history.watched, strict=True)
+        lines["not trained on"] = (steps, watched)
+    draw_chart(file, title, "step", lines, dots=(numbers, losses))

@@ -60,7 +60,7 @@ def recipe_names(prefix: str) -> list[str]:
 
 def _shipped() -> dict[str, Traversable]:
     """The shipped recipes' files by name."""
-    folders = [resources.files("vision.training") / subject / "recipes" for subject in ("joint", "bridge")]
+    folders = [resources.files("vision.training") / subject / "recipes" for subject in ("joint", "bridge", "tuning")]
     files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
     return {file.name.removesuffix(".toml"): file for file in files}
 

@@ -247,12 +247,7 @@ class Writer:
         for section, told in zip(sections, before, strict=True):
             facts = "\n".join(f"- {fact}" for fact in section.facts)
             asked = f"{section.question}\n\n{section.prompts.facts.format(facts=facts)}" if facts else section.question
-            prompt = (
-                Message.of("system", section.prompts.system),
-                Message.of("user", asked),
-                Message.of("assistant", told + section.part.named),
-            )
-            prompts += [prompt] * count
+            prompts += [section_prompt(section.prompts, asked, told + section.part.named)] * count
             samplings += section.part.samplings[round_ * count : (round_ + 1) * count]
         answers = [text for text, _ in self._answers(prompts, samplings)]
         return [answers[i : i + count] for i in range(0, len(answers), count)]
@@ -351,6 +346,15 @@ class Writer:
             Message.of("user", question),
             Message.of("assistant", self._prompts.plan_prefix),
         )
+
+
+def section_prompt(prompts: Prompts, question: str, begun: str) -> Prompt:
+    """Asks to go on writing where ``begun`` ends: a title line, and the heading of the section that is wanted."""
+    return (
+        Message.of("system", prompts.system),
+        Message.of("user", question),
+        Message.of("assistant", begun),
+    )
 
 
 def writing_question(

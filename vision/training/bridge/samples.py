@@ -150,14 +150,3 @@ def places(articles: Sequence[TrainingArticle], rows: dict[object, int], maker: 
             answer = str(before[-1] - start + 1)
             samples.append(maker.sample(prompt, answer, [rows[block.image]], "place", 3))
     return samples
-
-
-def mixed(parts: Sequence[tuple[float, list[Sample]]], seed: int) -> list[Sample]:
-    """Each part's share of its samples, drawn once; a share above 1 repeats some."""
-    generator = np.random.default_rng(seed)
-    chosen: list[Sample] = []
-    for share, samples in parts:
-        order = generator.permutation(len(samples))
-        count = round(share * len(samples))
-        chosen += [samples[order[i % len(samples)]] for i in range(count)]
-    return chosen

@@ -28,7 +28,7 @@ from vision.errors import DataError, ModelError
 from vision.huggingface.chat_template import ChatTemplate
 from vision.malloc import memory_kept
 from vision.training import Progress
-from vision.training.batches import batches_of
+from vision.training.batches import batches_of, mixed
 from vision.training.bridge.grid_cache import cached_grids
 from vision.training.bridge.holdout import held_back_books
 from vision.training.bridge.losses import AnswerLoss, WordLoss
@@ -39,7 +39,6 @@ from vision.training.bridge.samples import (
     captions,
     choices,
     descriptions,
-    mixed,
     places,
 )
 from vision.training.charts import require_charts

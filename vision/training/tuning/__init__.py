@@ -1,0 +1,1 @@
+"""Tuning a language model on questions and answers: low-rank layers or learned prompts, measured before and after."""
