@@ -79,7 +79,8 @@ def attach_adapter(model: Any, folder: Path, name: str, base_sha256: str, *, mer
             raise ModelError("adapter_missing", folder=str(folder), file=file)
     try:
         settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        origin = json.loads(file.read_text(encoding="utf-8")) if (file := folder / ORIGIN_FILE).is_file() else {}
+        made_for = folder / ORIGIN_FILE
+        origin = json.loads(made_for.read_text(encoding="utf-8")) if made_for.is_file() else {}
     except ValueError as error:
         raise ModelError("adapter_unreadable", folder=str(folder), reason=str(error)) from error
     if origin.get("sha256", base_sha256) != base_sha256:

@@ -59,7 +59,9 @@ class LossHistory:
 
     def is_over(self, watch: Watch | None) -> bool:
         """Whether it was no better than the best for too long."""
-        return bool(watch and watch.patience and self.watched) and len(self.watched) - 1 - self.best >= watch.patience
+        if watch is None or not watch.patience or not self.watched:
+            return False
+        return len(self.watched) - 1 - self.best >= watch.patience
 
 
 def run_steps(

@@ -109,7 +109,7 @@ def _virtual(model: HubModel, recipe: TuningRecipe) -> LearningLayers:
     network, count = model.network, recipe.virtual_tokens
     words = network.get_input_embeddings()
     settings: Any
-    vectors: nn.Module
+    vectors: Any
     common = {
         "task_type": "CAUSAL_LM",
         "num_virtual_tokens": count,
