@@ -112,6 +112,7 @@ OTHERS = (
     Family("Command R", "cohere"),
     Family("StarCoder 2", "starcoder2"),
     Family("Exaone 4", "exaone4", "of one length"),
+    Family("Mamba", "mamba", "from copies"),
 )
 
 

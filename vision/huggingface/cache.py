@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ _TWO_WAY_PICTURES = ("gemma", "paligemma", "shieldgemma")
 _MOST_KEPT = 6
 # A pass of its own costs about as much as reading this many tokens again.
 _LEAST_SHARED_TOKENS = 16
+# Tokens to go on from and by, and the part of their logits by which two ways may differ through rounding.
+_PROBED, _SAME_LOGITS = 8, 0.02
 
 
 @dataclass(slots=True)
@@ -120,12 +123,45 @@ class CachedForward:
         columns = torch.tensor([column % length for column in keep])
         full_mask = torch.cat([rows.mask, new.to(self.device)], dim=1)
         with torch.inference_mode():
-            logits = self.logits(ids, positions, full_mask, columns, extra or {}, rows.cache)
+            if length > 1 and rows.mask.shape[1] and not self._goes_on_by_many:
+                logits = self._one_by_one(rows, ids, positions, columns)
+            else:
+                logits = self.logits(ids, positions, full_mask, columns, extra or {}, rows.cache)
         rows.mask = full_mask
         filled = positions if positions.dim() == 2 else positions.amax(dim=0)
         ends = filled.to(self.device).masked_fill(new.to(self.device) == 0, -1).amax(dim=1) + 1
         rows.next_position = torch.maximum(rows.next_position, ends)
         return logits.float().cpu()
+
+    @cached_property
+    def _goes_on_by_many(self) -> bool:
+        """Whether several tokens at once go on from a state: Mamba's scan begins anew unless it is one."""
+        if self.cuts:
+            return True
+        ids = torch.arange(1, 1 + 2 * _PROBED, device=self.device)[None]
+        places = torch.arange(2 * _PROBED)[None]
+        mask, last = torch.ones_like(ids), torch.arange(_PROBED)
+        cache = self.new_cache()
+        with torch.inference_mode():
+            whole = self.logits(ids, places, mask, _PROBED + last, {}).float()
+            first, second = slice(0, _PROBED), slice(_PROBED, None)
+            self.logits(ids[:, first], places[:, first], mask[:, first], last, {}, cache)
+            parts = self.logits(ids[:, second], places[:, second], mask, last, {}, cache).float()
+        return float((whole - parts).norm() / whole.norm()) < _SAME_LOGITS
+
+    def _one_by_one(
+        self, rows: CachedRows, ids: torch.Tensor, positions: torch.Tensor, columns: torch.Tensor
+    ) -> torch.Tensor:
+        wanted = set(columns.tolist())
+        found = []
+        for column in range(ids.shape[1]):
+            here = slice(column, column + 1)
+            mask = torch.ones(len(ids), rows.mask.shape[1] + column + 1, dtype=torch.long)
+            logits = self.logits(
+                ids[:, here], positions[..., here], mask, torch.zeros(1, dtype=torch.long), {}, rows.cache
+            )
+            found += [logits] if column in wanted else []
+        return torch.cat(found, dim=1)
 
     def step(self, rows: CachedRows, tokens: Sequence[int]) -> torch.Tensor:
         """Append one token to each row; logits (B, V)."""

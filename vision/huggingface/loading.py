@@ -23,12 +23,8 @@ from vision.huggingface.adapters import attach_adapter
 from vision.huggingface.chat_template import ChatTemplate
 from vision.huggingface.model import HubModel
 from vision.huggingface.prompt_encoding import PromptEncoder
-<<<<<<< HEAD
-from vision.interfaces import ModelIdentity, VisionLanguageModel
-from vision.joint_encoder.precision import computes_bfloat16
-=======
 from vision.interfaces import ModelIdentity
->>>>>>> 19f6a05 (A language model can be tuned on one's own illustrated articles, measured before and after on some that were held back)
+from vision.joint_encoder.precision import computes_bfloat16
 
 Quantization = Literal["none", "4bit", "8bit"]
 
@@ -48,17 +44,11 @@ def load_hub_model(
 ) -> HubModel:
     """Load ``name_or_path``: ``owner/name`` on the hub (at ``revision``), a folder, or a GGUF file, dequantised.
 
-<<<<<<< HEAD
     ``device`` auto is CUDA, else Apple's MPS, else the CPU. ``dtype`` auto is the checkpoint's own on a GPU; on the
     CPU bfloat16 for one of 16 bits where the processor computes in it, else float32. ``quantization`` needs CUDA and
     bitsandbytes. ``context_tokens`` defaults to what the checkpoint was made for; a smaller number bounds the memory
-    of its cache. A checkpoint without eyes loads as well, with ``sees_images`` false.
-=======
-    ``device`` auto is CUDA, else Apple's MPS, else the CPU. ``dtype`` auto is the checkpoint's own on a GPU and
-    float32 on the CPU. ``quantization`` needs CUDA and bitsandbytes. ``context_tokens`` defaults to what the
-    checkpoint was made for; a smaller number bounds the memory of its cache. ``adapter`` is a folder that
-    ``vignette train lora`` or PEFT wrote. A checkpoint without eyes loads as well, with ``sees_images`` false.
->>>>>>> 19f6a05 (A language model can be tuned on one's own illustrated articles, measured before and after on some that were held back)
+    of its cache. ``adapter`` is a folder that ``vignette train lora`` or PEFT wrote. A checkpoint without eyes loads as
+    well, with ``sees_images`` false.
 
     Raises ModelError with what to do where the checkpoint cannot be had, is of another kind, or an option
     does not fit this machine.
@@ -99,18 +89,13 @@ def is_gguf(name: str) -> bool:
     return name.endswith(".gguf") or name in manifest()
 
 
-def gguf_file(name: str) -> Path:
-    """Raises WeightsError where it was not fetched."""
-    from vision.downloads.store import locate
-
-    return Path(name).expanduser() if name.endswith(".gguf") else locate(name)
-
-
 def _load_named_gguf(
     name: str, device: str, dtype: str, quantization: Quantization, context_tokens: int | None, adapter: Path | None
 ) -> HubModel:
     if quantization != "none":
         raise ModelError("quantization_unsupported", given=quantization, kind="gguf")
+    from vision.downloads.checkpoints import gguf_file
+
     return load_gguf_in_transformers(
         gguf_file(name), device=device, dtype=dtype, context_tokens=context_tokens, adapter=adapter
     )
@@ -153,7 +138,7 @@ def load_gguf_in_transformers(
     memory and time; ``notice`` says so. Errors as ``vision.llm.model.load_gguf_model``.
     """
     place, name = choose_device(device), path.stem
-    chosen = choose_dtype(dtype, place)
+    chosen = choose_dtype(dtype, place, None)
     sha256, model, tokenizer = open_gguf(path, name, torch.bfloat16 if chosen == "auto" else chosen)
     model.to(place)
     chat = ChatTemplate(tokenizer, tokenizer, pictures=False, name=name)

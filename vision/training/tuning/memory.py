@@ -53,7 +53,8 @@ class MemoryEstimate:
 
 def size_of_model(name: str) -> ModelSize:
     """From a checkpoint's configuration, or a GGUF file's header. Raises WeightsError or ModelError as loading does."""
-    from vision.huggingface.loading import empty_model, gguf_file, is_gguf
+    from vision.downloads.checkpoints import gguf_file
+    from vision.huggingface.loading import empty_model, is_gguf
 
     if is_gguf(name):
         from vision.llm.config import model_config
