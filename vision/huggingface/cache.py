@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from vision.errors import ModelError
 from vision.huggingface.prompt_encoding import EncodedPrompt, PictureSpan, PromptEncoder, shared_length
 
 # These attend to pictures in both directions, so a picture must be read in one pass with all before it.
@@ -25,7 +26,7 @@ _MOST_KEPT = 6
 # A pass of its own costs about as much as reading this many tokens again.
 _LEAST_SHARED_TOKENS = 16
 # Tokens to go on from and by, and the part of their logits by which two ways may differ through rounding.
-_PROBED, _SAME_LOGITS = 8, 0.02
+_PROBED, _SAME_LOGITS, _SAME_HALVED_LOGITS = 8, 2e-3, 0.06
 
 
 @dataclass(slots=True)
@@ -136,18 +137,55 @@ class CachedForward:
     @cached_property
     def _goes_on_by_many(self) -> bool:
         """Whether several tokens at once go on from a state: Mamba's scan begins anew unless it is one."""
-        if self.cuts:
-            return True
-        ids = torch.arange(1, 1 + 2 * _PROBED, device=self.device)[None]
-        places = torch.arange(2 * _PROBED)[None]
-        mask, last = torch.ones_like(ids), torch.arange(_PROBED)
-        cache = self.new_cache()
+        return self.cuts or self._same(*self._in_pieces(torch.arange(1, 1 + 2 * _PROBED)[None], by_many=True))
+
+    def check(self, ids: Sequence[int], name: str) -> None:
+        """Raises ModelError where the architecture does not read as a writer must: each token from those before it
+        alone, and alike whether whole or from a cache, even one that waited while another was read.
+
+        ``ids`` are an even number of any tokens that are no pictures.
+        """
+        row, half = torch.tensor([list(ids)]), len(ids) // 2
+        kind = self.model.config.model_type
+        try:
+            with torch.inference_mode():
+                whole = self._plain(row)[:, :half]
+                alone = self._plain(row[:, :half])
+            if not self._same(whole, alone):
+                raise ModelError("checkpoint_looks_ahead", model=name, kind=kind)
+            whole, parts = self._in_pieces(row, by_many=self._goes_on_by_many)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ModelError("checkpoint_not_run", model=name, kind=kind, reason=reason) from error
+        if not self._same(whole, parts):
+            raise ModelError("checkpoint_forgets", model=name, kind=kind)
+
+    def _plain(self, ids: torch.Tensor) -> torch.Tensor:
+        places, mask = torch.arange(ids.shape[1])[None], torch.ones_like(ids)
+        return self.logits(ids, places, mask, torch.arange(ids.shape[1]), {}).float()
+
+    def _in_pieces(self, ids: torch.Tensor, *, by_many: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the second half of ``ids`` (1, 2n): read whole, and after the first half from a cache."""
+        half = ids.shape[1] // 2
+        places, mask, columns = torch.arange(2 * half)[None], torch.ones_like(ids), torch.arange(half)
+        rows, others = self.empty_rows(1), self.empty_rows(1)
         with torch.inference_mode():
-            whole = self.logits(ids, places, mask, _PROBED + last, {}).float()
-            first, second = slice(0, _PROBED), slice(_PROBED, None)
-            self.logits(ids[:, first], places[:, first], mask[:, first], last, {}, cache)
-            parts = self.logits(ids[:, second], places[:, second], mask, last, {}, cache).float()
-        return float((whole - parts).norm() / whole.norm()) < _SAME_LOGITS
+            whole = self._plain(ids)[:, half:]
+            for held, read in ((rows, ids[:, :half]), (others, ids[:, :half].flip(1))):
+                self.logits(read, places[:, :half], mask[:, :half], columns, {}, held.cache)
+            rows.mask = mask[:, :half]
+            if by_many:
+                parts = self.logits(ids[:, half:], places[:, half:], mask, columns, {}, rows.cache)
+            else:
+                parts = self._one_by_one(rows, ids[:, half:], places[:, half:], columns)
+        return whole, parts.float()
+
+    def _same(self, one: torch.Tensor, other: torch.Tensor) -> bool:
+        """But for rounding, of a type of 16 bits more."""
+        most = _SAME_LOGITS if self.model.dtype == torch.float32 else _SAME_HALVED_LOGITS
+        return float((one - other).norm() / one.norm()) < most
 
     def _one_by_one(
         self, rows: CachedRows, ids: torch.Tensor, positions: torch.Tensor, columns: torch.Tensor

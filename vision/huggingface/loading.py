@@ -79,7 +79,14 @@ def load_hub_model(
         ends=_end_ids(model, tokenizer, chat),
         never=_placeholder_ids(config, processor),
     )
+    hub_model.forward.check(_plain_ids(tokenizer), name_or_path)
     return hub_model if adapter is None else tuned(hub_model, adapter, merge=quantization == "none")
+
+
+def _plain_ids(tokenizer: Any) -> list[int]:
+    """Sixteen tokens of a plain text."""
+    ids: list[int] = tokenizer("The red boats lie at the quay " * 4, add_special_tokens=False)["input_ids"]
+    return ids[:16]
 
 
 def is_gguf(name: str) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from tests.model_families import Family
 from tests.tiny_models import TEXT_TEMPLATE, build_tiny_lm, build_tiny_open_clip
 from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads import checkpoints
@@ -209,6 +211,48 @@ def test_an_encoder_is_refused_by_its_kind(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps({"model_type": "clip"}))
     with pytest.raises(ModelError, match=r"checkpoint_does_not_write: .*kind=clip"):
         load_hub_model(str(copy))
+
+
+_HEADED = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 2048}
+_RECURRENT = {"head_dim": 8, "lru_width": 32, "attention_window_size": 16, "block_types": ["recurrent", "attention"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "error"),
+    [
+        ("bert", {}, "checkpoint_looks_ahead"),
+        ("recurrent_gemma", _RECURRENT, "checkpoint_forgets"),  # its state is in its layers, one for all prompts
+        ("openai-gpt", _HEADED, "checkpoint_not_run"),  # knows no cache
+    ],
+)
+def test_a_class_that_does_not_read_as_a_writer_must_is_refused_with_what_it_lacks(
+    tmp_path: Path, kind: str, settings: dict[str, Any], error: str
+) -> None:
+    folder = Family("test", kind, settings=settings).build(tmp_path)
+    with pytest.raises(ModelError, match=f"^{error}: .*kind={kind}"):
+        load_hub_model(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["gpt_neo", "biogpt", "trocr", "jamba"])
+def test_a_class_that_nobody_thought_of_scores_several_prompts_as_a_plain_pass_does(tmp_path: Path, kind: str) -> None:
+    settings = {
+        "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]},
+        "biogpt": {},
+        "trocr": {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 64},
+        "jamba": {
+            "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
+            "num_experts": 2, "use_mamba_kernels": False, "mamba_dt_rank": 4,
+        },
+    }  # fmt: skip
+    model = load_hub_model(str(Family("test", kind, settings=settings[kind]).build(tmp_path)), device="cpu")
+    prompts = [(Message.of("user", f"It is {what}"),) for what in ("a boat", "the red parrot in the old tree")]
+    for prompt, (score,) in zip(prompts, model.score_batch(prompts, [[" the"]] * 2), strict=True):
+        ids, option = model.encoder.encode(prompt).ids, model.encoder.encode_continuation(" the")
+        with torch.no_grad():
+            logits = model.network(input_ids=torch.tensor([[*ids, *option]])).logits[0].float()
+        found = torch.log_softmax(logits[len(ids) - 1 : -1], dim=-1)
+        expected = sum(float(found[i, token]) for i, token in enumerate(option))
+        assert score == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_unknown_kind_with_code_of_its_own_is_refused_and_its_code_not_run(copy: Path) -> None:
