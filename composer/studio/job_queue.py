@@ -90,6 +90,14 @@ class JobQueue:
         self._advance()
         return job
 
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
     def before(self, job: Job) -> int:
         """See ``Job.before``."""
         with self._lock:

@@ -124,7 +124,8 @@ class OfferedLibraries:
         if words.strip():
             pipeline = self._models.pipeline(folder)
             query = readable_query(words, pipeline.encoder, lambda: pipeline.model)
-            found = results(pipeline.searcher, pipeline.library, query, SEARCHED_PICTURES, together=not apart)
+            with self._models.metrics.searching():
+                found = results(pipeline.searcher, pipeline.library, query, SEARCHED_PICTURES, together=not apart)
             shown, matches = found[start : start + PAGE_PICTURES], len(found)
             records = [result.candidate.record for result in shown]
             alike = {result.candidate.record.id: len(result.alike) for result in shown if result.alike}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from composer.studio.job_queue import Job, JobQueue
+from composer.studio.metrics import StudioMetrics
 from composer.studio.time_estimate import TimeEstimator
 from vision.errors import KeyedError
 
@@ -40,6 +41,7 @@ class StudioModels:
         self._loading = threading.Lock()
         self._articles, self._questions = JobQueue(), JobQueue()
         self.times = TimeEstimator()
+        self.metrics = StudioMetrics()
 
     def loaded(self) -> LoadedModels:
         """Raises what loading raises; the next call tries again."""
@@ -61,6 +63,14 @@ class StudioModels:
                 self.loaded()
 
         threading.Thread(target=load, daemon=True, name="vignette-load").start()
+
+    @property
+    def are_loaded(self) -> bool:
+        return self._models is not None
+
+    def exposition(self) -> str:
+        """The numbers for Prometheus."""
+        return self.metrics.exposition(waiting=self._articles.waiting, running=self._articles.running)
 
     def make_article(self, work: Callable[[Job], None], moved: Callable[[], None]) -> Job:
         return self._articles.submit(work, moved)

@@ -211,6 +211,8 @@ class DraftSession:
                 if error is None and running.progress.stopped:
                     self.note = "stopped" if self.history is not None else "stopped_early"
                 self.touch()
+            stopped = running.progress.stopped
+            self.models.metrics.article("failed" if error is not None else "stopped" if stopped else "made")
 
         def run(job: Job) -> None:
             with report_outcome(ended):
@@ -231,6 +233,7 @@ class DraftSession:
                 progress = running.progress.after(event)
                 if isinstance(event, StageFinished):
                     self.models.times.learn(event, running.words)
+                    self.models.metrics.stage(event)
                 with self.lock:
                     if progress.stage != running.progress.stage:
                         running.stage_s = time.monotonic()

@@ -47,6 +47,7 @@ _CLOSED = re.compile(
 )
 # The first part of addresses of this server's own, which no proxy's path may be taken for.
 _OWN_PATHS = ("gradio_api", "config", "assets", "static", "theme.css", "svelte", "login", "logout")
+HEALTH = "/healthz"
 _STARTING = "/gradio_api/startup-events"  # Gradio asks itself, without a password; tells only whether it has begun
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
@@ -195,6 +196,9 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Status and the key of the reason, or None for a request that may pass."""
+        # What runs containers asks by an address of its own, without a password, and hears only that the page lives.
+        if scope["type"] == "http" and scope["path"] == HEALTH and scope["method"] in ("GET", "HEAD"):
+            return None
         host = headers.get("host", "")
         if self._names is not None and _name(host) not in self._names:
             return 421, "other_name"

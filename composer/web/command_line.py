@@ -62,6 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
     parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
+    parser.add_argument("--log-json", action="store_true", help="write the log as a JSON object a line")
     parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")
 
 

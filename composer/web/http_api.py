@@ -205,7 +205,8 @@ class Api:
         folder = session.library if session is not None and not library else self._library(library)
         pipeline = self._studio.models.pipeline(folder)
         query = readable_query(wanted[:500], pipeline.encoder, lambda: pipeline.model)
-        results_ = results(pipeline.searcher, pipeline.library, query, int(count))
+        with self._studio.models.metrics.searching():
+            results_ = results(pipeline.searcher, pipeline.library, query, int(count))
         found = [result.candidate for result in results_]
         if session is not None:
             remember(session, found)

@@ -6,11 +6,13 @@ keep files, lines and kinds of exceptions and lose their messages, unless the pe
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -34,6 +36,7 @@ class _Withheld(logging.Filter):
         return True
 
 
+_LOG = "vignette"
 _LOGGERS = ("uvicorn", "uvicorn.error", "asyncio", "gradio", "mcp", "httpx", "")
 
 
@@ -61,4 +64,32 @@ def withhold_text() -> None:
 
 def note(line: str, file: TextIO | None = None) -> None:
     """One entry in the server's log."""
-    (file or sys.stderr).write(line + "\n")
+    logger = logging.getLogger(_LOG)
+    if logger.handlers:
+        logger.error(line)
+    else:
+        (file or sys.stderr).write(line + "\n")
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line: when, how bad, from where, and what."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        said |= {"level": record.levelname.lower(), "logger": record.name, "message": super().format(record)}
+        return json.dumps(said, ensure_ascii=False)
+
+
+def log_as_json(stream: TextIO | None = None, *, text: bool = False) -> None:
+    """From now on everything that this process logs is JSON, an object a line; with ``text``, with messages.
+
+    Call it when the server runs: uvicorn sets up its own loggers as it starts.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLines())
+    if not text:
+        handler.addFilter(_Withheld())  # filters of loggers see only what was logged with them
+    for name in (*_LOGGERS, _LOG):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False

@@ -13,9 +13,10 @@ from typing import Any
 
 from composer.errors import UsageError
 from composer.i18n import localize
+from composer.studio.metrics import MEDIA_TYPE
 from composer.studio.picture_links import HEADERS, PREFIX, PictureLinks
 from composer.studio.studio import Studio
-from composer.web.access_control import Access, Guard, check_access
+from composer.web.access_control import HEALTH, Access, Guard, check_access
 from composer.web.command_line import access_of, add_options, address_of, check_port, offered_libraries, open_browser
 from composer.web.log_redaction import note
 from composer.web.request_checks import RequestChecks
@@ -73,7 +74,23 @@ def launch(
         head=page_scripts(),
     )
     add_pictures(served, studio.links)
+    add_operations(served, studio)
     return page
+
+
+def add_operations(served: Any, studio: Studio) -> None:
+    """What those who run the server ask it: whether it is alive, and what it has done."""
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "models": "loaded" if studio.models.are_loaded else "not loaded"})
+
+    async def metrics(_: Request) -> Response:
+        return PlainTextResponse(studio.models.exposition(), media_type=MEDIA_TYPE)
+
+    served.router.routes[:0] = [Route(HEALTH, health), Route("/metrics", metrics)]
 
 
 def add_pictures(served: Any, links: PictureLinks) -> None:
@@ -121,7 +138,7 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     from composer.pipeline.model_pool import ModelPool
     from composer.profiles.choice import resolve
     from composer.studio.draft_store import DraftStore
-    from composer.web.log_redaction import withhold_text
+    from composer.web.log_redaction import log_as_json, withhold_text
     from vision.downloads.store import home
 
     if not args.log_text:
@@ -142,6 +159,8 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
         if libraries:
             studio.models.warm_up()
         page = launch(build, studio, host=args.host, port=args.port, access=access, mcp=args.mcp)
+        if args.log_json:
+            log_as_json(text=args.log_text)
         address = address_of(args.host, args.port)
         print(address, flush=True)
         if access.loopback and not access.root and not args.no_browser:
