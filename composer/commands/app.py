@@ -34,10 +34,12 @@ def register(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from composer.commands.profiles import settings_for
-    from composer.web.command_line import PASSWORD_VARIABLE, page_command
+    from composer.web.command_line import PASSWORD_VARIABLE, access_of, check_port, page_command
     from image_db.default_library import last_library, library_folder
     from image_db.sample.build import sample_folder
 
+    access_of(args)
+    check_port(args.host, args.port)
     # What is picked is said, and fetched, before the page opens; what is wrong with a library the page says.
     first = library_folder(str(args.library[0])) if args.library else last_library() or sample_folder()
     settings_for(args.profile, first)

@@ -33,6 +33,7 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "compose", about, run, examples=EXAMPLES)
     parser.add_argument("instruction", nargs="?", default="", help="what to write about")
     add_library(parser)
+    parser.set_defaults(library_default=None)  # settled after everything else has been checked
     parser.add_argument(
         "--pictures",
         metavar="PATH",
@@ -87,19 +88,23 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from composer.commands.profiles import settings_for
+    from composer.commands.options import settle_library
+    from composer.commands.profiles import check_profile, settings_for
     from composer.commands.terminal import Terminal, note, printable
     from composer.export import parse_formats
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
 
-    # Everything that can be wrong is said before models are loaded and minutes are spent.
+    # Everything that can be wrong is said before a library is asked for, models are loaded and minutes are spent.
     request = read_request(args)
     formats = parse_formats(args.format)
     pictures = ExportedPictureSettings(args.max_image_px, args.originals)
     check_available(formats)
     check_free(args.out)
+    check_profile(args.profile)
+    args.library_default = "read"
+    settle_library(args)
     settings = settings_for(args.profile, args.library)
     if args.pictures:
         index_first(args.library, args.pictures, settings)

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 DICTIONARY = "gcide"  # the only entry that comes from Debian's servers, and the only one that writing does without
 
 
+def check_profile(profile: str) -> None:
+    """Raise UsageError for a profile that there is not, before anything is fetched or loaded."""
+    from composer.settings import DEFAULT_PROFILE, load_settings
+
+    if profile != DEFAULT_PROFILE:
+        load_settings(profile)
+
+
 def settings_for(profile: str, library: Path | None = None, *, encoder_only: bool = False) -> Settings:
     """The settings of ``--profile``; for ``auto`` says what was picked and why, and fetches what is missing of it.
 

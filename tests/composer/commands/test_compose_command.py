@@ -130,6 +130,28 @@ def test_a_folder_in_use_is_refused_before_anything_is_written(
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--format", "pfd"], "pfd"),
+        (["--tone", "vivd"], "vivd"),
+        (["--kind", "storry"], "storry"),
+        (["--profile", "embeded"], "embeded"),
+        (["--illustrate", "nofile.md"], "nofile.md"),
+        (["--images", "900"], "900"),
+    ],
+)
+def test_a_mistake_is_named_before_a_library_is_missed(
+    options: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGNETTE_HOME", str(tmp_path / "empty"))
+    monkeypatch.chdir(tmp_path)
+    wish = [] if "--illustrate" in options else ["old walls"]
+    assert run(*wish, *options, "--out", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line
+
+
 def test_a_text_that_is_not_utf8_is_named(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draft = studio / "draft.md"
     draft.write_bytes(b"\xff\xfe\x00")

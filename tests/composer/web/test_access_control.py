@@ -27,6 +27,7 @@ from composer.web.access_control import (
     is_loopback,
 )
 from composer.web.server import serve
+from tests.live_server import free_port
 from vision.errors import Phrase
 
 LOCAL = check_access("127.0.0.1", public=False, login="")
@@ -245,8 +246,11 @@ def test_a_password_given_to_the_command_stays_out_of_the_list_of_processes(
 ) -> None:
     import os
 
+    port = str(free_port())
     with pytest.raises(SystemExit):
-        vignette(["app", "--host", "0.0.0.0", "--public", "--password", "anna:correct horse", "--log-text"])
+        vignette(
+            ["app", "--host", "0.0.0.0", "--public", "--password", "anna:correct horse", "--log-text", "--port", port]
+        )
     assert "--public" in started
     assert "--log-text" in started
     assert not any("correct horse" in part for part in started)
@@ -270,6 +274,22 @@ def test_the_page_refuses_to_start_where_others_could_come_in(
     error = capsys.readouterr().err
     assert message in error
     assert "correct horse" not in error
+
+
+@pytest.mark.parametrize(
+    "options", [["--host", "0.0.0.0"], ["--port", "70000"], ["--mcp", "--password", "anna:correct horse"]]
+)
+def test_the_command_refuses_before_a_model_is_fetched(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*given: object) -> None:
+        raise AssertionError(given)
+
+    monkeypatch.delenv("VIGNETTE_PASSWORD", raising=False)
+    monkeypatch.setattr("composer.commands.profiles.settings_for", fetched)
+    monkeypatch.setattr("os.execv", fetched)
+    assert vignette(["app", *options]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 # The log
