@@ -240,6 +240,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     records = [picture(work, name, colour) for name, colour in (("cover.jpg", "gold"), ("harbour.jpg", "teal"))]
     records.append(picture(work, "boat.jpg", "navy"))
     (work / "trip.md").write_text("# Walls\n\nOld walls tell of the people who built them.\n\nThey stand for long.\n")
+    (work / "my-tuning").mkdir()  # what training leaves
+    (work / "my-tuning" / "profile.toml").write_bytes((ROOT / "composer/profiles/embedded.toml").read_bytes())
     pipeline = ScriptedPipeline(records)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("VIGNETTE_HOME", str(home / "vignette"))
