@@ -13,6 +13,7 @@ from composer.article.markdown import plain_text
 from composer.article.model import Article
 from composer.editing.lookup import section_at
 from composer.pipeline.pipeline import Pipeline
+from composer.pipeline.remote_pictures import brought
 from composer.pipeline.reranking import LOOK_PX
 from composer.pipeline.typed_words import readable_query
 from composer.pipeline.uploads import read_uploads
@@ -56,4 +57,5 @@ def _found(pipeline: Pipeline, query: Query, k: int) -> list[Candidate]:
         return [result.candidate for result in results(pipeline.searcher, pipeline.library, query, k)]
     near = pipeline.searcher.find(query, 3 * k)
     ids = [candidate.record.id for candidate in near]
-    return without_duplicates(near, pipeline.searcher.visual_vectors(ids), pipeline.library.phashes(ids))[:k]
+    apart = without_duplicates(near, pipeline.searcher.visual_vectors(ids), pipeline.library.phashes(ids))
+    return brought(apart[:k], set())

@@ -16,7 +16,6 @@ The way of a request, call by call, from the command line to the written folder:
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from composer.pipeline.placement import choose_places, eligible, number_of_pictu
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.prompts.trained_tasks import TRAINED_KIND, caption_places, judge_by_letter, score_places
+from composer.pipeline.remote_pictures import brought, readable
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
@@ -431,15 +431,13 @@ class Pipeline:
         ]
         count = self.settings.pictures.candidates
         found: list[list[Candidate]] = [[] for _ in queries]
+        missed: set[Path] = set() if lost is None else lost
         if len(self.library):
             for number, candidates in enumerate(self.searcher.search_batch(queries, 3 * count)):
-                gone = {c.record.path for c in candidates if not os.access(c.record.path, os.R_OK)}
-                if lost is not None:
-                    lost |= gone
-                candidates = [c for c in candidates if c.record.path not in gone]
+                candidates = readable(candidates, missed)
                 ids = [candidate.record.id for candidate in candidates]
                 vectors, hashes = self.searcher.visual_vectors(ids), self.library.phashes(ids)
-                found[number] = without_duplicates(candidates, vectors, hashes)[:count]
+                found[number] = brought(without_duplicates(candidates, vectors, hashes)[:count], missed)
         if len(context.uploads):
             # A picture that must appear has to be a candidate of every slot, whatever the filters say.
             free = [replace(query, exclude=frozenset(), filters=Filters()) for query in queries]

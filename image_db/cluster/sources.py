@@ -80,6 +80,14 @@ def is_remote(path: Path | str) -> bool:
     return found is not None and found["scheme"].lower() != "file"
 
 
+def is_elsewhere(path: Path) -> bool:
+    """Whether a picture is no file of this machine: behind an address, or in a tar."""
+    if is_remote(path):
+        return True
+    inside = _TAR_MEMBER.fullmatch(str(path))
+    return inside is not None and Path(inside["tar"]).is_file()
+
+
 def list_sources(paths: Iterable[Path | str], exclude: Exclusion | None = None) -> Sources:
     """Everything that the paths hold, by name. Raises LibraryError where a place elsewhere cannot be listed."""
     exclude, found = exclude or Exclusion(()), Sources()
@@ -253,9 +261,9 @@ def at_hand(path: Path, image_id: str, cache: Path) -> Path:
     Raises OSError where it cannot be had or is another picture by now.
     """
     given = _here(path)
-    inside = _TAR_MEMBER.fullmatch(given)
-    if not is_remote(given) and (inside is None or Path(given).exists()):
+    if not is_elsewhere(path):
         return path
+    inside = _TAR_MEMBER.fullmatch(given)
     target = cache / image_id[:2] / f"{image_id}{Path(given).suffix.lower()}"
     if target.exists():
         return target
