@@ -69,7 +69,11 @@ class Translator:
         Sentences in which words stay English, or which get other numbers, are left out.
         """
         sentences = split_sentences(paragraph)
-        told = self._prompts.term.format(english=heading[0], own=heading[1]) if all(heading) else ""
+        told = (
+            self._prompts.term.format(english=heading[0], own=heading[1])
+            if heading[0].isascii() and all(heading)
+            else ""
+        )
         asked = [
             (Message.of("user", self._prompts.from_english.format(text=sentence, term=told)),) for sentence in sentences
         ]
@@ -78,6 +82,7 @@ class Translator:
             answer
             for answer, sentence in zip(answers, sentences, strict=True)
             if answer.endswith(("。", "！", "？"))
+            and answer not in told
             and set(_LATIN.findall(answer)) <= set(_LATIN.findall(heading[1]))
             and _DIGITS.findall(answer) == _DIGITS.findall(sentence)
         )

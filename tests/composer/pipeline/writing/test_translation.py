@@ -19,6 +19,7 @@ CHINESE = {
     "The saw cuts wood.": "saw用来锯木头。",
     "Two saws hang here.": "这里挂着3把锯子。",
     "Its teeth are steel.": "它的齿是钢的。",
+    "Pigs sleep here.": "“Sty”译作“猪栏”。",
 }
 ENGLISH = {"工具": "Tools", "厨房里的工具": "Tools of the kitchen"}
 NAMES = {"羊角锤": " The claw hammer.", "锯子": "Saw", "菜刀架": "Knife rack"}
@@ -75,6 +76,9 @@ def test_sentences_with_words_left_in_english_or_other_numbers_are_left_out_and_
     paragraph = "The saw cuts wood. Two saws hang here. Its teeth are steel."
     assert translator.from_english(paragraph, ("Saw", "锯子")) == "它的齿是钢的。"
     assert all("“Saw”译作“锯子”" in question(prompt) for prompt in model.asked)
+    assert translator.from_english("Pigs sleep here. Its teeth are steel.", ("Sty", "猪栏")) == "它的齿是钢的。"
+    translator.from_english("Its teeth are steel.", ("猪栏", "猪栏"))
+    assert "译作" not in question(model.asked[-1])
 
 
 def test_headings_are_named_by_the_dictionary_and_the_model_is_told_the_parts_of_others(tmp_path: Path) -> None:
