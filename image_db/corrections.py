@@ -17,10 +17,13 @@ from vision.interfaces import JointEncoder
 FIELDS = ("caption", "caption_zh", "alt", "tags", "author", "license", "source_url")
 
 
-def correct(library: Library, encoder: JointEncoder, image_id: str, given: Mapping[str, str]) -> ImageRecord:
+def correct(
+    library: Library, encoder: JointEncoder, image_id: str, given: Mapping[str, str], *, all_meant: bool = False
+) -> ImageRecord:
     """Note other words for a picture, at once searchable, by FIELDS; tags are separated by commas.
 
-    A drafted caption that is given as it is counts as a person's from now on. Raises LibraryError for an unknown id.
+    A drafted caption that is given as it is counts as a person's from now on. A form gives fields that nobody touched;
+    with ``all_meant`` those that are as before are corrections, too. Raises LibraryError for an unknown id.
     """
     with library.transaction():
         record = library.record(image_id)
@@ -28,7 +31,7 @@ def correct(library: Library, encoder: JointEncoder, image_id: str, given: Mappi
         changed = {
             name: text
             for name, text in given.items()
-            if text != shown[name] or (name == "caption" and text and record.caption_origin == "generated")
+            if all_meant or text != shown[name] or (name == "caption" and text and record.caption_origin == "generated")
         }
         corrected_ = corrected(record, changed)
         words = sentence(corrected_, encoder.languages)
@@ -39,7 +42,9 @@ def correct(library: Library, encoder: JointEncoder, image_id: str, given: Mappi
 
 
 def corrected(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
-    """The record with the fields that were given; a caption a person wrote or kept is no model's."""
+    """The record with the fields that were given; a caption a person wrote or kept is no model's, and with tags of a
+    person nothing is guessed.
+    """
     captions = dict(record.captions)
     if "caption_zh" in given:
         captions.pop("zh", None)
@@ -52,6 +57,7 @@ def corrected(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
         captions=tuple(sorted(captions.items())),
         alt=given.get("alt", record.alt),
         tags=_tags(given["tags"]) if "tags" in given else record.tags,
+        guessed_tags=() if "tags" in given else record.guessed_tags,
         author=given.get("author", record.author),
         license=given.get("license", record.license),
         source_url=given.get("source_url", record.source_url),

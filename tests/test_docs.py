@@ -20,6 +20,7 @@ from composer.pipeline import loading
 from composer.pipeline.model_pool import ModelPool
 from composer.pipeline.pipeline import Pipeline
 from composer.settings import parse_settings
+from image_db import watching
 from image_db.indexing import index_paths
 from image_db.library import Library
 from tests.composer.article_samples import picture
@@ -246,6 +247,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("VIGNETTE_HOME", str(home / "vignette"))
     monkeypatch.setattr(loading, "load_encoder", lambda settings: encoder)
+    monkeypatch.setattr(watching, "changes", lambda *_, **__: iter(()))  # else --watch would go on
     monkeypatch.setattr(loading, "load_describer", lambda how, settings: (lambda seen: [["wall"]] * len(seen), None))
     monkeypatch.setattr(loading, "load_pipeline", lambda settings, library: pipeline)
     monkeypatch.setattr(ModelPool, "load", lambda settings: ScriptedPool(pipeline))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from composer.cli import main
 from composer.export.article_folder import load_article
 from composer.i18n import localize
+from image_db import catalog as catalog_module
+from image_db.catalog import MIGRATIONS
+from image_db.library import Library
 
 WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1"
 OWNER = "A" * 43
@@ -67,3 +71,38 @@ def test_a_draft_opens_with_its_steps_and_its_talk(tmp_path: Path) -> None:
     assert draft.history.undo().undo().article.title == "Keeping hens"
     assert draft.info["instruction"] == "A day on the farm"
     assert draft.talk[0]["answer"] == "A bird."
+
+
+def test_there_is_a_library_of_every_earlier_schema() -> None:
+    schemas = {}
+    for file in WRITTEN.parent.glob("version_*/library/catalog.sqlite"):
+        with closing(sqlite3.connect(file.as_uri() + "?immutable=1", uri=True)) as catalog:
+            schemas[catalog.execute("PRAGMA user_version").fetchone()[0]] = file
+    assert set(schemas) == set(range(1, len(MIGRATIONS)))
+
+
+def test_when_pictures_were_taken_is_read_later_and_edited_words_stay(library: Path) -> None:
+    pictures = library.parent / "pictures"
+    (pictures / "IMG_0001.jpg").rename(pictures / "IMG_20190504_123015.jpg")
+    assert main(["index", str(pictures), "--library", str(library)]) == 0
+    with closing(sqlite3.connect(library / "catalog.sqlite")) as catalog, catalog:  # as the migration leaves it
+        catalog.execute("UPDATE images SET circumstances = 0, taken = '', caption = 'as edited on the page'")
+    before = (library / "visual.f32").read_bytes()
+    for _ in range(2):
+        assert main(["index", str(pictures), "--library", str(library)]) == 0
+    with Library.open(library) as opened:
+        assert {record.caption for record in opened.records()} == {"as edited on the page"}
+        assert "2019-05-04T12:30:15" in {record.taken for record in opened.records()}
+        assert opened.without_circumstances() == set()
+    assert (library / "visual.f32").read_bytes() == before
+
+
+def test_a_library_of_an_earlier_schema_that_cannot_be_written_is_read(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module.os, "access", lambda *_: False)
+    before = (library / "catalog.sqlite").read_bytes()
+    with Library.open(library) as opened:
+        assert len(list(opened.records())) == len(opened) == len(opened.matrix().ids) > 0
+        assert opened.correction(next(opened.records()).id) == {}
+    assert (library / "catalog.sqlite").read_bytes() == before

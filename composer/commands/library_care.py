@@ -172,7 +172,7 @@ def run_review(args: argparse.Namespace) -> int:
             if given is None:
                 break
             if given is not _SKIPPED:
-                correct(library, encoder, record.id, {field: given})
+                correct(library, encoder, record.id, {field: given}, all_meant=True)
                 reviewed += 1
     print(say("reviewed", count=reviewed, left=len(drafted) - reviewed))
     return 0

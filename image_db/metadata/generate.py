@@ -53,9 +53,11 @@ def describe_wordless(
     """Fill in what people left out, and nothing else; commits as it goes, so that a second run goes on.
 
     ``labeller`` gives ``guessed_tags`` to pictures without any words. ``captioner`` gives a caption, marked as
-    generated, to pictures without caption and alt text. Raises LibraryError where the library cannot be written.
+    generated, to pictures without caption and alt text. What a person dropped is not drafted again. Raises LibraryError
+    where the library cannot be written.
     """
     todo = [record for record in library.records() if _lacks(record, labeller, captioner)]
+    todo = [record for record in todo if not library.correction(record.id).keys() & {"caption", "tags"}]
     described = silent = 0
     failed: list[tuple[Path, ImageError]] = []
     for start in range(0, len(todo), BATCH):

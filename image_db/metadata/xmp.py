@@ -71,13 +71,15 @@ def xmp_words(packet: bytes) -> FoundWords | None:
     return FoundWords(
         titles=alternatives("dc:title"),
         headline=", ".join(first("photoshop:Headline")),
-        descriptions=alternatives("dc:description", "core:ExtDescrAccessibility", "tiff:ImageDescription"),
+        descriptions=alternatives(
+            "dc:description", "core:ExtDescrAccessibility", "tiff:ImageDescription", "acdsee:caption"
+        ),
         comment=next(iter(alternatives("exif:UserComment", "acdsee:notes").values()), ""),
         alts=alternatives("core:AltTextAccessibility"),
         tags=tuple(keywords),
         people=(*first("ext:PersonInImage"), *_inner(nodes, _PEOPLE)),
         places=(*(place for name in _PLACES for place in first(name)), *_inner(nodes, _PLACE_PARTS)),
-        author=", ".join(first("dc:creator", "tiff:Artist")),
+        author=", ".join(first("dc:creator", "tiff:Artist", "acdsee:author")),
         credit=one("photoshop:Credit"),
         source="" if is_address else source,
         license=license_name(licence or ", ".join(first("dc:rights"))),

@@ -1,15 +1,23 @@
-"""Indexing that is killed without warning, again and again, ends as if it had run through."""
+"""Indexing, compacting and encoding anew that are killed without warning end as if they had run through.
+
+Moments are drawn by fixed seeds. The last tests count steps, before and after each write, flush and statement, and have
+the process kill itself at one of them, so that kills fall between any two.
+"""
 
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from image_db.errors import LibraryMissing
 from image_db.indexing import index_paths
 from image_db.library import Library
 from image_db.verification import verify
@@ -68,3 +76,118 @@ def test_a_library_survives_kills_in_the_middle_of_indexing(
     np.testing.assert_array_equal(killed.visual, whole.visual)
     np.testing.assert_array_equal(killed.has_text, whole.has_text)
     np.testing.assert_array_equal(killed.textual[killed.has_text], whole.textual[whole.has_text])
+
+
+STEPS = """
+import os, random, sqlite3, sys, time
+from pathlib import Path
+from image_db import indexing, vectors
+from image_db.catalog import Catalog
+from image_db.compaction import compact
+from image_db.library import Library
+from image_db.reencoding import reencode
+from tests.fakes import ColourEncoder
+
+indexing.COMMIT_PICTURES = 8
+what, folder, pictures = sys.argv[1:4]
+left = int(sys.argv[4])
+
+def step():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), 9)
+
+def stepping(owner, name):
+    plain = getattr(owner, name)
+    def stepped(*args, **kwargs):
+        step()
+        result = plain(*args, **kwargs)
+        step()
+        return result
+    setattr(owner, name, stepped)
+
+for owner, name in ((vectors.VectorFile, "write"), (vectors.os, "fsync"), (Catalog, "_run"), (Catalog, "execute"),
+                    (Path, "unlink")):
+    stepping(owner, name)
+encoder = ColourEncoder()
+other = ColourEncoder("shapes", textual_dim=32)
+if what == "index":
+    with Library.open_or_create(folder, encoder.identity) as library, library.writing():
+        indexing.index_paths(library, encoder, [pictures], batch_size=4)
+elif what == "compact":
+    with Library.open(folder, encoder.identity) as library:
+        compact(library)
+else:
+    with Library.open(folder) as library:
+        if library.encoder.sha256 != other.identity.sha256:
+            reencode(library, other, batch_size=3, without_unreadable=True)
+"""
+WORKS = ("index", "compact", "reencode")
+
+
+def work(what: str, library: Path, pictures: Path, kill_at: int = 0) -> bool:
+    """Whether the work ran through; a kill comes at that step, counted from 1."""
+    command = [sys.executable, "-c", STEPS, what, str(library), str(pictures), str(kill_at)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, -9), done.stderr[-2000:]
+    return done.returncode == 0
+
+
+def contents(folder: Path) -> tuple:
+    with Library.open(folder) as library:
+        assert library.damage() == []
+        view, records = library.matrix(), list(library.records())
+        words = [view.textual[i].tobytes() if view.has_text[i] else b"" for i in range(len(view.ids))]
+        return records, view.ids, view.visual.tobytes(), words
+
+
+def killed_at_random(tmp_path: Path, pictures: Path, kills: int, seed: int) -> None:
+    """Each work is killed at random steps, begun again until it runs through, and compared with one left alone."""
+    count = 24
+    for number, path in enumerate(paint_many(pictures, count)):
+        if number % 3 == 0:
+            path.with_suffix(".txt").write_text(f"picture number {number}")
+    chance = random.Random(seed)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = 0
+    for what in WORKS:
+        if what == "compact":
+            for folder in (whole, killed):
+                for path in sorted(pictures.glob("*.png"))[::5] if folder == whole else ():
+                    path.unlink()
+                work("index", folder, pictures)
+        before = contents(whole) if what != "index" else None
+        assert work(what, whole, pictures)
+        after = contents(whole)
+        untouched = tmp_path / "before"
+        if before is not None:
+            shutil.copytree(killed, untouched)
+        for _ in range(kills // len(WORKS) + (what == "index") * (kills % len(WORKS))):
+            shutil.rmtree(killed, ignore_errors=True)
+            if before is not None:
+                shutil.copytree(untouched, killed)
+            ran = work(what, killed, pictures, chance.randrange(1, 120))
+            done += not ran
+            if (killed / "catalog.sqlite").exists() and not ran:
+                with suppress(LibraryMissing):
+                    seen = contents(killed)
+                    # A reader meets the library as it was, as it will be or, of indexing, with some of its pictures.
+                    assert what == "index" or seen in (before, after)
+            assert work(what, killed, pictures)
+            assert contents(killed) == after
+        shutil.rmtree(untouched, ignore_errors=True)
+    assert done > kills // 2, "kills came too late to test anything"
+
+
+def test_kills_at_five_random_steps_leave_the_library_as_it_was_or_as_it_will_be(
+    tmp_path: Path, pictures: Path
+) -> None:
+    killed_at_random(tmp_path, pictures, 5, seed=1)
+
+
+@pytest.mark.slow
+def test_kills_at_two_hundred_random_steps_leave_the_library_as_it_was_or_as_it_will_be(
+    tmp_path: Path, pictures: Path
+) -> None:
+    killed_at_random(tmp_path, pictures, 200, seed=2)

@@ -16,6 +16,7 @@ from composer.commands.terminal import say
 from composer.pipeline import loading
 from image_db import watching
 from image_db.library import CATALOG_NAME, Library
+from image_db.metadata.generate import describe_wordless
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 
@@ -130,8 +131,12 @@ def test_a_review_can_be_left_and_taken_up(
     with Library.open(shelf, encoders.identity) as library:
         assert [record.tags for record in library.records()] == [(), ("wall", "paint"), ()]
     monkeypatch.setattr(library_care.webbrowser, "open", lambda url: pytest.fail("nothing is opened unasked"))
-    answering(monkeypatch, "q")
+    answering(monkeypatch, "-", "q")
     assert cli.main(["library", "review", "--library", str(shelf)]) == 0
+    with Library.open(shelf, encoders.identity) as library:
+        assert [record.guessed_tags for record in library.records()] == [(), (), ("wall", "paint")]
+        described = describe_wordless(library, encoders, labeller=lambda images: [["again"]] * len(images))
+        assert described.described == 0, "what a person dropped is not drafted again"
 
 
 def test_watching_indexes_after_each_change_and_ends_with_ctrl_c(
