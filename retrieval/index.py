@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ SCAN_UP_TO = 200_000
 NARROW = 50_000  # so few allowed vectors are compared one by one, whatever the index
 TRAINING_VECTORS = 100_000
 PROBED_SHARE = 1 / 32  # of an inverted file's lists
+LET_GO_AFTER = 32  # queries
 COMPARED_AGAIN = 90  # so many more than asked for are taken from codes, which mix up near neighbours
 
 
@@ -66,6 +68,7 @@ class VectorIndex:
         self.kind = kind
         self._index = index
         self._gpu = _on_gpu(index) if kind == "flat" else None
+        self._compared = 0  # queries since pages of the vectors were let go
 
     @classmethod
     def build(cls, vectors: np.ndarray, kind: Kind | None = None) -> VectorIndex:
@@ -182,12 +185,25 @@ class VectorIndex:
             cosines = np.where(own < 0, -np.inf, np.asarray(self.vectors[np.maximum(own, 0)], np.float32) @ query)
             order = np.argsort(-cosines, kind="stable")[:width]
             scores[i], rows[i] = cosines[order], own[order]
+        self._compared += len(queries)
+        if self._compared >= LET_GO_AFTER:
+            self._compared = 0
+            _let_go(self.vectors)
         return scores, rows
 
     def _compare(self, queries: np.ndarray, width: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         cosines = queries @ np.asarray(self.vectors[chosen], np.float32).T
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :width]
         return np.take_along_axis(cosines, order, axis=1), chosen[order]
+
+
+def _let_go(vectors: np.ndarray) -> None:
+    """Unmap what was read of vectors that are a file: each row brings 64 KB into the process's memory."""
+    mapped: Any = vectors
+    while isinstance(mapped, np.ndarray):
+        mapped = mapped.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def keep_file(path: Path, write: Callable[[Path], None]) -> None:

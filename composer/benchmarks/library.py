@@ -70,13 +70,13 @@ def bench_index(
                 rates["encoder"].append(alone)
                 rates["index"].append(indexed)
         progress(f"making a folder of {files:,} files")
-        library = _known_folder(place / "many", place / "known", files)
+        known = _known_folder(place / "many", place / "known", files)
         scans = []
         for number in range(rounds + 1):
             progress(f"looking through it again, round {number} of {rounds}" if number else "warming up")
             scans.append(_in_own_process("rescan", str(place / "known"), str(place / "many")))
-    if any(scan["unchanged"] != library for scan in scans):
-        raise BenchFailed("bench_rescan_read", unchanged=scans[0]["unchanged"], files=library)
+    if any(scan["unchanged"] != known for scan in scans):
+        raise BenchFailed("bench_rescan_read", unchanged=scans[0]["unchanged"], files=known)
     index, alone = (statistics.median(rates[name]) for name in ("index", "encoder"))
     return {
         "index_per_s": Measure(index, "pictures/s"),

@@ -49,6 +49,26 @@ def test_the_coded_index_finds_nearly_all_neighbours() -> None:
     assert recall > 0.95
 
 
+@pytest.mark.parametrize(("kind", "least"), [("sq8", 0.99), ("ivf", 0.8)])
+def test_what_codes_propose_is_ordered_by_the_vectors_themselves(
+    kind: Kind, least: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near neighbours, which codes mix up, in a file whose pages are let go between queries."""
+    monkeypatch.setattr(module, "LET_GO_AFTER", 3)
+    close = unit(40)[np.arange(4000) % 40] + 0.2 * unit(4000, seed=5)
+    unit_rows = (close / np.linalg.norm(close, axis=1, keepdims=True)).astype("<f4")
+    (tmp_path / "vectors.f32").write_bytes(unit_rows.tobytes())
+    vectors = np.memmap(tmp_path / "vectors.f32", "<f4", "r").reshape(unit_rows.shape)
+    queries = unit_rows[::300]
+    cosines, rows = VectorIndex.build(vectors, kind).search(queries, 10)
+    truth = brute(unit_rows, queries, 10)
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, rows, strict=True)]) >= least
+    assert cosines == pytest.approx(np.take_along_axis(queries @ unit_rows.T, rows, 1), abs=1e-6)
+    again = VectorIndex.build(vectors, kind)
+    for query, found in zip(queries, rows, strict=True):
+        assert again.search(query[None], 10)[1][0].tolist() == found.tolist()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.003, 0.2, 0.9])
 def test_a_filter_never_leaks_and_never_empties_the_result(kind: Kind, share: float, coded: None) -> None:
