@@ -49,7 +49,8 @@ class OwnArticle:
 
 
 def read_own_articles(path: Path, cache: Path) -> tuple[list[OwnArticle], list[Phrase]]:
-    """All articles that ``path`` holds, and what was left out. Pictures inside documents are written to ``cache``.
+    """All articles that ``path`` holds, and what was left out. Pictures inside documents are written to ``cache``, the
+    folder of the run.
 
     ``path`` is a .jsonl file or a folder with a ``train.jsonl``, else a document or a folder of documents. Raises
     UsageError where there is none, DataError for a data set that is not of the format.
@@ -58,6 +59,8 @@ def read_own_articles(path: Path, cache: Path) -> tuple[list[OwnArticle], list[P
         folder, split = (path.parent, path.stem) if path.suffix == ".jsonl" else (path, DATA_SPLIT)
         return [_of_data(article) for article in read_articles(folder, split)], []
     files, left_out = find_files([path])
+    # The run's own folder may lie among the articles, and PEFT writes a page into it.
+    files = [file for file in files if not file.path.resolve().is_relative_to(cache.resolve())]
     found: list[OwnArticle] = []
     for file in files:
         try:

@@ -43,6 +43,14 @@ def test_the_same_article_in_two_formats_counts_once(tmp_path: Path) -> None:
     assert problem.key == "tuning_same_article"
 
 
+def test_the_folder_of_the_run_may_lie_among_the_articles(tmp_path: Path) -> None:
+    folder = made.write_folder(tmp_path / "mine")
+    out = folder / "tuned"
+    out.mkdir()
+    (out / "README.md").write_text("# A model card\n\nThe words of a page that the run itself has written.\n")
+    assert len(read_own_articles(folder, out)[0]) == 4
+
+
 def test_what_gives_nothing_to_learn_is_one_clear_error(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
