@@ -112,9 +112,10 @@ def run(args: argparse.Namespace) -> int:
     from composer.pipeline.loading import load_pipeline
 
     terminal = Terminal(sys.stderr, stream_text=not args.quiet)
-    with terminal.loading():
-        pipeline = load_pipeline(settings, args.library)
-    article = pipeline.compose(request, terminal)
+    with terminal.whole_lines():
+        with terminal.loading():
+            pipeline = load_pipeline(settings, args.library)
+        article = pipeline.compose(request, terminal)
     notes: list[Phrase] = []
     saved = save_article(
         article,

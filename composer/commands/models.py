@@ -44,10 +44,12 @@ def register(subparsers: Subparsers) -> None:
 def run_pull(args: argparse.Namespace) -> int:
     from composer.commands.profiles import DICTIONARY, fetch, needed
     from composer.commands.terminal import note, printable
+    from composer.profiles import machine
     from composer.profiles.choice import resolve
     from composer.profiles.wanted import wanted
     from composer.settings import DEFAULT_PROFILE
     from vision.downloads.store import manifest
+    from vision.errors import ModelError
 
     _check_names(args.names)
     if args.all or args.names:
@@ -58,6 +60,10 @@ def run_pull(args: argparse.Namespace) -> int:
         for said in resolved.notes:
             note(printable(said))
         models = needed(resolved.settings)
+        # Asked for two seconds here, since the hub's own library asks for half a minute, and tells of each try.
+        absent = wanted(resolved.settings).missing().parts
+        if absent and not machine.is_offline() and not machine.hub_answers():
+            raise ModelError("hub_unreachable", model=absent[0].repository)
         parts = wanted(resolved.settings, ask_hub=True).parts
     # The dictionary makes articles better, and none wait for it.
     extras = [DICTIONARY] if DICTIONARY in models and not args.names else []

@@ -133,7 +133,18 @@ class Terminal:
     def __init__(self, out: TextIO, *, stream_text: bool) -> None:
         self._out = out
         self._stream_text = stream_text
+        self._within_line = False
         self.trace: list[dict[str, Any]] = []
+
+    @contextmanager
+    def whole_lines(self) -> Iterator[None]:
+        """End the line that an error cuts short, so that what is said of the error stands on one of its own."""
+        try:
+            yield
+        except BaseException:
+            if self._within_line:
+                self._print("\n")
+            raise
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -171,5 +182,6 @@ class Terminal:
         self._print(say("article_made", title=article.title, **counts) + "\n")
 
     def _print(self, text: str) -> None:
+        self._within_line = not text.endswith("\n")
         self._out.write(text)
         self._out.flush()

@@ -18,7 +18,7 @@ from composer.settings import IllustrationSettings, Settings
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
 from tests.composer.small_pipeline import make_library, make_pipeline
 from tests.fakes import ColourEncoder
-from vision.errors import Phrase
+from vision.errors import ModelError, Phrase
 
 EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
 
@@ -150,6 +150,19 @@ def test_a_mistake_is_named_before_a_library_is_missed(
     assert run(*wish, *options, "--out", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert named in line
+
+
+def test_what_fails_while_loading_stands_on_a_line_of_its_own(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(settings: Settings, library_dir: Path) -> None:
+        raise ModelError("hub_unreachable", model="a/b")
+
+    monkeypatch.setattr(parts, "load_pipeline", refused)
+    assert run("old walls", "--library", studio / "library", "--out", studio / "out") == 1
+    *_, loading, line = capsys.readouterr().err.splitlines()
+    assert loading.startswith("Loading")
+    assert line.startswith("vignette: a/b ")
 
 
 def test_a_text_that_is_not_utf8_is_named(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,16 @@ def test_models_pull_fetches_just_what_a_profile_needs(
     assert "noto-chinese-fonts (" in captured.err
 
 
+def test_a_pull_without_a_hub_is_one_line(
+    hub: HubStandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "hub_answers", lambda: False)
+    assert cli.main(["models", "pull", "--profile", "hub"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the hub cannot be reached" in line
+    assert hub.fetched == []
+
+
 def test_doctor_tries_each_part_and_fails_with_what_to_do_where_one_is_missing(
     hub: HubStandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
