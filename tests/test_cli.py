@@ -171,7 +171,7 @@ ENCODER = ["efficientnet-lite2", "efficientnet-lite1", "efficientnet-lite0", "mi
 @pytest.mark.parametrize(
     ("profile", "names"),
     [
-        (None, ["qwen2.5-coder-1.5b-instruct", *ENCODER]),
+        (None, ["qwen2.5-coder-1.5b-instruct", *ENCODER, "smollm2-135m-instruct"]),
         ("tiny", ["smollm2-135m-instruct", *ENCODER]),
         ("hub", []),
     ],

@@ -28,6 +28,7 @@ from tests.composer.fake_pipeline import FakePipeline
 from tests.composer.small_pipeline import paint
 from tests.fakes import ColourEncoder
 from vision import DISTRIBUTION
+from vision.bridge.drafting import CaptionDraft
 from vision.interfaces import Usage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -249,6 +250,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(loading, "load_encoder", lambda settings: encoder)
     monkeypatch.setattr(watching, "changes", lambda *_, **__: iter(()))  # else --watch would go on
     monkeypatch.setattr(loading, "load_describer", lambda how, settings: (lambda seen: [["wall"]] * len(seen), None))
+    draft = CaptionDraft("A wall.", ("wall",))
+    monkeypatch.setattr(loading, "load_drafting", lambda settings, encoder: lambda seen: [draft] * len(seen))
     monkeypatch.setattr(loading, "load_pipeline", lambda settings, library: pipeline)
     monkeypatch.setattr(ModelPool, "load", lambda settings: ScriptedPool(pipeline))
     monkeypatch.chdir(work)

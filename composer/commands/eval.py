@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from composer.commands.eval_writing import add_writing
+from composer.commands.index import DRAFTS
 from composer.commands.options import add_command, add_json, add_profile
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
+    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.report import Measure
     from composer.settings import Settings
     from vision.interfaces import JointEncoder, VisionLanguageModel
@@ -26,6 +28,7 @@ examples:
   vignette eval sections --data openstax --split dev --json
   vignette eval retrieval --data openstax --encoder trained/     a folder that `vignette train joint` wrote
   vignette eval retrieval --data openstax --describe labels      nobody wrote a word: what do guessed labels find?
+  vignette eval drafts --data openstax                           what pictures without words are drafted to show
   vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
   vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
   vignette eval slots --data openstax --profile hub              what the profile's judge adds; fits its weight
@@ -38,11 +41,13 @@ pictures its figures name.
 _MEASURES = {
     "retrieval": "alt texts and captions as queries: recall and median rank by pixels, by texts, and fused",
     "sections": "sections of articles as queries: which photograph belongs here?",
+    "drafts": "alt texts and captions look for the words drafted from pixels: recall beside a classifier's labels",
     "selection": "which of eight photographs belongs to a section or stands in a slot: search, language model, both",
     "slots": "what the judge adds to the search in an article's slots; its weight is fitted, and kept for this profile",
     "placement": "where pictures stand, in which order, and whether places stay empty when nothing fits",
 }
 DEFAULT_LIMIT = 100
+LABEL_CONFIDENCE = 0.1  # at which labels find most, lower than indexing asks for
 RANDOM_PICTURES = 3  # a slot, to calibrate the judge by
 FIT_PICTURES = 400  # a gallery to fit on is about as large as those of dev
 
@@ -63,14 +68,14 @@ def register(subparsers: Subparsers) -> None:
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
         add_profile(kind, measured=True)
         add_json(kind, "print one JSON object instead of a table")
-        if name in ("retrieval", "sections"):
+        if name in ("retrieval", "sections", "slots"):
             kind.add_argument(
                 "--describe",
                 metavar="HOW",
-                help="measure the words that `vignette index --describe` writes (labels, or captions of the model in "
-                "this folder) in place of the alt texts",
+                help="measure the words that `vignette index --describe` writes (labels, or drafts, or captions of "
+                "the model in this folder) in place of the alt texts",
             )
-        elif name in ("selection", "slots"):
+        if name in ("selection", "slots"):
             _add_judged(kind)
             if name == "selection":
                 kind.add_argument("--no-judge", action="store_true", help="retrieval alone: loads no language model")
@@ -107,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     from composer.commands.terminal import measure_table, progress
     from composer.evaluation.report import as_json
 
-    run_measure = {"selection": _selection, "slots": _slots, "placement": _placement}.get(args.measure, _retrieval)
+    kinds = {"selection": _selection, "slots": _slots, "placement": _placement, "drafts": _drafts}
+    run_measure = kinds.get(args.measure, _retrieval)
     with progress() as draw:
         measures, about = run_measure(args, draw)
     if args.json:
@@ -119,11 +125,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
-    from composer.pipeline.loading import load_describer
     from vision.downloads.files import file_sha256
     from vision.training.dataset import figures_of
 
@@ -132,12 +136,46 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
     about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     if args.describe:
-        labeller, captioner = load_describer(args.describe, settings_for(args.profile))
-        described = partial(draw, say("pictures_described"))
-        gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=described)
+        gallery = _described(args, gallery, encoder, draw)
         about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
     measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
     return measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl")), about
+
+
+def _described(
+    args: argparse.Namespace, gallery: EvaluationGallery, encoder: JointEncoder, draw: Draw
+) -> EvaluationGallery:
+    """With the words that ``--describe`` asks for in place of the alt texts."""
+    from composer.commands.profiles import settings_for
+    from composer.commands.terminal import say
+    from composer.pipeline.loading import load_describer, load_drafting
+
+    settings = settings_for(args.profile)
+    if args.describe == DRAFTS:
+        return gallery.drafted(encoder, load_drafting(settings, encoder))
+    labeller, captioner = load_describer(args.describe, settings)
+    told = partial(draw, say("pictures_described"))
+    return gallery.described(encoder, labeller=labeller, captioner=captioner, progress=told)
+
+
+def _drafts(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
+    from composer.commands.profiles import settings_for
+    from composer.commands.terminal import say
+    from composer.evaluation.dataset import EvaluationGallery
+    from composer.evaluation.drafts import measure_drafts
+    from composer.pipeline.loading import load_drafting
+    from vision.joint_encoder.imagenet_labels import ImageLabeller
+    from vision.training.dataset import figures_of
+
+    settings = settings_for(args.profile)
+    figures = figures_of(_articles(args))
+    encoder = _encoder(args)
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    drafted = gallery.drafted(encoder, load_drafting(settings, encoder))
+    labeller = partial(ImageLabeller().guess, min_confidence=LABEL_CONFIDENCE)
+    labelled = gallery.described(encoder, labeller=labeller, progress=partial(draw, say("pictures_described")))
+    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
+    return measure_drafts(drafted, labelled, encoder), about
 
 
 def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
@@ -198,6 +236,8 @@ def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], st
     figures = _some_articles(figures_of(_articles(args)), FIT_PICTURES, args.seed)
     encoder = _encoder(args)
     gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    if args.describe:
+        gallery = _described(args, gallery, encoder, draw)
     model = _judge(args, settings)
     seen = gallery if model.sees_images else None
     prompts = load_prompts("en")
@@ -207,10 +247,12 @@ def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], st
     random = judge_random(model, prompts, wanted, gallery=seen, progress=partial(draw, say("random_pictures")))
     fit, measures = fit_judge(JudgedSlots(wanted, verdicts, random), settings.pictures)
     about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
+    if args.describe:
+        about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
     about = say("eval_judge", about=about, judge=model.identity.name)
     about = say("eval_fitted_captions", captions=len(wanted), about=about)
     verdict = say("judge_adds" if fit.weight else "judge_adds_nothing", gain=fit.gain, low=fit.low, high=fit.high)
-    if not args.dry_run:
+    if not args.dry_run and not args.describe:  # what is kept is for libraries that people described
         print(say("wrote", file=save_fit(fit, model.identity, encoder.identity)), file=sys.stderr)
     return measures, f"{about}\n{verdict}"
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from composer.commands.options import Subparsers
     from composer.settings import Settings
     from image_db.indexing import IndexReport
+    from image_db.library import Library
     from image_db.metadata.generate import DescribeReport
     from vision.interfaces import JointEncoder
 
@@ -26,15 +27,18 @@ examples:
   vignette index ~/Pictures/2024 cover.jpg --library ~/my-library --json
   vignette index ~/Pictures --library ~/my-library --watch
   vignette index ~/Pictures --library ~/my-library --exclude drafts --exclude 'private/*'
-  vignette index ~/Pictures --library ~/my-library --describe              guess labels where words are missing
+  vignette index ~/Pictures --library ~/my-library --no-describe           leave pictures without words as they are
+  vignette index ~/Pictures --library ~/my-library --describe labels       guess labels where words are missing
   vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
 
-A second run reads only what is new or changed. Words for a picture are taken from NAME.json, NAME.txt or NAME.xmp
-beside it, from metadata.csv, .tsv or .jsonl of its folder and those above, from XMP, IPTC and EXIF inside it, and from
-its name. What can be read here: vignette library formats.
+Pictures without any words get drafts, marked as such. A second run reads only what is new or changed. Words for
+a picture are taken from NAME.json, NAME.txt or NAME.xmp beside it, from metadata.csv, .tsv or .jsonl of its
+folder and those above, from XMP, IPTC and EXIF inside it, and from its name. What can be read here: vignette
+library formats.
 """
 
-LABELS = "labels"
+DRAFTS = "drafts"
+MOST_UNASKED = 2_000  # pictures that are drafted without being asked: two or three minutes on two cores
 _SHOWN_FAILURES = 50
 
 
@@ -50,14 +54,17 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a folder or a picture")
     add_library(parser, fills=True)
     add_profile(parser)
-    parser.add_argument(
+    describing = parser.add_mutually_exclusive_group()
+    describing.add_argument(
         "--describe",
         metavar="HOW",
         nargs="?",
-        const=LABELS,
-        help="give words to pictures that have none: labels of a classifier (the default of this option), or captions "
-        "written by the model of a folder of `vignette train bridge` or of a vision-language checkpoint",
+        const=DRAFTS,
+        help="give words to pictures that have none: drafts (the default of this option, and without it where at most "
+        f"{MOST_UNASKED} pictures have none), labels of a classifier, or captions written by the model of a folder of "
+        "`vignette train bridge` or of a vision-language checkpoint",
     )
+    describing.add_argument("--no-describe", action="store_true", help="leave pictures without words as they are")
     parser.add_argument(
         "--exclude",
         metavar="GLOB",
@@ -75,7 +82,8 @@ def register(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.engine == "ray":
         return run_on_ray(args)
-    asked = (args.library, args.paths, _ready(args.library, args.paths, args.profile), args.describe, args.exclude)
+    ready = _ready(args.library, args.paths, args.profile)
+    asked = (args.library, args.paths, ready, args.describe, args.exclude, not args.no_describe)
     report = _tell(args, *_index(*asked))
     if args.watch:
         return _watch(args, lambda: _index(*asked))
@@ -126,12 +134,15 @@ def index_into(
     profile: str | Settings,
     describe: str | None = None,
     exclude: Sequence[str] = (),
+    *,
+    unasked: bool = False,
 ) -> tuple[IndexReport, int, DescribeReport | None]:
     """Index with progress on stderr; also returns how many pictures the library holds then, and who got words.
 
-    ``describe`` gives labels or captions to pictures without words. A second run goes on where one was cut off.
+    ``describe`` gives drafts, labels or captions to pictures without words; with ``unasked`` they get drafts anyway,
+    where that is quick and possible, or it is said why not. A second run goes on where one was cut off.
     """
-    return _index(library_dir, paths, _ready(library_dir, paths, profile), describe, exclude)
+    return _index(library_dir, paths, _ready(library_dir, paths, profile), describe, exclude, unasked)
 
 
 def _ready(library_dir: Path, paths: Sequence[Path], profile: str | Settings) -> tuple[Settings, JointEncoder]:
@@ -155,12 +166,11 @@ def _index(
     ready: tuple[Settings, JointEncoder],
     describe: str | None,
     exclude: Sequence[str],
+    unasked: bool,
 ) -> tuple[IndexReport, int, DescribeReport | None]:
     from composer.commands.terminal import progress_of, say
-    from composer.pipeline.loading import load_describer
     from image_db.indexing import index_paths
     from image_db.library import Library
-    from image_db.metadata.generate import describe_wordless
 
     settings, encoder = ready
     described = None
@@ -168,16 +178,39 @@ def _index(
         try:
             with progress_of(say("pictures")) as progress:
                 report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)
-            if describe:
-                labeller, captioner = load_describer(describe, settings)
-                with progress_of(say("pictures_described")) as progress:
-                    described = describe_wordless(
-                        library, encoder, labeller=labeller, captioner=captioner, progress=progress
-                    )
+            if describe or unasked:
+                described = _describe(library, encoder, settings, describe)
         except KeyboardInterrupt:
             print(f"\n{say('indexing_stopped', library=library.folder, pictures=len(library))}", file=sys.stderr)
             raise
         return report, len(library), described
+
+
+def _describe(library: Library, encoder: JointEncoder, settings: Settings, how: str | None) -> DescribeReport | None:
+    """Words for pictures without any; None where nobody asked for them and they do not come by themselves."""
+    from composer.commands.terminal import note, progress_of, say
+    from composer.pipeline.loading import load_describer, load_drafting
+    from image_db.metadata.generate import describe_wordless, draft_wordless
+    from vision.errors import KernelsUnavailable, ModelError, WeightsError
+
+    if how in (None, DRAFTS):
+        wordless = sum(not record.text for record in library.records())
+        if how is None and (not wordless or wordless > MOST_UNASKED):
+            if wordless:
+                note(say("drafts_not_unasked", count=wordless))
+            return None
+        try:
+            draft = load_drafting(settings, encoder)
+        except (ModelError, WeightsError, KernelsUnavailable) as error:
+            if how is not None:
+                raise
+            note(say("drafts_not_made", count=wordless, reason=error))
+            return None
+        with progress_of(say("pictures_described")) as progress:
+            return draft_wordless(library, encoder, draft, progress)
+    labeller, captioner = load_describer(how, settings)
+    with progress_of(say("pictures_described")) as progress:
+        return describe_wordless(library, encoder, labeller=labeller, captioner=captioner, progress=progress)
 
 
 def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:

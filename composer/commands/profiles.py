@@ -45,13 +45,15 @@ def settings_for(profile: str, library: Path | None = None, *, encoder_only: boo
 
 
 def needed(settings: Settings) -> list[str]:
-    """The models of the manifest that a profile uses, the fonts of PDFs, and the dictionaries for gguf writers."""
+    """The models of the manifest that a profile and drafts use, fonts of PDFs, and dictionaries for gguf writers."""
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
     from composer.profiles.wanted import wanted
     from retrieval.cedict import NAME as CHINESE_DICTIONARY
+    from vision.bridge.caption_bridge import shipped_language_model
 
+    models = [*wanted(settings).models, *([shipped_language_model()] if settings.encoder.kind == "embedded" else [])]
     dictionaries = [CHINESE_DICTIONARY, DICTIONARY] if settings.writer.kind == "gguf" else []
-    return [*wanted(settings).models, CHINESE, SCRIPTS, *dictionaries]
+    return [*dict.fromkeys(models), CHINESE, SCRIPTS, *dictionaries]
 
 
 def fetch(models: Sequence[str], parts: Sequence[HubPart], extras: Sequence[str] = ()) -> dict[str, Path]:

@@ -53,6 +53,15 @@ Recipes: bridge-tiny (135M model, two cores), bridge-embedded (1.5B model, two c
 cut off goes on where it was and ends with the same weights; losses stand in a CSV file and a picture of --out.
 """
 
+CAPTION_RECIPE = "captions-embedded"
+CAPTION_EXAMPLES = """\
+examples:
+  vignette train captions --data openstax --out my-captions
+  vignette train captions --data openstax --out my-captions --recipe mine.toml
+
+Minutes on two cores. A run that was cut off goes on where it was; losses stand in CSV files and pictures of --out.
+"""
+
 
 def register(subparsers: Subparsers) -> None:
     about = "train the encoder or a bridge on illustrated articles"
@@ -103,15 +112,25 @@ def register(subparsers: Subparsers) -> None:
         description="Tune a language model on the tasks of composing: writing, captions, which picture fits.",
         examples=LORA_EXAMPLES,
     )
+    captions = add_command(
+        parts,
+        "captions",
+        "what drafts captions of pictures that nobody described",
+        run_captions,
+        description="Train the bridge from the shipped encoder's space to words, on the data that it learned from.",
+        examples=CAPTION_EXAMPLES,
+    )
     lora.add_argument("--model", metavar="NAME", help="a hub name, a folder, or a name of `vignette models list`")
     lora.add_argument(
         "--bridge", metavar="DIR", type=Path, help="instead of --model: a folder of `vignette train bridge`"
     )
     lora.add_argument("--data", metavar="PATH", type=Path, required=True, help="the folder with your articles")
-    bridge.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with train.jsonl")
-    for part in (bridge, lora):
+    for part in (bridge, captions):
+        part.add_argument("--data", metavar="DIR", type=Path, required=True, help="the folder with train.jsonl")
+    for part in (bridge, lora, captions):
         part.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the trained weights go")
-    for part, recipe in ((joint, DEFAULT_RECIPE), (bridge, "bridge-tiny"), (lora, None)):
+    recipes = ((joint, DEFAULT_RECIPE), (bridge, "bridge-tiny"), (captions, CAPTION_RECIPE), (lora, None))
+    for part, recipe in recipes:
         part.add_argument("--recipe", metavar="NAME", default=recipe, help="a recipe's name or .toml file")
         part.add_argument("--seed", metavar="N", type=int, help="instead of the recipe's seed")
 
@@ -227,6 +246,14 @@ def _tune(args: argparse.Namespace) -> int:
     note(say("tuning_done", **counts))
     print(write_profile(args.out, args.model, recipe.method, PROFILE_FILE))
     return 0
+
+
+def run_captions(args: argparse.Namespace) -> int:
+    from vision.training.captions.recipe import load_caption_recipe
+    from vision.training.captions.train import train_captions
+
+    recipe = _seeded(load_caption_recipe(args.recipe), args.seed)
+    return _run_steps(args.out, lambda draw: train_captions(args.data, args.out, recipe, draw))
 
 
 def _seeded(recipe: Recipe, seed: int | None) -> Recipe:

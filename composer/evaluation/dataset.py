@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from image_db.metadata.description import sentence
-from image_db.metadata.generate import DESCRIBED_PX, Captioner, Labeller, with_words
+from image_db.metadata.generate import DESCRIBED_PX, Captioner, Drafting, Labeller, with_drafts, with_words
 from image_db.metadata.record import ImageRecord
 from vision.images import image_size, load_image
 from vision.interfaces import EncoderIdentity, JointEncoder
@@ -92,11 +92,20 @@ class EvaluationGallery:
             images = [load_image(record.path, target_px=DESCRIBED_PX) for record in chunk]
             records += with_words(chunk, images, labeller, captioner)
             progress(len(records), len(bare._records))
+        return bare._told(records, encoder)
+
+    def drafted(self, encoder: JointEncoder, draft: Drafting) -> EvaluationGallery:
+        """The same pictures in a library whose only words are what ``vignette index`` drafts."""
+        bare = self.without_texts()
+        return bare._told(with_drafts(bare._records, self.visual, draft), encoder)
+
+    def _told(self, records: Sequence[ImageRecord], encoder: JointEncoder) -> EvaluationGallery:
+        """With these words instead of none."""
         told = [row for row, record in enumerate(records) if record.text]
+        textual = self.textual.copy()
         if told:
-            sentences = [sentence(records[row], encoder.languages) for row in told]
-            bare.textual[told] = encoder.encode_sentences(sentences)
-        return replace(bare, _records=tuple(records))
+            textual[told] = encoder.encode_sentences([sentence(records[row], encoder.languages) for row in told])
+        return replace(self, textual=textual, _records=tuple(records))
 
     @property
     def ids(self) -> list[str]:

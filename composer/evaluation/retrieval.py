@@ -46,10 +46,10 @@ def measure_retrieval(gallery: EvaluationGallery, encoder: JointEncoder, data_sh
     texts = ranks_of_targets(encoder.encode_sentences(captions) @ gallery.textual.T, targets)
     fused = search_ranks(gallery, encoder, [Query(caption=caption) for caption in captions], targets)
     measures = {
-        **_recalls("joint_alt", alt),
-        **_recalls("joint_caption", pixels),
-        **_recalls("text_caption", texts),
-        **_recalls("fused_caption", fused),
+        **recalls("joint_alt", alt),
+        **recalls("joint_caption", pixels),
+        **recalls("text_caption", texts),
+        **recalls("fused_caption", fused),
     }
     return _with_references(measures, data_sha256, "fused_caption", by="text_caption")
 
@@ -83,7 +83,8 @@ def search_ranks(
     return out
 
 
-def _recalls(name: str, ranks: np.ndarray) -> dict[str, Measure]:
+def recalls(name: str, ranks: np.ndarray) -> dict[str, Measure]:
+    """Of 1-based ranks: recall at 1, 5 and 10 and the median, with intervals."""
     out = {f"{name}_r{k}": _measured(ranks, partial(recall_at, k=k), "fraction") for k in (1, 5, 10)}
     return out | {f"{name}_median_rank": _measured(ranks, median_rank, "rank")}
 

@@ -11,7 +11,7 @@ from vision.errors import KernelsUnavailable, ModelError, Phrase
 
 if TYPE_CHECKING:
     from composer.pipeline.pipeline import Pipeline
-    from image_db.metadata.generate import Captioner, Labeller
+    from image_db.metadata.generate import Captioner, Drafting, Labeller
     from vision.interfaces import JointEncoder, VisionLanguageModel
 
 
@@ -87,6 +87,17 @@ def load_language_model(language: LanguageSettings) -> VisionLanguageModel:
     from vision.huggingface.loading import load_gguf_in_transformers
 
     return load_gguf_in_transformers(path, device=device, context_tokens=language.context_tokens, notice=slow)
+
+
+def load_drafting(settings: Settings, encoder: JointEncoder) -> Drafting:
+    """What drafts captions from pictures' vectors.
+
+    Raises ModelError where the encoder is not the embedded one, WeightsError where the small language model is not on
+    this machine, KernelsUnavailable where the engine cannot be compiled.
+    """
+    from vision.bridge.drafting import load_drafter
+
+    return load_drafter(encoder.identity, threads=settings.writer.threads or None).draft
 
 
 def load_describer(how: str, settings: Settings) -> tuple[Labeller | None, Captioner | None]:

@@ -1,4 +1,5 @@
-"""Gives words to pictures of a library that nobody described: labels of a classifier, or captions of a model that sees.
+"""Gives words to pictures of a library that nobody described: drafts from their vectors, labels of a classifier, or
+captions of a model that sees.
 
 What is written is marked as guessed or generated: search ranks such pictures by their looks, with the words as a hint,
 and an export leaves them out. What a person says later takes their place.
@@ -23,11 +24,15 @@ from vision.interfaces import JointEncoder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from vision.bridge.drafting import CaptionDraft
+
 Progress: TypeAlias = Callable[[int, int], None]
 Labeller: TypeAlias = "Callable[[Sequence[Image]], Sequence[Sequence[str]]]"
 Captioner: TypeAlias = "Callable[[Sequence[Image]], Sequence[str]]"
+Drafting: TypeAlias = "Callable[[np.ndarray], Sequence[CaptionDraft]]"  # of pictures' vectors (n, D)
 
 BATCH = 8
+DRAFTED_AT_ONCE = 64
 MAX_CAPTION_CHARACTERS = 300
 DESCRIBED_PX = 448
 
@@ -78,6 +83,41 @@ def describe_wordless(
         if progress is not None:
             progress(min(start + BATCH, len(todo)), len(todo))
     return DescribeReport(described, silent, tuple(failed))
+
+
+def draft_wordless(
+    library: Library, encoder: JointEncoder, draft: Drafting, progress: Progress | None = None
+) -> DescribeReport:
+    """A drafted caption, marked as generated, and guessed tags for every picture without any words. No picture is read:
+    the library's vectors say what is seen. Commits as it goes. Raises LibraryError where it cannot be written.
+    """
+    todo = [record for record in library.records() if not record.text]
+    view = library.matrix()
+    row = {id_: number for number, id_ in enumerate(view.ids)}
+    described = 0
+    for start in range(0, len(todo), DRAFTED_AT_ONCE):
+        some = todo[start : start + DRAFTED_AT_ONCE]
+        new = [record for record in with_drafts(some, view.visual[[row[r.id] for r in some]], draft) if record.text]
+        if new:
+            vectors = encoder.encode_sentences([sentence(record, encoder.languages) for record in new])
+            library.update_texts(zip(new, np.asarray(vectors), strict=True))
+        described += len(new)
+        if progress is not None:
+            progress(start + len(some), len(todo))
+    return DescribeReport(described, len(todo) - described, ())
+
+
+def with_drafts(records: Sequence[ImageRecord], vectors: np.ndarray, draft: Drafting) -> list[ImageRecord]:
+    """The records with what is drafted of row i of ``vectors`` for record i, whatever words they have."""
+    return [
+        replace(
+            record,
+            caption=drafted.sentence,
+            caption_origin="generated" if drafted.sentence else record.caption_origin,
+            guessed_tags=drafted.tags,
+        )
+        for record, drafted in zip(records, draft(np.asarray(vectors)), strict=True)
+    ]
 
 
 def with_words(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,10 @@ class SequenceInput:
     targets: Sequence[int] = ()
 
 
+_Taken: TypeAlias = tuple[SequenceInput, int, int]  # its tokens from, to
+_Pass: TypeAlias = Callable[[Sequence[_Taken]], list[np.ndarray]]
+
+
 class BatchRunner:
     """``run`` appends tokens to sequences, at most ``max_rows`` in one pass of the engine."""
 
@@ -36,6 +40,15 @@ class BatchRunner:
 
     def run(self, inputs: Sequence[SequenceInput]) -> list[np.ndarray]:
         """For each input its logits, (1, vocabulary) float32, or the log-probabilities of its targets, float64."""
+        return self._run(inputs, self._passed)
+
+    def states(self, inputs: Sequence[SequenceInput]) -> list[np.ndarray]:
+        """For each input (n, width) float32: what the logits would be made of after its last token, or where there are
+        ``targets`` after as many.
+        """
+        return self._run(inputs, self._passed_states)
+
+    def _run(self, inputs: Sequence[SequenceInput], one_pass: _Pass) -> list[np.ndarray]:
         results: list[list[np.ndarray]] = [[] for _ in inputs]
         todo = [(number, 0) for number in range(len(inputs))]
         while todo:
@@ -48,13 +61,27 @@ class BatchRunner:
                     free_rows -= end - start
                 if end < len(inputs[number].tokens):
                     later.append((number, end))
-            values = self._pass([(inputs[number], start, end) for number, start, end in taken])
+            values = one_pass([(inputs[number], start, end) for number, start, end in taken])
             for (number, _, _), value in zip(taken, values, strict=True):
                 results[number].append(value)
             todo = later
         return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in results]
 
-    def _pass(self, taken: Sequence[tuple[SequenceInput, int, int]]) -> list[np.ndarray]:
+    def _passed(self, taken: Sequence[_Taken]) -> list[np.ndarray]:
+        values = []
+        for (part, _, end), rows in zip(taken, self._appended(taken, self.engine.decode), strict=True):
+            if part.targets:
+                last = len(part.targets) - (len(part.tokens) - end)
+                wanted = part.targets[max(0, last - len(rows)) : max(0, last)]
+                rows = log_softmax_at(rows, [[target] for target in wanted])[:, 0] if wanted else np.empty(0)
+            values.append(rows)
+        return values
+
+    def _passed_states(self, taken: Sequence[_Taken]) -> list[np.ndarray]:
+        return self._appended(taken, self.engine.states)
+
+    def _appended(self, taken: Sequence[_Taken], forward: Callable[..., np.ndarray]) -> list[np.ndarray]:
+        """For each part the rows that ``forward`` gives for the outputs wanted of it."""
         tokens: list[int] = []
         positions: list[int] = []
         owners: list[int] = []
@@ -74,16 +101,9 @@ class BatchRunner:
             for number, (part, _, _) in enumerate(taken):
                 table[number, : len(part.sequence.blocks)] = part.sequence.blocks
             token, position, owner, output = (np.asarray(v, np.int32) for v in (tokens, positions, owners, outputs))
-            logits = self.engine.decode(token, position, owner, table, output)
+            given = forward(token, position, owner, table, output)
         except BaseException:  # the cache must not name tokens whose keys were never written
             for (part, _, _), length in zip(taken, lengths, strict=True):
                 self.cache.truncate(part.sequence, length)
             raise
-        values = []
-        for (part, _, end), rows in zip(taken, np.split(logits, np.cumsum(counts)[:-1]), strict=True):
-            if part.targets:
-                last = len(part.targets) - (len(part.tokens) - end)
-                wanted = part.targets[max(0, last - len(rows)) : max(0, last)]
-                rows = log_softmax_at(rows, [[target] for target in wanted])[:, 0] if wanted else np.empty(0)
-            values.append(rows)
-        return values
+        return np.split(given, np.cumsum(counts)[:-1])

@@ -72,6 +72,15 @@ class GgufModel:
         self._runner = runner
         self._tokenizer = ChatTokenizer(model.folder / "tokenizer.json", model.chat_template, model.special, model.name)
 
+    @property
+    def runner(self) -> BatchRunner:
+        """For what works with the model's states rather than its words."""
+        return self._runner
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        return self._tokenizer
+
     def count_tokens(self, prompt: Prompt) -> int:
         return len(self._tokenizer.prompt_ids(prompt)[0])
 

@@ -60,7 +60,8 @@ def recipe_names(prefix: str) -> list[str]:
 
 def _shipped() -> dict[str, Traversable]:
     """The shipped recipes' files by name."""
-    folders = [resources.files("vision.training") / subject / "recipes" for subject in ("joint", "bridge", "tuning")]
+    subjects = ("joint", "bridge", "captions", "tuning")
+    folders = [resources.files("vision.training") / subject / "recipes" for subject in subjects]
     files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
     return {file.name.removesuffix(".toml"): file for file in files}
 

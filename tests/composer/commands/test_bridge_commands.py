@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from composer import cli
+from composer.commands import index as index_command
+from composer.commands.terminal import say
 from composer.pipeline import loading as parts
 from composer.settings import parse_settings
 from image_db.library import Library
@@ -15,6 +18,7 @@ from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
 from tests.vision.tiny_bridge import tiny_language_file, tiny_tower, write_articles
 from vision.bridge.bridged_model import load_bridged_model
+from vision.bridge.drafting import CaptionDraft
 
 SMALL = (
     "batch = 8\nat_once = 4\nprecision = 'float32'\nmax_text_tokens = 12\nwarmup = 1\n"
@@ -70,7 +74,50 @@ def test_from_data_to_a_library_described_by_the_trained_model(
     assert record.caption_origin == "generated"
 
 
-def test_labels_are_what_describe_means_without_a_model(
+@pytest.fixture
+def drafting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draft(vectors: np.ndarray) -> list[CaptionDraft]:
+        return [CaptionDraft("A wall.", ("red",)) for _ in vectors]
+
+    monkeypatch.setattr(parts, "load_drafting", lambda settings, encoder: draft)
+
+
+def drafted(folder: Path, *options: object) -> list[str]:
+    """The captions of a library of one picture without words, indexed with these options."""
+    paint(folder / "pictures" / "IMG_1.png", "red")
+    assert vignette("index", folder / "pictures", "--library", folder / "library", *options) == 0
+    with Library.open(folder / "library", None) as library:
+        assert {record.caption_origin for record in library.records() if record.caption} <= {"generated"}
+        return [record.caption for record in library.records()]
+
+
+@pytest.mark.usefixtures("drafting")
+def test_pictures_without_words_are_drafted_unless_one_says_no(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drafted(folder, "--no-describe") == [""]
+    assert "got some" not in capsys.readouterr().out
+    monkeypatch.setattr(index_command, "MOST_UNASKED", 0)
+    assert drafted(folder) == [""]
+    assert say("drafts_not_unasked", count=1) in capsys.readouterr().err
+    assert drafted(folder, "--describe") == ["A wall."]
+    assert say("described", described=1, silent=0) in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("drafting")
+def test_drafts_come_by_themselves(folder: Path) -> None:
+    assert drafted(folder) == ["A wall."]
+
+
+def test_why_there_are_no_drafts_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The encoder here is not the one whose space drafts are made from."""
+    assert drafted(folder) == [""]
+    assert capsys.readouterr().err.count(say("drafts_not_made", count=1, reason="").rstrip()) == 1
+    index = ("index", folder / "pictures", "--library", folder / "library")
+    assert vignette(*index, "--describe") == 1  # who asks for them gets an error
+
+
+def test_labels_are_guessed_where_they_are_asked_for(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Labeller:
@@ -79,7 +126,9 @@ def test_labels_are_what_describe_means_without_a_model(
 
     monkeypatch.setattr("vision.joint_encoder.imagenet_labels.ImageLabeller", Labeller)
     paint(folder / "pictures" / "IMG_1.png", "red")
-    assert vignette("index", folder / "pictures", "--library", folder / "library", "--describe", "--json") == 0
+    assert (
+        vignette("index", folder / "pictures", "--library", folder / "library", "--describe", "labels", "--json") == 0
+    )
     assert json.loads(capsys.readouterr().out) | {"seconds": 0} == {
         "library": str(folder / "library"), "pictures": 1, "added": 1, "unchanged": 0, "linked": 0, "updated_text": 0,
         "removed": 0, "failed": [], "warnings": [], "seconds": 0, "described": 1, "silent": 0,

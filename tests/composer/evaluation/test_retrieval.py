@@ -11,9 +11,11 @@ from PIL.Image import Image
 from composer.commands import eval as eval_command
 from composer.commands.terminal import measure_table
 from composer.evaluation.dataset import EvaluationGallery
+from composer.evaluation.drafts import measure_drafts
 from composer.evaluation.report import Measure, as_json
 from composer.evaluation.retrieval import REFERENCE_DATA, measure_retrieval, measure_sections
 from tests.composer.knowing import COUNT, KnowingEncoder, gallery
+from vision.bridge.drafting import CaptionDraft
 from vision.errors import DataError
 from vision.images import load_image
 from vision.interfaces import JointEncoder
@@ -126,6 +128,24 @@ def test_captions_that_say_what_the_alt_text_says_find_as_much(data: Path) -> No
     described = images.described(encoder, captioner=lambda pictures: [next(alts) for _ in pictures])
     assert {record.caption_origin for record in described.records()} == {"generated"}
     assert measure_retrieval(described, encoder, "")["text_caption_r1"].value == 1
+
+
+def test_drafts_are_measured_beside_labels_and_watched_for_names(data: Path) -> None:
+    encoder = KnowingEncoder()
+    images = gallery(data, encoder)
+    alts = [figure.alt for figure in images.figures]
+    drafted = images.drafted(encoder, lambda vectors: [CaptionDraft(alt, ()) for alt in alts])
+    labelled = images.described(encoder, labeller=lambda pictures: [("thing",) for _ in pictures])
+    found = measure_drafts(drafted, labelled, encoder)
+    assert (found["draft_alt_r1"].value, found["draft_alt_r1"].reference) == (1, 0)
+    assert found["draft_caption_r10"].value == 1
+    assert found["drafts_silent"].value == 0
+    assert found["drafts_not_plain"].value == 1  # "Shows n0"
+    hens = [CaptionDraft("A hen.", () if number else ("Rome",)) for number in range(len(alts))]
+    tagged = images.drafted(encoder, lambda vectors: hens)
+    assert measure_drafts(tagged, labelled, encoder)["drafts_not_plain"].value == pytest.approx(1 / len(alts))
+    silent = measure_drafts(images.drafted(encoder, lambda v: [CaptionDraft("", ()) for _ in v]), labelled, encoder)
+    assert (silent["drafts_silent"].value, silent["draft_alt_r10"].value) == (1, 0)
 
 
 def test_the_command_says_whose_words_it_measured(

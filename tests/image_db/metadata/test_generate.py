@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from image_db.indexing import index_paths
 from image_db.library import Library
-from image_db.metadata.generate import describe_wordless
+from image_db.metadata.generate import describe_wordless, draft_wordless
 from image_db.metadata.record import ImageRecord
 from retrieval.library_index import GUESSED_WEIGHT, LibraryIndex, fields
 from tests.fakes import ColourEncoder
 from tests.image_db.conftest import paint
+from vision.bridge.drafting import CaptionDraft
 
 
 @pytest.fixture
@@ -55,6 +57,33 @@ def test_labels_go_to_pictures_without_any_words_and_none_is_an_answer(filled: L
     report = describe_wordless(filled, encoder, labeller=lambda images: [("brick",) for _ in images])
     assert by_name(filled)["IMG_1.png"].guessed_tags == ("brick",)
     assert report.described == 1
+
+
+def drafts(vectors: np.ndarray) -> list[CaptionDraft]:
+    return [CaptionDraft("A wall.", ("red",) if vector[0] > 0.5 else ()) for vector in vectors]
+
+
+def test_drafts_go_to_pictures_without_any_words_and_read_no_file(
+    filled: Library, encoder: ColourEncoder, pictures: Path
+) -> None:
+    before = by_name(filled)
+    (pictures / "IMG_1.png").unlink()
+    told: list[tuple[int, int]] = []
+    report = draft_wordless(filled, encoder, drafts, lambda *done: told.append(done))
+    assert (report.described, report.silent, report.failed, told) == (1, 0, (), [(1, 1)])
+    after = by_name(filled)
+    first = after.pop("IMG_1.png")
+    assert (first.caption, first.caption_origin, first.guessed_tags) == ("A wall.", "generated", ("red",))
+    assert after == {name: record for name, record in before.items() if name != "IMG_1.png"}
+    assert draft_wordless(filled, encoder, lambda vectors: 1 / 0).described == 0  # nothing is asked twice
+    assert not LibraryIndex(filled).described[filled.matrix().ids.index(first.id)]
+
+
+def test_a_draft_that_says_nothing_leaves_the_picture_as_it_was(filled: Library, encoder: ColourEncoder) -> None:
+    before = by_name(filled)
+    report = draft_wordless(filled, encoder, lambda vectors: [CaptionDraft("", ()) for _ in vectors])
+    assert (report.described, report.silent) == (0, 1)
+    assert by_name(filled) == before
 
 
 def test_a_second_run_asks_only_about_what_is_left(filled: Library, encoder: ColourEncoder, pictures: Path) -> None:

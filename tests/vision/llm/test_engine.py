@@ -12,6 +12,7 @@ from tests.vision.tiny_gguf import write_tiny_gguf
 from vision.downloads.store import home
 from vision.errors import ModelError, PromptTooLong
 from vision.llm.batch_runner import BatchRunner, SequenceInput
+from vision.llm.gguf import read_gguf
 from vision.llm.kernels import build
 from vision.llm.kernels.binding import CEngine
 from vision.llm.kernels.build import KERNELS_VARIABLE, PATHS, load_kernels, runnable_paths
@@ -56,12 +57,31 @@ def transformers_logits(path: Path, ids: list[int]) -> np.ndarray:
     return logits
 
 
+def output_weight(path: Path) -> np.ndarray:
+    tensors = read_gguf(path).tensors
+    return tensors["output.weight" if "output.weight" in tensors else "token_embd.weight"].floats()
+
+
 def mean_kl(reference: np.ndarray, logits: np.ndarray) -> float:
     p, q = (
         x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(-1, keepdims=True)
         for x in (reference.astype(np.float64), logits.astype(np.float64))
     )
     return float((np.exp(p) * (p - q)).sum(-1).mean())
+
+
+def test_states_are_what_the_logits_are_made_of(library: ctypes.CDLL, tmp_path: Path) -> None:
+    model = converted(tmp_path)
+    runner, ids = c_runner(library, model), [int(i) for i in IDS[:20]]
+    logits = all_logits(runner, ids)
+    sequence = runner.cache.open([])
+    (states,) = runner.states([SequenceInput(sequence, ids, ids)])
+    assert states.shape == (20, model.config.width)
+    weight = output_weight(tmp_path / "tiny.gguf")
+    np.testing.assert_allclose(states @ weight.T, logits, atol=0.03 * np.abs(logits).max())
+    other = runner.cache.open([])
+    (last,) = runner.states([SequenceInput(other, ids)])
+    np.testing.assert_array_equal(last, states[-1:])
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])

@@ -44,7 +44,7 @@ class ModelStruct(Structure):
 class BatchStruct(Structure):
     _fields_ = [
         *((n, c_int32) for n in ("rows", "outputs", "table_stride", "logits_stride")),
-        *((n, c_void_p) for n in ("token", "position", "sequence", "table", "output_row", "logits")),
+        *((n, c_void_p) for n in ("token", "position", "sequence", "table", "output_row", "logits", "state")),
     ]
 
 
@@ -125,6 +125,31 @@ class CEngine:
         ``table`` (sequences, blocks) says where the tokens of each sequence are kept. Raises ValueError for an index
         out of range: C reads and writes where these point.
         """
+        logits = np.empty((len(output_row), self._model.logits.outputs), np.float32)
+        self._pass(token, position, sequence, table, output_row, logits=logits)
+        return logits[:, : self.vocabulary]
+
+    def states(
+        self, token: np.ndarray, position: np.ndarray, sequence: np.ndarray, table: np.ndarray, output_row: np.ndarray
+    ) -> np.ndarray:
+        """(len(output_row), width) float32: the normalised vectors whose products with the output matrix are the
+        logits. Arguments and errors as ``decode``.
+        """
+        states = np.empty((len(output_row), self._model.width), np.float32)
+        self._pass(token, position, sequence, table, output_row, states=states)
+        return states
+
+    def _pass(
+        self,
+        token: np.ndarray,
+        position: np.ndarray,
+        sequence: np.ndarray,
+        table: np.ndarray,
+        output_row: np.ndarray,
+        *,
+        logits: np.ndarray | None = None,
+        states: np.ndarray | None = None,
+    ) -> None:
         rows, sequences = len(token), len(table)
         limits = (
             ("rows", np.array([rows]), self._max_rows + 1),
@@ -139,18 +164,16 @@ class CEngine:
                 raise ValueError(f"{name} {values.min()} to {values.max()} is out of range: 0 to {end - 1}")
         if not len(position) == len(sequence) == rows:
             raise ValueError(f"{rows} tokens came with {len(position)} positions and {len(sequence)} sequences")
-        logits = np.empty((len(output_row), self._model.logits.outputs), np.float32)
         arrays = [np.ascontiguousarray(a, np.int32) for a in (token, position, sequence, table, output_row)]
         batch = BatchStruct(
             rows,
             len(output_row),
             table.shape[1],
-            logits.shape[1],
+            self._model.logits.outputs,
             *(a.ctypes.data for a in arrays),
-            logits.ctypes.data,
+            *(None if wanted is None else wanted.ctypes.data for wanted in (logits, states)),
         )
         self._library.decode(ctypes.byref(self._model), ctypes.byref(batch), self._work, self._pool)
-        return logits[:, : self.vocabulary]
 
     def copy_block(self, source: int, target: int) -> None:
         self.keys[target] = self.keys[source]

@@ -29,7 +29,8 @@ typedef struct {
     const int32_t *token, *position, *sequence; /* (rows,) */
     const int32_t *table;                       /* (sequences, table_stride): block numbers */
     const int32_t *output_row;                  /* (outputs,): the rows whose logits are wanted */
-    float *logits;                              /* (outputs, logits_stride) */
+    float *logits;                              /* (outputs, logits_stride); NULL: not wanted */
+    float *state;                               /* (outputs, width): what logits are products of; NULL: not wanted */
 } Batch;
 
 typedef struct { atomic_int next, done; } Counter; /* items of a phase: picked, and finished */

@@ -180,11 +180,12 @@ static void pass(void *state, int worker) {
         float *x = w->x + (size_t)b->output_row[i] * m->width;
         add(x, w->change + (size_t)b->output_row[i] * m->width, m->width);
         rms_norm(x, m->last_norm, m->width, m->epsilon, w->scratch[worker]);
+        if (b->state) memcpy(b->state + (size_t)i * m->width, w->scratch[worker], (size_t)m->width * sizeof(float));
         quantise_row(w->scratch[worker], &narrow, i);
     }
     close_phase(&phase);
     const Product logits[] = {{&m->logits, &narrow, b->logits, b->logits_stride}};
-    if (b->outputs) multiply(p, last + 1, logits, 1);
+    if (b->outputs && b->logits) multiply(p, last + 1, logits, 1);
 }
 
 static void *floats(size_t n, size_t size) {

@@ -1,0 +1,1 @@
+"""Training the caption bridge: from pictures' vectors to words of a small language model."""
