@@ -64,7 +64,11 @@ def run_on_ray(args: argparse.Namespace) -> int:
     if args.json:
         from image_db.exporting import json_line
 
-        print(json_line(as_json(args.library, report, pictures) | {"shards": made.shards, "kept": made.kept}))
+        print(
+            json_line(
+                as_json(args.library, report, pictures) | {"shards": made.shards, "kept": made.kept, "ray": made.stats}
+            )
+        )
     else:
         print_report(args.library, report, pictures)
     return 0 if report.usable else 1

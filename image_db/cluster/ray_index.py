@@ -8,6 +8,7 @@ Ray, and what they held is done again; a writer that dies loses its open shards,
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import tempfile
@@ -37,6 +38,7 @@ Progress: TypeAlias = Callable[[int, int], None]  # files done, files to do
 
 SHARD_FILES = 512
 BATCH_PICTURES = 32
+READER_BYTES = 512 << 20  # a batch of decoded pictures, and the largest picture while it is decoded
 _PASSES = 3
 
 
@@ -56,12 +58,16 @@ class RayOptions:
 
 @dataclass(frozen=True, slots=True)
 class RayReport:
-    """``files`` were read in this run, ``kept`` were in shards before, ``shards`` were written."""
+    """``files`` were read in this run, ``kept`` were in shards before, ``shards`` were written.
+
+    ``stats`` are Ray's own figures of each operator: time, memory, rows.
+    """
 
     files: int
     kept: int
     shards: int
     seconds: float
+    stats: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,18 @@ def index_on_ray(
     total = sum(len(unit.files) or 1 for unit in waiting)
     kept = len(sources.files) + len(sources.tars) - total
     written = finished = 0
+    stats: list[str] = []
     if waiting:
         start_ray(options)
     for _ in range(_PASSES):
-        for _, files in _run(waiting, shards, encoder, load_encoder, options) if waiting else ():
+        for _, files in _run(waiting, shards, encoder, load_encoder, options, stats) if waiting else ():
             written += 1
             finished += files
             if progress is not None:
                 progress(min(finished, total), total)
         waiting = _units(sources, shards.done(encoder), options.shard_files) if waiting else []
         if not waiting:
-            return RayReport(total, kept, written, time.perf_counter() - started)
+            return RayReport(total, kept, written, time.perf_counter() - started, "\n".join(stats))
     raise LibraryError("shards_left_open", count=len(waiting), folder=shards.address)
 
 
@@ -113,6 +120,7 @@ def start_ray(options: RayOptions) -> None:
         raise LibraryError("store_package_missing", package="ray") from error
     if ray.is_initialized():
         return
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is raised; Ray keeps its own logs
     try:
         if options.address:
             ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
@@ -143,14 +151,16 @@ def _run(
     encoder: EncoderIdentity,
     load_encoder: LoadEncoder,
     options: RayOptions,
+    stats: list[str],
 ) -> Iterator[tuple[str, int]]:
-    """Names of the shards that were written, with the files that each holds."""
+    """Names of the shards that were written, with the files that each holds; at last Ray's figures go to ``stats``."""
     import ray
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     work = ray.data.from_items([{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=len(units))
-    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", num_cpus=1)
+    # Readers ask for other resources than encoders, or Ray would make one operator of both and encoders would decode.
+    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", num_cpus=1, memory=READER_BYTES)
     encoded = read.map_batches(
         EncodeRows,
         fn_constructor_args=(load_encoder, encoder),
@@ -169,6 +179,7 @@ def _run(
     )
     for row in written.iter_rows():
         yield row["shard"], row["files"]
+    stats.append(written.stats())
 
 
 # Read

@@ -120,6 +120,8 @@ class MilvusLibrary:
                 if generation is None:
                     raise LibraryMissing("store_missing", library=address.shown)
                 collection = generation_name(address, generation)
+                for name in (collection, f"{collection}_notes"):
+                    client.load_collection(name)  # milvus-lite forgets between programs what was loaded
                 said = client.get(f"{collection}_notes", ids=[ABOUT], output_fields=["said"])
                 if not said:
                     raise LibraryDamaged("store_damaged", library=address.shown)
