@@ -111,6 +111,24 @@ def rerun_stage(
     return _rerun(pipeline, article, stage, request, fresh)
 
 
+def write_rest(
+    pipeline: Pipeline, article: Article, headings: Sequence[str], request: ComposeRequest
+) -> Iterator[events.Event]:
+    """Write the sections that are missing of an article whose making was stopped, then choose its pictures.
+
+    What stands stays word for word.
+    """
+    yield events.StageStarted("write")
+    timer = events.StageTimer(pipeline.model, pipeline.judge)
+    context = pipeline.context(request, article.writing_language)
+    article = yield from pipeline.write_rest(context, article, headings)
+    yield timer.finished("write")
+    # As many pictures as the whole text carries, not as stood beside a part of it.
+    article = article.with_placements(tuple(p for p in article.placements if p.locked_or_edited))
+    yield events.ArticleSoFar(article)
+    yield from _rerun(pipeline, article, "place", request, fresh=False)
+
+
 def _rewrite(pipeline: Pipeline, article: Article, request: ComposeRequest | None) -> Iterator[events.Event]:
     yield events.StageStarted("write")
     timer = events.StageTimer(pipeline.model, pipeline.judge)

@@ -42,6 +42,14 @@ class StageFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """The outline of what is about to be written; no headings for a text without sections."""
+
+    title: str
+    headings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """Markdown as it is written, title line included; the concatenation is the running text."""
 
@@ -65,7 +73,7 @@ class Done:
     article: Article
 
 
-Event: TypeAlias = StageStarted | StageFinished | TextDelta | ArticleSoFar | Notice | Done
+Event: TypeAlias = StageStarted | StageFinished | Planned | TextDelta | ArticleSoFar | Notice | Done
 
 
 class StageTimer:

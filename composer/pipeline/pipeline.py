@@ -23,7 +23,7 @@ from typing import Any
 
 from composer.article.claims import claims_in
 from composer.article.language import count_words, detect_language, text_language, writing_language
-from composer.article.markdown import block_kind, parse_markdown, plain_text
+from composer.article.markdown import block_kind, make_sections, parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
 from composer.pipeline import events
@@ -43,8 +43,9 @@ from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writing.citing import CitingWriter
 from composer.pipeline.writing.dictionary import installed_dictionary
 from composer.pipeline.writing.facts import Glossary, named_things
+from composer.pipeline.writing.planning import Plan
 from composer.pipeline.writing.translation import Translator
-from composer.pipeline.writing.writer import Writer
+from composer.pipeline.writing.writer import Writer, Written
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
@@ -208,11 +209,7 @@ class Pipeline:
         request = context.request
         if context.sources is not None:
             return (yield from self._write_from(context, context.sources))
-        translator = None
-        if not self._reads(context.language) and request.kind_of_text != "story":
-            translator = Translator(self.model, context.prompts, installed_chinese_dictionary())
-        knowledge = self._glossary(context, "en" if translator else context.language)
-        writer = Writer(self.model, context.prompts, self.settings.writing, knowledge, translator)
+        writer = self._writer(context)
         plan = writer.plan(
             request.instruction,
             request.words,
@@ -227,29 +224,14 @@ class Pipeline:
         )
         if self.settings.writer.kind == "gguf" and installed_dictionary() is None:
             yield events.Notice("dictionary_missing", {})
-        briefing = context.prompts.with_tone(request.instruction, request.tone)
-        written = yield from writer.write(
-            briefing,
-            plan,
-            request.words,
-            context.language,
-            request.seed,
-            kind=request.kind_of_text,
-            fast=request.fast,
-        )
+        yield events.Planned(plan.title, plan.headings if len(plan.headings) > 1 else ())
+        written = yield from self._text(context, writer, plan)
         count = sum(count_words(plain_text(section.body)) for section in written.sections)
         if count < LEAST_SHARE * request.words:
             yield events.Notice("text_shorter", {"written": count, "asked": request.words})
         conversation, _ = reading(context.prompts, self.model, written.title, written.sections)
-        given = [request.instruction, written.title, *map(str, itertools.chain(*written.facts.values()))]
-        sections = written.sections
-        if not request.sources and request.kind_of_text != "story":
-            sections = tuple(replace(s, unchecked=claims_in(s.text, given)) for s in sections)
-        facts = [
-            {"section": heading, "name": fact.name, "text": fact.text, "source": fact.source}
-            for heading, known in written.facts.items()
-            for fact in known
-        ]
+        sections = self._unchecked(context, written, written.sections)
+        facts = _facts_of(written)
         # The plan was told what the pictures that came along show.
         facts += [
             {"section": "", "name": subject(words), "text": words, "source": record.id}
@@ -257,6 +239,60 @@ class Pipeline:
             if (words := record.caption_in(context.language))
         ]
         return Article(written.title, context.language, sections, provenance={"facts": facts}), conversation
+
+    def write_rest(
+        self, context: RequestContext, article: Article, headings: Sequence[str]
+    ) -> Generator[Event, None, Article]:
+        """Goes on with an article whose text was cut short: a section for each of the headings, after those that stand.
+
+        Yields the article after each section, and returns it whole.
+        """
+        standing = article.sections
+        outline = (*(section.heading for section in standing if section.heading), *headings)
+        writing = self._text(context, self._writer(context), Plan(article.title, outline), standing)
+        next(writing)  # what stands
+        added: list[str] = []
+        while True:
+            try:
+                text = next(writing).text.strip()
+            except StopIteration as end:
+                written: Written = end.value
+                break
+            if text:
+                added.append(text)
+                # What it was told of the things is known at the end: until then more is marked than needs to be.
+                new = self._unchecked(context, Written(article.title, ()), make_sections(added))
+                yield events.ArticleSoFar(replace(article, sections=(*_apart(standing), *new)))
+        new = self._unchecked(context, written, make_sections(added))
+        known = [*article.provenance.get("facts", ()), *_facts_of(written)]
+        provenance = {**self.provenance(context), **article.provenance, "facts": known}
+        return replace(article, sections=(*_apart(standing), *new) if new else standing, provenance=provenance)
+
+    def _writer(self, context: RequestContext) -> Writer:
+        translator = None
+        if not self._reads(context.language) and context.request.kind_of_text != "story":
+            translator = Translator(self.model, context.prompts, installed_chinese_dictionary())
+        knowledge = self._glossary(context, "en" if translator else context.language)
+        return Writer(self.model, context.prompts, self.settings.writing, knowledge, translator)
+
+    def _text(
+        self, context: RequestContext, writer: Writer, plan: Plan, standing: Sequence[Section] = ()
+    ) -> Generator[events.TextDelta, None, Written]:
+        request = context.request
+        briefing = context.prompts.with_tone(request.instruction, request.tone)
+        kind, language = request.kind_of_text, context.language
+        return writer.write(
+            briefing, plan, request.words, language, request.seed, kind=kind, fast=request.fast, standing=standing
+        )
+
+    def _unchecked(
+        self, context: RequestContext, written: Written, sections: tuple[Section, ...]
+    ) -> tuple[Section, ...]:
+        """The sections with the claims that the writer was not given; a story's need not be so."""
+        if context.request.kind_of_text == "story":
+            return sections
+        given = [context.request.instruction, written.title, *map(str, itertools.chain(*written.facts.values()))]
+        return tuple(replace(section, unchecked=claims_in(section.text, given)) for section in sections)
 
     def _write_from(
         self, context: RequestContext, sources: SourceCollection
@@ -536,6 +572,20 @@ class Pipeline:
                 "tone": request.tone,
             },
         }
+
+
+def _facts_of(written: Written) -> list[dict[str, str]]:
+    """What the writer was given, as the article's provenance tells it."""
+    return [
+        {"section": heading, "name": fact.name, "text": fact.text, "source": fact.source}
+        for heading, known in written.facts.items()
+        for fact in known
+    ]
+
+
+def _apart(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections with room for another after them."""
+    return (*sections[:-1], replace(sections[-1], gap="\n\n")) if sections else ()
 
 
 def lost_notice(lost: Iterable[Path]) -> Iterator[Event]:

@@ -7,12 +7,23 @@ from dataclasses import dataclass, replace
 from composer.article.language import resolve_language
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Article
-from composer.pipeline.events import ArticleSoFar, Done, Event, Notice, Stage, StageFinished, StageStarted, TextDelta
+from composer.pipeline.events import (
+    ArticleSoFar,
+    Done,
+    Event,
+    Notice,
+    Planned,
+    Stage,
+    StageFinished,
+    StageStarted,
+    TextDelta,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``text`` is the running text, ``article`` the latest one, ``trace`` the stages that are finished.
+    """``text`` is the running text, ``article`` the latest one, ``trace`` the stages that are finished, ``headings``
+    the outline.
 
     ``stopped`` is set where the person ended the job.
     """
@@ -22,6 +33,7 @@ class Progress:
     trace: tuple[StageFinished, ...] = ()
     article: Article | None = None
     notices: tuple[Notice, ...] = ()
+    headings: tuple[str, ...] = ()
     done: bool = False
     stopped: bool = False
 
@@ -31,6 +43,8 @@ class Progress:
                 return replace(self, stage=stage)
             case StageFinished():
                 return replace(self, stage=None, trace=(*self.trace, event))
+            case Planned():
+                return replace(self, headings=event.headings)
             case TextDelta(text):
                 return replace(self, text=self.text + text)
             case ArticleSoFar(article):
@@ -39,6 +53,14 @@ class Progress:
                 return replace(self, notices=(*self.notices, event))
             case Done(article):
                 return replace(self, article=article, stage=None, done=True)
+
+    def unwritten(self, article: Article | None) -> tuple[str, ...]:
+        """Headings of the outline that the text does not reach yet, as far as it stands; none once it is written."""
+        if self.article is not None or article is None:
+            return ()
+        standing = {section.heading for section in article.sections}
+        reached = [place for place, heading in enumerate(self.headings) if heading in standing]
+        return self.headings[reached[-1] + 1 if reached else 0 :]
 
     def standing(self, language: str = "auto") -> Article | None:
         """What there is if the job ends now: the latest draft, or the text so far as an article; None if neither."""

@@ -17,7 +17,7 @@ from composer.editing.caption_suggestions import suggest_caption, take
 from composer.editing.lookup import unlocked_section
 from composer.editing.picture_search import read_own_picture, search, search_like
 from composer.editing.proposals import PROPOSAL_ACTIONS, Delta, Proposal, Restarted, accept, propose
-from composer.editing.rerun import RERUN_STAGES, rerun_stage, set_picture_count
+from composer.editing.rerun import RERUN_STAGES, rerun_stage, set_picture_count, write_rest
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import STAGES, Event
 from composer.pipeline.uploads import check_upload
@@ -257,9 +257,21 @@ def _refit(session: DraftSession, given: ActionValues) -> None:
 
 
 def _retry(session: DraftSession, given: ActionValues) -> None:
-    asked = given.one_of("stage", ("rest", *STAGES))
+    """One stage and those that follow; "rest" adds pictures to a text that was cut short, "text" writes on, "again" is
+    whatever was stopped or failed."""
+    asked = given.one_of("stage", ("rest", "text", "again", *STAGES))
+    if asked == "again":
+        session.begin_again()
+        return
     stage = session.stage_after_stop() if asked == "rest" else asked
     request = request_of(session.draft.info, session.present())
+    if asked == "text":
+        if not (headings := session.unwritten):
+            raise EditError("nothing_left")
+        session.remake(
+            "write_rest", request, lambda pipeline, article: write_rest(pipeline, article, headings, request)
+        )
+        return
 
     def events(pipeline: Any, article: Article) -> Iterator[Event]:
         if stage in RERUN_STAGES:
@@ -281,4 +293,5 @@ COMMANDS: Mapping[str, Callable[[DraftSession, ActionValues], object]] = {
     "drop_suggestion": _drop_suggestion,
     "refit": _refit,
     "retry": _retry,
+    "leave_unwritten": lambda session, _: session.leave_unwritten(),
 }

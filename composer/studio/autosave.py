@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from composer.pipeline.progress import Progress
 from composer.studio.draft_store import Draft, DraftState, OwnerDrafts
@@ -37,6 +38,10 @@ class Autosave:
         self._save(progress, "standing")
 
     def _save(self, progress: Progress, state: DraftState) -> None:
-        self.draft = self._drafts.save(self.draft, self._growing.standing(progress), state=state)
+        article = self._growing.standing(progress)
+        info = {**self.draft.info, "unwritten": list(progress.unwritten(article))}
+        if article is not None:
+            info["text"] = ""  # the article has it
+        self.draft = self._drafts.save(replace(self.draft, info=info), article, state=state)
         self._saved = progress
         self._next_s = self._clock() + INTERVAL_S

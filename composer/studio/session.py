@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from retrieval.candidates import Candidate
 KEPT_QUESTIONS = 100
 END_S = 5.0  # how long a draft that is deleted waits for what runs in it
 
-JobKind = Literal["compose", "refit", "retry"]
+JobKind = Literal["compose", "refit", "retry", "write_rest"]
 
 
 @dataclass(slots=True)
@@ -100,6 +100,9 @@ class DraftSession:
         self.trace: tuple[StageFinished, ...] = ()
         self.notices: tuple[Notice, ...] = ()
         self.note = "interrupted" if draft.state == "writing" else ""  # a key of the page's words
+        # What was stopped, or failed, last.
+        self.unfinished: JobKind | None = "compose" if self.note or draft.history is None else None
+        self._begin_again: Callable[[], None] = self.compose_again
         self.error: Exception | None = None
         self.proposals: list[PendingProposal] = []
         self.chat: list[ChatTurn] = chat_from_json(draft.talk)
@@ -116,6 +119,11 @@ class DraftSession:
     @property
     def library(self) -> Path:
         return Path(str(self.draft.info.get("library", "")))
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Headings of the outline that a text which was cut short does not reach."""
+        return tuple(self.draft.info.get("unwritten", ()))
 
     def present(self) -> Article:
         return self._editable().article
@@ -160,7 +168,7 @@ class DraftSession:
             return
         self.draft = self.drafts.save(self.draft, history)
         self.history = history
-        self.note, self.error = "", None
+        self.note, self.error, self.unfinished = "", None, None
         texts = {section.text for section in history.article.sections}
         self.proposals = [pending for pending in self.proposals if pending.before in texts]
         self.touch()
@@ -183,6 +191,30 @@ class DraftSession:
 
         self._start("compose", request, make)
 
+    def compose_again(self) -> None:
+        """Begin anew with what was asked for. Raises EditError where an article stands."""
+        if self.history is not None:
+            raise EditError("nothing_left")
+        self.compose(request_of(self.draft.info, None))
+
+    def begin_again(self) -> None:
+        """Do once more what was stopped or failed last. Raises EditError where nothing was."""
+        if self.unfinished is None:
+            raise EditError("nothing_left")
+        self._begin_again()
+
+    def leave_unwritten(self) -> None:
+        """Let the text be whole as it stands."""
+        with self.lock:
+            self._check_idle()
+            self.draft = self.drafts.save(self._without_unwritten(self.unwritten), self.history)
+            self.note, self.unfinished = "", None
+            self.touch()
+
+    def _without_unwritten(self, gone: Collection[str]) -> Draft:
+        left = [heading for heading in self.unwritten if heading not in gone]
+        return replace(self.draft, info={**self.draft.info, "unwritten": left})
+
     def remake(self, kind: JobKind, request: ComposeRequest, events: Callable[[Any, Article], Iterator[Event]]) -> None:
         """Run stages again on the article as it stands; what comes out is one step that can be undone."""
         article = self.present()
@@ -192,15 +224,20 @@ class DraftSession:
             made = running.progress.article
             if made is not None:
                 with self.lock:
+                    if kind == "write_rest":
+                        whole = any(finished.stage == "write" for finished in running.progress.trace)
+                        new = {section.heading for section in made.sections}
+                        self.draft = self._without_unwritten(self.unwritten if whole else new)
                     self._keep(self._editable().do(kind, made))
 
+        self._begin_again = lambda: self.remake(kind, request, events)
         self._start(kind, request, make)
 
     def _start(self, kind: JobKind, request: ComposeRequest, make: Callable[[Job, RunningJob], None]) -> None:
         with self.lock:
             self._check_idle()
             self.running = running = RunningJob(kind, request.words, GrowingText(request.language))
-            self.note, self.error, self.notices = "", None, ()
+            self.note, self.error, self.notices, self.unfinished = "", None, (), None
             self.touch()
 
         def ended(error: Exception | None) -> None:
@@ -208,6 +245,7 @@ class DraftSession:
                 self.error, self.running = error, None
                 self.trace, self.notices = running.progress.trace, running.progress.notices
                 self.note = ""  # a stop that came after the last step has nothing to stop
+                self.unfinished = kind if error is not None or running.progress.stopped else None
                 if error is None and running.progress.stopped:
                     self.note = "stopped" if self.history is not None else "stopped_early"
                 self.touch()
@@ -340,16 +378,20 @@ def chat_from_json(values: Sequence[Mapping[str, Any]]) -> list[ChatTurn]:
 
 
 def request_info(request: ComposeRequest, library: Path) -> dict[str, Any]:
-    """What a draft keeps of its request, as plain JSON values; its article has the text that was to be illustrated."""
-    kept = {**request_to_json(request), "text": "", "illustrated": bool(request.text)}
+    """What a draft keeps of its request, as plain JSON values; a text to be illustrated until the article has it."""
+    kept = {**request_to_json(request), "illustrated": bool(request.text)}
     return {"library": str(library), **kept}
 
 
-def request_of(info: Mapping[str, Any], article: Article) -> ComposeRequest:
-    """The request a stage is run again for; pictures and documents that are gone by now are not asked for."""
+def request_of(info: Mapping[str, Any], article: Article | None) -> ComposeRequest:
+    """The request that is made again, or a stage of it; pictures and documents that are gone by now are not asked for.
+
+    ``article`` is None where nothing was made yet.
+    """
     given = {name: info[name] for name in REQUEST_FIELDS if info.get(name) is not None}
-    given |= {"instruction": info.get("instruction") or article.title, "language": article.language}
-    if info.get("illustrated"):
+    if article is not None:
+        given |= {"instruction": info.get("instruction") or article.title, "language": article.language}
+    if article is not None and info.get("illustrated"):
         given |= {"text": join_sections(article.sections), "text_name": article.title}
     # Drafts of version 0.1 call the pictures "must" and "may".
     for name, before in (("use_images", "must"), ("may_use", "may")):

@@ -20,7 +20,7 @@ from tests.browser.hands import (
     write,
     written,
 )
-from tests.browser.site import Server, paint
+from tests.browser.site import REWRITTEN, Server, paint
 
 
 def test_text_streams_and_pictures_come(open_page: Open, server: Server) -> None:
@@ -69,6 +69,22 @@ def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server
     page.get_by_role("button", name="Add pictures now").click()
     figure(page, 0).wait_for()
     assert texts(page)[0].startswith("This is about A long story.")
+
+
+def test_after_stop_the_rest_of_the_text_is_written(open_page: Open, server: Server) -> None:
+    page = open_page()
+    server.hold_after(30)
+    write(page, "A story with a noon")
+    page.locator(".sheet p", has_text="The morning begins").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    server.pace.set()
+    page.locator(".status", has_text="Not written yet: At noon.").wait_for()
+    server.workshop.step = lambda: None
+    page.get_by_role("button", name="Write the rest").click()
+    page.locator(".sheet h2", has_text="At noon").wait_for()
+    written(page, "A story with a noon")
+    assert REWRITTEN.strip() in texts(page)[1]
+    assert "Not written yet" not in page.locator(".status").inner_text()
 
 
 def test_a_stopped_job_that_wrote_nothing_says_so(open_page: Open, server: Server) -> None:
@@ -173,6 +189,8 @@ def test_a_failure_is_told_and_leaves_the_page_usable(open_page: Open) -> None:
     write(page, "")
     page.get_by_role("alert").filter(has_text="Say what the article should be about.").wait_for()
     write(page, "please fail")
+    page.get_by_role("alert").filter(has_text="the model wrote nothing usable; try another seed").wait_for()
+    page.get_by_role("button", name="Try again").click()
     page.get_by_role("alert").filter(has_text="the model wrote nothing usable; try another seed").wait_for()
     write(page, "Better")
     written(page, "Better")

@@ -63,6 +63,8 @@ class FakePipeline:
             article = replace(article, title_in_text=not parsed.title)
         else:
             title, blocks = _written(request, language)
+            headings = [line.lstrip("# ") for block in blocks for line in block.splitlines() if line.startswith("#")]
+            yield events.Planned(title, tuple(headings))
             for word in re.findall(r"\S+\s*|\S", f"# {title}\n\n" + "\n\n".join(blocks)):
                 yield events.TextDelta(word)
                 self.step()

@@ -178,12 +178,15 @@ class Writer:
         *,
         kind: str = "explanation",
         fast: bool = False,
+        standing: Sequence[Section] = (),
     ) -> Generator[TextDelta, None, Written]:
         """Yields the text as it stands, title line first, and returns it whole. Raises WritingFailed for no text.
 
-        ``fast`` drafts all sections at once, each knowing the outline but not what the others say.
+        ``fast`` drafts all sections at once, each knowing the outline but not what the others say. ``standing`` are
+        sections that stand already: the first headings of the plan are theirs, and what follows is written after them.
         """
-        headings = plan.headings if len(plan.headings) > 1 else ()
+        headings = plan.headings if len(plan.headings) > 1 or standing else ()
+        written = sum(bool(section.heading) for section in standing)
         spare = plan.spare if headings and kind != "story" else ()
         translator = self._translator if kind != "story" else None
         drafting, title, names = self._prompts, plan.title, {heading: heading for heading in (*headings, *spare)}
@@ -193,25 +196,27 @@ class Writer:
             title, instruction = translator.to_english([title, instruction])
             names = dict(zip(names, named, strict=True))
         title_line = f"# {title}\n\n"
-        facts = self._knowledge.facts(title, [*names.values(), title]) if self._knowledge else []
-        known = dict(zip((*headings, *spare, ""), facts, strict=True)) if facts else {}
+        wanted = (*headings[written:], *spare)
+        facts = self._knowledge.facts(title, [*(names[own] for own in wanted), title]) if self._knowledge else []
+        known = dict(zip((*wanted, ""), facts, strict=True)) if facts else {}
         share = words // (len(headings) or 1)
         question = writing_question(drafting, title, [names[own] for own in headings], share, language, kind)
         if instruction.casefold() != title.casefold():
             question += f"\n\n{drafting.wish.format(instruction=instruction.strip())}"
         parts = deque(
             _Section(title, part, known.get(part.heading, []), language, kind, question, drafting)
-            for part in self._parts(headings, spare, words, seed, names, drafting)
+            for part in self._parts(headings, spare, words, seed, names, drafting)[1 + written if standing else 0 :]
         )
         reserve = deque(parts.pop() for _ in spare)
         reserve.reverse()
         first = deque(self._draft(parts, [title_line] * len(parts), 0)) if fast else deque[list[str]]()
         # A story goes on from what was told; a section that explains is better off without the others before its eyes,
         # or a small model says of the sheep what it said of the cows.
-        text = plan.title_line
+        text = plan.title_line + "".join(f"{section.text}\n\n" for section in standing)
         yield TextDelta(text)
-        told: list[str] = []
-        left = words
+        # Drafts that are translated afterwards cannot be compared with what stands.
+        told = [] if translator else [said for section in standing for said in split_sentences(section.body)]
+        left = words - sum(count_words(section.body) for section in standing)
         while parts:
             if len(parts) == 1 and reserve and left > LACKING * parts[0].part.words:
                 parts.appendleft(reserve.popleft())

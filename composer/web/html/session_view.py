@@ -68,12 +68,30 @@ def _status(session: DraftSession, context: ViewContext) -> str:
     if session.error is not None:
         parts.append(message(context.say(session.error)))
     if session.note:
-        offered = session.article is not None and running is None and session.note in ("stopped", "interrupted")
-        more = button(words, "go_on", do="retry", stage="rest") if offered else ""
-        parts.append(f'<div class="noted">{message(words[session.note], "note")}{more}</div>')
+        parts.append(message(words[session.note], "note"))
+    if running is None:
+        parts.append(_ways_on(session, context))
     if running is None and session.article is not None and session.trace:
         parts.append(_finished(session, words))
     return "".join(parts)
+
+
+def _ways_on(session: DraftSession, context: ViewContext) -> str:
+    """What can be done about work that was stopped, failed or was cut off."""
+    words = context.words
+    missing = session.unwritten if session.article is not None else ()
+    begun = session.unfinished in ("compose", "write_rest")
+    buttons = ""
+    if missing:
+        buttons += button(words, "write_rest", do="retry", stage="text", kind="primary")
+    if begun and session.article is not None:
+        buttons += button(words, "go_on", do="retry", stage="rest")
+    elif session.unfinished is not None:
+        buttons += button(words, "again", do="retry", stage="again")
+    if missing:
+        buttons += button(words, "leave_unwritten", do="leave_unwritten")
+    told = message(context.say(Phrase("unwritten", {"headings": missing})), "note") if missing else ""
+    return f'<div class="noted">{told}{buttons}</div>' if buttons else ""
 
 
 def _stages(session: DraftSession, running: RunningJob, words: Words) -> str:

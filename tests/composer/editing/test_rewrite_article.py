@@ -9,12 +9,13 @@ import pytest
 
 from composer.article.model import Article, Section
 from composer.editing.pictures import lock_placement, set_caption
-from composer.editing.rerun import rerun_stage
+from composer.editing.rerun import rerun_stage, write_rest
 from composer.editing.rewrite_article import open_sections
 from composer.editing.sections import lock_section
 from composer.errors import EditError
 from composer.pipeline import events
 from composer.pipeline.pipeline import Pipeline
+from composer.request import ComposeRequest
 from tests.composer.cited_samples import cited_article
 from tests.composer.scripted_model import ScriptedModel
 from tests.composer.small_pipeline import make_pipeline
@@ -128,3 +129,30 @@ def test_an_article_that_is_settled_from_end_to_end_is_not_written_anew(pipeline
 
 def test_what_is_cited_is_not_written_again_without_its_sources() -> None:
     assert open_sections(cited_article()) == [2]
+
+
+def told_of_walls(prompt: Prompt, sampling: Sampling) -> str:
+    written = prompt[-1].text
+    if written.startswith("# "):
+        if "green" in written.rpartition("## ")[2]:
+            return "Moss and ivy cover its stones from the ground to the roof. Birds nest where the plaster has gone."
+        return "Fishermen mix the pigment with lime and oil every spring. The paint keeps the salt of the sea away."
+    return answer(prompt, sampling)
+
+
+def test_the_rest_of_a_text_is_written_after_what_stands_and_illustrated(pipeline: Pipeline) -> None:
+    pipeline.model = ScriptedModel(told_of_walls)
+    stands = replace(walls(1), sections=walls(1).sections[:2], provenance={})
+    request = ComposeRequest("walls of the town", words=200)
+    whole, seen = finished(write_rest(pipeline, stands, ("The green wall", "The blue wall"), request))
+    assert [section.heading for section in whole.sections] == ["", "The red wall", "The green wall", "The blue wall"]
+    assert [section.text for section in whole.sections[:2]] == [section.text for section in stands.sections]
+    assert {section.gap for section in whole.sections[:-1]} == {"\n\n"}
+    assert whole.sections[2].body.startswith("Moss and ivy")
+    assert whole.sections[3].body.startswith("Fishermen")
+    grown = [len(event.article.sections) for event in seen if isinstance(event, events.ArticleSoFar)]
+    assert grown[:2] == [3, 4], "a page shows each section as it comes"
+    outline = next(prompt for prompt in pipeline.model.asked if prompt[-1].text.startswith("# "))
+    assert "The red wall" in outline[1].text, "the model is told of the whole outline"
+    assert whole.placements
+    assert not whole.provenance["request"]["illustrated"]

@@ -6,15 +6,19 @@ import asyncio
 import gc
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from composer.article.model import Article
 from composer.errors import ComposerError, DraftError, EditError, UsageError, WritingFailed
 from composer.pipeline import events
+from composer.pipeline.events import Done
 from composer.request import ComposeRequest
 from composer.studio.actions import perform
 from composer.studio.chat import ask, stop_answers
@@ -24,6 +28,7 @@ from composer.studio.session import ChatTurn, DraftSession, chat_from_json, chat
 from composer.studio.session_registry import SessionRegistry
 from tests.composer.article_samples import farm_article
 from tests.composer.quick_sessions import Models, adopted, fake_of, finished, heard
+from vision.errors import ModelError
 
 
 def test_an_article_is_made_saved_and_found_again_by_its_owner_alone(sessions: SessionRegistry, tmp_path: Path) -> None:
@@ -474,3 +479,88 @@ def test_what_was_said_is_there_after_a_restart(sessions: SessionRegistry, tmp_p
 def test_an_answer_that_a_restart_cut_off_says_so(sessions: SessionRegistry, tmp_path: Path) -> None:
     cut = chat_from_json(chat_to_json([ChatTurn("Why?", answer="Because")]))
     assert [(turn.answer, turn.note, turn.over) for turn in cut] == [("Because", "answer_cut", True)]
+
+
+# Going on
+
+
+def stopped_while_writing(sessions: SessionRegistry, tmp_path: Path, words: int) -> Any:
+    """A session stopped after so many words."""
+    fake, reached, wait = fake_of(sessions), threading.Event(), threading.Event()
+    written = iter(range(words))
+
+    def step() -> None:
+        if next(written, None) is None:
+            reached.set()
+            assert wait.wait(10)
+
+    fake.step = step
+    session = sessions.begin(sessions.store.new_owner(), ComposeRequest("the farm"), tmp_path)
+    assert reached.wait(10)
+    session.stop()
+    wait.set()
+    fake.step = lambda: None
+    return finished(session)
+
+
+def test_what_was_not_written_yet_is_known_and_kept_over_a_restart(sessions: SessionRegistry, tmp_path: Path) -> None:
+    session = stopped_while_writing(sessions, tmp_path, 20)
+    assert (session.note, session.unfinished, session.unwritten) == ("stopped", "compose", ("At noon",))
+    perform(session, "edit_text", {"at": 0, "text": "My own beginning."})
+    opened = DraftSession(sessions.models, session.drafts, session.drafts.open(session.draft.id))
+    assert opened.unwritten == ("At noon",), "an edit changes nothing of it, nor does a restart"
+    perform(opened, "leave_unwritten", {})
+    assert opened.unwritten == ()
+    assert session.drafts.open(session.draft.id).info["unwritten"] == []
+
+
+def test_a_text_that_is_whole_has_nothing_left_to_write(sessions: SessionRegistry, tmp_path: Path) -> None:
+    whole = finished(sessions.begin(sessions.store.new_owner(), ComposeRequest("the farm"), tmp_path))
+    reached = stopped_while_writing(sessions, tmp_path, 70)
+    assert whole.unwritten == reached.unwritten == ()
+    for session in (whole, reached):
+        with pytest.raises(EditError) as refused:
+            perform(session, "retry", {"stage": "text"})
+        assert refused.value.key == "nothing_left"
+
+
+def test_what_was_stopped_before_it_wrote_or_failed_is_begun_again(sessions: SessionRegistry, tmp_path: Path) -> None:
+    fake = fake_of(sessions)
+    early = stopped_while_writing(sessions, tmp_path, 0)
+    assert (early.note, early.unfinished) == ("stopped_early", "compose")
+    again = DraftSession(sessions.models, early.drafts, early.drafts.open(early.draft.id))
+    perform(again, "retry", {"stage": "again"})
+    assert finished(again).present().title == "the farm"
+
+    def refuses() -> Any:
+        raise ModelError("server_unreachable")
+
+    works, fake.events = fake.events, lambda request: refuses()  # type: ignore[method-assign]
+    asked = ComposeRequest(text="# Mine\n\nEvery word of it.", images=1)
+    failed = finished(sessions.begin(sessions.store.new_owner(), asked, tmp_path))
+    assert failed.error is not None
+    fake.events = works  # type: ignore[method-assign]
+    perform(failed, "retry", {"stage": "again"})
+    assert finished(failed).present().title == "Mine"
+    assert fake.requests[-1].text == asked.text
+    assert failed.draft.info["text"] == "", "the article has it"
+    assert (failed.error, failed.unfinished) == (None, None)
+    with pytest.raises(EditError) as refused:
+        perform(failed, "retry", {"stage": "again"})
+    assert refused.value.key == "nothing_left"
+
+
+def test_a_stage_that_failed_is_tried_again_as_it_was_asked_for(sessions: SessionRegistry, tmp_path: Path) -> None:
+    session, tried = adopted(sessions, tmp_path), []
+
+    def better(_: Any, article: Article) -> Iterator[Any]:
+        tried.append(article)
+        if len(tried) == 1:
+            raise ModelError("server_unreachable")
+        yield Done(replace(article, title="Better"))
+
+    session.remake("refit", ComposeRequest("a farm"), better)
+    assert finished(session).unfinished == "refit"
+    perform(session, "retry", {"stage": "again"})
+    assert finished(session).present().title == "Better"
+    assert session.unfinished is None
