@@ -19,7 +19,7 @@ from composer.studio.studio import Studio
 from composer.web.form import Form
 from composer.web.html.context import LANGUAGES, choose_language, message, words_of
 from composer.web.html.library_view import library_shell
-from composer.web.html.page_shell import article_shell, brand, chat_shell, draft_list
+from composer.web.html.page_shell import article_shell, beginnings, brand, chat_shell, draft_list
 from composer.web.http_api import Api
 from composer.web.log_redaction import note
 from composer.web.page_service import PageService
@@ -66,8 +66,9 @@ class Page:
             owner, draft, language = seat
             words = words_of(language)
             if owner and not draft:
+                libraries = [library.name for library in self.studio.libraries.offered()]
                 _html(
-                    draft_list(self.studio.sessions.drafts(owner), words),
+                    beginnings(libraries, words) + draft_list(self.studio.sessions.drafts(owner), words),
                     js_on_load=f"window.vignette.drafts(element, {language!r}, server);",
                     server_functions=self.service.functions("drop"),
                 )
@@ -111,10 +112,22 @@ class Page:
         # A step of its own after the others, so that it reads the mode as it is then, not as it was before their wait.
         for happened in (greeted.then, spoken.then, form.mode.change):
             happened(self.relabel, [self.choice, form.mode], worded, **_QUICK)
+        form.text_file.upload(
+            self.take_text, [form.text_file, self.seat], [form.text, form.text_file, self.status], **_QUICK
+        )
         gr.on(
             [form.write.click, form.instruction.submit],
             self.begin, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED,
         )  # fmt: skip
+
+    def take_text(self, file: str | None, seat: tuple[str, str, str]) -> list[Any]:
+        """A file that was dropped becomes the text, to be seen before it is illustrated."""
+        if file is None:
+            return [gr.update(), gr.update(), ""]
+        answer = self.service.text({"path": file, "ui": seat[2]})
+        if "error" in answer:
+            return [gr.update(), None, message(answer["error"])]
+        return [answer["text"], None, ""]
 
     def relabel(self, language: str, mode: str) -> dict[Any, Any]:
         """Everything on the page that is worded, in the language asked for."""

@@ -19,9 +19,13 @@ _OLE = b"\xd0\xcf\x11\xe0"  # what Word puts an encrypted document into, and wha
 _HEADING = re.compile(r"(?:heading|überschrift|titre|título|标题)\s*\d", re.IGNORECASE)
 
 
+def is_locked(data: bytes) -> bool:
+    return data.startswith(_OLE)
+
+
 def read_docx(data: bytes) -> SourceDocument:
     """Raises SourceError for a document that is damaged or encrypted."""
-    if data.startswith(_OLE):
+    if is_locked(data):
         raise SourceError("source_locked")
     with checked_zip(data):
         pass

@@ -39,8 +39,10 @@ class Autosave:
 
     def _save(self, progress: Progress, state: DraftState) -> None:
         article = self._growing.standing(progress)
-        info = {**self.draft.info, "unwritten": list(progress.unwritten(article))}
-        if article is not None:
+        info, unwritten = dict(self.draft.info), list(progress.unwritten(article))
+        if unwritten or "unwritten" in info:
+            info["unwritten"] = unwritten
+        if article is not None and info.get("text"):
             info["text"] = ""  # the article has it
         self.draft = self._drafts.save(replace(self.draft, info=info), article, state=state)
         self._saved = progress

@@ -12,6 +12,7 @@ from composer.errors import UsageError
 from composer.i18n import strings
 from composer.pipeline.uploads import check_upload
 from composer.request import LANGUAGES, LENGTHS, TONES, ComposeRequest, document_text, request_from_json
+from composer.sources.docx_markdown import docx_markdown
 from composer.sources.reading import KINDS, check_document
 from composer.studio.libraries import OfferedLibraries
 from composer.web.html.context import Words
@@ -19,11 +20,11 @@ from image_db.scan import PICTURE_SUFFIXES
 
 MAX_INSTRUCTION_CHARS = 10_000
 MAX_TEXT_CHARS = 400_000
+TEXT_SUFFIXES = [".md", ".markdown", ".txt", ".docx"]
 _NAMES = (
     "mode",
     "instruction",
     "text",
-    "text_file",
     "length",
     "pictures",
     "language",
@@ -55,6 +56,7 @@ class Form:
             self.text = gr.Textbox(
                 lines=10, max_lines=24, visible=False, container=False, elem_id="text", label=words["text"]
             )
+            self.text_file = _upload(TEXT_SUFFIXES, "text-file", single=True)
             with gr.Row(elem_id="line"):
                 self.instruction = gr.Textbox(
                     lines=1, max_lines=4, scale=8, autofocus=True, container=False, elem_id="instruction"
@@ -85,7 +87,6 @@ class Form:
                     pictures = sorted(PICTURE_SUFFIXES)  # browsers and gradio do not know all of them as pictures
                     self.must = _upload(pictures, "must")
                     self.may = _upload(pictures, "may")
-                    self.text_file = _upload([".md", ".markdown", ".txt"], "text-file", single=True)
                     self.sources = _upload(sorted(KINDS), "sources")
         self.fields = [getattr(self, name) for name in _NAMES]
         self._labels: dict[Any, dict[str, str]] = {
@@ -142,12 +143,10 @@ class Form:
 def make_request(values: Mapping[str, Any], words: Words) -> ComposeRequest:
     """What the page's fields say, as a request. Raises UsageError where something is missing or wrong.
 
-    A text file stands for a text that was not pasted; pictures are paths of files that were uploaded.
+    Pictures are paths of files that were uploaded.
     """
     illustrate, text = values["mode"] == "illustrate", str(values["text"] or "")
     instruction = str(values["instruction"] or "").strip()
-    if illustrate and values["text_file"] and not text.strip():
-        text = _read(Path(values["text_file"]))
     check_length(instruction, text)
     if illustrate and not text.strip():
         raise UsageError("empty_text")
@@ -177,14 +176,24 @@ def check_length(instruction: str, text: str) -> None:
         raise UsageError("text_too_long", limit=MAX_TEXT_CHARS)
 
 
-def _read(path: Path) -> str:
+def text_of_file(path: Path) -> str:
+    """The text of a file to illustrate; of a Word document as Markdown.
+
+    Raises UsageError where it is none, or too long, and SourceError for a document that is damaged or locked.
+    """
     wrong = UsageError("text_file_wrong", limit=MAX_TEXT_CHARS)
-    if path.stat().st_size > 4 * MAX_TEXT_CHARS:
+    if path.suffix.lower() == ".docx":
+        text = docx_markdown(check_document(path).read_bytes())
+    elif path.stat().st_size > 4 * MAX_TEXT_CHARS:
         raise wrong
-    try:
-        return document_text(path.read_bytes())
-    except ValueError as error:
-        raise wrong from error
+    else:
+        try:
+            text = document_text(path.read_bytes())
+        except ValueError as error:
+            raise wrong from error
+    if len(text) > MAX_TEXT_CHARS:
+        raise wrong
+    return text
 
 
 def _upload(kinds: list[str], name: str, *, single: bool = False) -> Any:
@@ -192,7 +201,7 @@ def _upload(kinds: list[str], name: str, *, single: bool = False) -> Any:
         file_count="single" if single else "multiple",
         file_types=kinds,
         type="filepath",
-        height=118,
+        height=72 if single else 118,
         min_width=160,
         elem_id=name,
         visible=not single,

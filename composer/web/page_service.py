@@ -20,7 +20,7 @@ from composer.studio.chat import ask, stop_answers
 from composer.studio.session import DraftSession
 from composer.studio.studio import Studio
 from composer.web.error_words import error_words
-from composer.web.form import make_request
+from composer.web.form import make_request, text_of_file
 from composer.web.html.context import ViewContext, message
 from composer.web.html.library_view import indexing_progress, library_parts, record_form
 from composer.web.html.page_shell import draft_list, found_pictures
@@ -90,6 +90,11 @@ class PageService:
         library = self.studio.libraries.find(_text(values, "library"))
         session = self.studio.sessions.begin(_text(values, "owner"), request, library.folder)
         return {"draft": session.draft.id}
+
+    @answers_errors
+    def text(self, values: Values, _: ViewContext) -> Answer:
+        """The text of an uploaded file, to be illustrated."""
+        return {"text": text_of_file(self.studio.uploaded(_text(values, "path")))}
 
     @answers_errors
     def act(self, values: Values, context: ViewContext) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -106,3 +107,19 @@ def article_json(page: Page) -> dict[str, Any]:
     name = next(name for name in archive.namelist() if name.endswith("article.json"))
     loaded: dict[str, Any] = json.loads(archive.read(name))
     return loaded
+
+
+def dropped(page: Page, selector: str, name: str, data: bytes) -> None:
+    """Let a file fall on an element."""
+    page.evaluate(
+        """([selector, name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name));
+            for (const kind of ["dragover", "drop"]) {
+                const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+                document.querySelector(selector).dispatchEvent(event);
+            }
+        }""",
+        [selector, name, base64.b64encode(data).decode()],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.browser.conftest import Open
 from tests.browser.hands import (
     article_json,
     captions,
+    dropped,
     exported,
     figure,
     section,
@@ -21,6 +23,7 @@ from tests.browser.hands import (
     written,
 )
 from tests.browser.site import REWRITTEN, Server, paint
+from tests.composer.sources.document_files import word_document
 
 
 def test_text_streams_and_pictures_come(open_page: Open, server: Server) -> None:
@@ -163,12 +166,31 @@ def test_what_a_person_chose_before_the_page_was_ready_stands(open_page: Open, m
 def test_a_text_file_is_illustrated(open_page: Open, server: Server, tmp_path: Path) -> None:
     page = open_page()
     page.get_by_text("Illustrate my text").click()
-    page.get_by_role("button", name="More").click()
     (tmp_path / "notes.md").write_text("# From a file\n\nWords.", encoding="utf-8")
     page.locator("#text-file input[type=file]").set_input_files(tmp_path / "notes.md")
-    page.get_by_text("notes").first.wait_for()
+    page.wait_for_function("document.querySelector('#text textarea').value.startsWith('# From a file')")
+    dropped(page, "#text textarea", "boat.docx", word_document())
+    page.wait_for_function("document.querySelector('#text textarea').value.startsWith('# Our boat')")
     page.get_by_role("button", name="Illustrate", exact=True).click()
-    written(page, "From a file")
+    written(page, "Our boat")
+
+
+def test_the_empty_page_offers_wishes_and_two_doors_equally_wide(open_page: Open, tmp_path: Path) -> None:
+    site = Server(tmp_path / "site", library=False)
+    try:
+        page = open_page(url=site.url, alone=True)
+        page.get_by_role("button", name="Make one from my pictures").click()
+        page.get_by_role("heading", name="No picture library yet").last.wait_for()
+        (site.folder / "home").mkdir(exist_ok=True)
+        shutil.copytree(site._library(), site.folder / "home" / "sample")
+        page = open_page(url=site.url, alone=True)
+        write_door, text_door = (page.locator("#mode label").nth(i).bounding_box() for i in range(2))
+        assert abs(write_door["width"] - text_door["width"]) < 2
+        page.get_by_role("button", name="A day on the farm").click()
+        page.get_by_role("button", name="Write", exact=True).click()
+        written(page, "A day on the farm")
+    finally:
+        site.close()
 
 
 def test_what_was_chosen_reaches_the_writer(open_page: Open, server: Server) -> None:

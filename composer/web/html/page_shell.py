@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SCRIPTS = ("core.js", "text_editor.js", "article.js", "chat.js", "library.js")
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
+SAMPLE = "sample"  # the name of the sample library's folder
+WISHES = ("wish_farm", "wish_monuments", "wish_music")
 MARKS = ("bold", "italic", "link", "heading", "list", "quote", "done", "formats")
 
 
@@ -105,6 +107,23 @@ def chat_shell(words: Words) -> str:
         f'<button type="button" class="tool" data-client="chat-stop" hidden>{escape(words["stop"])}</button>'
         f'<button type="submit" class="tool primary">{escape(words["chat_ask"])}</button></div></form></div>'
     )
+
+
+def beginnings(libraries: Sequence[str], words: Words) -> str:
+    """What somebody new can begin with: wishes that the sample has pictures for, or the way to a library."""
+    if not libraries:
+        go = f'<button type="button" class="tool primary" data-page="library">{escape(words["to_library"])}</button>'
+        return (
+            f'<section class="beginnings"><h2>{escape(words["no_library"])}</h2><p>{escape(words["teach"])}</p>{go}'
+            "</section>"
+        )
+    if SAMPLE not in libraries:
+        return ""
+    wishes = "".join(
+        f'<li><button type="button" class="tool" data-page="wish">{escape(words[wish])}</button></li>'
+        for wish in WISHES
+    )
+    return f'<section class="beginnings"><h2>{escape(words["wishes"])}</h2><ul>{wishes}</ul></section>'
 
 
 def draft_list(drafts: Sequence[DraftInfo], words: Words) -> str:

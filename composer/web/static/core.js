@@ -65,6 +65,28 @@ window.vignette = (() => {
     document.querySelector('[data-page=ask]')?.focus();
   });
 
+  /* An example becomes what is wished for. */
+  const wish = (words) => {
+    form()?.querySelector('#mode input[value=write]')?.click();
+    const field = form()?.querySelector('#instruction textarea');
+    if (!field) return;
+    field.value = words;
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+    field.focus();
+  };
+  /* A file dropped on the text is taken as one dropped beside it. */
+  const ontoText = (event) => event.target.closest?.('#text') && [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === 'file');
+  document.addEventListener('dragover', (event) => { if (ontoText(event)) event.preventDefault(); });
+  document.addEventListener('drop', (event) => {
+    const input = document.querySelector('#text-file input[type=file]');
+    if (!ontoText(event) || !input) return;
+    event.preventDefault();
+    const one = new DataTransfer();
+    one.items.add(event.dataTransfer.files[0]);
+    input.files = one.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+
   /* HTML of the server's own making, in which everything from outside is escaped. */
   const fragment = (html) => { const t = document.createElement('template'); t.innerHTML = html; return t.content; };
   const into = (element, html) => { if (element && element.shown !== html) { element.innerHTML = element.shown = html; } };
@@ -93,6 +115,8 @@ window.vignette = (() => {
     if (!button) return;
     if (button.dataset.page === 'theme') theme();
     if (button.dataset.page === 'ask') toggleForm();
+    if (button.dataset.page === 'wish') wish(button.textContent);
+    if (button.dataset.page === 'library') document.querySelectorAll('#tabs [role=tab]')[1]?.click();
     if (button.dataset.page === 'open') open(button.dataset.draft || '');
   });
   /* One menu open at a time; Escape and a click elsewhere close it. */

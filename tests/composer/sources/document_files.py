@@ -129,3 +129,29 @@ def text(folder: Path) -> Path:
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def word_document() -> bytes:
+    """A Word document with everything that Markdown has a sign for, and signs that must not be read as such."""
+    word = Document()
+    word.add_paragraph("Our boat", style="Title")
+    paragraph = word.add_paragraph("She is ")
+    paragraph.add_run("blue ").bold = True
+    paragraph.add_run("and ").bold = True
+    paragraph.add_run("old").italic = True
+    paragraph.add_run(", 3 * 4 = [12].")
+    word.add_paragraph("The hull", style="Heading 1")
+    word.add_paragraph("1999. A good year")
+    word.add_paragraph("oak", style="List Bullet")
+    word.add_paragraph("tar", style="List Bullet")
+    word.add_paragraph("")
+    word.add_paragraph("Mind the rudder.", style="Quote")
+    table = word.add_table(2, 2)
+    for cell, text in zip(
+        (cell for row in table.rows for cell in row.cells), ("part", "made of", "mast", "a|b"), strict=True
+    ):
+        cell.text = text
+    word.add_paragraph("The end")
+    stream = io.BytesIO()
+    word.save(stream)
+    return stream.getvalue()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from composer.errors import SourceError, UsageError
 from composer.sources.document import SourceDocument
+from composer.sources.docx_markdown import docx_markdown
 from composer.sources.reading import SourceFile, find_files, load, read
 from tests.composer.sources import document_files as made
 
@@ -173,3 +174,10 @@ def test_a_picture_outside_the_documents_folder_is_not_taken(tmp_path: Path) -> 
     path = inner / "a.md"
     path.write_text("Five words stand here, too.\n\n" + "\n\n".join(f"![x]({name})" for name in names))
     assert read_file(path).pictures == ()
+
+
+def test_a_word_document_is_markdown_to_illustrate_with_no_word_taken_for_markup() -> None:
+    assert docx_markdown(made.word_document()) == (
+        "# Our boat\n\nShe is **blue and** *old*, 3 \\* 4 = \\[12\\].\n\n## The hull\n\n1999\\. A good year\n\n"
+        "- oak\n- tar\n\n> Mind the rudder.\n\n| part | made of |\n| --- | --- |\n| mast | a\\|b |\n\nThe end\n"
+    )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from composer.errors import UsageError
+from composer.errors import SourceError, UsageError
 from composer.i18n import strings
 from composer.request import ComposeRequest
-from composer.web.form import MAX_INSTRUCTION_CHARS, MAX_TEXT_CHARS, make_request
+from composer.web.form import MAX_INSTRUCTION_CHARS, MAX_TEXT_CHARS, make_request, text_of_file
 from tests.composer.article_samples import picture
+from tests.composer.sources.document_files import word_document
 from vision.errors import ImageError
 
 WORDS = strings("en")
@@ -21,7 +22,6 @@ def fields(**changes: object) -> dict[str, object]:
         "mode": "write",
         "instruction": "A day",
         "text": "",
-        "text_file": None,
         "length": "medium",
         "pictures": "auto",
         "language": "auto",
@@ -91,10 +91,15 @@ def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     assert refused.value.values == {"name": "large.jpg", "limit_mb": 40}
 
 
-def test_a_text_file_stands_for_a_text_that_was_not_pasted(tmp_path: Path) -> None:
-    (tmp_path / "notes.md").write_text("# Notes\n\nWords.", encoding="utf-8")
-    request = make_request(fields(mode="illustrate", text_file=str(tmp_path / "notes.md")), WORDS)
-    assert request.text == "# Notes\n\nWords."
-    (tmp_path / "notes.md").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01")
-    with pytest.raises(UsageError, match=r"^text_file_wrong"):
-        make_request(fields(mode="illustrate", text_file=str(tmp_path / "notes.md")), WORDS)
+def test_a_file_to_illustrate_becomes_text(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# Notes\r\n\r\nWords.", encoding="utf-8", newline="")
+    assert text_of_file(tmp_path / "notes.md") == "# Notes\r\n\r\nWords.", "to the byte"
+    (tmp_path / "notes.docx").write_bytes(word_document())
+    assert text_of_file(tmp_path / "notes.docx").startswith("# Our boat\n\n")
+    for wrong in (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01", b"x" * (MAX_TEXT_CHARS + 1)):
+        (tmp_path / "notes.md").write_bytes(wrong)
+        with pytest.raises(UsageError, match=r"^text_file_wrong"):
+            text_of_file(tmp_path / "notes.md")
+    (tmp_path / "notes.docx").write_bytes(b"PK no archive")
+    with pytest.raises(SourceError):
+        text_of_file(tmp_path / "notes.docx")
