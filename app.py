@@ -86,8 +86,10 @@ class Page:
             shown = _html(
                 library_shell(words_of(language)),
                 elem_id="library",
-                js_on_load=f"window.vignette.library(element, {language!r}, server, trigger); 'change';",
-                server_functions=self.service.functions("browse", "form", "save", "index", "sample", "indexing"),
+                js_on_load=f"window.vignette.library(element, {language!r}, server, trigger, upload); 'change';",
+                server_functions=self.service.functions(
+                    "browse", "form", "save", "index", "add", "added", "sample", "indexing"
+                ),
             )
             shown.change(self.form.offer, self.form.library, self.form.library, **_QUICK)
 

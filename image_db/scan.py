@@ -123,6 +123,12 @@ class Beside:
 Listings: TypeAlias = dict[str, tuple[dict[str, _Entry], Beside]]  # of a folder: its files, and what describes them
 
 
+def is_wanted_name(name: str) -> bool:
+    """Whether a file of that name may be a picture, or say something of one."""
+    suffix = _split(name)[1].lower()
+    return suffix in PICTURE_SUFFIXES or suffix in _SIDECAR_SUFFIXES or fold(name) in TABLE_NAMES
+
+
 def fold(name: str) -> str:
     """A name as names are compared: whatever its case and the form of its accents (NFC or NFD)."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()

@@ -29,7 +29,7 @@ from composer.errors import UsageError
 from composer.pipeline import events
 from composer.pipeline.captions import propose_captions, subject, translate
 from composer.pipeline.conversation import Conversation, reading
-from composer.pipeline.events import Event
+from composer.pipeline.events import Event, TextDelta
 from composer.pipeline.picture_words import ShownPicture, english_words, library_words, printed_words, worded
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.placement_model import passages_of, shipped_placement_model
@@ -277,7 +277,7 @@ class Pipeline:
 
     def _text(
         self, context: RequestContext, writer: Writer, plan: Plan, standing: Sequence[Section] = ()
-    ) -> Generator[events.TextDelta, None, Written]:
+    ) -> Generator[TextDelta, None, Written]:
         request = context.request
         briefing = context.prompts.with_tone(request.instruction, request.tone)
         kind, language = request.kind_of_text, context.language

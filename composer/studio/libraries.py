@@ -6,8 +6,10 @@ library for an article sees changes at once.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.errors import UsageError
+from composer.export.sanitizing import encodable
 from composer.studio.job_queue import report_outcome
 from composer.studio.models import StudioModels
 from image_db.errors import LibraryMissing
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 PAGE_PICTURES = 24
 SEARCHED_PICTURES = 96
 MAX_FIELD_CHARS = 2_000
+MAX_NAME_CHARS = 80  # of a file or folder: no more bytes than any system takes
+MAX_LEVELS = 12  # of folders in a folder that is dropped
+# What no system takes in a file's name, or some take as more than a name.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,36 @@ class OfferedLibraries:
         folder = self._folder_of(name or source.name)
         return self._begin(folder, lambda _: source)
 
+    def add_file(self, name: str, file: Path, relative: str) -> None:
+        """Keep a file that was sent in the library's own folder; ``index_added`` takes what was kept into the library.
+
+        ``relative`` is its path within the folder that a person dropped. A file of that name with other content stays.
+        Raises UsageError for what is neither a picture nor beside one, and where visitors may not add any.
+        """
+        target = self._added_to(name) / _safe_path(relative)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            number, first = 2, target
+            while target.exists():
+                if filecmp.cmp(file, target, shallow=False):
+                    return
+                target, number = first.with_stem(f"{first.stem} ({number})"), number + 1
+            shutil.move(file, target)
+        except OSError as error:
+            raise UsageError("picture_not_added", name=first.name, reason=error.strerror or str(error)) from error
+
+    def index_added(self, name: str) -> IndexingRun:
+        """Take what ``add_file`` kept into the library. Raises UsageError as ``index`` does."""
+        pictures = self._added_to(name)
+        if not pictures.is_dir():
+            raise UsageError("no_pictures_added")
+        return self._begin(pictures.parent, lambda _: pictures)
+
+    def _added_to(self, name: str) -> Path:
+        if self.roots is not None:
+            raise UsageError("adding_not_here")
+        return self._folder_of(name) / "pictures"
+
     def index_sample(self) -> IndexingRun:
         """Fetch the sample's photographs and index them. Raises UsageError where visitors may not start that."""
         from image_db.sample.build import fetch_sample
@@ -269,6 +306,20 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
             name, number = f"{folder.name} ({number})", number + 1
         named[name] = folder
     return named
+
+
+def _safe_path(relative: str) -> Path:
+    """A path within a folder from what a browser calls a file. Raises UsageError for a file of no kind that is used."""
+    from image_db.scan import is_wanted_name
+
+    parts = [_UNSAFE.sub("_", part).strip() for part in re.split(r"[/\\]", encodable(relative))]
+    parts = [part for part in parts if part.strip(".")][-MAX_LEVELS:]
+    if not parts or not is_wanted_name(parts[-1]):
+        raise UsageError("not_a_picture_file", name=(parts or [""])[-1][:MAX_NAME_CHARS])
+    name = Path(parts.pop())
+    return Path(
+        *(part[:MAX_NAME_CHARS] for part in parts), name.stem[: MAX_NAME_CHARS - len(name.suffix)] + name.suffix
+    )
 
 
 def _field(values: Mapping[str, Any], name: str) -> str:

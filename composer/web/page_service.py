@@ -179,6 +179,18 @@ class PageService:
         return indexing_progress(run, context)
 
     @answers_errors
+    def add(self, values: Values, _: ViewContext) -> Answer:
+        """Keep an uploaded file in the folder of a library."""
+        file = self.studio.uploaded(_text(values, "path"))
+        self.studio.libraries.add_file(_text(values, "name"), file, _text(values, "relative"))
+        return {}
+
+    @answers_errors
+    def added(self, values: Values, context: ViewContext) -> Answer:
+        """Take the files that were kept into the library."""
+        return indexing_progress(self.studio.libraries.index_added(_text(values, "name")), context)
+
+    @answers_errors
     def sample(self, _: Values, context: ViewContext) -> Answer:
         return indexing_progress(self.studio.libraries.index_sample(), context)
 

@@ -10,7 +10,7 @@ import pytest
 
 from image_db.library import Library
 from tests.browser.conftest import Open
-from tests.browser.hands import farm, section
+from tests.browser.hands import dropped, farm, section
 from tests.browser.site import CAPTIONS, Server, paint
 from vision.interfaces import Chunk, Prompt, Sampling
 
@@ -51,7 +51,7 @@ def test_a_folder_is_indexed_and_offered(open_page: Open, tmp_path: Path) -> Non
         paint(tmp_path / "harbour" / f"boat {number}.png", ("cyan", "white", "grey")[number % 3], (64 + number, 48))
     page = open_page()
     page.get_by_role("tab", name="Library").click()
-    page.get_by_text("Index a folder").click()
+    page.get_by_text("Add pictures", exact=True).click()
     page.get_by_label("Folder with pictures on this machine").fill(str(tmp_path / "missing"))
     page.get_by_role("button", name="Index", exact=True).click()
     page.get_by_role("alert").filter(has_text="is not a folder on this machine").wait_for()
@@ -65,6 +65,26 @@ def test_a_folder_is_indexed_and_offered(open_page: Open, tmp_path: Path) -> Non
     page.get_by_role("tab", name="Write").click()
     page.locator("#library-choice input").click()
     page.get_by_role("option", name="harbour (30)").wait_for()
+
+
+def test_a_folder_is_dropped_and_becomes_a_library(open_page: Open, server: Server, tmp_path: Path) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_text("Add pictures", exact=True).click()
+    for colour in ("cyan", "white"):
+        paint(tmp_path / "quay" / "boats" / f"{colour} boat.png", colour)
+    (tmp_path / "quay" / "boats" / "white boat.txt").write_text("A white boat at the quay", encoding="utf-8")
+    (tmp_path / "quay" / "notes.docx").write_bytes(b"no picture")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a folder…").click()
+    chooser.value.set_files(tmp_path / "quay")
+    page.locator(".library .count", has_text="2 pictures").wait_for()
+    page.locator(".library .card", has_text="A white boat at the quay").wait_for()
+    kept = server.folder / "home" / "quay" / "pictures"
+    assert {path.name for path in kept.rglob("*.*")} == {"cyan boat.png", "white boat.png", "white boat.txt"}
+    dropped(page, ".library", "late.png", paint(tmp_path / "late.png", "grey").read_bytes())
+    page.locator(".library .count", has_text="1 picture").wait_for()
+    assert page.locator("[data-lib=library]").input_value() == "My-pictures"
 
 
 def test_without_a_library_the_tab_teaches_and_indexes_the_first(open_page: Open, tmp_path: Path) -> None:

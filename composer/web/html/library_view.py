@@ -14,6 +14,7 @@ from composer.i18n import fill
 from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words
 from image_db.corrections import FIELDS, fields_of
+from image_db.scan import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from image_db.files import Failure
@@ -30,9 +31,9 @@ def library_shell(words: Words) -> str:
         f'<form class="search" data-lib="search" role="search"><input name="words" maxlength="500" '
         f'aria-label="{attribute(words["lib_search"])}" placeholder="{attribute(words["lib_search"])}">'
         f'<button type="submit" class="tool">{escape(words["search"])}</button></form></div>'
+        '<div class="start"></div><div class="run" role="status"></div>'
         '<div class="count" role="status"></div><div class="cards"></div><div class="pager"></div>'
         '<div class="failures"></div>'
-        f'<div class="start"></div><div class="run" role="status"></div>'
         f'<dialog aria-label="{attribute(words["lib_title"])}"><div class="form"></div></dialog></div>'
     )
 
@@ -139,6 +140,14 @@ def _start(words: Words, roots: Collection[str] | None, *, none: bool) -> str:
         f'<button type="submit" class="tool primary">{escape(words["lib_start"])}</button></form>'
     )
     if roots is None:
+        suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+        form = (
+            f'<div class="drop" data-suffixes="{attribute(suffixes)}" data-name="{attribute(words["lib_dropped"])}" '
+            f'data-sending="{attribute(words["lib_sending"])}" data-left="{attribute(words["lib_not_sent"])}">'
+            f"<p>{escape(words['lib_drop'])}</p>"
+            f'<button type="button" class="tool" data-lib="files">{escape(words["lib_files"])}</button> '
+            f'<button type="button" class="tool" data-lib="folder">{escape(words["lib_pick_folder"])}</button></div>'
+        ) + form
         form += (
             f'<div class="sample"><button type="button" class="tool{" primary" if none else ""}" data-lib="sample">'
             f"{escape(words['lib_sample'])}</button> <span>{escape(words['lib_sample_hint'])}</span></div>"

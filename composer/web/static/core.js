@@ -99,9 +99,9 @@ window.vignette = (() => {
   };
 
   /* Files a person picks; resolves to [] where the dialogue is left. */
-  const pick = (accept) => new Promise((resolve) => {
+  const pick = (accept, more = {}) => new Promise((resolve) => {
     const input = document.createElement('input');
-    Object.assign(input, { type: 'file', accept });
+    Object.assign(input, { type: 'file', accept, ...more });
     input.addEventListener('change', () => resolve([...input.files]));
     input.addEventListener('cancel', () => resolve([]));
     input.className = 'unseen';

@@ -1,5 +1,5 @@
-/* The Library tab: pages through a library, searches it, edits words and watches an indexing run. */
-window.vignette.library = (element, language, server, trigger) => {
+/* The Library tab: pages through a library, searches it, edits words, takes pictures in and watches an indexing run. */
+window.vignette.library = (element, language, server, trigger, upload) => {
   'use strict';
   const { into, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
@@ -29,6 +29,56 @@ window.vignette.library = (element, language, server, trigger) => {
     }
     watching = false;
   };
+  /* Pictures and folders that are dropped or picked go into the library's own folder, one file after another. */
+  const within = async (entry, before) => {
+    if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), relative: before + entry.name }];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) return found;
+      for (const each of some) found.push(...await within(each, before + entry.name + '/'));
+    }
+  };
+  let sending = false;
+  const send = async (files) => {
+    const place = find('.drop');
+    if (!place || sending || !files.length) return;
+    sending = true;
+    const suffixes = place.dataset.suffixes.split(' ');
+    const pictures = files.filter(({ relative }) => suffixes.some((suffix) => relative.toLowerCase().endsWith(suffix)));
+    const beside = files.filter(({ file, relative }) => !pictures.some((p) => p.file === file) && /\.(json|txt|caption|xmp|jsonl|csv|tsv)$/i.test(relative));
+    const top = files[0].relative.split('/');
+    const name = find('.index [name=name]').value.trim() || (top.length > 1 ? top[0] : place.dataset.name);
+    const left = [], all = pictures.length ? [...pictures, ...beside] : [];
+    let done = 0;
+    for (const { file, relative } of all) {
+      into(find('.run'), `<p class="notice">${place.dataset.sending.replace('{done}', ++done).replace('{count}', all.length)}</p><progress max="${all.length}" value="${done}"></progress>`);
+      try {
+        const answer = await server.add({ ui: language, name, relative, path: (await upload(file)).path });
+        if (answer.error) left.push(answer.error);
+      } catch { left.push(relative); }
+    }
+    sending = false;
+    const answer = await call('added', { name });
+    into(find('.run'), answer.html ?? '');
+    if (left.length) into(find('.toast'), wrong(place.dataset.left.replace('{count}', left.length).replace('{first}', left[0].replace(/[&<>]/g, ''))));
+    if (!answer.error) watch();
+  };
+  const carries = (event) => find('.drop') && [...event.dataTransfer.items].some((item) => item.kind === 'file');
+  element.addEventListener('dragover', (event) => { if (carries(event)) { event.preventDefault(); element.classList.add('dropping'); } });
+  element.addEventListener('dragleave', (event) => { if (!element.contains(event.relatedTarget)) element.classList.remove('dropping'); });
+  element.addEventListener('drop', async (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    element.classList.remove('dropping');
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === 'file');
+    const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+    const found = [];
+    for (const entry of entries) found.push(...(entry instanceof File ? [{ file: entry, relative: entry.name }] : await within(entry, '')));
+    send(found);
+  });
+  const picked = (files) => send(files.map((file) => ({ file, relative: file.webkitRelativePath || file.name })));
+
   element.addEventListener('click', async (event) => {
     const button = event.target.closest('[data-lib]');
     if (!button) return;
@@ -36,6 +86,8 @@ window.vignette.library = (element, language, server, trigger) => {
     if (lib === 'apart') await browse({ apart: true, page: 0 });
     if (lib === 'page') await browse({ page: Number(page) });
     if (lib === 'sample') { into(find('.run'), (await call('sample')).html ?? ''); watch(); }
+    if (lib === 'files') picked(await window.vignette.pick('image/*,' + find('.drop').dataset.suffixes.replaceAll(' ', ','), { multiple: true }));
+    if (lib === 'folder') picked(await window.vignette.pick('', { webkitdirectory: true }));
     if (lib === 'edit') { into(find('dialog .form'), (await call('form', { id })).html ?? ''); find('dialog').showModal(); }
     if (lib === 'close') find('dialog').close();
   });

@@ -27,7 +27,10 @@ def libraries(tmp_path: Path, roots: list[Path] | None = None, folders: list[Pat
 
 def indexed(offered: OfferedLibraries, pictures: str, name: str = "") -> IndexingRun:
     """The run when it is over: it has a thread of its own."""
-    run = offered.index(pictures, name)
+    return joined(offered.index(pictures, name))
+
+
+def joined(run: IndexingRun) -> IndexingRun:
     for thread in threading.enumerate():
         if thread.name == "vignette-index":
             thread.join(20)
@@ -109,3 +112,57 @@ def test_the_owner_indexes_any_folder_by_its_whole_path(tmp_path: Path, photos: 
         with pytest.raises(UsageError) as refused:
             offered.index(wrong, "")
         assert refused.value.key == key
+
+
+def test_files_that_were_sent_are_kept_in_the_library_and_indexed(tmp_path: Path) -> None:
+    offered = libraries(tmp_path)
+    for relative, colour in (("trip/red.png", "red"), ("trip/day two/blue.png", "blue"), ("trip/red.png", "green")):
+        offered.add_file("My trip", paint(tmp_path / "sent" / f"{colour}.png", colour), relative)
+    again = paint(tmp_path / "sent" / "red.png", "red")
+    offered.add_file("My trip", again, "trip/red.png")
+    run = joined(offered.index_added("My trip"))
+    pictures = tmp_path / "home" / "My-trip" / "pictures"
+    kept = {path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png")}
+    assert kept == {"trip/red.png", "trip/red (2).png", "trip/day two/blue.png"}
+    assert (run.name, run.report and run.report.added) == ("My-trip", 3)
+    paint(tmp_path / "sent" / "green.png", "green")
+    offered.add_file("My-trip", tmp_path / "sent" / "green.png", "late.png")
+    assert joined(offered.index_added("My-trip")).name == "My-trip", "the second time into the library that there is"
+
+
+@pytest.mark.parametrize(
+    ("relative", "kept"),
+    [
+        ("../../../etc/a.png", "etc/a.png"),
+        ("/etc/a.png", "etc/a.png"),
+        ("C:\\pictures\\a.png", "C_/pictures/a.png"),
+        ("a\0b.png", "a_b.png"),
+        ("..a.png", "..a.png"),
+        ("\ud800.png", "�.png"),
+        (f"{'x' * 300}/{'y' * 300}.png", f"{'x' * 80}/{'y' * 76}.png"),
+        ("a.txt", "a.txt"),
+        ("metadata.csv", "metadata.csv"),
+    ],
+)
+def test_no_name_leads_out_of_the_library(tmp_path: Path, relative: str, kept: str) -> None:
+    offered = libraries(tmp_path)
+    offered.add_file("here", paint(tmp_path / "sent.png", "red"), relative)
+    assert (tmp_path / "home" / "here" / "pictures" / kept).is_file()
+
+
+def test_nothing_else_is_kept_and_visitors_add_nothing(tmp_path: Path, photos: Path) -> None:
+    for name in ("run.exe", "", "..", "page.html", "png"):
+        with pytest.raises(UsageError) as refused:
+            libraries(tmp_path).add_file("here", paint(tmp_path / "sent.png", "red"), name)
+        assert refused.value.key == "not_a_picture_file", name
+    with pytest.raises(UsageError) as refused:
+        libraries(tmp_path).index_added("nothing")
+    assert refused.value.key == "no_pictures_added"
+    for_visitors = libraries(tmp_path, roots=[photos])
+    for asked in (
+        lambda: for_visitors.add_file("here", tmp_path / "sent.png", "a.png"),
+        lambda: for_visitors.index_added("a"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            asked()
+        assert refused.value.key == "adding_not_here"
