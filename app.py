@@ -68,9 +68,11 @@ class Page:
             if owner and not draft:
                 libraries = [library.name for library in self.studio.libraries.offered()]
                 _html(
-                    beginnings(libraries, words) + draft_list(self.studio.sessions.drafts(owner), words),
-                    js_on_load=f"window.vignette.drafts(element, {language!r}, server);",
-                    server_functions=self.service.functions("drop"),
+                    '<div class="toast"></div>'
+                    + beginnings(libraries, words)
+                    + draft_list(self.studio.sessions.drafts(owner), words),
+                    js_on_load=f"window.vignette.drafts(element, {language!r}, server, upload);",
+                    server_functions=self.service.functions("drop", "open"),
                 )
             elif owner:
                 _html(
@@ -101,9 +103,9 @@ class Page:
     def events(self, page: gr.Blocks) -> None:
         form = self.form
         worded = [self.brand, *self.tabs.values(), *form.worded]
-        visitor = [gr.Textbox(visible=False) for _ in range(3)]
+        visitor = [gr.Textbox(visible=False) for _ in range(4)]
         greeted = page.load(
-            self.greet, visitor, [self.seat, self.language, self.choice],
+            self.greet, visitor, [self.seat, self.language, self.choice, self.status],
             js="() => window.vignette.greeting()", **_QUEUED,
         )  # fmt: skip
         page.load(form.offer, form.library, form.library, **_QUICK)
@@ -140,9 +142,13 @@ class Page:
     def speak(self, language: str, seat: tuple[str, str, str]) -> list[Any]:
         return [language, (*seat[:2], language)]
 
-    def greet(self, owner: str, draft: str, kept: str, request: gr.Request) -> list[Any]:
-        language = choose_language(kept, request.headers.get("accept-language", ""))
-        return [(owner, draft, language), language, language]
+    def greet(self, owner: str, draft: str, kept: str, article: str, request: gr.Request) -> list[Any]:
+        """``article`` names one that is to be opened, see ``composer.studio.saved_articles``."""
+        language, wrong = choose_language(kept, request.headers.get("accept-language", "")), ""
+        if article and not draft:
+            answer = self.service.open({"owner": owner, "article": article, "ui": language})
+            draft, wrong = answer.get("draft", ""), message(answer["error"]) if "error" in answer else ""
+        return [(owner, draft, language), language, language, wrong]
 
     def begin(self, seat: tuple[str, str, str], library: str | None, *filled: Any) -> list[Any]:
         """Check what was filled in; only then does what stands on the page give way."""

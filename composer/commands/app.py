@@ -16,6 +16,7 @@ EXAMPLES = """\
 examples:
   vignette app
   vignette app --library ~/my-library
+  vignette app --open ~/articles/farm
   vignette app --library ~/my-library --profile hub --port 8000
   VIGNETTE_PASSWORD=anna:correct-horse vignette app --host 0.0.0.0 --public
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     command += [
         f"--{name}" for name in ("public", "no-browser", "mcp", "log-text") if getattr(args, name.replace("-", "_"))
     ]
+    command += [f"--open={args.open}"] if args.open else []
     if args.password:
         os.environ[PASSWORD_VARIABLE] = args.password
     if os.name == "posix":

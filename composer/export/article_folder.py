@@ -108,7 +108,7 @@ def save_article(
     """
     with new_folder(out_dir, over=over) as folder:
         saved = _copy_pictures(article, folder / IMAGES_DIR, pictures or ExportedPictureSettings(originals=True))
-        named = saved if whole_paths else _with_records(saved, lambda r: replace(r, path=Path(r.path.name)))
+        named = saved if whole_paths else with_records(saved, lambda r: replace(r, path=Path(r.path.name)))
         _write_text(folder / "article.json", dump(named))
         ready = Pictures(saved, in_folder(saved, folder / IMAGES_DIR), pictures, text_folder)
         for path, data in ready.text_files().items():
@@ -167,7 +167,7 @@ def load_article(folder: Path) -> Article:
         name = article.files.get(record.id)
         return replace(record, path=images / name) if name and (images / name).is_file() else record
 
-    return _with_records(article, local)
+    return with_records(article, local)
 
 
 def save_download(
@@ -256,7 +256,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(encodable(text), encoding="utf-8", newline="")
 
 
-def _with_records(article: Article, change: Callable[[ImageRecord], ImageRecord]) -> Article:
+def with_records(article: Article, change: Callable[[ImageRecord], ImageRecord]) -> Article:
     """The article with every record of a picture changed."""
     return replace(
         article,

@@ -187,6 +187,13 @@ class OwnerDrafts:
             )
         return tuple(sorted(found, key=lambda info: -info.saved_s))
 
+    def opened_as(self, digest: str) -> str:
+        """The id of the latest draft whose ``info`` says that it was opened from a folder of that digest, or empty."""
+        for draft in self.drafts():
+            if _header(self._path(draft.id))["info"].get("opened") == digest:
+                return draft.id
+        return ""
+
     def delete(self, draft_id: str) -> None:
         """Remove a draft for good; nothing happens where it is gone already."""
         self._path(draft_id).unlink(missing_ok=True)

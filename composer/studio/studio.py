@@ -15,6 +15,7 @@ from composer.studio.draft_store import DraftStore
 from composer.studio.libraries import OfferedLibraries
 from composer.studio.models import LoadedModels, StudioModels
 from composer.studio.picture_links import PictureLinks
+from composer.studio.saved_articles import SavedArticles
 from composer.studio.session import DraftSession
 from composer.studio.session_registry import SessionRegistry
 from vision.errors import Phrase
@@ -31,6 +32,7 @@ class Studio:
     libraries: OfferedLibraries
     links: PictureLinks
     uploads: Path
+    saved: SavedArticles
 
     @classmethod
     def make(
@@ -49,7 +51,9 @@ class Studio:
         uploads = work_dir.resolve() / "uploads"
         uploads.mkdir(parents=True, exist_ok=True)
         offered = OfferedLibraries(models, libraries, home, roots)
-        return cls(models, SessionRegistry(models, drafts), offered, PictureLinks(work_dir, root=root), uploads)
+        sessions = SessionRegistry(models, drafts)
+        links, saved = PictureLinks(work_dir, root=root), SavedArticles(sessions, offered)
+        return cls(models, sessions, offered, links, uploads, saved)
 
     @property
     def for_visitors(self) -> bool:

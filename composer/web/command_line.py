@@ -38,6 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a profile's name or .toml file (default: auto, the best that this machine can run)",
     )
+    parser.add_argument(
+        "--open", type=Path, metavar="FOLDER", help="show the article that compose or batch saved in this folder"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="where to listen (default: 7860)")
     parser.add_argument("--public", action="store_true", help="allow a --host that others can reach; needs a password")

@@ -92,6 +92,17 @@ class PageService:
         return {"draft": session.draft.id}
 
     @answers_errors
+    def open(self, values: Values, _: ViewContext) -> Answer:
+        """A saved article as a draft: one that was offered at the start, or files that were dropped."""
+        owner, token = _text(values, "owner"), _text(values, "article")
+        if token:
+            return {"draft": self.studio.saved.open(owner, token).draft.id}
+        files = values.get("files")
+        sent = [file for file in files if isinstance(file, Mapping)] if isinstance(files, list) else []
+        named = [(_text(file, "relative"), self.studio.uploaded(_text(file, "path"))) for file in sent]
+        return {"draft": self.studio.saved.take(owner, named).draft.id}
+
+    @answers_errors
     def text(self, values: Values, _: ViewContext) -> Answer:
         """The text of an uploaded file, to be illustrated."""
         return {"text": text_of_file(self.studio.uploaded(_text(values, "path")))}

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from composer.export.article_folder import save_article
 from tests.browser.conftest import Open
-from tests.browser.hands import captions, farm, section, settled, texts, write, written
+from tests.browser.hands import captions, dropped, farm, section, settled, texts, write, written
 from tests.browser.site import Server
+from tests.composer.article_samples import farm_article
 from tests.live_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +122,21 @@ def test_articles_are_listed_opened_and_deleted(open_page: Open) -> None:
     page.goto(page.url.split("?")[0])
     page.get_by_role("button", name="Delete “A day on the farm”").click()
     page.get_by_role("button", name="A day on the farm", exact=True).wait_for(state="detached")
+
+
+def test_a_saved_article_is_opened_by_its_address_and_by_dropping_it(
+    open_page: Open, server: Server, tmp_path: Path
+) -> None:
+    save_article(farm_article(tmp_path / "pictures"), tmp_path / "farm")
+    page = open_page(f"/?article={server.studio.saved.offer(tmp_path / 'farm')}", alone=True)
+    title = farm_article(tmp_path / "again").title
+    written(page, title)
+    assert "article=" not in page.url
+    page.get_by_role("button", name="Your articles").click()
+    page.locator(".drafts").wait_for()
+    dropped(page, "#ask", "article.json", (tmp_path / "farm" / "article.json").read_bytes())
+    written(page, title)
+    page.wait_for_function("[...document.querySelectorAll('.sheet figure img')].every(i => i.naturalWidth > 0)")
 
 
 def test_a_draft_is_its_owners_alone(open_page: Open) -> None:

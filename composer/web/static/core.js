@@ -11,16 +11,18 @@ window.vignette = (() => {
   const owner = /^[\w-]{43}$/.test(stored('owner')) ? stored('owner') : token();
   store('owner', owner);
 
-  const session = { owner, draft: new URLSearchParams(location.search).get('draft') || '', paper: null, sheet: null };
+  const asked = new URLSearchParams(location.search);
+  const session = { owner, draft: asked.get('draft') || '', paper: null, sheet: null };
 
   /* What the server is told when the page opens. */
-  const greeting = () => [owner, session.draft, stored('language')];
+  const greeting = () => [owner, session.draft, stored('language'), asked.get('article') || ''];
 
   const open = (draft) => { location.search = draft ? '?draft=' + encodeURIComponent(draft) : ''; };
   const opened = (draft) => {
     session.draft = draft;
     const address = new URL(location.href);
     address.searchParams.set('draft', draft);
+    address.searchParams.delete('article');
     history.replaceState(null, '', address);
   };
 
@@ -98,6 +100,24 @@ window.vignette = (() => {
     return words ? line.outerHTML : '';
   };
 
+  /* The files of what was dropped, each with its path within the folder. */
+  const within = async (entry, before) => {
+    if (entry instanceof File) return [{ file: entry, relative: entry.name }];
+    if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), relative: before + entry.name }];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) return found;
+      for (const each of some) found.push(...await within(each, before + entry.name + '/'));
+    }
+  };
+  const filesOf = async (items) => {
+    const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());  /* before anything is waited for */
+    const found = [];
+    for (const entry of entries) found.push(...await within(entry, ''));
+    return found;
+  };
+
   /* Files a person picks; resolves to [] where the dialogue is left. */
   const pick = (accept, more = {}) => new Promise((resolve) => {
     const input = document.createElement('input');
@@ -128,12 +148,31 @@ window.vignette = (() => {
   });
 
   /* The list of a person's drafts. */
-  const drafts = (element, language, server) => element.addEventListener('click', async (event) => {
-    const button = event.target.closest('[data-drop]');
-    if (!button) return;
-    const answer = await server.drop({ owner, draft: button.dataset.drop, ui: language });
-    element.querySelector('.drafts').outerHTML = answer.error ? wrong(answer.error) : answer.html || '<span></span>';
-  });
+  const drafts = (element, language, server, upload) => {
+    element.addEventListener('click', async (event) => {
+      const button = event.target.closest('[data-drop]');
+      if (!button) return;
+      const answer = await server.drop({ owner, draft: button.dataset.drop, ui: language });
+      element.querySelector('.drafts').outerHTML = answer.error ? wrong(answer.error) : answer.html || '<span></span>';
+    });
+    /* A saved article that is dropped anywhere on the empty page, with its folder or alone, is opened. */
+    const open_ = async (event) => {
+      if (!element.isConnected) { document.removeEventListener('drop', open_); return; }
+      if (event.defaultPrevented || event.target.closest('#library, #chat')) return;
+      const items = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
+      if (!items.length) return;
+      event.preventDefault();
+      const found = await filesOf(items);
+      const own = found.filter(({ relative }) => /(^|\/)article\.json$|(^|\/)images\/[^/]+$/.test(relative));
+      const files = [];
+      for (const { file, relative } of own) files.push({ relative, path: (await upload(file)).path });
+      const answer = await server.open({ owner, files, ui: language });
+      if (answer.error) element.querySelector('.toast').innerHTML = wrong(answer.error);
+      else open(answer.draft);
+    };
+    document.addEventListener('drop', open_);
+    document.addEventListener('dragover', (event) => { if (element.isConnected && !event.target.closest('#library, #chat')) event.preventDefault(); });
+  };
 
-  return { session, stored, store, greeting, opened, open, fragment, into, pick, standing, asking, drafts, wrong };
+  return { session, stored, store, greeting, opened, open, fragment, into, pick, filesOf, standing, asking, drafts, wrong };
 })();

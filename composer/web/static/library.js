@@ -30,15 +30,6 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     watching = false;
   };
   /* Pictures and folders that are dropped or picked go into the library's own folder, one file after another. */
-  const within = async (entry, before) => {
-    if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), relative: before + entry.name }];
-    const reader = entry.createReader(), found = [];
-    for (;;) {
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return found;
-      for (const each of some) found.push(...await within(each, before + entry.name + '/'));
-    }
-  };
   let sending = false;
   const send = async (files) => {
     const place = find('.drop');
@@ -72,10 +63,7 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     event.preventDefault();
     element.classList.remove('dropping');
     const items = [...event.dataTransfer.items].filter((item) => item.kind === 'file');
-    const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-    const found = [];
-    for (const entry of entries) found.push(...(entry instanceof File ? [{ file: entry, relative: entry.name }] : await within(entry, '')));
-    send(found);
+    send(await window.vignette.filesOf(items));
   });
   const picked = (files) => send(files.map((file) => ({ file, relative: file.webkitRelativePath || file.name })));
 
