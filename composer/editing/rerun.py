@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from composer.article.markdown import join_sections
 from composer.article.model import Article, Placement
 from composer.editing.rewrite_article import open_sections, rewrite_article
-from composer.errors import EditError, UsageError
+from composer.errors import EditError, UsageError, WritingFailed
 from composer.pipeline import events
 from composer.pipeline.conversation import Conversation, reading
 from composer.pipeline.pipeline import Pipeline, RequestContext, lost_notice
@@ -121,10 +121,12 @@ def write_rest(
     yield events.StageStarted("write")
     timer = events.StageTimer(pipeline.model, pipeline.judge)
     context = pipeline.context(request, article.writing_language)
-    article = yield from pipeline.write_rest(context, article, headings)
+    whole = yield from pipeline.write_rest(context, article, headings)
+    if len(whole.sections) == len(article.sections):
+        raise WritingFailed("nothing_written")
     yield timer.finished("write")
     # As many pictures as the whole text carries, not as stood beside a part of it.
-    article = article.with_placements(tuple(p for p in article.placements if p.locked_or_edited))
+    article = whole.with_placements(tuple(p for p in article.placements if p.locked_or_edited))
     yield events.ArticleSoFar(article)
     yield from _rerun(pipeline, article, "place", request, fresh=False)
 

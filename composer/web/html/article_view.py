@@ -24,9 +24,11 @@ from composer.export.html import figure
 from composer.export.markdown_html import DocumentReader, attribute, inline_html, sections_html, whole_text
 from composer.export.sanitizing import encodable, printable_article
 from composer.request import LANGUAGES, TONES
+from composer.studio.reasons import in_words
 from composer.studio.session import PendingProposal
 from composer.web.html.context import ViewContext, Words, button
 from composer.web.html.note_view import NoteButtons, notes_block, passages_html
+from image_db.metadata.record import ImageRecord
 
 BlockKind = Literal["title", "section", "figure", "empty", "notes"]
 # Below this share of kept words a word-by-word comparison is harder to read than both texts.
@@ -264,7 +266,7 @@ def _figure(
         if locked
         else "".join(
             (
-                f'<p class="why">{escape(words["why"].format(reason=context.say(placement.reason)))}</p>',
+                _why(article, number, context),
                 _strip(article, number, context),
                 _row(
                     button(words, "other_pictures", client="search"),
@@ -302,7 +304,7 @@ def _figure(
 def _empty(article: Article, number: int, context: ViewContext) -> str:
     placement, words = article.placements[number], context.words
     wish = f" “{placement.slot.caption}”" if placement.slot.caption else ""
-    reason = context.say(placement.reason)
+    reason = context.say(in_words(placement.reason, None, context.language))
     buttons = button(words, "search", client="search") + button(
         words, "delete_place", do="delete_picture", kind="danger"
     )
@@ -312,6 +314,28 @@ def _empty(article: Article, number: int, context: ViewContext) -> str:
         f'<p class="why"><b>{escape(words["empty_slot"])}{escape(wish)}</b> {escape(reason)}</p>'
         f'{_strip(article, number, context)}<div class="row">{buttons}</div></div>'
     )
+
+
+def _why(article: Article, number: int, context: ViewContext) -> str:
+    """Why the picture stands there, in words; the figures of all that were considered, when they are asked for."""
+    words, placement = context.words, article.placements[number]
+    shown = alternatives(article, number)
+    own = next((entry.why for entry in shown if entry.shown), ())
+    said = in_words((*own, *placement.reason), placement.chosen, article.language)
+    rows = "".join(
+        f"<li>{escape(_called(entry.record, article.language))}: "
+        f"{escape(context.say((words['score'].format(score=f'{entry.score:.2f}'), *entry.why)))}</li>"
+        for entry in shown
+    )
+    figures = (
+        f'<details class="figures"><summary>{escape(words["figures"])}</summary>'
+        f"<p>{escape(context.say(placement.reason))}</p><ul>{rows}</ul></details>"
+    )
+    return f'<p class="why">{escape(words["why"].format(reason=context.say(said)))}</p>{figures if rows else ""}'
+
+
+def _called(record: ImageRecord, language: str) -> str:
+    return record.caption_in(language) or record.alt or record.path.stem
 
 
 def _strip(article: Article, number: int, context: ViewContext) -> str:
@@ -326,10 +350,9 @@ def _strip(article: Article, number: int, context: ViewContext) -> str:
 
 def _alternative(entry: Alternative, language: str, context: ViewContext) -> str:
     words, record = context.words, entry.record
-    caption = record.caption_in(language) or record.alt or record.path.stem
+    caption = _called(record, language)
     label = words["shown_now" if entry.shown else "use_this"].format(caption=caption)
-    score = words["score"].format(score=f"{entry.score:.2f}")
-    why = context.say((score, *entry.why))
+    why = context.say(in_words(entry.why, record, language))
     return (
         f'<button type="button" data-do="replace_picture" data-id="{attribute(record.id)}" '
         f'aria-pressed="{str(entry.shown).lower()}" aria-label="{attribute(f"{label} ({why})")}">'

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from composer.export.markdown_html import attribute
 from composer.i18n import fill
+from composer.studio.reasons import in_words
 from composer.web.html.context import ViewContext, Words
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def article_shell(words: Words, language: str) -> str:
 
 
 def found_pictures(candidates: Sequence[Candidate], context: ViewContext) -> str:
-    """What a search found, best first, each with its score and reason."""
+    """What a search found, best first, each with its reason."""
     words = context.words
     if not candidates:
         return f'<p class="notice">{escape(words["nothing_found"])}</p>'
@@ -84,12 +85,13 @@ def found_pictures(candidates: Sequence[Candidate], context: ViewContext) -> str
         record = candidate.record
         caption = record.caption_in(context.language) or record.alt or record.path.stem
         score = words["score"].format(score=f"{candidate.fused:.2f}")
+        why = context.say(in_words(candidate.why, record, context.language))
         cards.append(
             f'<button type="button" class="card" data-client="pick" data-id="{attribute(record.id)}" '
             f'aria-label="{attribute(words["take"].format(caption=caption))}">'
             f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
-            f'<span class="name">{escape(caption)}</span><span class="credit">{escape(score)} · '
-            f"{escape(context.say(candidate.why))}</span></button>"
+            f'<span class="name">{escape(caption)}</span>'
+            f'<span class="credit" title="{attribute(score)}">{escape(why)}</span></button>'
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 

@@ -12,7 +12,7 @@ from composer.editing.pictures import lock_placement, set_caption
 from composer.editing.rerun import rerun_stage, write_rest
 from composer.editing.rewrite_article import open_sections
 from composer.editing.sections import lock_section
-from composer.errors import EditError
+from composer.errors import EditError, WritingFailed
 from composer.pipeline import events
 from composer.pipeline.pipeline import Pipeline
 from composer.request import ComposeRequest
@@ -156,3 +156,6 @@ def test_the_rest_of_a_text_is_written_after_what_stands_and_illustrated(pipelin
     assert "The red wall" in outline[1].text, "the model is told of the whole outline"
     assert whole.placements
     assert not whole.provenance["request"]["illustrated"]
+    pipeline.model = ScriptedModel(answer)
+    with pytest.raises(WritingFailed):
+        finished(write_rest(pipeline, stands, ("The green wall",), request))
