@@ -112,7 +112,8 @@ window.vignette = (() => {
     }
   };
   const filesOf = async (items) => {
-    const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());  /* before anything is waited for */
+    /* Before anything is waited for: then the items are gone. */
+    const entries = items.map((item) => { const entry = item.webkitGetAsEntry?.(); return entry?.isDirectory ? entry : item.getAsFile(); });
     const found = [];
     for (const entry of entries) found.push(...await within(entry, ''));
     return found;

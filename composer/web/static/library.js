@@ -37,7 +37,7 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     sending = true;
     const suffixes = place.dataset.suffixes.split(' ');
     const pictures = files.filter(({ relative }) => suffixes.some((suffix) => relative.toLowerCase().endsWith(suffix)));
-    const beside = files.filter(({ file, relative }) => !pictures.some((p) => p.file === file) && /\.(json|txt|caption|xmp|jsonl|csv|tsv)$/i.test(relative));
+    const beside = files.filter(({ relative }) => /\.(json|txt|caption|xmp|jsonl|csv|tsv)$/i.test(relative));
     const top = files[0].relative.split('/');
     const name = find('.index [name=name]').value.trim() || (top.length > 1 ? top[0] : place.dataset.name);
     const left = [], all = pictures.length ? [...pictures, ...beside] : [];
