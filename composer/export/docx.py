@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from docx import Document as open_document
@@ -189,7 +190,7 @@ class _Writer:
         self._blocks(document.blocks)
 
     def _blocks(self, blocks: Sequence[tree.Block], *, quoted: bool = False, depth: int = 0) -> None:
-        for block, following in zip(blocks, (*blocks[1:], None), strict=True):
+        for block, following in zip_longest(blocks, blocks[1:]):
             if depth == 0 and isinstance(block, tree.Heading) and _is_wide(following):
                 self._turn(WD_ORIENT.LANDSCAPE)
             self._block(block, quoted, depth)

@@ -91,8 +91,8 @@ def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> No
         ({"illustrate": "none.md"}, "{dir}/none.md cannot be read: No such file or directory"),
         (
             {"instruction": "x", "filters": {"licence": []}},
-            "filters.licence is not known; known are: filters.licenses, filters.tags, filters.min_side_px"
-            " – did you mean filters.licenses?",
+            "filters.licence is not known; known are: filters.licenses, filters.tags, filters.min_side_px,"
+            " filters.where – did you mean filters.licenses?",
         ),
         ({"instruction": "x", "language": "xx"}, "the language xx is not known; use one of: auto, en, zh"),
         ({"instruction": "x", "images": 99}, "99 is no number of pictures; say auto or 0 to 50."),

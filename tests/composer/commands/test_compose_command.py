@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_picture_that_vanishes_before_it_is_saved_is_not_counted_and_named(
     assert run("old walls", "--library", studio / "library", "--out", out, "--images", "2", "--words", "200") == 0
     printed = capsys.readouterr().err
     assert localize(Phrase("pictures_not_saved", {"lost": 1, "of": 2, "files": [gone[0].name]}), "en") in printed
-    assert "3 sections, 1 picture\n" in printed
+    assert re.search(r": \d sections, 1 picture\n", printed)
     left_out = [p for p in load_article(out).placements if p.chosen is None]
     assert [[reason.key for reason in p.reason] for p in left_out] == [["left_out"]]
     assert len(list((out / "images").iterdir())) == 1
