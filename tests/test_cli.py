@@ -186,6 +186,21 @@ def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_smal
     assert needed(load_settings(profile or "embedded")) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
 
 
+def test_indexing_fetches_the_encoder_and_what_drafts_where_auto_picks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from composer.commands import profiles
+    from composer.profiles.choice import Resolved
+    from composer.settings import load_settings
+
+    asked: list[tuple[list[str], list[str]]] = []
+    monkeypatch.setattr("composer.profiles.choice.resolve", lambda *_: Resolved(load_settings("embedded"), (), True))
+    monkeypatch.setattr("composer.profiles.machine.is_offline", lambda: False)
+    monkeypatch.setattr("composer.profiles.wanted.is_here", lambda name: False)
+    monkeypatch.setattr(profiles, "fetch", lambda models, parts, extras: asked.append((list(models), list(extras))))
+    for drafts in (False, True):
+        profiles.settings_for("auto", encoder_only=True, drafts=drafts)
+    assert asked == [(ENCODER, []), (ENCODER, ["smollm2-135m-instruct"])]
+
+
 def test_a_dictionary_that_cannot_be_fetched_holds_up_nothing_but_a_pull_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

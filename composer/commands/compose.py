@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from composer.commands.options import add_command, add_formats, add_library, add
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
+    from composer.commands.terminal import Terminal
     from composer.request import ComposeRequest
     from composer.settings import Settings
     from vision.errors import Phrase
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from composer.export.article_folder import check_free, save_article
     from composer.export.export import check_available
     from composer.export.picture_export import ExportedPictureSettings
+    from vision.errors import KeyedError
 
     # Everything that can be wrong is said before a library is asked for, models are loaded and minutes are spent.
     request = read_request(args)
@@ -112,10 +115,14 @@ def run(args: argparse.Namespace) -> int:
     from composer.pipeline.loading import load_pipeline
 
     terminal = Terminal(sys.stderr, stream_text=not args.quiet)
-    with terminal.whole_lines():
-        with terminal.loading():
-            pipeline = load_pipeline(settings, args.library)
-        article = pipeline.compose(request, terminal)
+    try:
+        with terminal.whole_lines():
+            with terminal.loading():
+                pipeline = load_pipeline(settings, args.library)
+            article = pipeline.compose(request, terminal)
+    except KeyedError:
+        keep_unfinished(terminal, request, args.out)
+        raise
     notes: list[Phrase] = []
     saved = save_article(
         article,
@@ -133,6 +140,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def keep_unfinished(terminal: Terminal, request: ComposeRequest, out: Path) -> None:
+    """Save what was made before an error, beside where it was to be: the same command then finds its folder free."""
+    from composer.commands.terminal import note, printable, say
+    from composer.errors import ComposerError
+    from composer.export.article_folder import save_article
+
+    article = terminal.progress.standing(request.language)
+    if article is None or (request.text and not article.pictures):
+        return
+    named = out if out.name else out.absolute()
+    folders = (named.with_name(f"{named.name}-unfinished{number}") for number in ("", *map(str, range(2, 100))))
+    folder = next((folder for folder in folders if not folder.exists()), None)
+    if folder is not None:
+        with suppress(ComposerError, OSError):  # the error that ended it is what must be said
+            save_article(article, folder, formats=("md", "html"), trace=terminal.trace)
+            note(say("unfinished_kept", folder=printable(folder)))
+
+
 def index_first(library: Path, pictures: Sequence[Path], settings: Settings) -> None:
     """Bring the library up to date with these pictures; what is said of them goes to stderr."""
     from contextlib import redirect_stdout
@@ -140,8 +165,8 @@ def index_first(library: Path, pictures: Sequence[Path], settings: Settings) -> 
     from composer.commands.index import index_into, print_report
 
     with redirect_stdout(sys.stderr):
-        report, held, _ = index_into(library, pictures, settings)
-        print_report(library, report, held)
+        report, held, described = index_into(library, pictures, settings, unasked=True)
+        print_report(library, report, held, described)
 
 
 def read_request(args: argparse.Namespace) -> ComposeRequest:

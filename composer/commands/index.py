@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from composer.commands.index_ray import add_ray_options, run_on_ray
 from composer.commands.options import add_command, add_json, add_library, add_profile
+from composer.pipeline.wordless import MOST_UNASKED, SharedDrafting, draft_unasked
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
@@ -38,7 +39,6 @@ library formats.
 """
 
 DRAFTS = "drafts"
-MOST_UNASKED = 2_000  # pictures that are drafted without being asked: two or three minutes on two cores
 _SHOWN_FAILURES = 50
 
 
@@ -82,7 +82,7 @@ def register(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.engine == "ray":
         return run_on_ray(args)
-    ready = _ready(args.library, args.paths, args.profile)
+    ready = _ready(args.library, args.paths, args.profile, drafts=not args.no_describe)
     asked = (args.library, args.paths, ready, args.describe, args.exclude, not args.no_describe)
     report = _tell(args, *_index(*asked))
     if args.watch:
@@ -93,17 +93,13 @@ def run(args: argparse.Namespace) -> int:
 def _tell(
     args: argparse.Namespace, report: IndexReport, pictures: int, described: DescribeReport | None
 ) -> IndexReport:
-    from composer.commands.terminal import say
-
     if args.json:
         from image_db.exporting import json_line
 
         words = {} if described is None else {"described": described.described, "silent": described.silent}
         print(json_line(as_json(args.library, report, pictures) | words), flush=True)
     else:
-        print_report(args.library, report, pictures)
-        if described is not None:
-            print(say("described", described=described.described, silent=described.silent))
+        print_report(args.library, report, pictures, described)
     return report
 
 
@@ -142,10 +138,12 @@ def index_into(
     ``describe`` gives drafts, labels or captions to pictures without words; with ``unasked`` they get drafts anyway,
     where that is quick and possible, or it is said why not. A second run goes on where one was cut off.
     """
-    return _index(library_dir, paths, _ready(library_dir, paths, profile), describe, exclude, unasked)
+    return _index(library_dir, paths, _ready(library_dir, paths, profile, drafts=unasked), describe, exclude, unasked)
 
 
-def _ready(library_dir: Path, paths: Sequence[Path], profile: str | Settings) -> tuple[Settings, JointEncoder]:
+def _ready(
+    library_dir: Path, paths: Sequence[Path], profile: str | Settings, *, drafts: bool
+) -> tuple[Settings, JointEncoder]:
     """Settings and encoder; what is wrong with the paths or the library is said before, and before a folder is made."""
     from composer.commands.profiles import settings_for
     from composer.pipeline.loading import load_encoder
@@ -156,8 +154,9 @@ def _ready(library_dir: Path, paths: Sequence[Path], profile: str | Settings) ->
         raise LibraryError("paths_missing", paths=[str(path) for path in paths])
     with suppress(LibraryMissing):
         Library.open(library_dir, None).close()
-    settings = settings_for(profile, library_dir, encoder_only=True) if isinstance(profile, str) else profile
-    return settings, load_encoder(settings)
+    if isinstance(profile, str):
+        profile = settings_for(profile, library_dir, encoder_only=True, drafts=drafts)
+    return profile, load_encoder(profile)
 
 
 def _index(
@@ -188,32 +187,27 @@ def _index(
 
 def _describe(library: Library, encoder: JointEncoder, settings: Settings, how: str | None) -> DescribeReport | None:
     """Words for pictures without any; None where nobody asked for them and they do not come by themselves."""
-    from composer.commands.terminal import note, progress_of, say
+    from composer.commands.terminal import note, printable, progress_of, say
     from composer.pipeline.loading import load_describer, load_drafting
     from image_db.metadata.generate import describe_wordless, draft_wordless
-    from vision.errors import KernelsUnavailable, ModelError, WeightsError
+    from vision.errors import Phrase
 
-    if how in (None, DRAFTS):
-        wordless = sum(not record.text for record in library.records())
-        if how is None and (not wordless or wordless > MOST_UNASKED):
-            if wordless:
-                note(say("drafts_not_unasked", count=wordless))
-            return None
-        try:
-            draft = load_drafting(settings, encoder)
-        except (ModelError, WeightsError, KernelsUnavailable) as error:
-            if how is not None:
-                raise
-            note(say("drafts_not_made", count=wordless, reason=error))
-            return None
-        with progress_of(say("pictures_described")) as progress:
-            return draft_wordless(library, encoder, draft, progress)
-    labeller, captioner = load_describer(how, settings)
     with progress_of(say("pictures_described")) as progress:
-        return describe_wordless(library, encoder, labeller=labeller, captioner=captioner, progress=progress)
+        if how == DRAFTS:
+            return draft_wordless(library, encoder, load_drafting(settings, encoder), progress)
+        if how is not None:
+            labeller, captioner = load_describer(how, settings)
+            return describe_wordless(library, encoder, labeller=labeller, captioner=captioner, progress=progress)
+        drafted = draft_unasked(library, encoder, SharedDrafting(settings, encoder), progress)
+    if isinstance(drafted, Phrase):
+        note(printable(drafted))
+        return None
+    return drafted
 
 
-def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
+def print_report(
+    library_dir: Path, report: IndexReport, pictures: int, described: DescribeReport | None = None
+) -> None:
     from composer.commands.terminal import printable, say
 
     formats = Counter(str(reason.values["format"]) for _, reason in report.failed if reason.key == "format_not_read")
@@ -250,6 +244,8 @@ def print_report(library_dir: Path, report: IndexReport, pictures: int) -> None:
             print(f"  {say('file_and_reason', path=path, reason=reason)}")
         if len(items) > _SHOWN_FAILURES:
             print(f"  {say('more_files', count=len(items) - _SHOWN_FAILURES, library=library_dir)}")
+    if described is not None:
+        print(say("described", described=described.described, silent=described.silent))
 
 
 def as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, object]:

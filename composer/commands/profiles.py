@@ -22,16 +22,20 @@ def check_profile(profile: str) -> None:
         load_settings(profile)
 
 
-def settings_for(profile: str, library: Path | None = None, *, encoder_only: bool = False) -> Settings:
+def settings_for(
+    profile: str, library: Path | None = None, *, encoder_only: bool = False, drafts: bool = False
+) -> Settings:
     """The settings of ``--profile``; for ``auto`` says what was picked and why, and fetches what is missing of it.
 
-    ``library`` keeps the encoder it was made with. With ``encoder_only`` the writer and judge are not needed.
+    ``library`` keeps the encoder it was made with. With ``encoder_only`` writer and judge are not needed, but with
+    ``drafts`` what drafts words for pictures.
     Raises UsageError, and ModelError and WeightsError where a fetch fails.
     """
     from composer.commands.terminal import note, printable
     from composer.profiles.choice import resolve
     from composer.profiles.machine import is_offline
     from composer.profiles.wanted import wanted
+    from vision.bridge.caption_bridge import shipped_language_model
 
     resolved = resolve(profile, library)
     for said in resolved.notes:
@@ -39,7 +43,9 @@ def settings_for(profile: str, library: Path | None = None, *, encoder_only: boo
     settings = resolved.settings
     missing = wanted(settings, encoder_only=encoder_only).missing()
     if resolved.chosen and not missing.nothing and not is_offline():
-        extras = [] if encoder_only else [name for name in needed(settings) if name not in wanted(settings).models]
+        extras = [name for name in needed(settings) if name not in wanted(settings).models]
+        if encoder_only:
+            extras = [name for name in extras if drafts and name == shipped_language_model()]
         fetch(missing.models, wanted(settings, encoder_only=encoder_only, ask_hub=True).parts, extras)
     return settings
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from composer.article.model import Article
 from composer.i18n import fill, localize, tables
 from composer.pipeline import events
+from composer.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from composer.evaluation.report import Measure
@@ -128,13 +129,14 @@ def _plain_progress(sizes: bool) -> Callable[[str, int, int], None]:
 
 
 class Terminal:
-    """Prints the streamed text and one line a stage. ``trace`` holds the finished stages."""
+    """Prints the streamed text and one line a stage. ``trace`` holds the finished stages, ``progress`` all there is."""
 
     def __init__(self, out: TextIO, *, stream_text: bool) -> None:
         self._out = out
         self._stream_text = stream_text
         self._within_line = False
         self.trace: list[dict[str, Any]] = []
+        self.progress = Progress()
 
     @contextmanager
     def whole_lines(self) -> Iterator[None]:
@@ -154,6 +156,7 @@ class Terminal:
         self(events.StageFinished("load", time.perf_counter() - start))
 
     def __call__(self, event: events.Event) -> None:
+        self.progress = self.progress.after(event)
         match event:
             case events.StageStarted(stage):
                 ahead_of_text = "\n\n" if stage == "write" and self._stream_text else ""

@@ -46,7 +46,7 @@ def search_like(pipeline: Pipeline, article: Article, section: int, example: Pat
 
 def read_own_picture(pipeline: Pipeline, path: Path) -> Candidate:
     """A picture of the person's own, ready to be shown. Raises UsageError for a file that is no picture."""
-    uploads, _ = read_uploads([path], pipeline.encoder)
+    uploads, _ = read_uploads([path], pipeline.encoder, draft=pipeline.draft)
     return Candidate(next(uploads.records()), 0.0, 0.0, 0.0, why=(Phrase("you_brought"),))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from composer.errors import UsageError
+from composer.pipeline.wordless import SharedDrafting
 from composer.settings import LanguageSettings, Settings
 from vision.errors import KernelsUnavailable, ModelError, Phrase
 
@@ -153,7 +154,8 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     library = open_library(library_dir, encoder.identity)
     writer, judge = load_language_model(settings.writer), load_judge(settings)
     settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
-    return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge)
+    draft = SharedDrafting(settings, encoder)
+    return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge, draft=draft)
 
 
 def _device(name: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from composer.pipeline.wordless import SharedDrafting
 from vision.errors import Phrase
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, VisionLanguageModel
 
@@ -155,6 +156,7 @@ class ModelPool:
         """``model`` writes, and judges too where there is no ``judge``."""
         self.settings = settings
         self.encoder = encoder
+        self.draft = SharedDrafting(settings, encoder)
         self._shared = [_Shared(one) for one in (model, judge) if one is not None]
         self._libraries: dict[Path, tuple[AnyLibrary, Searcher]] = {}
         self._opening = threading.Lock()
@@ -192,7 +194,7 @@ class ModelPool:
         library, searcher = self._library(library_dir)
         model, *judges = views = [shared.view() for shared in self._shared]
         settings = with_judge_fit(settings or self.settings, views[-1].identity, self.encoder.identity)
-        return Pipeline(settings, model, self.encoder, library, searcher, *judges)
+        return Pipeline(settings, model, self.encoder, library, searcher, *judges, draft=self.draft)
 
     def close(self) -> None:
         with self._opening:

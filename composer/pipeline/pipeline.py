@@ -49,6 +49,7 @@ from composer.pipeline.writing.writer import Writer, Written
 from composer.request import ComposeRequest
 from composer.settings import Settings
 from composer.sources.collection import CACHE_FOLDER, SourceCollection, read_sources
+from image_db.metadata.generate import Drafting
 from image_db.stores.opening import AnyLibrary
 from retrieval.candidates import Candidate, Query, log_odds
 from retrieval.cedict import installed_chinese_dictionary
@@ -107,14 +108,16 @@ class Pipeline:
         library: AnyLibrary,
         searcher: Searcher,
         own_judge: VisionLanguageModel | None = None,
+        *,
+        draft: Drafting | None = None,
     ) -> None:
-        """``model`` writes, and judges the candidates too where there is no ``own_judge``."""
+        """``model`` writes, and judges too without ``own_judge``; ``draft`` gives words to pictures that come along."""
         self.settings = settings
         self.model = model
         self.encoder = encoder
         self.library = library
         self.searcher = searcher
-        self.own_judge = own_judge
+        self.own_judge, self.draft = own_judge, draft
 
     @property
     def judge(self) -> VisionLanguageModel:
@@ -182,7 +185,7 @@ class Pipeline:
             cache = (request.project or home() / "sources") / CACHE_FOLDER
             sources = read_sources(request.sources, cache, self.encoder, language)
         pictures = sources.pictures if sources and request.images != 0 else ()
-        uploads, required = read_uploads(request.use_images, self.encoder, (*request.may_use, *pictures))
+        uploads, required = read_uploads(request.use_images, self.encoder, (*request.may_use, *pictures), self.draft)
         readable = self.encoder.languages
         english = readable is not None and language not in readable
         return RequestContext(request, language, load_prompts(language), uploads, required, english, sources)
@@ -214,7 +217,7 @@ class Pipeline:
             request.instruction,
             request.words,
             request.seed,
-            required=[subject(record.caption_in(context.language)) for record in context.uploads.records()],
+            required=[subject(words) for words in context.uploads.said(context.language).values()],
             illustrated=lambda headings: self._illustrated(context, headings),
             belonging=lambda headings: self._odds(
                 context.prompts,
@@ -234,9 +237,9 @@ class Pipeline:
         facts = _facts_of(written)
         # The plan was told what the pictures that came along show.
         facts += [
-            {"section": "", "name": subject(words), "text": words, "source": record.id}
-            for record in context.uploads.records()
-            if (words := record.caption_in(context.language))
+            {"section": "", "name": subject(words), "text": words, "source": id_}
+            for id_, words in context.uploads.said(context.language).items()
+            if words
         ]
         return Article(written.title, context.language, sections, provenance={"facts": facts}), conversation
 

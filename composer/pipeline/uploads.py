@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from composer.errors import UsageError
+from composer.pipeline.wordless import drafted_if_possible
 from image_db.metadata.description import sentence
+from image_db.metadata.generate import Drafting
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.reading import ReadPicture, UnusableFile, read_picture
 from image_db.metadata.record import ImageRecord
@@ -49,6 +51,13 @@ class Uploads:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def said(self, language: str) -> dict[str, str]:
+        """What people say of each picture, by id; empty where only a draft does: nobody vouches for that."""
+        return {
+            id_: "" if record.caption_origin == "generated" else record.caption_in(language)
+            for id_, record in self.pictures.items()
+        }
+
     def matrix(self) -> Uploads:
         return self
 
@@ -74,9 +83,10 @@ def check_upload(path: Path) -> Path:
 
 
 def read_uploads(
-    paths: Sequence[Path], encoder: JointEncoder, optional: Sequence[Path] = ()
+    paths: Sequence[Path], encoder: JointEncoder, optional: Sequence[Path] = (), draft: Drafting | None = None
 ) -> tuple[Uploads, frozenset[str]]:
-    """Decode and encode the pictures; with the ids of those in ``paths``, which must appear.
+    """Decode and encode the pictures; with the ids of those in ``paths``, which must appear. ``draft`` gives words to
+    those without any.
 
     Raises UsageError naming a file that is missing or no picture.
     """
@@ -95,6 +105,7 @@ def read_uploads(
     images = [picture.image for picture in pictures.values() if picture.image is not None]
     identity = encoder.identity
     visual = encoder.encode_images(images) if images else np.zeros((0, identity.visual_dim), np.float32)
+    records = drafted_if_possible(records, visual, draft)
     textual = np.zeros((len(records), identity.textual_dim), np.float32)
     sentences = [sentence(record, encoder.languages) for record in records]
     described = [i for i, text in enumerate(sentences) if text]

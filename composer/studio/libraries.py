@@ -27,7 +27,9 @@ from image_db.stores.addresses import settled
 if TYPE_CHECKING:
     from image_db.files import Failure
     from image_db.indexing import IndexReport
+    from image_db.metadata.generate import DescribeReport
     from image_db.metadata.record import ImageRecord
+    from vision.errors import Phrase
 
 PAGE_PICTURES = 24
 SEARCHED_PICTURES = 96
@@ -67,7 +69,10 @@ class RecordPage:
 
 @dataclass(slots=True)
 class IndexingRun:
-    """``stage`` is "waiting", "fetching", "loading", "indexing" or "over"; ``name`` is the library's once it is."""
+    """``stage`` is "waiting", "fetching", "loading", "indexing", "drafting" or "over"; ``name`` is the library's then.
+
+    ``drafted`` is what came of pictures without words, or why they have no drafts; None where all had some.
+    """
 
     folder: Path
     stage: str = "waiting"
@@ -76,6 +81,7 @@ class IndexingRun:
     total: int = 0
     name: str = ""
     report: IndexReport | None = None
+    drafted: DescribeReport | Phrase | None = None
     error: Exception | None = None
 
 
@@ -279,11 +285,13 @@ class OfferedLibraries:
         return run
 
     def _index(self, run: IndexingRun, source: Path) -> None:
+        from composer.pipeline.wordless import draft_unasked
         from image_db.indexing import index_paths
         from image_db.library import Library
 
         run.stage, run.done, run.total = "loading", 0, 0
-        encoder = self._models.loaded().encoder
+        models = self._models.loaded()
+        encoder = models.encoder
 
         def progress(done: int, total: int) -> None:
             run.done, run.total = done, total
@@ -291,6 +299,8 @@ class OfferedLibraries:
         with Library.open_or_create(run.folder, encoder.identity) as library, library.writing():
             run.stage = "indexing"
             run.report = index_paths(library, encoder, [source], progress=progress)
+            run.stage, run.done, run.total = "drafting", 0, 0
+            run.drafted = draft_unasked(library, encoder, models.draft, progress)
         with self._lock:
             if run.folder not in self._folders:
                 self._folders.append(run.folder)

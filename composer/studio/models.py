@@ -18,6 +18,7 @@ from composer.studio.time_estimate import TimeEstimator
 from vision.errors import KeyedError
 
 if TYPE_CHECKING:
+    from image_db.metadata.generate import Drafting
     from vision.interfaces import JointEncoder
 
 
@@ -25,6 +26,7 @@ class LoadedModels(Protocol):
     """What ``composer.pipeline.model_pool`` offers: models loaded once, a pipeline for each job."""
 
     encoder: JointEncoder
+    draft: Drafting  # of pictures without words
 
     @property
     def workers(self) -> int: ...

@@ -62,7 +62,7 @@ def describe_wordless(
     where the library cannot be written.
     """
     todo = [record for record in library.records() if _lacks(record, labeller, captioner)]
-    todo = [record for record in todo if not library.correction(record.id).keys() & {"caption", "tags"}]
+    todo = [record for record in todo if not _dropped(library, record)]
     described = silent = 0
     failed: list[tuple[Path, ImageError]] = []
     for start in range(0, len(todo), BATCH):
@@ -85,13 +85,19 @@ def describe_wordless(
     return DescribeReport(described, silent, tuple(failed))
 
 
+def wordless(library: Library) -> list[ImageRecord]:
+    """Pictures without any words, but those whose words a person dropped."""
+    bare = [record for record in library.records() if not record.text]
+    return [record for record in bare if not _dropped(library, record)]
+
+
 def draft_wordless(
     library: Library, encoder: JointEncoder, draft: Drafting, progress: Progress | None = None
 ) -> DescribeReport:
-    """A drafted caption, marked as generated, and guessed tags for every picture without any words. No picture is read:
+    """A drafted caption, marked as generated, and guessed tags for every picture of ``wordless``. No picture is read:
     the library's vectors say what is seen. Commits as it goes. Raises LibraryError where it cannot be written.
     """
-    todo = [record for record in library.records() if not record.text]
+    todo = wordless(library)
     view = library.matrix()
     row = {id_: number for number, id_ in enumerate(view.ids)}
     described = 0
@@ -140,6 +146,11 @@ def with_words(
             if text := " ".join(caption.split())[:MAX_CAPTION_CHARACTERS]:
                 new[row] = replace(new[row], caption=text, caption_origin="generated")
     return new
+
+
+def _dropped(library: Library, record: ImageRecord) -> bool:
+    """Whether a person had a say in words that would be drafted: where there are none now, they are not wanted."""
+    return bool(library.correction(record.id).keys() & {"caption", "tags"})
 
 
 def _lacks(record: ImageRecord, labeller: Labeller | None, captioner: Captioner | None) -> bool:

@@ -15,6 +15,7 @@ from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words
 from image_db.corrections import FIELDS, fields_of
 from image_db.scan import PICTURE_SUFFIXES
+from vision.errors import Phrase
 
 if TYPE_CHECKING:
     from image_db.files import Failure
@@ -78,6 +79,8 @@ def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
     name = record.caption_in(context.language) or record.alt or record.path.stem
     credit = ", ".join(part for part in (record.author, record.license) if part)
     more = f'<span class="alike">{escape(fill(context.words["lib_alike"], count=alike))}</span>' if alike else ""
+    if name and name == record.caption and record.caption_origin == "generated":
+        more = f'<span class="drafted">{escape(context.words["lib_drafted"])}</span>{more}'
     return (
         f'<button type="button" class="card" data-lib="edit" data-id="{attribute(record.id)}" '
         f'aria-label="{attribute(context.words["lib_edit"].format(name=name))}">'
@@ -184,6 +187,10 @@ def _over(run: IndexingRun, context: ViewContext) -> str:
         failed=len(report.failed),
         seconds=f"{report.seconds:.1f}",
     )
+    if isinstance(run.drafted, Phrase):
+        done += f" {context.say(run.drafted)}"
+    elif run.drafted is not None and run.drafted.described:
+        done += " " + fill(context.words["lib_described"], count=run.drafted.described)
     return f'<p class="notice">{escape(done)}</p>'
 
 
@@ -197,11 +204,14 @@ def record_form(record: ImageRecord, context: ViewContext) -> str:
         for name in FIELDS
     )
     alt = attribute(record.alt or record.caption or record.path.stem)
+    drafted = ""
+    if record.caption and record.caption_origin == "generated":
+        drafted = f'<p class="drafted">{escape(words["lib_drafted_hint"])}</p>'
     return (
         f'<form class="record" data-lib="save" data-id="{attribute(record.id)}">'
         f'<div class="seen"><img src="{attribute(context.picture_url(record))}" alt="{alt}">'
         f"<p>{escape(record.path.name)} · {record.width_px} × {record.height_px}</p></div>"
-        f'<div class="fields">{inputs}<p class="wrong message error" role="alert"></p><div class="row">'
+        f'<div class="fields">{drafted}{inputs}<p class="wrong message error" role="alert"></p><div class="row">'
         f'<button type="submit" class="tool primary">{escape(words["lib_save"])}</button>'
         f'<button type="button" class="tool" data-lib="close">{escape(words["close"])}</button></div></div></form>'
     )

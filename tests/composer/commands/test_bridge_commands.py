@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from composer import cli
-from composer.commands import index as index_command
-from composer.commands.terminal import say
+from composer.commands.terminal import printable, say
 from composer.pipeline import loading as parts
 from composer.settings import parse_settings
 from image_db.library import Library
@@ -19,6 +18,7 @@ from tests.image_db.conftest import paint
 from tests.vision.tiny_bridge import tiny_language_file, tiny_tower, write_articles
 from vision.bridge.bridged_model import load_bridged_model
 from vision.bridge.drafting import CaptionDraft
+from vision.errors import Phrase
 
 SMALL = (
     "batch = 8\nat_once = 4\nprecision = 'float32'\nmax_text_tokens = 12\nwarmup = 1\n"
@@ -97,9 +97,9 @@ def test_pictures_without_words_are_drafted_unless_one_says_no(
 ) -> None:
     assert drafted(folder, "--no-describe") == [""]
     assert "got some" not in capsys.readouterr().out
-    monkeypatch.setattr(index_command, "MOST_UNASKED", 0)
+    monkeypatch.setattr("composer.pipeline.wordless.MOST_UNASKED", 0)
     assert drafted(folder) == [""]
-    assert say("drafts_not_unasked", count=1) in capsys.readouterr().err
+    assert printable(Phrase("drafts_not_unasked", {"count": 1})) in capsys.readouterr().err
     assert drafted(folder, "--describe") == ["A wall."]
     assert say("described", described=1, silent=0) in capsys.readouterr().out
 
@@ -112,7 +112,7 @@ def test_drafts_come_by_themselves(folder: Path) -> None:
 def test_why_there_are_no_drafts_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The encoder here is not the one whose space drafts are made from."""
     assert drafted(folder) == [""]
-    assert capsys.readouterr().err.count(say("drafts_not_made", count=1, reason="").rstrip()) == 1
+    assert capsys.readouterr().err.count(printable(Phrase("drafts_not_made", {"count": 1, "reason": ""}))) == 1
     index = ("index", folder / "pictures", "--library", folder / "library")
     assert vignette(*index, "--describe") == 1  # who asks for them gets an error
 

@@ -10,15 +10,18 @@ import pytest
 
 from composer import cli
 from composer.article.model import Article
+from composer.commands.terminal import say
 from composer.export.article_folder import load_article
 from composer.i18n import localize
 from composer.pipeline import loading as parts
 from composer.pipeline.events import Notice
 from composer.pipeline.pipeline import Pipeline, RequestContext
 from composer.settings import IllustrationSettings, Settings
+from image_db.library import Library
 from tests.composer.pipeline.test_pipeline import DRAFT, answer
-from tests.composer.small_pipeline import make_library, make_pipeline
+from tests.composer.small_pipeline import make_library, make_pipeline, paint
 from tests.fakes import ColourEncoder
+from vision.bridge.drafting import CaptionDraft
 from vision.errors import ModelError, Phrase
 
 EASY = Settings("test", pictures=IllustrationSettings(min_fused=0.0001, judge_weight=0.0))
@@ -47,6 +50,57 @@ def test_a_request_becomes_a_folder_and_its_path_is_the_last_line(
     assert {p.name for p in out.iterdir()} == {"article.json", "article.md", "article.html", "images", "trace.jsonl"}
     stages = [json.loads(line)["name"] for line in (out / "trace.jsonl").read_text().splitlines()]
     assert stages == ["load", "write", "place", "caption", "find", "choose", "finish"]
+
+
+@pytest.mark.parametrize("stage", ["place", "finish"])
+def test_what_was_made_before_a_server_was_lost_is_kept(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    def lost(*_: object) -> None:
+        raise ModelError("server_gave_up", address="http://x/v1", tries=6, reason=Phrase("server_cut"))
+
+    out = studio / "out"
+    options = ("old walls", "--library", studio / "library", "--out", out, "--images", "2", "--words", "200", "--quiet")
+    with monkeypatch.context() as broken:
+        broken.setattr(Pipeline, stage, lost)
+        for number in ("", "2"):
+            assert run(*options) == 1
+            *_, kept, error = capsys.readouterr().err.splitlines()
+            assert kept == f"vignette: {say('unfinished_kept', folder=f'{out}-unfinished{number}')}"
+            assert "\n" not in error
+            article = load_article(Path(f"{out}-unfinished{number}"))
+            assert article.sections
+            assert bool(article.pictures) is (stage == "finish")
+    assert run(*options) == 0, "its folder is free"
+    assert [s.text for s in load_article(out).sections] == [s.text for s in article.sections]
+
+
+def test_an_error_before_anything_was_made_keeps_nothing(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: object) -> None:
+        raise ModelError("model_closed")
+
+    monkeypatch.setattr(Pipeline, "place", lost)
+    monkeypatch.setattr(Pipeline, "context", lost)
+    assert run("old walls", "--library", studio / "library", "--out", studio / "out") == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(parts, "load_pipeline", lambda settings, library_dir: make_pipeline(studio / "b", answer))
+    monkeypatch.setattr(Pipeline, "place", lost)
+    (studio / "draft.md").write_text(DRAFT)
+    assert run("--illustrate", studio / "draft.md", "--library", studio / "library", "--out", studio / "out") == 1
+    assert not list(studio.glob("out*")), "a text of one's own stands where it was"
+
+
+def test_pictures_that_are_indexed_on_the_way_are_drafted_too(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "load_encoder", lambda settings: ColourEncoder())
+    monkeypatch.setattr(parts, "load_drafting", lambda s, e: lambda vs: [CaptionDraft("A wall.", ()) for _ in vs])
+    paint(studio / "new" / "IMG_1.png", "pink")
+    library, out = studio / "other", studio / "out"
+    options = ("--library", library, "--out", out, "--images", "0", "--profile", "embedded")
+    assert run("old walls", "--pictures", studio / "new", *options) == 0
+    with Library.open(library, None) as made:
+        assert [(record.caption, record.caption_origin) for record in made.records()] == [("A wall.", "generated")]
 
 
 def test_an_illustrated_file_keeps_its_bytes_around_the_pictures(studio: Path) -> None:

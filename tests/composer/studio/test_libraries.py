@@ -6,19 +6,26 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from composer.errors import UsageError
 from composer.studio.libraries import IndexingRun, OfferedLibraries
 from composer.studio.models import StudioModels
 from image_db.library import Library
+from image_db.metadata.generate import DescribeReport
 from tests.composer.small_pipeline import paint
 from tests.fakes import ColourEncoder
+from vision.bridge.drafting import CaptionDraft
+from vision.errors import ModelError, Phrase
 
 
 class EncoderOnly:
     workers = 1
     encoder = ColourEncoder()
+
+    def draft(self, vectors: np.ndarray) -> list[CaptionDraft]:
+        return [CaptionDraft("A wall.", ("wall",)) for _ in vectors]
 
 
 def libraries(tmp_path: Path, roots: list[Path] | None = None, folders: list[Path] | None = None) -> OfferedLibraries:
@@ -128,6 +135,33 @@ def test_files_that_were_sent_are_kept_in_the_library_and_indexed(tmp_path: Path
     paint(tmp_path / "sent" / "green.png", "green")
     offered.add_file("My-trip", tmp_path / "sent" / "green.png", "late.png")
     assert joined(offered.index_added("My-trip")).name == "My-trip", "the second time into the library that there is"
+
+
+def test_pictures_without_words_are_drafted_as_the_command_drafts_them(tmp_path: Path) -> None:
+    offered = libraries(tmp_path)
+    for name, colour in (("IMG_1.png", "red"), ("old barn.png", "blue")):
+        offered.add_file("My trip", paint(tmp_path / "sent" / name, colour), name)
+    run = joined(offered.index_added("My trip"))
+    assert isinstance(run.drafted, DescribeReport)
+    assert (run.drafted.described, run.error) == (1, None)
+    records = {record.path.name: record for record in offered.browse("My-trip", "", 0).records}
+    first, second = records["IMG_1.png"], records["old barn.png"]
+    assert (first.caption, first.caption_origin, first.guessed_tags) == ("A wall.", "generated", ("wall",))
+    assert (second.tags, second.caption) == (("old", "barn"), "")
+    assert indexed(offered, str(tmp_path / "home/My-trip/pictures"), "My-trip").drafted is None, "once"
+
+
+def test_an_index_without_drafts_is_whole_and_says_why(tmp_path: Path, photos: Path) -> None:
+    class Undrafted(EncoderOnly):
+        def draft(self, vectors: np.ndarray) -> list[CaptionDraft]:
+            raise ModelError("drafts_of_other_encoder", encoder="colours", wanted="vignette-joint")
+
+    paint(photos / "IMG_1.png", "red")
+    offered = OfferedLibraries(StudioModels(Undrafted), [], tmp_path / "home")
+    run = indexed(offered, str(photos))
+    assert (run.error, run.name, run.report and run.report.added) == (None, "photos", 2)
+    assert isinstance(run.drafted, Phrase)
+    assert run.drafted.key == "drafts_not_made"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from composer.article.model import Article, Section
 from composer.errors import ComposerError, DraftError
 from composer.export.html import blocks
-from composer.i18n import UI_LANGUAGES, strings
+from composer.i18n import UI_LANGUAGES, fill, localize, strings
 from composer.studio.draft_store import DraftInfo
 from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.studio.session import PendingProposal
@@ -25,8 +26,11 @@ from composer.web.html.library_view import indexing_progress, library_parts, rec
 from composer.web.html.page_shell import article_shell, brand, chat_shell, draft_list, found_pictures
 from image_db.errors import LibraryError
 from image_db.files import Failure
+from image_db.indexing import IndexReport
+from image_db.metadata.generate import DescribeReport
 from image_db.metadata.record import ImageRecord
 from tests.composer.article_samples import farm_article, picture, said
+from vision.errors import Phrase
 
 EN = strings("en")
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -150,6 +154,28 @@ def test_nothing_hostile_survives_in_the_pieces_of_the_page(tmp_path: Path) -> N
     for html in pieces:
         assert_harmless(html)
         assert "alert(1)" in html, "all of it can be read"
+
+
+def test_a_draft_in_the_library_is_called_one_until_somebody_keeps_it(tmp_path: Path) -> None:
+    hens = picture(tmp_path, "hens.jpg")
+    for origin, marked in (("generated", True), ("given", False)):
+        record = replace(hens, caption="A wall.", caption_origin=origin)
+        cards = library_parts([], RecordPage((record,), 0, 1, 1), [], context())["cards"]
+        assert (EN["lib_drafted"] in cards) is marked
+        assert (EN["lib_drafted_hint"] in record_form(record, context())) is marked
+    undrafted = replace(hens, caption="", caption_origin="generated")
+    assert EN["lib_drafted"] not in library_parts([], RecordPage((undrafted,), 0, 1, 1), [], context())["cards"]
+
+
+def test_what_came_of_pictures_without_words_is_said_when_indexing_is_over() -> None:
+    report = IndexReport(1, 0, 0, 0, 0, (), (), 1.0)
+    why = Phrase("drafts_not_unasked", {"count": 2001})
+    ends = [(None, "in 1.0 s."), (why, localize(why, "en"))]
+    ends.append((DescribeReport(3, 0, ()), fill(EN["lib_described"], count=3)))
+    for drafted, end in ends:
+        run = IndexingRun(Path("library"), "over", report=report, drafted=drafted)
+        html = indexing_progress(run, context())["html"]
+        assert html.endswith(f"{escape(end)}</p>")
 
 
 def test_half_a_character_does_not_stop_the_page() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from image_db.corrections import correct
 from image_db.indexing import index_paths
 from image_db.library import Library
-from image_db.metadata.generate import describe_wordless, draft_wordless
+from image_db.metadata.generate import describe_wordless, draft_wordless, wordless
 from image_db.metadata.record import ImageRecord
 from retrieval.library_index import GUESSED_WEIGHT, LibraryIndex, fields
 from tests.fakes import ColourEncoder
@@ -84,6 +85,16 @@ def test_a_draft_that_says_nothing_leaves_the_picture_as_it_was(filled: Library,
     report = draft_wordless(filled, encoder, lambda vectors: [CaptionDraft("", ()) for _ in vectors])
     assert (report.described, report.silent) == (0, 1)
     assert by_name(filled) == before
+
+
+def test_what_a_person_dropped_is_not_drafted_again(filled: Library, encoder: ColourEncoder) -> None:
+    draft_wordless(filled, encoder, drafts)
+    picture = by_name(filled)["IMG_1.png"]
+    for field in ("caption", "tags"):  # as `vignette library review` asks, one after the other
+        correct(filled, encoder, picture.id, {field: ""}, all_meant=True)
+    assert by_name(filled)["IMG_1.png"].text == ""
+    assert wordless(filled) == []
+    assert draft_wordless(filled, encoder, drafts).described == 0
 
 
 def test_a_second_run_asks_only_about_what_is_left(filled: Library, encoder: ColourEncoder, pictures: Path) -> None:
