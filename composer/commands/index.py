@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from composer.commands.index_ray import add_ray_options, run_on_ray
 from composer.commands.options import add_command, add_json, add_library, add_profile
-from composer.pipeline.wordless import MOST_UNASKED, SharedDrafting, draft_unasked
 
 if TYPE_CHECKING:
     from composer.commands.options import Subparsers
@@ -39,6 +38,7 @@ library formats.
 """
 
 DRAFTS = "drafts"
+MOST_UNASKED = 2_000  # for the help, which must not wait for imports: that of ``composer.pipeline.wordless``
 _SHOWN_FAILURES = 50
 
 
@@ -189,6 +189,7 @@ def _describe(library: Library, encoder: JointEncoder, settings: Settings, how: 
     """Words for pictures without any; None where nobody asked for them and they do not come by themselves."""
     from composer.commands.terminal import note, printable, progress_of, say
     from composer.pipeline.loading import load_describer, load_drafting
+    from composer.pipeline.wordless import SharedDrafting, draft_unasked
     from image_db.metadata.generate import describe_wordless, draft_wordless
     from vision.errors import Phrase
 

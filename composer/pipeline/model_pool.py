@@ -19,6 +19,7 @@ from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage, Vis
 if TYPE_CHECKING:
     from composer.pipeline.pipeline import Pipeline
     from composer.settings import Settings
+    from image_db.metadata.generate import Drafting
     from image_db.stores.opening import AnyLibrary
     from retrieval.search import Searcher
     from vision.interfaces import JointEncoder
@@ -156,7 +157,7 @@ class ModelPool:
         """``model`` writes, and judges too where there is no ``judge``."""
         self.settings = settings
         self.encoder = encoder
-        self.draft = SharedDrafting(settings, encoder)
+        self.draft: Drafting = SharedDrafting(settings, encoder)
         self._shared = [_Shared(one) for one in (model, judge) if one is not None]
         self._libraries: dict[Path, tuple[AnyLibrary, Searcher]] = {}
         self._opening = threading.Lock()

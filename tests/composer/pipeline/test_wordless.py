@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composer.commands import index
 from composer.i18n import localize
 from composer.pipeline import wordless
 from composer.pipeline.picture_words import library_words
@@ -57,6 +58,10 @@ def test_why_there_are_no_drafts_is_a_phrase(library: Library, monkeypatch: pyte
     why = draft_unasked(library, ENCODER, draft)
     assert isinstance(why, Phrase)
     assert why.key == "drafts_not_unasked"
+
+
+def test_the_help_of_index_says_how_many_are_drafted_unasked() -> None:
+    assert index.MOST_UNASKED == wordless.MOST_UNASKED
 
 
 def test_what_drafts_is_loaded_once_and_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
