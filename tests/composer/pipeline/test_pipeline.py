@@ -34,7 +34,7 @@ DRAFT = f"---\ntags: [walls]\n---\n\n# Walls\n\n{TEXT}\n\n\nThe end, which is ke
 TOLD = {
     "grey": "Old walls tell of the people who built them with their bare hands, stone upon stone, in every season.",
     "red": "The red wall glows when evening comes, and children lean against its warm bricks after a day of play.",
-    "blue": "A blue wall by the harbour keeps the colour of boats, which sailors mixed from chalk and cobalt long ago.",
+    "blue": "The blue wall keeps the colour of the sea when evening comes, and sailors lean against it at night.",
 }
 
 
