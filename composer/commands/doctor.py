@@ -71,6 +71,7 @@ def profile_rows(machine: Machine) -> list[tuple[str, ...]]:
     """What each profile that comes with Vignette takes, and what stands in its way here."""
     from composer.commands.terminal import printable, say
     from composer.profiles.choice import fitted, lacking, out_of_reach
+    from composer.profiles.machine import hub_address
     from composer.profiles.wanted import wanted
     from composer.settings import profile_names
 
@@ -84,6 +85,8 @@ def profile_rows(machine: Machine) -> list[tuple[str, ...]]:
             state = say("doctor_at_a_server", address=settings.writer.address)
         elif missing.nothing:
             state = say("doctor_ready")
+        elif missing.parts and machine.hub != "answers":
+            state = say(f"doctor_missing_{machine.hub}", missing=", ".join(missing.names), hub=hub_address())
         elif missing.parts and (reason := out_of_reach(settings, machine)):
             state = say("doctor_missing_for", missing=", ".join(missing.names), reason=reason)
         else:

@@ -61,9 +61,9 @@ def run_pull(args: argparse.Namespace) -> int:
             note(printable(said))
         models = needed(resolved.settings)
         # Asked for two seconds here, since the hub's own library asks for half a minute, and tells of each try.
-        absent = wanted(resolved.settings).missing().parts
-        if absent and not machine.is_offline() and not machine.hub_answers():
-            raise ModelError("hub_unreachable", model=absent[0].repository)
+        absent = list(dict.fromkeys(part.repository for part in wanted(resolved.settings).missing().parts))
+        if absent and (machine.is_offline() or not machine.hub_answers()):
+            raise ModelError("hub_not_asked" if machine.is_offline() else "hub_unreachable", model=absent)
         parts = wanted(resolved.settings, ask_hub=True).parts
     # The dictionary makes articles better, and none wait for it.
     extras = [DICTIONARY] if DICTIONARY in models and not args.names else []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from composer.errors import ComposerError
-from composer.pipeline.loading import check_fits, load_encoder, load_judge, load_language_model
+from composer.pipeline.loading import check_fits, load_drafting, load_encoder, load_judge, load_language_model
 from composer.pipeline.prompts import load_prompts
 from composer.settings import Settings
 from vision.errors import KeyedError, Phrase
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vision.interfaces import JointEncoder
 
-Part = Literal["memory", "writer", "judge", "encoder", "search"]
+Part = Literal["memory", "writer", "judge", "encoder", "search", "drafts"]
 
 TOKENS = 24
 # Drawn, so that nothing has to be fetched: words, and colour by (red, green, blue).
@@ -56,6 +56,8 @@ def try_parts(settings: Settings) -> Iterator[Trial]:
     yield encoded
     if not encoded.failed:
         yield _attempt("search", lambda: _search(encoders[0]))
+        if settings.encoder.kind == "embedded":
+            yield _attempt("drafts", lambda: _draft(settings, encoders[0]))
 
 
 def _attempt(part: Part, work: Callable[[], Phrase]) -> Trial:
@@ -76,7 +78,9 @@ def _fits(settings: Settings) -> Phrase:
 
     check_fits(settings)
     need = estimate(settings, look())
-    return Phrase("tried_memory", {"memory": need.memory / GB, "gpu": need.gpu / GB})
+    if not need.gpu:
+        return Phrase("tried_memory", {"memory": need.memory / GB})
+    return Phrase("tried_memory_and_gpu", {"memory": need.memory / GB, "gpu": need.gpu / GB})
 
 
 def _write(writers: list[VisionLanguageModel], settings: Settings) -> Phrase:
@@ -142,6 +146,14 @@ def _search(encoder: JointEncoder) -> Phrase:
         if not found or found[0].record.caption != wanted:
             raise ComposerError("trial_found_other", wanted=wanted, found=found[0].record.caption if found else "")
     return Phrase("tried_search", {"wanted": wanted, "count": len(PICTURES), "seconds": time.perf_counter() - began})
+
+
+def _draft(settings: Settings, encoder: JointEncoder) -> Phrase:
+    """A drawn picture without words is drafted, as indexing drafts it; what is said of a square matters little."""
+    began = time.perf_counter()
+    (drafted,) = load_drafting(settings, encoder)(encoder.encode_images([_draw(next(iter(PICTURES.values())))]))
+    text = drafted.sentence or ", ".join(drafted.tags)
+    return Phrase("tried_drafts", {"text": text, "seconds": time.perf_counter() - began})
 
 
 def _draw(colour: tuple[int, int, int]) -> Image:

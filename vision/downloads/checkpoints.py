@@ -329,6 +329,8 @@ def _hub_failure(name: str, error: Exception) -> ModelError:
     for cause in causes:
         if isinstance(cause, errors.HfHubHTTPError) and cause.response is not None:
             return ModelError("hub_answers", model=name, status=cause.response.status_code)
-    if any(isinstance(c, (_transport_error(), errors.OfflineModeIsEnabled, ConnectionError)) for c in causes):
+    if any(isinstance(cause, errors.OfflineModeIsEnabled) for cause in causes):
+        return ModelError("hub_not_asked", model=name)
+    if any(isinstance(cause, (_transport_error(), ConnectionError)) for cause in causes):
         return ModelError("hub_unreachable", model=name)
     return ModelError("hub_fetch_failed", model=name, reason=" ".join(str(error).split())[:300])

@@ -109,6 +109,18 @@ def test_a_pull_without_a_hub_is_one_line(
     assert hub.fetched == []
 
 
+def test_a_pull_offline_names_all_that_is_missing_and_the_variable(
+    hub: HubStandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "is_offline", lambda: True)
+    monkeypatch.setattr(machine, "hub_answers", lambda: pytest.fail("the hub was asked"))
+    assert cli.main(["models", "pull", "--profile", "laptop"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    for said in ("HF_HUB_OFFLINE is set", "Qwen/Qwen3.5-0.8B", "timm/ViT-B-32-SigLIP2-256"):
+        assert said in line
+    assert hub.fetched == []
+
+
 def test_doctor_tries_each_part_and_fails_with_what_to_do_where_one_is_missing(
     hub: HubStandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

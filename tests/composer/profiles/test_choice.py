@@ -211,4 +211,7 @@ def test_what_this_machine_is_can_be_printed() -> None:
     assert [len(row) for row in machine_rows(replace(seen, gpu="RTX"))] == [2] * 5
     rows = profile_rows(machine_of(32, hub="silent"))
     assert [row[0] for row in rows] == list(profile_names()[1:])
-    assert SILENT in {row[0]: row[-1] for row in rows}["laptop"]
+    for hub, said in (("silent", f"{HUB} does not answer"), ("offline", "HF_HUB_OFFLINE is set")):
+        states = {row[0]: row[-1] for row in profile_rows(machine_of(32, hub=hub))}
+        assert said in states["laptop"]
+        assert "not here" not in states["laptop"], "which models are missing is said already"

@@ -74,7 +74,7 @@ def test_a_model_that_is_not_cached_is_one_clear_error_offline(tmp_path: Path, m
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="hub_unreachable: model=owner/none"):
+    with pytest.raises(ModelError, match="hub_not_asked: model=owner/none"):
         load_hub_model("owner/none")
 
 
