@@ -6,6 +6,7 @@ vectors of a library, each varied until there are a million. Peak memory is that
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 import subprocess
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RESCANNED = 100_000
+INDEXED_FOR_MEMORY = 50_000
 SEARCHED = 1_000_000
 INDEXED = 256  # pictures a round
 _QUERIES = 200
@@ -121,6 +123,50 @@ def _known_folder(folder: Path, library_dir: Path, files: int) -> int:
 
 def _record(number: int, stamp: FileStamp) -> ImageRecord:
     return ImageRecord(f"{number:064x}", Path(stamp.path), 4000, 3000, caption="A boat in the harbour of Whitby")
+
+
+def bench_memory(
+    profile: str, library_dir: Path, *, progress: Progress, files: int = INDEXED_FOR_MEMORY
+) -> dict[str, Measure]:
+    """Peak memory of indexing so many different pictures with their words: those of the library, again and again, and
+    some of 24 megapixels between them. The profile's encoder sees one batch of SKIPPED, as more would only take longer.
+
+    Raises LibraryError where the library is empty.
+    """
+    with Library.open(library_dir, None) as library:
+        records = [record for record in library.records() if record.path.is_file()][:INDEXED]
+    if not records:
+        raise LibraryError("library_without_pictures", library=str(library_dir))
+    pictures = [(record.path.suffix, record.path.read_bytes()) for record in records]
+    with tempfile.TemporaryDirectory(prefix="vignette-bench-") as name:
+        place = Path(name)
+        progress(f"making {files:,} pictures")
+        large = _large_picture(records[0].path)
+        for start in range(0, files, _FOLDER_FILES):
+            folder = place / "pictures" / f"{start // _FOLDER_FILES:04}"
+            folder.mkdir(parents=True)
+            rows = []
+            for number in range(start, min(start + _FOLDER_FILES, files)):
+                suffix, data = (".jpg", large) if number % _FOLDER_FILES == 7 else pictures[number % len(pictures)]
+                # Bytes behind a picture are none of it, and make it another file.
+                (folder / f"IMG_{number:06}{suffix}").write_bytes(data + number.to_bytes(8, "little"))
+                rows.append(f"IMG_{number:06}{suffix},{records[number % len(records)].text[:200]!r} {number}\n")
+            (folder / "metadata.csv").write_text("file,caption\n" + "".join(rows), encoding="utf-8")
+        progress("indexing them")
+        done = _in_own_process("fill", str(place / "library"), str(place / "pictures"), profile)
+    if done["added"] < 0.99 * files:
+        raise BenchFailed("bench_rescan_read", unchanged=done["added"], files=files)
+    return {
+        "index_50k_peak_gb": Measure(done["peak_mb"] / 1e3, "GB", 1.5),
+        "index_50k_encoder_gb": Measure(done["encoder_mb"] / 1e3, "GB"),
+        "index_50k_s": Measure(done["seconds"], "s"),
+    }
+
+
+def _large_picture(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    load_image(path).resize((6000, 4000)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def _batches(found: Iterator[object]) -> Iterator[list[FoundFile]]:

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -191,6 +192,10 @@ def peak_rss_gb() -> float:
     """Of this process so far. Pages of mapped weights count once they are touched."""
     import resource
 
+    with suppress(OSError, StopIteration):
+        # Linux hands what the parent held at its peak down to whatever it starts; this is the process's own.
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6 / 1.024)
 

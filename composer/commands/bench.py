@@ -25,6 +25,7 @@ examples:
   vignette bench judge --shape 2B              a judge that sees: an article read once for all its questions
   vignette bench studio                        the page in a browser: opening, editing, ten sessions
   vignette bench index --library ~/pictures    indexing against the encoder alone; an unchanged folder of 100,000 files
+  vignette bench memory --library ~/pictures   what indexing 50,000 pictures takes of memory at its peak
   vignette bench search --library ~/pictures   a query among a million vectors: time, and how many neighbours it finds
 
 With llama-cpp-python installed (pip install llama-cpp-python) every figure has llama.cpp's beside it, same file, same
@@ -37,7 +38,7 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "bench", "measure this machine against a reference", run, examples=EXAMPLES)
     parser.add_argument(
         "what",
-        choices=("writer", "article", "load", "batch", "fast", "judge", "studio", "index", "search"),
+        choices=("writer", "article", "load", "batch", "fast", "judge", "studio", "index", "memory", "search"),
         help="what to measure",
     )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     reference = None
     if args.what == "studio":
         measures, reference = _studio(args), "goal"
-    elif args.what in ("index", "search"):
+    elif args.what in ("index", "memory", "search"):
         measures, reference = _pictures(args), "goal"
     elif args.what == "judge":
         measures, reference = _judge(args), "generate"
@@ -108,12 +109,14 @@ def _studio(args: argparse.Namespace) -> dict[str, Measure]:
 
 
 def _pictures(args: argparse.Namespace) -> dict[str, Measure]:
-    from composer.benchmarks.library import bench_index, bench_search
+    from composer.benchmarks.library import bench_index, bench_memory, bench_search
     from composer.pipeline.loading import load_encoder
 
     library, settings = _library(args)
     if args.what == "search":
         return bench_search(library, progress=_tell)
+    if args.what == "memory":
+        return bench_memory(args.profile, library, progress=_tell)
     return bench_index(load_encoder(settings), library, rounds=args.rounds, progress=_tell)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from composer.commands.eval_wordless import add_wordless
 from composer.commands.eval_writing import add_writing
 from composer.commands.index import DRAFTS
 from composer.commands.options import add_command, add_json, add_profile
@@ -83,6 +84,7 @@ def register(subparsers: Subparsers) -> None:
                 kind.add_argument("--dry-run", action="store_true", help="measure alone: nothing is kept")
         elif name == "placement":
             _add_placement(kind)
+    add_wordless(kinds)
     add_writing(kinds)
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -90,6 +91,12 @@ from tests.fakes import ColourEncoder
 
 indexing.COMMIT_PICTURES = 8
 what, folder, pictures = sys.argv[1:4]
+
+class Counting(ColourEncoder):
+    def encode_images(self, images):
+        os.write(1, b"%d\\n" % len(images))
+        return super().encode_images(images)
+
 left = int(sys.argv[4])
 
 def step():
@@ -110,8 +117,8 @@ def stepping(owner, name):
 for owner, name in ((vectors.VectorFile, "write"), (vectors.os, "fsync"), (Catalog, "_run"), (Catalog, "execute"),
                     (Path, "unlink")):
     stepping(owner, name)
-encoder = ColourEncoder()
-other = ColourEncoder("shapes", textual_dim=32)
+encoder = Counting()
+other = Counting("shapes", textual_dim=32)
 if what == "index":
     with Library.open_or_create(folder, encoder.identity) as library, library.writing():
         indexing.index_paths(library, encoder, [pictures], batch_size=4)
@@ -124,14 +131,22 @@ else:
             reencode(library, other, batch_size=3, without_unreadable=True)
 """
 WORKS = ("index", "compact", "reencode")
+ONE_COMMIT = 8 + 4 - 1  # pictures at most: a commit is due after the batch that fills it
 
 
-def work(what: str, library: Path, pictures: Path, kill_at: int = 0) -> bool:
-    """Whether the work ran through; a kill comes at that step, counted from 1."""
+class Work(NamedTuple):
+    """Whether it ran through, and how many pictures it encoded."""
+
+    ran: bool
+    encoded: int
+
+
+def work(what: str, library: Path, pictures: Path, kill_at: int = 0) -> Work:
+    """A kill comes at that step, counted from 1."""
     command = [sys.executable, "-c", STEPS, what, str(library), str(pictures), str(kill_at)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode in (0, -9), done.stderr[-2000:]
-    return done.returncode == 0
+    return Work(done.returncode == 0, sum(map(int, done.stdout.split())))
 
 
 def contents(folder: Path) -> tuple:
@@ -156,9 +171,9 @@ def killed_at_random(tmp_path: Path, pictures: Path, kills: int, seed: int) -> N
             for folder in (whole, killed):
                 for path in sorted(pictures.glob("*.png"))[::5] if folder == whole else ():
                     path.unlink()
-                work("index", folder, pictures)
+                assert work("index", folder, pictures).ran
         before = contents(whole) if what != "index" else None
-        assert work(what, whole, pictures)
+        assert work(what, whole, pictures).ran
         after = contents(whole)
         untouched = tmp_path / "before"
         if before is not None:
@@ -167,15 +182,23 @@ def killed_at_random(tmp_path: Path, pictures: Path, kills: int, seed: int) -> N
             shutil.rmtree(killed, ignore_errors=True)
             if before is not None:
                 shutil.copytree(untouched, killed)
-            ran = work(what, killed, pictures, chance.randrange(1, 120))
-            done += not ran
-            if (killed / "catalog.sqlite").exists() and not ran:
+            first = work(what, killed, pictures, chance.randrange(1, 120))
+            done += not first.ran
+            held, seen = 0, None
+            if (killed / "catalog.sqlite").exists() and not first.ran:
                 with suppress(LibraryMissing):
                     seen = contents(killed)
+                    held = len(seen[0])
                     # A reader meets the library as it was, as it will be or, of indexing, with some of its pictures.
                     assert what == "index" or seen in (before, after)
-            assert work(what, killed, pictures)
+            second = work(what, killed, pictures)
+            assert second.ran
             assert contents(killed) == after
+            if what == "index" and not first.ran:
+                assert second.encoded == count - held, "what was committed is not encoded again"
+                assert first.encoded - held <= ONE_COMMIT
+            elif what == "reencode" and not first.ran and seen == before:
+                assert first.encoded + second.encoded <= len(after[0]) + 3, "a batch at most is encoded twice"
         shutil.rmtree(untouched, ignore_errors=True)
     assert done > kills // 2, "kills came too late to test anything"
 
