@@ -64,6 +64,22 @@ def corrected(record: ImageRecord, given: Mapping[str, str]) -> ImageRecord:
     )
 
 
+def draft_of(record: ImageRecord) -> tuple[str, str]:
+    """The field that holds a picture's drafted words, and them: a model's caption, or what is guessed of a picture
+    that nobody described; the words are empty where none are drafted.
+    """
+    if record.caption_origin == "generated" and record.caption:
+        return "caption", record.caption
+    return "tags", "" if record.is_described else ", ".join(record.guessed_tags)
+
+
+def keep_draft(library: Library, encoder: JointEncoder, image_id: str) -> ImageRecord:
+    """Make a picture's drafted words a person's own. Raises LibraryError for an unknown id."""
+    record = library.record(image_id)
+    field, draft = draft_of(record)
+    return correct(library, encoder, image_id, {field: draft}, all_meant=True) if draft else record
+
+
 def fields_of(record: ImageRecord) -> dict[str, str]:
     """FIELDS as a person sees them in a form."""
     return {

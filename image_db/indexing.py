@@ -12,9 +12,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -41,6 +42,7 @@ Labeller: TypeAlias = "Callable[[Sequence[Image]], Sequence[Sequence[str]]]"
 
 COMMIT_PICTURES = 256
 COMMIT_AFTER_S = 3.0
+_LEAST_KNOWN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class IndexReport:
     ``added`` were encoded, ``linked`` are files whose picture the library held already (moved, copied or back again),
     ``updated_text`` got other words, ``removed`` are gone from the folders. ``failed`` names the files that could
     not be used, ``warnings`` descriptions that could not be read in full, each with its reason. ``paired``,
-    ``excluded`` and ``skipped`` are what was left out on purpose (``scan.WalkCoverage``).
+    ``excluded`` and ``skipped`` are what was left out on purpose (``scan.WalkCoverage``). ``emptied`` are folders of
+    which nothing is left: they were emptied, or are where a drive is that is not connected.
     """
 
     added: int
@@ -64,6 +67,7 @@ class IndexReport:
     paired: int = 0
     excluded: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    emptied: tuple[Path, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -76,6 +80,32 @@ class IndexReport:
         return self.added + self.unchanged + self.linked
 
 
+@dataclass(slots=True)
+class IndexTiming:
+    """What a run's own thread spends its seconds on, up to date while it goes on: waiting for files to be read and
+    decoded, which other threads do meanwhile, encoding, and writing to the library.
+    """
+
+    reading_s: float = 0.0
+    encoding_s: float = 0.0
+    writing_s: float = 0.0
+
+    @property
+    def slowest(self) -> str:
+        """ "reading", "encoding" or "writing"; empty while too little is known."""
+        spent = {"reading": self.reading_s, "encoding": self.encoding_s, "writing": self.writing_s}
+        name = max(spent, key=lambda each: spent[each])
+        return name if spent[name] > _LEAST_KNOWN_S else ""
+
+    @contextmanager
+    def spent(self, name: Literal["reading_s", "encoding_s", "writing_s"]) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+
 def index_paths(
     library: Library,
     encoder: JointEncoder,
@@ -85,12 +115,14 @@ def index_paths(
     batch_size: int = 32,
     labeller: Labeller | None = None,
     exclude: Iterable[str] = (),
+    timing: IndexTiming | None = None,
 ) -> IndexReport:
     """Index folders and single files; see IndexReport for what becomes of each.
 
     ``labeller`` guesses tags of pictures that have no words at all; ``exclude`` are globs of what to leave out
-    (``scan.Exclusion``). An interruption (Ctrl-C) commits what is encoded and goes on upwards. Raises EncoderMismatch
-    where the encoder is not the library's, LibraryError where the library cannot be written.
+    (``scan.Exclusion``); ``timing`` is filled while the run goes on. An interruption (Ctrl-C) commits what is encoded
+    and goes on upwards. Raises EncoderMismatch where the encoder is not the library's, LibraryError where the library
+    cannot be written.
     """
     if encoder.identity.sha256 != library.encoder.sha256:
         raise encoder_mismatch(library.folder, library.encoder, encoder.identity)
@@ -99,7 +131,7 @@ def index_paths(
         # Pillow warns of odd metadata; the decoder has its own limits, and threads cannot silence it one by one.
         warnings.filterwarnings("ignore", module="PIL")
         plan = _plan(library, paths, Exclusion(exclude))
-        run = _IndexRun(library, encoder, batch_size, labeller)
+        run = _IndexRun(library, encoder, batch_size, labeller, timing or IndexTiming())
         run.begin(plan)
         try:
             run.work(plan, progress)
@@ -121,6 +153,7 @@ def index_paths(
         paired=plan.walked.paired,
         excluded=plan.walked.excluded,
         skipped=dict(plan.walked.skipped),
+        emptied=tuple(map(Path, plan.emptied)),
     )
 
 
@@ -134,6 +167,7 @@ class _IndexPlan:
     returned: list[str] = field(default_factory=list)
     failed_before: list[Failure] = field(default_factory=list)
     vanished: dict[str, KnownFile] = field(default_factory=dict)
+    emptied: list[str] = field(default_factory=list)
     problems: list[UnusablePath] = field(default_factory=list)
     unchanged: int = 0
     walked: WalkCoverage = field(default_factory=WalkCoverage)
@@ -185,8 +219,19 @@ def _plan(library: Library, paths: Iterable[Path | str], exclude: Exclusion) -> 
         for path, file in known.items()
         if not file.missing and path not in seen_alone and plan.walked.covers(path)
     }
+    if plan.vanished:
+        plan.emptied = [root for root in plan.walked.roots if _is_emptied(library, root, plan)]
     plan.to_describe += _copies_left(library, plan.vanished)
     return plan
+
+
+def _is_emptied(library: Library, root: str, plan: _IndexPlan) -> bool:
+    """Whether every file that the library knows of a folder has vanished, and no other came."""
+    known = {path for path, file in library.files.under(root).items() if not file.missing}
+    if not known or not plan.vanished.keys() >= known:
+        return False
+    within = WalkCoverage(roots=[root])
+    return not any(within.covers(found.stamp.path) for found in plan.to_read)
 
 
 def _copies_left(library: Library, vanished: dict[str, KnownFile]) -> Iterator[tuple[FoundFile, str]]:
@@ -203,8 +248,16 @@ def _copies_left(library: Library, vanished: dict[str, KnownFile]) -> Iterator[t
 class _IndexRun:
     """The state of one run: what is encoded but not committed, and what was counted."""
 
-    def __init__(self, library: Library, encoder: JointEncoder, batch_size: int, labeller: Labeller | None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        encoder: JointEncoder,
+        batch_size: int,
+        labeller: Labeller | None,
+        timing: IndexTiming,
+    ) -> None:
         self.library = library
+        self.timing = timing
         self.encoder = encoder
         self.batch_size = batch_size
         self.labeller = labeller
@@ -239,7 +292,8 @@ class _IndexRun:
         for result in self._results(plan.to_read):
             self._take(result)
             if len(self._batch) >= self.batch_size:
-                self._encode()
+                with self.timing.spent("encoding_s"):
+                    self._encode()
             if self._due():
                 self.commit()
             done += 1
@@ -264,11 +318,15 @@ class _IndexRun:
             for found in files:
                 waiting.append(pool.submit(read_picture, found, self.sidecars, self.library))
                 if len(waiting) >= self.batch_size + 2 * threads:
-                    yield waiting.popleft().result()
+                    yield self._awaited(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield self._awaited(waiting.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _awaited(self, result: Future[ReadPicture | UnusableFile]) -> ReadPicture | UnusableFile:
+        with self.timing.spent("reading_s"):
+            return result.result()
 
     def _take(self, result: ReadPicture | UnusableFile) -> None:
         path = result.found.stamp.path
@@ -322,8 +380,11 @@ class _IndexRun:
 
     def commit(self) -> None:
         """Everything that is encoded and known goes into the library as one transaction."""
-        if not (self._encoded or self._links):
-            return
+        if self._encoded or self._links:
+            with self.timing.spent("writing_s"):
+                self._commit()
+
+    def _commit(self) -> None:
         # A copy of a picture that waits in the batch is linked when that picture is added.
         links = {path: link for path, link in self._links.items() if link[1] not in self._batch}
         links = {path: link for path, link in links.items() if link[1] in self._encoded or link[1] in self.library}

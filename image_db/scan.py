@@ -37,7 +37,7 @@ _UNREAD_FORMATS = {
 _UNREAD_SUFFIXES = {suffix: name for name, suffixes in _UNREAD_FORMATS.items() for suffix in suffixes.split()}
 # A RAW of the same name is counted with one of these: cameras write both, and programs export beside it.
 _LEADING_SUFFIXES = PICTURE_SUFFIXES - RAW_SUFFIXES - {*JPEG_XL.suffixes, ".ico"}
-TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv")
+TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.parquet")
 TABLE_LEVELS = 3  # folders above a picture's own whose tables may name it
 _SIDECAR_SUFFIXES = (".json", ".txt", ".caption", ".xmp")
 # What a network drive, macOS, Windows and photo programs keep among pictures: thumbnails, previews, deleted files.

@@ -10,9 +10,15 @@ import re
 from functools import cache
 from pathlib import Path
 
+from retrieval.tokens import STOP_CHARACTERS, folded
 from vision.errors import WeightsError
 
 NAME = "cc-cedict"
+MEANINGS = 2  # of an entry: a 风车 is a pinwheel, and a windmill
+_PLACES = "上中下里内外旁前后边"
+# Characters that say how words belong together, how many there are, and in what pieces; nothing that could be seen.
+_GRAMMAR = STOP_CHARACTERS.union("着过把被给对从向往到于之其也都很些做我你他她它群两二三四五六七八九十几", _PLACES)
+_WHERE = frozenset({"上面", "下面", "里面", "外面", "前面", "后面", "旁边", "中间", "这个", "那个"})
 _HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 _ASIDE = re.compile(r"\s*\([^)]*\)\s*")
 # Cross-references, measure words and grammar: no meaning that a word of the text could have.
@@ -53,6 +59,35 @@ class ChineseDictionary:
                     found.append((run[start:end], meanings[0]))
                 end = start
         return found[::-1]
+
+    def in_english(self, text: str, most: int = MEANINGS) -> str:
+        """What a few words name, for a search: up to ``most`` meanings of a text that is an entry, else its words one
+        by one without their grammar; empty where one of them is not known, as of a name.
+
+        >>> dictionary.in_english("河上的水坝")  # doctest: +SKIP
+        'river dam'
+        """
+        text = folded(text.strip(" 。，,.!！?？"))
+        if whole := self.meanings(text):
+            return ", ".join(whole[:most])
+        import rjieba
+
+        said = []
+        for word in rjieba.cut(text):
+            if not _HAN_RUN.fullmatch(word):
+                said.append(word)
+                continue
+            if _GRAMMAR.issuperset(word) or word in _WHERE:
+                continue
+            meanings = (self.meanings(word) or self.meanings(word.rstrip(_PLACES)))[:1]  # 树上: on the tree
+            if not meanings:
+                parts = self.parts(word)
+                # Characters alone mean this or that: what is made of them only is a name.
+                if sum(len(part) for part, _ in parts) < len(word) or all(len(part) < 2 for part, _ in parts):
+                    return ""
+                meanings = [meaning for _, meaning in parts]
+            said += meanings
+        return " ".join(" ".join(said).split())
 
 
 @cache

@@ -32,8 +32,8 @@ examples:
   vignette index ~/Pictures --library ~/my-library --describe my-bridge    write captions there
 
 Pictures without any words get drafts, marked as such. A second run reads only what is new or changed. Words for
-a picture are taken from NAME.json, NAME.txt or NAME.xmp beside it, from metadata.csv, .tsv or .jsonl of its
-folder and those above, from XMP, IPTC and EXIF inside it, and from its name. What can be read here: vignette
+a picture are taken from NAME.json, NAME.txt or NAME.xmp beside it, from metadata.csv, .tsv, .jsonl or .parquet of
+its folder and those above, from XMP, IPTC and EXIF inside it, and from its name. What can be read here: vignette
 library formats.
 """
 
@@ -167,16 +167,25 @@ def _index(
     exclude: Sequence[str],
     unasked: bool,
 ) -> tuple[IndexReport, int, DescribeReport | None]:
-    from composer.commands.terminal import progress_of, say
-    from image_db.indexing import index_paths
+    from composer.commands.terminal import progress, say
+    from image_db.indexing import IndexTiming, index_paths
     from image_db.library import Library
 
     settings, encoder = ready
-    described = None
+    described, timing = None, IndexTiming()
+
+    def what() -> str:
+        slowest = timing.slowest
+        return say("pictures_slow", what=say(f"slow_{slowest}")) if slowest else say("pictures")
+
     with Library.open_or_create(library_dir, encoder.identity) as library, library.writing():
         try:
-            with progress_of(say("pictures")) as progress:
-                report = index_paths(library, encoder, paths, progress=progress, exclude=exclude)
+            with progress() as draw:
+
+                def tell(done: int, total: int) -> None:
+                    draw(what() if done < total else say("pictures"), done, total)
+
+                report = index_paths(library, encoder, paths, progress=tell, exclude=exclude, timing=timing)
             if describe or unasked:
                 described = _describe(library, encoder, settings, describe)
         except KeyboardInterrupt:
@@ -235,6 +244,8 @@ def print_report(
         print(say("formats_left_out", formats=", ".join(f"{count} {name}" for name, count in formats.most_common())))
     for (name, package), count in uninstalled.items():
         print(say("formats_uninstalled", formats=f"{count} {name}", package=package))
+    for folder in report.emptied:
+        print(say("folder_emptied", folder=folder))
     if report.skipped:
         names = sorted(report.skipped, key=str.casefold)
         print(say("folders_left_out", count=sum(report.skipped.values()), names=[printable(name) for name in names]))
@@ -264,6 +275,7 @@ def as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, 
         "removed": report.removed,
         "excluded": report.excluded,
         "folders_left_out": dict(report.skipped),
+        "folders_emptied": [str(folder) for folder in report.emptied],
         "failed": [{"path": str(path), "reason": localize(reason, "en")} for path, reason in report.failed],
         "warnings": [{"path": str(path), "reason": localize(reason, "en")} for path, reason in report.warnings],
         "seconds": round(report.seconds, 3),

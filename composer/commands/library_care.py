@@ -154,11 +154,11 @@ def run_review(args: argparse.Namespace) -> int:
     from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.pipeline.loading import load_encoder
-    from image_db.corrections import correct
+    from image_db.corrections import correct, draft_of
     from image_db.library import Library
 
     with Library.open(args.library, None) as library:
-        drafted = [record for record in library.records() if _draft_of(record)[1]]
+        drafted = [record for record in library.records() if draft_of(record)[1]]
     if not drafted:
         print(say("review_nothing", library=args.library))
         return 0
@@ -167,7 +167,7 @@ def run_review(args: argparse.Namespace) -> int:
     reviewed = 0
     with Library.open(args.library, encoder.identity) as library:
         for number, record in enumerate(drafted, 1):
-            field, draft = _draft_of(record)
+            field, draft = draft_of(record)
             given = _asked(record, draft, number, len(drafted), input, show=args.open)
             if given is None:
                 break
@@ -179,13 +179,6 @@ def run_review(args: argparse.Namespace) -> int:
 
 
 _SKIPPED = "\0"
-
-
-def _draft_of(record: ImageRecord) -> tuple[str, str]:
-    """The field that holds a picture's drafted words, and them: a model's caption, or a classifier's labels."""
-    if record.caption_origin == "generated" and record.caption:
-        return "caption", record.caption
-    return "tags", "" if record.is_described else ", ".join(record.guessed_tags)
 
 
 def _asked(

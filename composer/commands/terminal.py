@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -85,8 +86,16 @@ def progress(*, sizes: bool = False) -> Iterator[Callable[[str, int, int], None]
         return
     from rich import progress as rich
     from rich.console import Console
+    from rich.text import Text
 
-    amount = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if sizes else (rich.MofNCompleteColumn(),)
+    class RateColumn(rich.ProgressColumn):
+        """So many a second, as far as it is known."""
+
+        def render(self, task: rich.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(say("progress_rate", rate=speed) if speed else "", style="progress.data.speed")
+
+    amount = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if sizes else (rich.MofNCompleteColumn(), RateColumn())
     columns = (
         rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
@@ -114,15 +123,22 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _plain_progress(sizes: bool) -> Callable[[str, int, int], None]:
-    """A line for everything that is done, and one now and then for what takes long."""
+    """A line for everything that is done, and one now and then for what takes long: with its rate and the time left."""
     printed, printed_s = "", time.monotonic()
+    begun: tuple[int, int, float] | None = None  # of what is going on: its total, where it was first seen, and when
 
     def tell(what: str, done: int, total: int) -> None:
-        nonlocal printed, printed_s
+        nonlocal printed, printed_s, begun
         now = time.monotonic()
+        if begun is None or begun[0] != total or done < begun[1]:
+            begun = total, done, now
         line = f"{what}: {done / 1e6:,.0f}/{total / 1e6:,.0f} MB" if sizes else f"{what}: {done}/{total}"
         if line != printed and (done >= total or now - printed_s >= PLAIN_INTERVAL_S):
-            print(line, file=sys.stderr, flush=True)
+            rate = (done - begun[1]) / max(now - begun[2], 1e-9)
+            going = done < total and rate > 0 and not sizes
+            left = timedelta(seconds=round((total - done) / rate)) if going else None
+            pace = f", {say('progress_rate', rate=rate)}, {say('progress_left', left=str(left))}" if going else ""
+            print(line + pace, file=sys.stderr, flush=True)
             printed, printed_s = line, now
 
     return tell

@@ -9,18 +9,26 @@ from composer.article.language import detect_language
 from composer.pipeline.captions import translate
 from composer.pipeline.prompts import load_prompts
 from retrieval.candidates import Query
+from retrieval.cedict import MEANINGS, installed_chinese_dictionary
 from retrieval.typed import typed_query
 from vision.interfaces import JointEncoder, VisionLanguageModel
 
 
 def readable_query(words: str, encoder: JointEncoder, writer: Callable[[], VisionLanguageModel]) -> Query:
-    """The query of typed words; with its English by the writer where the encoder does not read their language.
+    """The query of typed words; with its English where the encoder does not read their language.
 
-    The writer is asked for only then. Raises RetrievalError as ``typed_query``, and what the writer raises.
+    Chinese is put into English by the dictionary, where that is here and knows every word, and else by the writer, who
+    is asked for only then (docs/research/search.md). Raises RetrievalError as ``typed_query``, and what the writer
+    raises.
     """
     query = typed_query(words)
     spoken = detect_language(" ".join((query.caption, *query.without)))
     if encoder.languages is None or spoken in encoder.languages or not (query.caption or query.without):
         return query
-    caption, *without = translate(writer(), load_prompts(spoken), [query.caption, *query.without])
-    return replace(query, english=caption if query.caption else "", without=(*query.without, *without))
+    said = [text for text in (query.caption, *query.without) if text]
+    dictionary = installed_chinese_dictionary() if spoken == "zh" else None
+    known = {text: dictionary.in_english(text, MEANINGS if text == query.caption else 1) for text in said if dictionary}
+    if left := [text for text in said if not known.get(text)]:
+        known |= zip(left, translate(writer(), load_prompts(spoken), left), strict=True)
+    without = [known[text] for text in query.without]
+    return replace(query, english=known.get(query.caption, ""), without=(*query.without, *without))

@@ -171,6 +171,15 @@ class OfferedLibraries:
         with Library.open(self.find(name).folder, encoder.identity) as library:
             return correct(library, encoder, image_id, given)
 
+    def keep_draft(self, name: str, image_id: str) -> ImageRecord:
+        """The words that were drafted for a picture are a person's own from now on."""
+        from image_db.corrections import keep_draft
+        from image_db.library import Library
+
+        encoder = self._models.loaded().encoder
+        with Library.open(self.find(name).folder, encoder.identity) as library:
+            return keep_draft(library, encoder, image_id)
+
     # Indexing
 
     def index(self, pictures: str, name: str) -> IndexingRun:

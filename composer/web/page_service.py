@@ -185,6 +185,12 @@ class PageService:
         return {"html": message(context.words["lib_saved"], "note")}
 
     @answers_errors
+    def keep(self, values: Values, context: ViewContext) -> Answer:
+        """What was drafted for a picture is right."""
+        self.studio.libraries.keep_draft(_text(values, "library"), _text(values, "id"))
+        return {"html": message(context.words["lib_saved"], "note")}
+
+    @answers_errors
     def index(self, values: Values, context: ViewContext) -> Answer:
         run = self.studio.libraries.index(_text(values, "pictures"), _text(values, "name"))
         return indexing_progress(run, context)

@@ -7,9 +7,10 @@ since that cannot be done in one thread alone.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from image_db.metadata.capture import Capture, camera_name, degrees, most_exact, position, time_of
 from image_db.metadata.description import Description
@@ -28,19 +29,33 @@ _EXIF_XP_TITLE, _EXIF_XP_COMMENT, _EXIF_XP_AUTHOR, _EXIF_XP_KEYWORDS, _EXIF_XP_S
 _EXIF_IFD, _EXIF_USER_COMMENT = 0x8769, 0x9286
 _EXIF_MAKE, _EXIF_MODEL, _EXIF_CHANGED = 0x010F, 0x0110, 0x0132
 _EXIF_TAKEN, _EXIF_DIGITISED, _EXIF_GPS = 0x9003, 0x9004, 0x8825
+_XMP_NOT_GIVEN = ("GIF", "JPEG2000", "JXL")  # formats of which Pillow does not give the XMP
+_PACKET = re.compile(rb"<\?xpacket begin=.*?<\?xpacket end=[^>]*>", re.DOTALL)
+_SEARCHED_BYTES = 1 << 26
 _IPTC_PLACES = (92, 90, 95, 101)
 # What Pillow raises on metadata that lies about its own lengths and types.
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, OSError, SyntaxError, EOFError, OverflowError, struct.error)
 
 
-def embedded_description(image: Image) -> Description:
-    """What an opened picture (not necessarily decoded) says of itself."""
-    return described((_from_xmp(image), _from_iptc(image), _from_exif(image), _from_texts(image)))
+def embedded_description(image: Image, file: BinaryIO | None = None) -> Description:
+    """What an opened picture (not necessarily decoded) says of itself; ``file`` is where it was opened from."""
+    return described((_from_xmp(image, file), _from_iptc(image), _from_exif(image), _from_texts(image)))
 
 
-def _from_xmp(image: Image) -> FoundWords:
+def _from_xmp(image: Image, file: BinaryIO | None) -> FoundWords:
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    if not packet and file is not None and image.format in _XMP_NOT_GIVEN:
+        packet = _packet_within(file)
     return xmp_words(packet.encode("utf-8", "replace") if isinstance(packet, str) else packet) or FoundWords()
+
+
+def _packet_within(file: BinaryIO) -> bytes:
+    """The first XMP packet in a file's bytes: it is marked so that whoever does not know the format finds it."""
+    place = file.tell()
+    file.seek(0)
+    found = _PACKET.search(file.read(_SEARCHED_BYTES))
+    file.seek(place)
+    return found[0] if found is not None else b""
 
 
 def _from_iptc(image: Image) -> FoundWords:

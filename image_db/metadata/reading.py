@@ -112,7 +112,8 @@ def _bytes_of(path: str) -> bytes:
 def _embedded(path: str, data: bytes | None) -> Description:
     """Words inside a picture; none where its header or they cannot be read."""
     try:
-        with opened_for_words(io.BytesIO(data) if data is not None else open_regular(path)) as image:
-            return embedded_description(image)
+        file = io.BytesIO(data) if data is not None else open_regular(path)
+        with opened_for_words(file) as image:
+            return embedded_description(image, file)
     except Exception:  # noqa: BLE001 - a picture is worth more than its metadata, whatever is in them
         return Description()

@@ -1,4 +1,4 @@
-"""Tables of pictures: one JSON object a line, or CSV with any delimiter, and which row belongs to which file.
+"""Tables of pictures: one JSON object a line, CSV with any delimiter, or Parquet, and which row belongs to which file.
 
 A row names its picture by a path below the table's folder, in whatever case and form of accents, with the separators
 of any system. A path from another machine counts by its last part.
@@ -14,6 +14,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from image_db.scan import fold
 from vision.errors import Phrase
 
 _MAX_TABLE_BYTES = 1 << 29
+_ROWS_AT_ONCE = 1_000
 _DELIMITERS = (",", ";", "\t", "|")
 _FOREIGN = re.compile(r"^(?:[A-Za-z]:|/|file:).*/", re.DOTALL)
 
@@ -77,11 +79,11 @@ def read_table(path: Path) -> MetadataTable:
     """Every row of a table that names a picture which is there."""
     table = MetadataTable(path.parent)
     try:
-        text = text_of(bytes_of(path, _MAX_TABLE_BYTES))
-        rows = _json_rows(text) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
-        for line, values in rows:
+        for line, values in _rows(path):
             try:
                 name = next((values[key] for key in file_field(values)), None)
+                if isinstance(name, dict):  # a picture of Hugging Face's datasets: its bytes and where they are from
+                    name = name.get("path")
                 if not isinstance(name, str) or not name.strip():
                     raise SidecarError(Phrase("row_names_no_picture"))
                 table.add(name, values)
@@ -90,6 +92,39 @@ def read_table(path: Path) -> MetadataTable:
     except SidecarError as error:
         table.problem = table.problem or error.reason
     return table
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number and values of each row. Raises SidecarError for a file that is none of its kind."""
+    data = bytes_of(path, _MAX_TABLE_BYTES)
+    if path.suffix.lower() == ".parquet":
+        return _parquet_rows(data)
+    text = text_of(data)
+    return _json_rows(text) if path.suffix.lower() == ".jsonl" else _csv_rows(text)
+
+
+def _parquet_rows(data: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        from pyarrow import ArrowException, BufferReader
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise SidecarError(Phrase("format_needs_package", {"format": "Parquet", "package": "pyarrow"})) from error
+    try:
+        table = ParquetFile(BufferReader(data))
+        if not file_field(table.schema_arrow.names):
+            raise SidecarError(Phrase("table_names_no_column", {"known": ["file"]}))
+        number = 0
+        for batch in table.iter_batches(_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {name: _plain(value) for name, value in row.items()}
+    except (ArrowException, OSError, ValueError) as error:
+        raise SidecarError(Phrase("table_not_parquet", {"reason": str(error).split("\n")[0]})) from error
+
+
+def _plain(value: object) -> object:
+    """Times as text, as the other kinds of tables have them."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,21 @@ def test_a_library_is_browsed_searched_and_put_right(open_page: Open, server: Se
     page.get_by_label("Caption", exact=True).fill(CAPTIONS[3])
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved and searchable.").wait_for()
+
+
+def test_a_draft_is_kept_by_one_click(open_page: Open, server: Server) -> None:
+    with Library.open(server.folder / "walls", None) as library:
+        [told] = [r for r in library.records() if r.caption == CAPTIONS[5]]
+        library.update_text(
+            replace(told, caption_origin="generated"), server.encoder.encode_sentences([CAPTIONS[5]])[0]
+        )
+    page = open_page()
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_role("button", name=f"Keep the draft “{CAPTIONS[5]}”").click()
+    page.get_by_text("Saved and searchable.").wait_for()
+    page.get_by_role("button", name=f"Keep the draft “{CAPTIONS[5]}”").wait_for(state="detached")
+    with Library.open(server.folder / "walls", None) as library:
+        assert library.record(told.id).caption_origin == "given"
 
 
 def test_a_folder_is_indexed_and_offered(open_page: Open, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from composer.export.markdown_html import attribute
 from composer.i18n import fill
 from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words
-from image_db.corrections import FIELDS, fields_of
+from image_db.corrections import FIELDS, draft_of, fields_of
 from image_db.scan import PICTURE_SUFFIXES
 from vision.errors import Phrase
 
@@ -79,13 +79,24 @@ def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
     name = record.caption_in(context.language) or record.alt or record.path.stem
     credit = ", ".join(part for part in (record.author, record.license) if part)
     more = f'<span class="alike">{escape(fill(context.words["lib_alike"], count=alike))}</span>' if alike else ""
-    if name and name == record.caption and record.caption_origin == "generated":
+    _, draft = draft_of(record)
+    if draft:
         more = f'<span class="drafted">{escape(context.words["lib_drafted"])}</span>{more}'
-    return (
+    card = (
         f'<button type="button" class="card" data-lib="edit" data-id="{attribute(record.id)}" '
         f'aria-label="{attribute(context.words["lib_edit"].format(name=name))}">'
         f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
         f'<span class="name">{escape(name)}</span><span class="credit">{escape(credit)}</span>{more}</button>'
+    )
+    return f'<div class="carded">{card}{_keeping(record, draft, context.words)}</div>' if draft else card
+
+
+def _keeping(record: ImageRecord, draft: str, words: Words) -> str:
+    """A button that makes a picture's drafted words a person's; words that the card does not show stand before it."""
+    return (
+        f'<p class="draft">{"" if record.caption else escape(draft)} <button type="button" class="tool" '
+        f'data-lib="keep" data-id="{attribute(record.id)}" '
+        f'aria-label="{attribute(words["lib_keep_named"].format(draft=draft))}">{escape(words["lib_keep"])}</button></p>'
     )
 
 
@@ -205,7 +216,7 @@ def record_form(record: ImageRecord, context: ViewContext) -> str:
     )
     alt = attribute(record.alt or record.caption or record.path.stem)
     drafted = ""
-    if record.caption and record.caption_origin == "generated":
+    if draft_of(record)[1]:
         drafted = f'<p class="drafted">{escape(words["lib_drafted_hint"])}</p>'
     return (
         f'<form class="record" data-lib="save" data-id="{attribute(record.id)}">'

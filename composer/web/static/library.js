@@ -37,7 +37,7 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     sending = true;
     const suffixes = place.dataset.suffixes.split(' ');
     const pictures = files.filter(({ relative }) => suffixes.some((suffix) => relative.toLowerCase().endsWith(suffix)));
-    const beside = files.filter(({ relative }) => /\.(json|txt|caption|xmp|jsonl|csv|tsv)$/i.test(relative));
+    const beside = files.filter(({ relative }) => /\.(json|txt|caption|xmp|jsonl|csv|tsv|parquet)$/i.test(relative));
     const top = files[0].relative.split('/');
     const name = find('.index [name=name]').value.trim() || (top.length > 1 ? top[0] : place.dataset.name);
     const left = [], all = pictures.length ? [...pictures, ...beside] : [];
@@ -76,6 +76,7 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     if (lib === 'sample') { into(find('.run'), (await call('sample')).html ?? ''); watch(); }
     if (lib === 'files') picked(await window.vignette.pick('image/*,' + find('.drop').dataset.suffixes.replaceAll(' ', ','), { multiple: true }));
     if (lib === 'folder') picked(await window.vignette.pick('', { webkitdirectory: true }));
+    if (lib === 'keep') { const answer = await call('keep', { id }); if (!answer.error) { await browse(); into(find('.run'), answer.html); } }
     if (lib === 'edit') { into(find('dialog .form'), (await call('form', { id })).html ?? ''); find('dialog').showModal(); }
     if (lib === 'close') find('dialog').close();
   });

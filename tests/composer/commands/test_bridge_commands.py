@@ -132,7 +132,7 @@ def test_labels_are_guessed_where_they_are_asked_for(
     assert json.loads(capsys.readouterr().out) | {"seconds": 0} == {
         "library": str(folder / "library"), "pictures": 1, "added": 1, "unchanged": 0, "linked": 0, "updated_text": 0,
         "removed": 0, "failed": [], "warnings": [], "seconds": 0, "described": 1, "silent": 0,
-        "excluded": 0, "folders_left_out": {}, "paired": 0,
+        "excluded": 0, "folders_emptied": [], "folders_left_out": {}, "paired": 0,
     }  # fmt: skip
     with Library.open(folder / "library", None) as library:
         assert [record.guessed_tags for record in library.records()] == [("brick wall",)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from composer.commands import compose
 from composer.commands.options import CommandParser
 from composer.commands.terminal import say
 from composer.errors import UsageError
-from composer.pipeline import loading
+from composer.pipeline import loading, typed_words
+from composer.pipeline.typed_words import readable_query
 from composer.request import request_from_json, request_to_json
 from retrieval.filters import parse_where
 from tests.composer.scripted_model import ScriptedModel
@@ -80,9 +82,49 @@ def test_an_example_picture_finds_its_like(shelf: Path, capsys: pytest.CaptureFi
     assert paths(capsys, "--like", str(like), "--library", str(shelf))[0] == "sky.jpg"
 
 
-def test_chinese_words_are_searched_in_english_as_well(
-    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+class Words:
+    """A dictionary of two words."""
+
+    def in_english(self, text: str, most: int) -> str:
+        return {"青色的画": "cyan painting", "水": "water, river" if most > 1 else "water"}.get(text, "")
+
+
+@pytest.fixture
+def dictionary(monkeypatch: pytest.MonkeyPatch) -> Callable[[Words | None], None]:
+    """Whether there is one is no matter of what is installed."""
+    return lambda given: monkeypatch.setattr(typed_words, "installed_chinese_dictionary", lambda: given)
+
+
+def test_chinese_is_put_into_english_by_the_dictionary_and_no_writer_is_loaded(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, dictionary
 ) -> None:
+    dictionary(Words())
+    monkeypatch.setattr(loading, "load_language_model", lambda settings: pytest.fail("loaded"))
+    assert cli.main(["library", "search", "青色的画", "--library", str(shelf), "--json", "-k", "1"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["caption"] == "A cyan painting"
+    assert say("search_translated", english="cyan painting") in said.err
+
+
+def test_what_the_dictionary_does_not_know_is_asked_of_the_writer_alone(dictionary) -> None:
+    dictionary(Words())
+    asked = []
+
+    def write(prompt, sampling) -> str:
+        asked.append(prompt[0].text)
+        return "snow"
+
+    query = readable_query("青色的画 -水 -雪", ColourEncoder(), lambda: ScriptedModel(write))
+    assert query.english == "cyan painting"
+    assert query.without == ("水", "雪", "water", "snow")
+    assert len(asked) == 1
+    assert "雪" in asked[0]
+
+
+def test_chinese_words_are_searched_in_english_as_well(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, dictionary
+) -> None:
+    dictionary(None)
     writer = ScriptedModel(lambda prompt, sampling: "a cyan painting")
     monkeypatch.setattr(loading, "load_language_model", lambda settings: writer)
     assert cli.main(["library", "search", "青色的画", "--library", str(shelf), "--json", "-k", "1"]) == 0
@@ -92,8 +134,10 @@ def test_chinese_words_are_searched_in_english_as_well(
 
 
 def test_without_a_writer_chinese_is_searched_as_it_is_and_that_is_said(
-    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, dictionary
 ) -> None:
+    dictionary(None)
+
     def absent(settings: object) -> None:
         raise WeightsError("model_missing", name="writer", folder="there")
 

@@ -31,7 +31,7 @@ def test_without_a_terminal_progress_is_a_line_for_each_thing_that_is_done(capsy
     assert captured.out == ""
 
 
-def test_what_takes_long_gives_a_sign_of_life(
+def test_what_takes_long_says_how_fast_it_goes_and_how_long_it_will_take(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = [0.0]
@@ -40,7 +40,9 @@ def test_what_takes_long_gives_a_sign_of_life(
         for done in range(1, 26):
             now_s[0] += 1
             draw(done, 100)
-    assert capsys.readouterr().err == "pictures: 10/100\npictures: 20/100\n"
+    assert capsys.readouterr().err == (
+        "pictures: 10/100, 1.0 a second, 0:01:30 left\npictures: 20/100, 1.0 a second, 0:01:20 left\n"
+    )
 
 
 def test_on_a_terminal_each_thing_gets_a_bar_and_results_still_go_to_stdout(

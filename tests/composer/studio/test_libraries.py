@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from composer.errors import UsageError
 from composer.studio.libraries import IndexingRun, OfferedLibraries
 from composer.studio.models import StudioModels
+from image_db.corrections import draft_of
+from image_db.indexing import index_paths
 from image_db.library import Library
 from image_db.metadata.generate import DescribeReport
 from tests.composer.small_pipeline import paint
@@ -119,6 +122,19 @@ def test_the_owner_indexes_any_folder_by_its_whole_path(tmp_path: Path, photos: 
         with pytest.raises(UsageError) as refused:
             offered.index(wrong, "")
         assert refused.value.key == key
+
+
+def test_a_draft_that_is_kept_is_a_persons_word(tmp_path: Path) -> None:
+    offered, folder = libraries(tmp_path, folders=[tmp_path / "walls"]), tmp_path / "walls"
+    with Library.create(folder, EncoderOnly.encoder.identity) as library:
+        index_paths(library, EncoderOnly.encoder, [paint(tmp_path / "IMG_1.png", "red"), tmp_path])
+        (record,) = library.records()
+        library.update_text(replace(record, caption="A red wall", caption_origin="generated"), None)
+    assert offered.keep_draft("walls", record.id).caption_origin == "given"
+    with Library.open(folder, None) as library:
+        (kept,) = library.records()
+        assert (kept.caption, draft_of(kept)) == ("A red wall", ("tags", ""))
+        assert library.with_text == 1
 
 
 def test_files_that_were_sent_are_kept_in_the_library_and_indexed(tmp_path: Path) -> None:

@@ -178,6 +178,19 @@ def test_what_came_of_pictures_without_words_is_said_when_indexing_is_over() -> 
         assert html.endswith(f"{escape(end)}</p>")
 
 
+def test_a_drafted_picture_is_called_that_and_is_kept_by_one_button(tmp_path: Path) -> None:
+    told = picture(tmp_path, "hens.jpg")
+    drafted = replace(told, caption="Hens in a yard", caption_origin="generated", guessed_tags=("hen", "yard"))
+    guessed = replace(told, caption="", alt="", tags=(), captions=(), guessed_tags=("hen", "<yard>"))
+    for record, is_draft in ((told, False), (drafted, True), (guessed, True)):
+        cards = str(library_parts([], RecordPage((record,), 0, 1, 1), [], context())["cards"])
+        assert [dict(a).get("data-id") for t, a in Tags(cards).found if dict(a).get("data-lib") == "keep"] == (
+            [record.id] if is_draft else []
+        )
+        assert (EN["lib_drafted_hint"] in record_form(record, context())) is is_draft
+        assert "<yard>" not in cards
+
+
 def test_half_a_character_does_not_stop_the_page() -> None:
     html = shown(Article("a\ud800b", "en", (Section("x\udfff"),)))
     assert html.encode("utf-8")

@@ -86,6 +86,17 @@ def test_xmp_is_read_from_every_format_that_carries_it(pictures: Path, suffix: s
     assert said(path) == EVERYTHING
 
 
+@pytest.mark.parametrize("suffix", ["gif", "jp2"])
+def test_xmp_of_formats_that_pillow_does_not_read_it_from_is_found_by_its_marks(pictures: Path, suffix: str) -> None:
+    path = paint(pictures / f"x.{suffix}")
+    marked = b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>' + XMP.encode() + b'<?xpacket end="w"?>'
+    path.write_bytes(path.read_bytes() + marked + b"\0" * 20)
+    with path.open("rb") as file, Image.open(file) as image:
+        assert embedded_description(image, file) == EVERYTHING
+        image.load()
+    assert said(path) == Description(), "without its bytes nothing is known"
+
+
 def test_exif_words_are_read_as_utf8_or_latin1(pictures: Path) -> None:
     path = paint(pictures / "x.jpg", exif=exif(description="Ein Kätzchen".encode(), artist=b"Ren\xe9", copyright="CC0"))
     assert said(path) == Description("Ein Kätzchen", author="René", license="CC0")

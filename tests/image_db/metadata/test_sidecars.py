@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from datetime import datetime
 from pathlib import Path
 from unicodedata import normalize
 
@@ -90,6 +92,33 @@ def test_a_folders_jsonl_gives_each_picture_its_row(folder: Path) -> None:
     assert described(folder, "x2.png") == (Description("Another"), {})
 
 
+def test_a_folders_parquet_gives_each_picture_its_row(folder: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    paint(folder / "x2.png", "blue")
+    rows = [
+        {"file_name": "x.png", "caption": "A cat", "tags": ["cat"], "date": datetime(2019, 5, 4, 12, 30), "n": 1.0},
+        {"file_name": "x2.png", "caption": None, "tags": None, "date": None, "n": float("nan")},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "metadata.parquet")
+    told, problems = described(folder)
+    assert (told.caption, told.tags, told.capture.taken, problems) == ("A cat", ("cat",), "2019-05-04T12:30:00", {})
+    assert described(folder, "x2.png") == (Description(), {})
+    pictures = [{"image": {"bytes": None, "path": "x2.png"}, "text": "A dog"}]  # as Hugging Face's datasets write them
+    parquet.write_table(pyarrow.Table.from_pylist(pictures), folder / "metadata.parquet")
+    assert described(folder, "x2.png") == (Description("A dog"), {})
+
+
+def test_a_parquet_table_without_its_package_is_named_with_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "metadata.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (reason,) = described(folder)[1].values()
+    assert reason.values["reason"].key == "format_needs_package"
+
+
 def test_precedence_goes_from_the_pictures_own_files_to_the_folders(folder: Path) -> None:
     (folder / "metadata.csv").write_text("file,caption,author,license,alt\nx.png,csv,csv,csv,csv\n")
     (folder / "metadata.jsonl").write_text(
@@ -118,6 +147,7 @@ def test_precedence_goes_from_the_pictures_own_files_to_the_folders(folder: Path
         ("metadata.csv", b"file,caption\nnone.png,x", "row_names_absent"),
         ("metadata.csv", b"caption\nx", "table_names_no_column"),
         ("metadata.jsonl", b'{"file": "a/x.png"}', "row_names_absent"),
+        ("metadata.parquet", b"PAR1 and no more", "table_not_parquet"),
         ("metadata.jsonl", b'{"file": "../x.png"}', "row_names_other_folder"),
         ("metadata.jsonl", b"{}\nnope", "row_names_no_picture"),
     ],
@@ -130,7 +160,7 @@ def test_a_bad_sidecar_is_reported_with_its_reason(folder: Path, name: str, cont
     outer = problems[name]
     assert outer.key == "sidecar_not_used"
     inner = outer.values["reason"]
-    if name.startswith("metadata") and reason != "table_names_no_column":
+    if name.startswith("metadata") and reason not in ("table_names_no_column", "table_not_parquet"):
         assert (inner.key, inner.values["line"]) == ("on_line", 2 if name.endswith("csv") else 1)
         inner = inner.values["reason"]
     assert inner.key == reason
