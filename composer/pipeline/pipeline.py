@@ -175,6 +175,8 @@ class Pipeline:
         article = self.finish(context, article)
         if undescribed := sum(p.chosen is not None and not p.caption for p in article.placements):
             yield events.Notice("pictures_undescribed", {"count": undescribed})
+        if guessed := sum(p.chosen is not None and p.chosen.caption_origin == "generated" for p in article.placements):
+            yield events.Notice("pictures_guessed", {"count": guessed})
         yield timer.finished("finish")
         yield events.Done(article)
 

@@ -9,6 +9,7 @@ import pytest
 from composer.commands import index
 from composer.i18n import localize
 from composer.pipeline import wordless
+from composer.pipeline.events import Event, Notice
 from composer.pipeline.picture_words import library_words
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.wordless import SharedDrafting, draft_unasked
@@ -96,10 +97,12 @@ def test_an_article_is_not_planned_by_a_draft_but_prints_it_as_one(tmp_path: Pat
     pipeline = make_pipeline(tmp_path, answer)
     pipeline.draft = draft
     own = paint(tmp_path / "own" / "IMG_3.png", "pink")
-    article = pipeline.compose(ComposeRequest(instruction="Walls of a town", images=1, use_images=(own,)))
+    said: list[Event] = []
+    article = pipeline.compose(ComposeRequest(instruction="Walls of a town", images=1, use_images=(own,)), said.append)
     (placement,) = article.placements
     assert placement.chosen is not None
     assert placement.chosen.path == own
     assert placement.caption_origin == "drafted"
     assert "pink" in placement.caption
+    assert Notice("pictures_guessed", {"count": 1}) in said
     assert all(fact["source"] != placement.chosen.id for fact in article.provenance["facts"])
