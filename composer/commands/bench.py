@@ -27,6 +27,8 @@ examples:
   vignette bench index --library ~/pictures    indexing against the encoder alone; an unchanged folder of 100,000 files
   vignette bench memory --library ~/pictures   what indexing 50,000 pictures takes of memory at its peak
   vignette bench search --library ~/pictures   a query among a million vectors: time, and how many neighbours it finds
+  vignette bench stores --library ~/pictures   Milvus beside FAISS: the same found, and a million records in both
+  vignette bench ray --library ~/pictures      indexing on Ray against plain indexing; one core, two cores
 
 With llama-cpp-python installed (pip install llama-cpp-python) every figure has llama.cpp's beside it, same file, same
 threads, taken in turns. bench studio needs Chromium and Playwright (pip install playwright), no model.
@@ -38,7 +40,10 @@ def register(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "bench", "measure this machine against a reference", run, examples=EXAMPLES)
     parser.add_argument(
         "what",
-        choices=("writer", "article", "load", "batch", "fast", "judge", "studio", "index", "memory", "search"),
+        choices=(
+            *("writer", "article", "load", "batch", "fast", "judge", "studio"),
+            *("index", "memory", "search", "stores", "ray"),
+        ),
         help="what to measure",
     )
     parser.add_argument("--model", metavar="NAME|FILE.gguf", help="the writer (default: that of the profile)")
@@ -63,6 +68,12 @@ def register(subparsers: Subparsers) -> None:
         default="0.8B",
         help="size of the random Qwen3.5 that judges (judge; default: 0.8B)",
     )
+    parser.add_argument(
+        "--count",
+        type=int,
+        metavar="N",
+        help="made records or vectors (stores, search; default: 1,000,000), or pictures (ray; default: 4,000)",
+    )
     parser.add_argument("--chromium", metavar="PATH", default="", help="browser (studio; default: from the PATH)")
     add_json(parser)
 
@@ -73,12 +84,14 @@ def run(args: argparse.Namespace) -> int:
     from composer.commands.terminal import measure_table, say
     from composer.evaluation.report import as_json
 
-    at_least(1, threads=args.threads, rounds=args.rounds)
+    at_least(1, threads=args.threads, rounds=args.rounds, count=args.count)
     reference = None
     if args.what == "studio":
         measures, reference = _studio(args), "goal"
-    elif args.what in ("index", "memory", "search"):
+    elif args.what in ("index", "memory", "search", "ray"):
         measures, reference = _pictures(args), "goal"
+    elif args.what == "stores":
+        measures, reference = _stores(args), "FAISS"
     elif args.what == "judge":
         measures, reference = _judge(args), "generate"
     elif args.what in ("article", "fast"):
@@ -109,15 +122,26 @@ def _studio(args: argparse.Namespace) -> dict[str, Measure]:
 
 
 def _pictures(args: argparse.Namespace) -> dict[str, Measure]:
-    from composer.benchmarks.library import bench_index, bench_memory, bench_search
+    from composer.benchmarks.library import SEARCHED, bench_index, bench_memory, bench_search
+    from composer.benchmarks.ray_indexing import PICTURES, bench_ray
     from composer.pipeline.loading import load_encoder
 
     library, settings = _library(args)
+    if args.what == "ray":
+        return bench_ray(args.profile, library, rounds=args.rounds, progress=_tell, count=args.count or PICTURES)
     if args.what == "search":
-        return bench_search(library, progress=_tell)
+        return bench_search(library, progress=_tell, count=args.count or SEARCHED)
     if args.what == "memory":
         return bench_memory(args.profile, library, progress=_tell)
     return bench_index(load_encoder(settings), library, rounds=args.rounds, progress=_tell)
+
+
+def _stores(args: argparse.Namespace) -> dict[str, Measure]:
+    from composer.benchmarks.stores import RECORDS, bench_stores
+    from composer.pipeline.loading import load_encoder
+
+    library, settings = _library(args)
+    return bench_stores(library, load_encoder(settings), progress=_tell, count=args.count or RECORDS)
 
 
 def _judge(args: argparse.Namespace) -> dict[str, Measure]:

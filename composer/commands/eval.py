@@ -33,6 +33,7 @@ examples:
   vignette eval selection --data openstax --limit 60             the language model judges 60 choices among eight
   vignette eval selection --data openstax --no-judge             retrieval alone, on all of them
   vignette eval slots --data openstax --profile hub              what the profile's judge adds; fits its weight
+  vignette eval stores --data openstax                           the same pictures found in a folder and in milvus-lite?
   vignette eval placement --data openstax
   vignette eval placement --data openstax --split train --fit boundaries.json
 
@@ -45,6 +46,7 @@ _MEASURES = {
     "drafts": "alt texts and captions look for the words drafted from pixels: recall beside a classifier's labels",
     "selection": "which of eight photographs belongs to a section or stands in a slot: search, language model, both",
     "slots": "what the judge adds to the search in an article's slots; its weight is fitted, and kept for this profile",
+    "stores": "alt texts, captions and sections as queries: are the ten best the same in FAISS and in Milvus?",
     "placement": "where pictures stand, in which order, and whether places stay empty when nothing fits",
 }
 DEFAULT_LIMIT = 100
@@ -69,7 +71,7 @@ def register(subparsers: Subparsers) -> None:
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
         add_profile(kind, measured=True)
         add_json(kind, "print one JSON object instead of a table")
-        if name in ("retrieval", "sections", "slots"):
+        if name in ("retrieval", "sections", "slots", "stores"):
             kind.add_argument(
                 "--describe",
                 metavar="HOW",
@@ -140,6 +142,10 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     if args.describe:
         gallery = _described(args, gallery, encoder, draw)
         about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
+    if args.measure == "stores":
+        from composer.benchmarks.stores import parity_of_gallery
+
+        return parity_of_gallery(gallery, encoder), about
     measure = {"retrieval": measure_retrieval, "sections": measure_sections}[args.measure]
     return measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl")), about
 

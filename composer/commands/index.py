@@ -172,7 +172,7 @@ def _index(
     from image_db.library import Library
 
     settings, encoder = ready
-    described, timing = None, IndexTiming()
+    timing = IndexTiming()
 
     def what() -> str:
         slowest = timing.slowest
@@ -186,15 +186,16 @@ def _index(
                     draw(what() if done < total else say("pictures"), done, total)
 
                 report = index_paths(library, encoder, paths, progress=tell, exclude=exclude, timing=timing)
-            if describe or unasked:
-                described = _describe(library, encoder, settings, describe)
+            described = describe_as_asked(library, encoder, settings, describe, unasked=unasked)
         except KeyboardInterrupt:
             print(f"\n{say('indexing_stopped', library=library.folder, pictures=len(library))}", file=sys.stderr)
             raise
         return report, len(library), described
 
 
-def _describe(library: Library, encoder: JointEncoder, settings: Settings, how: str | None) -> DescribeReport | None:
+def describe_as_asked(
+    library: Library, encoder: JointEncoder, settings: Settings, how: str | None, *, unasked: bool
+) -> DescribeReport | None:
     """Words for pictures without any; None where nobody asked for them and they do not come by themselves."""
     from composer.commands.terminal import note, printable, progress_of, say
     from composer.pipeline.loading import load_describer, load_drafting
@@ -202,6 +203,8 @@ def _describe(library: Library, encoder: JointEncoder, settings: Settings, how: 
     from image_db.metadata.generate import describe_wordless, draft_wordless
     from vision.errors import Phrase
 
+    if not (how or unasked):
+        return None
     with progress_of(say("pictures_described")) as progress:
         if how == DRAFTS:
             return draft_wordless(library, encoder, load_drafting(settings, encoder), progress)

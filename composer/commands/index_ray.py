@@ -18,18 +18,24 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the Parquet shards are kept: a folder or s3://… (default: beside the library)",
     )
-    ray.add_argument("--encoders", metavar="N", type=int, default=1, help="encoders at work (default: 1)")
+    ray.add_argument(
+        "--encoders",
+        metavar="N",
+        type=int,
+        default=0,
+        help="encoders at work (default: 1 on a cluster, here one a core, at most 4)",
+    )
     ray.add_argument("--gpus-each", metavar="N", type=float, default=0.0, help="GPUs of each encoder (default: 0)")
 
 
 def run_on_ray(args: argparse.Namespace) -> int:
     """Shards first, then the library that they make."""
-    from composer.commands.index import as_json, print_report
+    from composer.commands.index import DRAFTS, as_json, describe_as_asked, print_report
     from composer.commands.terminal import progress_of, say
     from composer.errors import UsageError
-    from composer.pipeline.loading import load_encoder
+    from composer.pipeline.loading import load_drafting, load_encoder
     from composer.settings import load_settings
-    from image_db.cluster.filling import ShardContents, fill_library
+    from image_db.cluster.filling import Drafted, ShardContents, fill_library
     from image_db.cluster.ray_index import RayOptions, index_on_ray
     from image_db.cluster.shards import ShardFolder, shards_beside
     from image_db.cluster.sources import list_sources
@@ -38,37 +44,47 @@ def run_on_ray(args: argparse.Namespace) -> int:
     from image_db.stores.addresses import is_address
     from retrieval.stores.store_loading import load_store
 
-    for option, given in (("--describe", args.describe), ("--watch", args.watch)):
-        if given:
-            raise UsageError("not_on_ray", option=option)
-    if is_address(args.library) and args.shards is None:
-        raise UsageError("shards_not_named")
-    at_least(1, encoders=args.encoders)
+    if args.watch:
+        raise UsageError("not_on_ray", option="--watch")
+    if is_address(args.library):
+        if args.shards is None:
+            raise UsageError("shards_not_named")
+        if args.describe not in (None, DRAFTS):
+            raise UsageError("not_in_a_store", option=f"--describe {args.describe}")
+    at_least(0, encoders=args.encoders)
     settings = load_settings(args.profile)
     sources = list_sources(args.paths, Exclusion(args.exclude))
-    identity = load_encoder(settings).identity
+    encoder = load_encoder(settings)
+    identity = encoder.identity
     shards = ShardFolder(args.shards or shards_beside(args.library.expanduser().absolute()))
     options = RayOptions(address=args.ray_address, encoders=args.encoders, gpus_each=args.gpus_each)
     with progress_of(say("pictures")) as progress:
         made = index_on_ray(sources, shards, identity, partial(load_encoder, settings), options, progress)
     if is_address(args.library):
         contents = ShardContents(shards, sources)
+        read = (
+            Drafted(contents.pictures, encoder, load_drafting(settings, encoder))
+            if args.describe
+            else contents.pictures
+        )
         with progress_of(say("pictures_loaded")) as progress:
-            pictures = load_store(args.library, identity, contents.pictures, progress)
+            pictures = load_store(args.library, identity, read, progress)
         failed = contents.failures()
         print(say("store_loaded", pictures=pictures, failed=len(failed), library=args.library, shards=shards.address))
         return 0 if pictures else 1
-    with Library.open_or_create(args.library, identity) as library:
-        report = replace(fill_library(library, shards, sources), seconds=made.seconds)
+    with Library.open_or_create(args.library, identity) as library, library.writing():
+        report = fill_library(library, encoder, shards, sources)
+        report = replace(report, seconds=made.seconds + report.seconds)
         pictures = len(library)
+        described = describe_as_asked(library, encoder, settings, args.describe, unasked=not args.no_describe)
     if args.json:
         from image_db.exporting import json_line
 
-        print(
-            json_line(
-                as_json(args.library, report, pictures) | {"shards": made.shards, "kept": made.kept, "ray": made.stats}
-            )
-        )
+        words = {} if described is None else {"described": described.described, "silent": described.silent}
+        work = {"shards": made.shards, "kept": made.kept, "ray": made.stats}
+        print(json_line(as_json(args.library, report, pictures) | words | work))
     else:
         print_report(args.library, report, pictures)
+        if described is not None:
+            print(say("described", described=described.described, silent=described.silent))
     return 0 if report.usable else 1

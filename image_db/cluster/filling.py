@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from image_db.cluster.shards import ShardFolder, ShardRow
 from image_db.cluster.sources import Sources
+from image_db.corrections import corrected
 from image_db.files import FileStamp
 from image_db.indexing import IndexReport
 from image_db.library import Library, NewImage
+from image_db.metadata.description import sentence
+from image_db.metadata.generate import DRAFTED_AT_ONCE, Drafting, with_drafts
 from image_db.metadata.record import ImageRecord
 from image_db.stores.milvus_library import StoredPicture
 from vision import own_version
 from vision.errors import KeyedError, Phrase
+from vision.interfaces import JointEncoder
 
 Progress: TypeAlias = Callable[[int], None]  # rows taken
 _ROWS_AT_ONCE = 1_000
@@ -50,10 +56,45 @@ class ShardContents:
         return noted | {row.stamp.path: row.failure for row in self if row.failure is not None}
 
 
+class Drafted:
+    """Pictures as ``read`` gives them, with drafts for those without words: made once, however often it is called."""
+
+    def __init__(self, read: Callable[[], Iterator[StoredPicture]], encoder: JointEncoder, draft: Drafting) -> None:
+        self._read, self._encoder, self._draft = read, encoder, draft
+        self._words: dict[str, tuple[ImageRecord, np.ndarray | None]] = {}
+
+    def __call__(self) -> Iterator[StoredPicture]:
+        pictures = self._read()
+        while part := list(islice(pictures, DRAFTED_AT_ONCE)):
+            self._make(
+                [picture for picture in part if not picture.record.text and picture.record.id not in self._words]
+            )
+            for picture in part:
+                record, textual = self._words.get(picture.record.id, (picture.record, picture.textual))
+                yield picture._replace(record=record, textual=textual)
+
+    def _make(self, wordless: list[StoredPicture]) -> None:
+        if not wordless:
+            return
+        vectors = np.stack([picture.visual for picture in wordless])
+        records = with_drafts([picture.record for picture in wordless], vectors, self._draft)
+        texts = [sentence(record, self._encoder.languages) for record in records]
+        encoded = self._encoder.encode_sentences(texts)
+        for record, text, vector in zip(records, texts, encoded, strict=True):
+            self._words[record.id] = (record, vector if text and vector.any() else None)
+
+
 def fill_library(
-    library: Library, shards: ShardFolder, sources: Sources, progress: Progress | None = None
+    library: Library,
+    encoder: JointEncoder,
+    shards: ShardFolder,
+    sources: Sources,
+    progress: Progress | None = None,
 ) -> IndexReport:
-    """Bring a library in a folder up to date with the shards, as indexing its pictures here would."""
+    """Bring a library in a folder up to date with the shards, as indexing its pictures here would.
+
+    What a person corrected leads; drafts stay where the files still have no words. ``encoder`` makes their vectors.
+    """
     started = time.perf_counter()
     counts = dict.fromkeys(("added", "unchanged", "updated_text", "linked", "removed"), 0)
     failed: dict[str, Phrase | KeyedError] = {problem.path: problem.reason for problem in sources.problems}
@@ -61,7 +102,7 @@ def fill_library(
     rows = iter(ShardContents(shards, sources))
     taken = 0
     while part := list(islice(rows, _ROWS_AT_ONCE)):
-        _add(library, part, counts, failed, present)
+        _add(library, encoder, part, counts, failed, present)
         taken += len(part)
         if progress is not None:
             progress(taken)
@@ -92,6 +133,7 @@ def fill_library(
 
 def _add(
     library: Library,
+    encoder: JointEncoder,
     rows: list[ShardRow],
     counts: dict[str, int],
     failed: dict[str, Phrase | KeyedError],
@@ -111,8 +153,10 @@ def _add(
             present.add(stamp.path)
             known = library.files.known(stamp.path)
             old = library.record(row.record.id) if row.record.id in library else None
+            record = _with_words_kept(row.record, old, library.correction(row.record.id))
             if old is None:
-                library.add([NewImage(row.record, row.visual, row.textual, row.phash, stamp)])
+                textual = _vector(record, row, encoder)
+                library.add([NewImage(record, row.visual, textual, row.phash, stamp)])
                 counts["added"] += 1
             elif known is None or known.image_id != row.record.id or known.missing:
                 library.files.link(stamp, row.record.id)
@@ -120,9 +164,27 @@ def _add(
             else:
                 library.files.link(stamp, row.record.id)
                 counts["unchanged"] += 1
-            if old is not None and old.path == row.record.path and _words(old) != _words(row.record):
-                library.update_text(row.record, row.textual)
+            if old is not None and old.path == record.path and _words(old) != _words(record):
+                library.update_text(record, _vector(record, row, encoder))
                 counts["updated_text"] += 1
+
+
+def _with_words_kept(given: ImageRecord, old: ImageRecord | None, correction: Mapping[str, str]) -> ImageRecord:
+    """What the files say, with what was drafted where they say nothing, below what a person said."""
+    if old is not None:
+        given = replace(given, guessed_tags=old.guessed_tags)
+        if old.caption_origin == "generated" and not given.caption:
+            given = replace(given, caption=old.caption, caption_origin="generated")
+    return corrected(given, correction)
+
+
+def _vector(record: ImageRecord, row: ShardRow, encoder: JointEncoder) -> np.ndarray | None:
+    """Of the record's words: the shard's, where they are the shard's words."""
+    if row.record is not None and _words(record) == _words(row.record):
+        return row.textual
+    text = sentence(record, encoder.languages)
+    vector = encoder.encode_sentences([text])[0] if text else None
+    return vector if vector is not None and vector.any() else None
 
 
 def _words(record: ImageRecord) -> ImageRecord:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -40,20 +41,41 @@ SHARD_FILES = 512
 BATCH_PICTURES = 32
 READER_BYTES = 512 << 20  # a batch of decoded pictures, and the largest picture while it is decoded
 _PASSES = 3
+_ENCODERS_HERE = 4  # each holds the models
+_READERS_SHARE = 0.2  # of the cores of an encoder
 
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """``address`` is a cluster's, or "auto"; empty starts one on this machine with so many ``workers``, by default its
-    cores. ``encoders`` actors encode, each with ``gpus_each`` GPUs or ``cores_each`` cores.
+    """``address`` is a cluster's, or "auto"; empty starts one on this machine with so many ``workers``, by default the
+    cores it may use. ``encoders`` actors encode, each with ``gpus_each`` GPUs or ``cores_each`` cores; 0 stands for one
+    on a cluster and for all cores of this machine, shared by at most four.
     """
 
     address: str = ""
     workers: int = 0
-    encoders: int = 1
+    encoders: int = 0
     gpus_each: float = 0.0
-    cores_each: float = 1.0
+    cores_each: float = 0.0
     shard_files: int = SHARD_FILES
+
+    def settled(self) -> RayOptions:
+        """The same with numbers in place of what 0 stands for."""
+        cores = self.workers or usable_cores()
+        encoders = self.encoders or (1 if self.address or self.gpus_each else min(cores, _ENCODERS_HERE))
+        cores_each = self.cores_each or (1 if self.address else max(1, cores // encoders))
+        return replace(self, workers=cores, encoders=encoders, cores_each=cores_each)
+
+    def reading(self) -> dict[str, Any]:
+        """What Ray is asked for to read. Beside encoders on cores a reader mostly waits; a GPU keeps many busy."""
+        if self.gpus_each:
+            return {"num_cpus": 1, "memory": READER_BYTES}
+        at_once = max(1, math.ceil(self.encoders * self.cores_each))
+        return {"num_cpus": _READERS_SHARE / 2, "memory": READER_BYTES, "concurrency": at_once}
+
+    def encoding(self) -> dict[str, Any]:
+        """What Ray is asked for to encode: room for readers stays on the same cores."""
+        return {"num_gpus": self.gpus_each} if self.gpus_each else {"num_cpus": self.cores_each - _READERS_SHARE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +114,7 @@ def index_on_ray(
     Raises LibraryError where Ray is not installed or not reached, or shards stay open after three passes.
     """
     started = time.perf_counter()
+    options = options.settled()
     done = shards.done(encoder)
     waiting = _units(sources, done, options.shard_files)
     total = sum(len(unit.files) or 1 for unit in waiting)
@@ -125,10 +148,16 @@ def start_ray(options: RayOptions) -> None:
         if options.address:
             ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
         else:
-            workers = options.workers or None
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(
+                num_cpus=options.settled().workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise LibraryError("ray_not_reached", address=options.address or "local", reason=str(error)[:300]) from error
+
+
+def usable_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _units(sources: Sources, done: set[FileStamp], shard_files: int) -> list[_Unit]:
@@ -160,14 +189,14 @@ def _run(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     work = ray.data.from_items([{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=len(units))
     # Readers ask for other resources than encoders, or Ray would make one operator of both and encoders would decode.
-    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", num_cpus=1, memory=READER_BYTES)
+    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", **options.reading())
     encoded = read.map_batches(
         EncodeRows,
-        fn_constructor_args=(load_encoder, encoder),
+        fn_constructor_args=(load_encoder, encoder, 0 if options.gpus_each else math.ceil(options.cores_each)),
         batch_size=BATCH_PICTURES,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, options.encoders)),
-        **({"num_gpus": options.gpus_each} if options.gpus_each else {"num_cpus": options.cores_each}),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.encoders),
+        **options.encoding(),
     )
     written = encoded.map_batches(
         WriteShards,
@@ -268,7 +297,10 @@ def _as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 class EncodeRows:
     """An actor that holds the encoder. Pixels go in, vectors in half precision come out."""
 
-    def __init__(self, load_encoder: LoadEncoder, wanted: EncoderIdentity) -> None:
+    def __init__(self, load_encoder: LoadEncoder, wanted: EncoderIdentity, threads: int) -> None:
+        """``threads`` that it computes in, where it is not 0: Ray would give it one less for the readers' share."""
+        if threads:
+            os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded, which comes with the encoder
         self._encoder = load_encoder()
         if self._encoder.identity.sha256 != wanted.sha256:
             raise LibraryError("encoder_differs_on_worker", wanted=wanted.name, found=self._encoder.identity.name)

@@ -144,7 +144,7 @@ def test_the_library_is_that_of_indexing_here_though_a_worker_is_killed(tmp_path
         plain(pictures, tmp_path / "plain") as wanted,
         Library.create(tmp_path / "own", ColourEncoder().identity) as library,
     ):
-        filled = fill_library(library, shards, sources)
+        filled = fill_library(library, ColourEncoder(), shards, sources)
         assert (filled.added, filled.linked, len(filled.failed)) == (24, 1, 1)
         assert_same(library, wanted)
         # Plain indexing takes the library as its own: there is nothing to do.
@@ -157,7 +157,7 @@ def test_nothing_is_done_twice_and_what_was_not_finished_or_has_changed_is_done(
     sources, shards = list_sources([pictures]), ShardFolder(str(tmp_path / "shards"))
     run(sources, shards)
     with Library.create(tmp_path / "own", ColourEncoder().identity) as library:
-        fill_library(library, shards, sources)
+        fill_library(library, ColourEncoder(), shards, sources)
 
     # Again: nothing is done twice. A shard that is half written, and one that is missing, are made again; no other is.
     report = run(sources, shards)
@@ -182,7 +182,7 @@ def test_nothing_is_done_twice_and_what_was_not_finished_or_has_changed_is_done(
         plain(pictures, tmp_path / "plain-2") as wanted,
         Library.open(tmp_path / "own", ColourEncoder().identity) as library,
     ):
-        fill_library(library, shards, sources)
+        fill_library(library, ColourEncoder(), shards, sources)
         assert_same(library, wanted)
 
     # And a store is loaded from the same shards.

@@ -1,0 +1,135 @@
+"""Indexing on Ray, whose workers are all on this machine, against plain indexing on the same cores; each command a
+process of its own, from its start to the library it leaves.
+
+python -m composer.benchmarks.ray_indexing plain|ray PROFILE PICTURES LIBRARY
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from composer.benchmarks.runner import BenchFailed, Progress
+from composer.errors import UsageError
+from composer.evaluation.report import Measure
+from image_db.errors import LibraryError
+from image_db.library import Library
+from vision.images import load_image
+
+PICTURES = 4_000
+_PICTURE_PX = 500  # the longer side, at most
+_GOAL_OVER_PLAIN = 1.25
+_GOAL_SCALING = 1.7
+
+
+def bench_ray(
+    profile: str, library_dir: Path, *, rounds: int, progress: Progress, count: int = PICTURES
+) -> dict[str, Measure]:
+    """So many small pictures, made of the library's. Plain on two cores, Ray on the same two, Ray on one, in turns.
+
+    A core has one worker: the readers and the encoder of one core compute in one thread each. Raises LibraryError where
+    the library is empty, UsageError where this process may not use two cores or cannot be kept on them.
+    """
+    cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        raise UsageError("two_cores_needed")
+    seconds: dict[str, list[float]] = {"plain": [], "two": [], "one": []}
+    turns = {"plain": ("plain", set(cores)), "two": ("ray", set(cores)), "one": ("ray", {cores[0]})}
+    with tempfile.TemporaryDirectory(prefix="vignette-bench-") as name:
+        place = Path(name)
+        made = make_pictures(library_dir, place / "pictures", count, progress)
+        for number in range(1, rounds + 1):
+            for turn, (engine, allowed) in turns.items():
+                progress(f"round {number} of {rounds}: {engine} on {len(allowed)} core(s)")
+                library = place / f"{turn}-{number}"
+                with kept_on(allowed):
+                    seconds[turn].append(_timed(engine, profile, place / "pictures", library))
+                with Library.open(library) as filled:
+                    if len(filled) != made:
+                        raise BenchFailed("bench_pictures_missing", found=len(filled), made=made)
+    plain, two, one = (statistics.median(seconds[turn]) for turn in ("plain", "two", "one"))
+    return {
+        "plain_index_per_s": Measure(made / plain, "pictures/s"),
+        "ray_index_per_s": Measure(made / two, "pictures/s", made / plain),
+        "ray_over_plain": Measure(two / plain, "of plain indexing's time", _GOAL_OVER_PLAIN),
+        "ray_one_core_per_s": Measure(made / one, "pictures/s"),
+        "ray_two_over_one": Measure(one / two, "times the rate of one core", _GOAL_SCALING),
+    }
+
+
+def make_pictures(library_dir: Path, folder: Path, count: int, progress: Progress) -> int:
+    """Small JPEG files, no two alike, of the pictures of a library that are on this machine."""
+    with Library.open(library_dir, None) as library:
+        paths = [record.path for record in library.records() if record.path.is_file()]
+    if not paths:
+        raise LibraryError("library_without_pictures", library=str(library_dir))
+    folder.mkdir()
+    made = 0
+    for path in paths:
+        image = load_image(path, target_px=_PICTURE_PX)
+        image.thumbnail((_PICTURE_PX, _PICTURE_PX))
+        for number in range(made, min(count, made + -(-count // len(paths)))):
+            turned = image.crop((number % 7, number // 7 % 7, image.width, image.height))
+            turned.putpixel((0, 0), (number % 256, number // 256 % 256, 0))
+            turned.save(folder / f"IMG_{number:06}.jpg", quality=85)
+            made = number + 1
+            if made % 500 == 0:
+                progress(f"making pictures: {made:,} of {count:,}")
+    return made
+
+
+@contextmanager
+def kept_on(cores: Set[int]) -> Iterator[None]:
+    """What is started meanwhile computes on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _timed(engine: str, *command: object) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "composer.benchmarks.ray_indexing", engine, *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()
+        raise BenchFailed("engine_stopped", engine=engine, reason=last[-1] if last else "")
+    return time.perf_counter() - start
+
+
+def index(engine: str, profile: str, pictures: str, library_dir: str) -> None:
+    from composer.commands.profiles import settings_for
+    from composer.pipeline.loading import load_encoder
+    from image_db.cluster.filling import fill_library
+    from image_db.cluster.ray_index import RayOptions, index_on_ray
+    from image_db.cluster.shards import ShardFolder, shards_beside
+    from image_db.cluster.sources import list_sources
+    from image_db.indexing import index_paths
+
+    settings = settings_for(profile)
+    encoder = load_encoder(settings)
+    with Library.create(Path(library_dir), encoder.identity) as library:
+        if engine == "plain":
+            index_paths(library, encoder, [pictures])
+            return
+        sources, shards = list_sources([pictures]), ShardFolder(shards_beside(Path(library_dir)))
+        index_on_ray(sources, shards, encoder.identity, partial(load_encoder, settings), RayOptions())
+        fill_library(library, encoder, shards, sources)
+
+
+if __name__ == "__main__":
+    index(*sys.argv[1:])
