@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import mmap
 import os
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class VectorIndex:
         self.vectors = vectors
         self.kind = kind
         self._index = index
-        self._gpu = _on_gpu(index) if kind == "flat" else None
+        self._gpu = _on_gpu(index, kind) if kind in ("flat", "ivf") else None
         self._compared = 0  # queries since pages of the vectors were let go
 
     @classmethod
@@ -153,7 +154,7 @@ class VectorIndex:
         self, queries: np.ndarray, width: int, allowed: np.ndarray | None, reachable: int
     ) -> tuple[np.ndarray, np.ndarray]:
         faiss = load_faiss()
-        if allowed is None and self._gpu is not None:
+        if self.kind == "flat" and allowed is None and self._gpu is not None:
             scores, rows = self._gpu.search(queries, width)
             return scores, rows
         settings: dict[str, Any] = {}
@@ -169,7 +170,8 @@ class VectorIndex:
         lists = self._index.nlist
         # A filter thins every list, so proportionally more of them are read.
         probed = min(lists, int(np.ceil(lists * PROBED_SHARE * len(self.vectors) / reachable)) or 1)
-        scores, rows = self._index.search(queries, width, params=faiss.SearchParametersIVF(nprobe=probed, **settings))
+        searched = self._gpu if allowed is None and self._gpu is not None else self._index
+        scores, rows = searched.search(queries, width, params=faiss.SearchParametersIVF(nprobe=probed, **settings))
         short = (rows < 0).any(axis=1)
         if short.any():
             everything = faiss.SearchParametersIVF(nprobe=lists, **settings)
@@ -231,9 +233,18 @@ def kind_for(n: int) -> Kind:
     return "sq8" if n <= SCAN_UP_TO else "ivf"
 
 
-def _on_gpu(index: Any) -> Any | None:
-    """A copy on all GPUs where faiss-gpu finds any; GPU indexes know no selectors, so the CPU's stays as well."""
+def _on_gpu(index: Any, kind: Kind) -> Any | None:
+    """A copy on the GPU where faiss-gpu finds one, by cuVS where the build has it and knows the kind; GPU indexes know
+    no selectors, so the CPU's stays as well. None where there is no GPU, or too little memory on it, which is logged.
+    """
     faiss = load_faiss()
     if not getattr(faiss, "get_num_gpus", lambda: 0)():
         return None
-    return faiss.index_cpu_to_all_gpus(index)
+    options = faiss.GpuClonerOptions()
+    if kind != "flat" and hasattr(options, "use_cuvs"):
+        options.use_cuvs = False  # it is on in builds with cuVS, which refuse lists of codes
+    try:
+        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index, options)
+    except RuntimeError as error:
+        logging.getLogger(__name__).warning("searching on the CPU: %s", str(error).splitlines()[0][:200])
+        return None

@@ -62,9 +62,29 @@ def machine_rows(machine: Machine) -> list[tuple[str, str]]:
         (say("doctor_memory"), memory),
         (say("doctor_gpu"), gpu),
         (say("doctor_cores"), str(machine.cores)),
+        (say("doctor_faiss"), faiss_found()),
         (say("doctor_disk"), say("doctor_disk_of", free=machine.disk_free_bytes / GB, folder=home())),
         (say("doctor_hub"), say(f"doctor_hub_{machine.hub}", hub=hub_address())),
     ]
+
+
+def faiss_found() -> str:
+    """The build of FAISS that is loaded here, as it says of itself, or why none can be."""
+    from composer.commands.terminal import printable, say
+    from retrieval.faiss_build import faiss_build
+    from vision.errors import KeyedError
+
+    try:
+        build = faiss_build()
+    except KeyedError as error:
+        return printable(error)
+    return say(
+        "doctor_faiss_of",
+        package=build.distribution,
+        version=build.version,
+        options=build.options,
+        gpus=build.gpus,
+    )
 
 
 def profile_rows(machine: Machine) -> list[tuple[str, ...]]:

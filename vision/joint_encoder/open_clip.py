@@ -34,6 +34,7 @@ with warnings.catch_warnings():
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
 IMAGE_BATCH, TEXT_BATCH = 16, 64
+GPU_IMAGE_BATCH = 128
 
 
 class ImageTower:
@@ -48,9 +49,13 @@ class ImageTower:
 
     def encode(self, images: Sequence[Image]) -> Array:
         out = []
-        for start in range(0, len(images), IMAGE_BATCH):
-            pixels = torch.stack([self._transform(image) for image in images[start : start + IMAGE_BATCH]])
-            pixels = pixels.to(self._device, memory_format=torch.channels_last)
+        on_gpu = self._device.type == "cuda"
+        batch = GPU_IMAGE_BATCH if on_gpu else IMAGE_BATCH
+        for start in range(0, len(images), batch):
+            pixels = torch.stack([self._transform(image) for image in images[start : start + batch]])
+            if on_gpu:  # out of pinned memory the card fetches by itself
+                pixels = pixels.pin_memory()
+            pixels = pixels.to(self._device, memory_format=torch.channels_last, non_blocking=on_gpu)
             with torch.inference_mode(), autocast(self._dtype, self._device):
                 out.append(self._visual(pixels).float().cpu().numpy())
         return np.concatenate(out)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from composer.commands.doctor import machine_rows, profile_rows
+from composer.commands.doctor import faiss_found, machine_rows, profile_rows
 from composer.i18n import localize
 from composer.profiles import choice, machine
 from composer.profiles.choice import BEST_FIRST, encoder_name, encoder_named, fitted, hub_matters, pick, resolve
 from composer.profiles.machine import Machine
 from composer.settings import EncoderSettings, load_settings, profile_names
 from image_db.library import Library
+from retrieval import faiss_build
 from tests.fakes import ColourEncoder
 
 GB = 1_000_000_000
@@ -208,10 +209,21 @@ def test_what_this_machine_is_can_be_printed() -> None:
     assert 0 < seen.free_bytes <= seen.memory_bytes
     assert seen.cores >= 1
     assert seen.hub == "offline"
-    assert [len(row) for row in machine_rows(replace(seen, gpu="RTX"))] == [2] * 5
+    assert [len(row) for row in machine_rows(replace(seen, gpu="RTX"))] == [2] * 6
     rows = profile_rows(machine_of(32, hub="silent"))
     assert [row[0] for row in rows] == list(profile_names()[1:])
     for hub, said in (("silent", f"{HUB} does not answer"), ("offline", "HF_HUB_OFFLINE is set")):
         states = {row[0]: row[-1] for row in profile_rows(machine_of(32, hub=hub))}
         assert said in states["laptop"]
         assert "not here" not in states["laptop"], "which models are missing is said already"
+
+
+def test_doctor_says_which_build_is_loaded_and_why_none_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = faiss_build.faiss_build()
+    assert f"{build.distribution} {build.version}" in faiss_found()
+    monkeypatch.setattr(faiss_build, "faiss_distributions", lambda: ["faiss-cpu", "faiss-gpu-cu12"])
+    faiss_build.load_faiss.cache_clear()
+    try:
+        assert "faiss-gpu-cu12" in faiss_found()
+    finally:
+        faiss_build.load_faiss.cache_clear()

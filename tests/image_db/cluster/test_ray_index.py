@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from image_db.library import Library
 from image_db.stores.opening import open_library
 from retrieval.stores.store_loading import load_store
 from tests.fakes import PALETTE, ColourEncoder
+from tests.image_db.conftest import paint_many
 from tests.retrieval.small_library import picture
 
 ray = pytest.importorskip("ray", reason="pip install 'vignette-studio[cluster]'")
@@ -150,6 +153,35 @@ def test_the_library_is_that_of_indexing_here_though_a_worker_is_killed(tmp_path
         # Plain indexing takes the library as its own: there is nothing to do.
         after = index_paths(library, ColourEncoder(), [pictures])
         assert (after.unchanged, after.added, after.updated_text, len(after.failed)) == (25, 0, 0, 1)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_gone_on_from_and_poisoned_files_cost_themselves(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "pictures", tmp_path / "shards"
+    files = paint_many(folder, 198)
+    files[40].write_bytes(files[40].read_bytes()[:60])  # cut off
+    (folder / "IMG_00100.jpg").write_text("<html>not a picture</html>")
+    (folder / "IMG_00150.tif").write_bytes(b"II*\0" + b"\xff" * 400)
+    sources, shards = list_sources([folder]), ShardFolder(str(kept))
+    address = ray.get_runtime_context().gcs_address
+    command = ["tests.image_db.cluster.killed_driver", address, str(folder), shards.address, "16"]
+    driver = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert driver.returncode == -signal.SIGKILL, driver.stderr
+    times = {name: (kept / name).stat().st_mtime_ns for name in shards.names()}
+    assert 0 < len(times) < 13
+
+    report = run(sources, shards, shard_files=16)
+    assert report.kept >= 16 * len(times)
+    assert report.files + report.kept == 200
+    assert {name: (kept / name).stat().st_mtime_ns for name in times} == times
+    assert len(shards.names()) == 13  # those that were open are made again under their names
+    with (
+        plain(folder, tmp_path / "plain") as wanted,
+        Library.create(tmp_path / "own", ColourEncoder().identity) as library,
+    ):
+        filled = fill_library(library, ColourEncoder(), shards, sources)
+        assert (filled.added, len(filled.failed)) == (197, 3)
+        assert_same(library, wanted)
 
 
 @pytest.mark.slow
