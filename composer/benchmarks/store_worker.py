@@ -26,8 +26,8 @@ from retrieval.candidates import Query
 from retrieval.search import Searcher
 from retrieval.stores.store_loading import load_store
 
-QUERIES = 200
-WARMING = 20  # queries that are not counted: they bring files into memory
+QUERIES = 60  # milvus-lite takes seconds for one among a million
+WARMING = 5  # queries that are not counted: they bring files into memory
 _JITTER = 0.5  # of a vector's spread: neighbours of one motif, none the same
 _AT_ONCE = 10_000
 _LICENSES = ("CC BY 4.0", "CC BY-SA 3.0", "CC0", "GPL-2.0-or-later", "")

@@ -31,17 +31,17 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
 def run_on_ray(args: argparse.Namespace) -> int:
     """Shards first, then the library that they make."""
     from composer.commands.index import DRAFTS, as_json, describe_as_asked, print_report
+    from composer.commands.profiles import settings_for
     from composer.commands.terminal import progress_of, say
     from composer.errors import UsageError
     from composer.pipeline.loading import load_drafting, load_encoder
-    from composer.settings import load_settings
     from image_db.cluster.filling import Drafted, ShardContents, fill_library
     from image_db.cluster.ray_index import RayOptions, index_on_ray
     from image_db.cluster.shards import ShardFolder, shards_beside
     from image_db.cluster.sources import list_sources
     from image_db.library import Library
     from image_db.scan import Exclusion
-    from image_db.stores.addresses import is_address
+    from image_db.stores.addresses import is_address, milvus_address
     from retrieval.stores.store_loading import load_store
 
     if args.watch:
@@ -52,7 +52,7 @@ def run_on_ray(args: argparse.Namespace) -> int:
         if args.describe not in (None, DRAFTS):
             raise UsageError("not_in_a_store", option=f"--describe {args.describe}")
     at_least(0, encoders=args.encoders)
-    settings = load_settings(args.profile)
+    settings = settings_for(args.profile, args.library, encoder_only=True)
     sources = list_sources(args.paths, Exclusion(args.exclude))
     encoder = load_encoder(settings)
     identity = encoder.identity
@@ -70,7 +70,8 @@ def run_on_ray(args: argparse.Namespace) -> int:
         with progress_of(say("pictures_loaded")) as progress:
             pictures = load_store(args.library, identity, read, progress)
         failed = contents.failures()
-        print(say("store_loaded", pictures=pictures, failed=len(failed), library=args.library, shards=shards.address))
+        shown = milvus_address(args.library).shown  # a Path has lost a slash
+        print(say("store_loaded", pictures=pictures, failed=len(failed), library=shown, shards=shards.address))
         return 0 if pictures else 1
     with Library.open_or_create(args.library, identity) as library, library.writing():
         report = fill_library(library, encoder, shards, sources)

@@ -157,7 +157,15 @@ def library_encoder(folder: Path) -> str | None:
     from image_db.default_library import is_library
     from image_db.errors import LibraryMissing
     from image_db.library import Library
+    from image_db.stores.addresses import is_address
+    from image_db.stores.opening import open_library
 
+    if is_address(folder):
+        try:
+            with open_library(folder) as store:
+                return store.encoder.name
+        except LibraryMissing:  # it is about to be filled
+            return None
     if not is_library(folder.expanduser()):
         return None
     try:

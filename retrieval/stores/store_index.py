@@ -46,7 +46,8 @@ class StoreIndex:
         words = self._asked_words(queries)
         proposed: list[dict[str, None]] = [{} for _ in queries]
         for restriction, members in _grouped(expression(query, self._library.values) for query in queries):
-            with_text = " and ".join(filter(None, (restriction, "has_text == true")))
+            all_told = self._library.with_text == self.n
+            with_text = " and ".join(filter(None, (restriction, "" if all_told else "has_text == true")))
             looks = [(i, v) for i in members for kind in VISUAL_KINDS if (v := getattr(vectors[i], kind)) is not None]
             meant = [(i, v) for i in members for kind in TEXTUAL_KINDS if (v := getattr(vectors[i], kind)) is not None]
             said = [(i, asked.sparse) for i in members for asked in words[i] if asked.sparse]
