@@ -81,7 +81,7 @@ class Models:
 class MadeEncoder:
     """A text becomes a varied vector of a real picture, always the same."""
 
-    languages = None
+    languages: frozenset[str] | None = None
 
     def __init__(self, models: Models) -> None:
         self.identity = made_identity()

@@ -64,6 +64,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"ask for this; better set {PASSWORD_VARIABLE}, which no list of processes shows",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where articles in the making and libraries made on the page are kept; several pages may share it "
+        "(default: VIGNETTE_HOME)",
+    )
     parser.add_argument("--mcp", action="store_true", help="offer the API as MCP tools, on this machine only")
     parser.add_argument("--log-json", action="store_true", help="write the log as a JSON object a line")
     parser.add_argument("--log-text", action="store_true", help="let errors in the log quote what was written")

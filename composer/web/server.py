@@ -149,8 +149,9 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     libraries = offered_libraries(args.library)
     settings = resolve(args.profile, libraries[0] if libraries else None).settings
     # What visitors index is offered to them alone, and nothing that was indexed on this machine to visitors.
-    made = home() / ("libraries" if access.roots is None else "visitors-libraries")
-    drafts = DraftStore()
+    state = args.state.expanduser().absolute() if args.state else home()
+    made = state / ("libraries" if access.roots is None else "visitors-libraries")
+    drafts = DraftStore(state / "drafts")
     drafts.prune()
     with tempfile.TemporaryDirectory(prefix="vignette-") as temporary:
         work_dir = Path(temporary).resolve()
