@@ -7,6 +7,7 @@ Ray, and what they held is done again; a writer that dies loses its open shards,
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -14,11 +15,13 @@ import os
 import pickle
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from image_db.cluster.reader_notes import ReaderNote
 from image_db.cluster.shards import ShardFolder, shard_name, table_of
 from image_db.cluster.sources import Sources, TarFile, bring, stamp_of, tar_problem, unpack
 from image_db.errors import LibraryError
@@ -43,6 +46,7 @@ READER_BYTES = 512 << 20  # a batch of decoded pictures, and the largest picture
 _PASSES = 3
 _ENCODERS_HERE = 4  # each holds the models
 _READERS_SHARE = 0.2  # of the cores of an encoder
+_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,11 @@ class RayOptions:
         cores_each = self.cores_each or (1 if self.address else max(1, cores // encoders))
         return replace(self, workers=cores, encoders=encoders, cores_each=cores_each)
 
-    def reading(self) -> dict[str, Any]:
+    def reading(self, units: int) -> dict[str, Any]:
         """What Ray is asked for to read. Beside encoders on cores a reader mostly waits; a GPU keeps many busy."""
         if self.gpus_each:
             return {"num_cpus": 1, "memory": READER_BYTES}
-        at_once = max(1, math.ceil(self.encoders * self.cores_each))
+        at_once = min(units, max(1, math.ceil(self.encoders * self.cores_each)))
         return {"num_cpus": _READERS_SHARE / 2, "memory": READER_BYTES, "concurrency": at_once}
 
     def encoding(self) -> dict[str, Any]:
@@ -144,15 +148,27 @@ def start_ray(options: RayOptions) -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is raised; Ray keeps its own logs
-    try:
-        if options.address:
-            ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
-        else:
-            ray.init(
-                num_cpus=options.settled().workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-            )
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise LibraryError("ray_not_reached", address=options.address or "local", reason=str(error)[:300]) from error
+    given: dict[str, Any] = {"num_cpus": options.settled().workers, "include_dashboard": False}
+    if options.address:
+        given = {"address": options.address}
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**given, log_to_driver=False, logging_level="ERROR")
+            return
+        except Exception as error:
+            # A bare Exception is Ray's word for a machine so busy that its processes were not there after 30 s.
+            if left and type(error) is Exception:
+                _forget_processes()
+                continue
+            reason = str(error)[:300]
+            raise LibraryError("ray_not_reached", address=options.address or "local", reason=reason) from error
+
+
+def _forget_processes() -> None:
+    """Those that Ray began to start end with this one; that nobody holds them is no news."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def usable_cores() -> int:
@@ -189,7 +205,9 @@ def _run(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     work = ray.data.from_items([{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=len(units))
     # Readers ask for other resources than encoders, or Ray would make one operator of both and encoders would decode.
-    read = work.map_batches(read_unit, batch_size=1, batch_format="pyarrow", **options.reading())
+    read = work.map_batches(
+        read_unit, fn_args=(shards,), batch_size=1, batch_format="pyarrow", **options.reading(len(units))
+    )
     encoded = read.map_batches(
         EncodeRows,
         fn_constructor_args=(load_encoder, encoder, 0 if options.gpus_each else math.ceil(options.cores_each)),
@@ -214,8 +232,11 @@ def _run(
 # Read
 
 
-def read_unit(batch: pa.Table) -> Iterator[pa.Table]:
-    """Decode and describe the files of one unit, a few pictures at a time. Every file becomes a row."""
+def read_unit(batch: pa.Table, shards: ShardFolder) -> Iterator[pa.Table]:
+    """Decode and describe the files of one unit, a few pictures at a time. Every file becomes a row.
+
+    Where a reader of it died before, each file is noted beside the shards before it is read (``ReaderNote``).
+    """
     (unit,) = (pickle.loads(data) for data in batch["unit"].to_pylist())
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -226,14 +247,20 @@ def read_unit(batch: pa.Table) -> Iterator[pa.Table]:
         empty = not pictures
         count = max(1, len(pictures))
         sidecars, rows = SidecarReader(), []
+        note = ReaderNote.begin(shards, unit.name)
         if empty:
             reason = problem.reason if problem is not None else Phrase("tar_without_pictures")
             yield _as_table([_row(unit, 0, count, stamp_of(unit.tar), reason)])
         for number, (path, stamp, found) in enumerate(pictures):
-            rows.append(_read_row(unit, number, count, path, stamp, found, sidecars))
+            if note.is_deadly(number):
+                rows.append(_row(unit, number, count, stamp, Phrase("reader_died")))
+            else:
+                with note.reading(number):
+                    rows.append(_read_row(unit, number, count, path, stamp, found, sidecars))
             if len(rows) == BATCH_PICTURES:
                 yield _as_table(rows)
                 rows = []
+        note.end()
         if rows:
             yield _as_table(rows)
 

@@ -30,7 +30,7 @@ def made_shards(sources: Sources, folder: Path) -> ShardFolder:
     encode = EncodeRows(ColourEncoder, ColourEncoder().identity, threads=0)
     write = WriteShards(shards, ColourEncoder().identity)
     for unit in _units(sources, shards.done(ColourEncoder().identity), shard_files=4):
-        for batch in read_unit(pa.table({"unit": [pickle.dumps(unit)]})):
+        for batch in read_unit(pa.table({"unit": [pickle.dumps(unit)]}), shards):
             write(encode(batch))
     return shards
 
