@@ -7,7 +7,6 @@ Ray, and what they held is done again; a writer that dies loses its open shards,
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import math
@@ -15,8 +14,9 @@ import os
 import pickle
 import tempfile
 import time
-import warnings
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -46,7 +46,7 @@ READER_BYTES = 512 << 20  # a batch of decoded pictures, and the largest picture
 _PASSES = 3
 _ENCODERS_HERE = 4  # each holds the models
 _READERS_SHARE = 0.2  # of the cores of an encoder
-_STARTS = 3
+_STARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +157,21 @@ def start_ray(options: RayOptions) -> None:
             return
         except Exception as error:
             # A bare Exception is Ray's word for a machine so busy that its processes were not there after 30 s.
-            if left and type(error) is Exception:
-                _forget_processes()
-                continue
+            if type(error) is Exception:
+                _end_processes(error)
+                if left:
+                    continue
             reason = str(error)[:300]
             raise LibraryError("ray_not_reached", address=options.address or "local", reason=reason) from error
 
 
-def _forget_processes() -> None:
-    """Those that Ray began to start end with this one; that nobody holds them is no news."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+def _end_processes(error: Exception) -> None:
+    """End what Ray began to start before it gave up: it has no other handle on it than the frames of the error."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if hasattr(node, "kill_all_processes"):
+            with suppress(Exception):  # some of them never came to be
+                node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 
 
 def usable_cores() -> int:

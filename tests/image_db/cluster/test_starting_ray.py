@@ -12,38 +12,56 @@ from image_db.errors import LibraryError
 ray = pytest.importorskip("ray", reason="pip install 'vignette-studio[cluster]'")
 
 
+BUSY = Exception("The current node timed out during startup.")
+
+
+class Starts:
+    """``outcomes`` are what comes of each start of Ray in turn; ``ended`` counts those whose processes were ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Exception | None] = []
+        self.ended = 0
+
+    def init(self, **_: Any) -> None:
+        starts = self
+
+        class Node:
+            def __init__(self) -> None:
+                outcome = starts.outcomes.pop(0)
+                if outcome is not None:
+                    raise outcome
+
+            def kill_all_processes(self, **_: bool) -> None:
+                starts.ended += 1
+
+        Node()
+
+
 @pytest.fixture
-def starts(monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
-    """What comes of each start of Ray in turn."""
-    outcomes: list[Any] = []
-
-    def init(**_: Any) -> None:
-        outcome = outcomes.pop(0)
-        if outcome is not None:
-            raise outcome
-
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    made = Starts()
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", init)
-    return outcomes
+    monkeypatch.setattr(ray, "init", made.init)
+    return made
 
 
-def test_a_machine_that_is_busy_is_given_another_try(starts: list[Exception | None]) -> None:
-    starts[:] = [Exception("The current node timed out during startup."), None]
+def test_a_machine_that_is_busy_is_given_another_try(starts: Starts) -> None:
+    starts.outcomes = [BUSY, None]
     start_ray(RayOptions(workers=2))
-    assert starts == []
-    starts[:] = [Exception("The current node timed out during startup.")] * 3
+    assert (starts.outcomes, starts.ended) == ([], 1)
+    starts.outcomes = [BUSY] * 4
     with pytest.raises(LibraryError) as told:
         start_ray(RayOptions(workers=2))
-    assert told.value.key == "ray_not_reached"
+    assert (told.value.key, starts.ended) == ("ray_not_reached", 5)
 
 
 @pytest.mark.parametrize("error", [ConnectionError("none there"), RuntimeError("twice"), ValueError("no address")])
-def test_what_another_try_does_not_mend_is_said_at_once(starts: list[Exception | None], error: Exception) -> None:
-    starts[:] = [error, None]
+def test_what_another_try_does_not_mend_is_said_at_once(starts: Starts, error: Exception) -> None:
+    starts.outcomes = [error, None]
     with pytest.raises(LibraryError) as told:
         start_ray(RayOptions(address="ray://nowhere:10001"))
     assert (told.value.key, told.value.values["address"]) == ("ray_not_reached", "ray://nowhere:10001")
-    assert starts == [None]
+    assert (starts.outcomes, starts.ended) == ([None], 0)
 
 
 @pytest.mark.parametrize(
