@@ -12,7 +12,8 @@ from image_db.errors import LibraryError
 ray = pytest.importorskip("ray", reason="pip install 'vignette-studio[cluster]'")
 
 
-BUSY = Exception("The current node timed out during startup.")
+def busy() -> Exception:
+    return Exception("The current node timed out during startup.")
 
 
 class Starts:
@@ -46,10 +47,10 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
 
 
 def test_a_machine_that_is_busy_is_given_another_try(starts: Starts) -> None:
-    starts.outcomes = [BUSY, None]
+    starts.outcomes = [busy(), None]
     start_ray(RayOptions(workers=2))
     assert (starts.outcomes, starts.ended) == ([], 1)
-    starts.outcomes = [BUSY] * 4
+    starts.outcomes = [busy() for _ in range(4)]
     with pytest.raises(LibraryError) as told:
         start_ray(RayOptions(workers=2))
     assert (told.value.key, starts.ended) == ("ray_not_reached", 5)
