@@ -52,7 +52,7 @@ def run_on_ray(args: argparse.Namespace) -> int:
         if args.describe not in (None, DRAFTS):
             raise UsageError("not_in_a_store", option=f"--describe {args.describe}")
     at_least(0, encoders=args.encoders)
-    settings = settings_for(args.profile, args.library, encoder_only=True)
+    settings = settings_for(args.profile, args.library, encoder_only=True, drafts=not args.no_describe)
     sources = list_sources(args.paths, Exclusion(args.exclude))
     encoder = load_encoder(settings)
     identity = encoder.identity
@@ -85,7 +85,5 @@ def run_on_ray(args: argparse.Namespace) -> int:
         work = {"shards": made.shards, "kept": made.kept, "ray": made.stats}
         print(json_line(as_json(args.library, report, pictures) | words | work))
     else:
-        print_report(args.library, report, pictures)
-        if described is not None:
-            print(say("described", described=described.described, silent=described.silent))
+        print_report(args.library, report, pictures, described)
     return 0 if report.usable else 1

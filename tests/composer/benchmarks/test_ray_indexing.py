@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ def test_processes_are_kept_on_cores_and_let_go_again() -> None:
     with ray_indexing.kept_on({min(before)}):
         assert os.sched_getaffinity(0) == {min(before)}
     assert os.sched_getaffinity(0) == before
+
+
+@linux
+def test_the_work_of_processes_that_others_started_counts() -> None:
+    busy = "sum(i for i in range(3_000_000))"
+    before = ray_indexing.processor_seconds()
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+    subprocess.run([sys.executable, "-c", nested], check=True)
+    assert ray_indexing.processor_seconds() > before + 0.02
 
 
 @linux
