@@ -141,15 +141,15 @@ def processor_seconds() -> float:
 
 
 def index(engine: str, profile: str, pictures: str, library_dir: str) -> None:
-    from composer.commands.profiles import settings_for
     from composer.pipeline.loading import load_encoder
+    from composer.profiles.choice import resolve
     from image_db.cluster.filling import fill_library
     from image_db.cluster.ray_index import RayOptions, index_on_ray
     from image_db.cluster.shards import ShardFolder, shards_beside
     from image_db.cluster.sources import list_sources
     from image_db.indexing import index_paths
 
-    settings = settings_for(profile)
+    settings = resolve(profile).settings
     encoder = load_encoder(settings)
     with Library.create(Path(library_dir), encoder.identity) as library:
         if engine == "plain":
