@@ -168,7 +168,7 @@ def start_ray(options: RayOptions) -> None:
 def _end_processes(error: Exception) -> None:
     """End what Ray began to start before it gave up: it has no other handle on it than the frames of the error."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        node = frame.f_locals.get("self")
+        node: Any = frame.f_locals.get("self")
         if hasattr(node, "kill_all_processes"):
             with suppress(Exception):  # some of them never came to be
                 node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
