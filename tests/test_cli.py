@@ -182,7 +182,7 @@ def test_pull_fetches_what_the_profile_uses_the_fonts_of_pdfs_and_facts_for_smal
     from composer.commands.profiles import needed
     from composer.settings import load_settings
 
-    facts = ["cc-cedict", "gcide"] if names else []
+    facts = ["cc-cedict", "wikipedia-vital", "gcide"] if names else []
     assert needed(load_settings(profile or "embedded")) == [*names, "noto-chinese-fonts", "noto-script-fonts", *facts]
 
 

@@ -53,12 +53,13 @@ def settings_for(
 def needed(settings: Settings) -> list[str]:
     """The models of the manifest that a profile and drafts use, fonts of PDFs, and dictionaries for gguf writers."""
     from composer.export.pdf_fonts import CHINESE, SCRIPTS
+    from composer.pipeline.writing.encyclopedia import NAME as ENCYCLOPEDIA
     from composer.profiles.wanted import wanted
     from retrieval.cedict import NAME as CHINESE_DICTIONARY
     from vision.bridge.caption_bridge import shipped_language_model
 
     models = [*wanted(settings).models, *([shipped_language_model()] if settings.encoder.kind == "embedded" else [])]
-    dictionaries = [CHINESE_DICTIONARY, DICTIONARY] if settings.writer.kind == "gguf" else []
+    dictionaries = [CHINESE_DICTIONARY, ENCYCLOPEDIA, DICTIONARY] if settings.writer.kind == "gguf" else []
     return [*dict.fromkeys(models), CHINESE, SCRIPTS, *dictionaries]
 
 

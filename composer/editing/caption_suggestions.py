@@ -21,7 +21,7 @@ from composer.pipeline.conversation import opening
 from composer.pipeline.picture_words import translated_words
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import LOOK_PX
-from composer.pipeline.writing.writer import derive_seed
+from composer.pipeline.writing.seeds import derive_seed
 from vision.errors import ImageError
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 

@@ -20,8 +20,9 @@ from composer.editing.lookup import unlocked_section
 from composer.editing.sections import edit_text
 from composer.errors import EditError, UsageError, WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import SentenceFilter, strip_quotes
-from composer.pipeline.writing.writer import TOKENS_PER_WORD, derive_seed
+from composer.pipeline.writing.writer import TOKENS_PER_WORD
 from composer.request import LANGUAGES, TONES
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel

@@ -19,8 +19,9 @@ from composer.article.model import Article, Section
 from composer.editing.proposals import stream_paragraph
 from composer.errors import WritingFailed
 from composer.pipeline.prompts import Prompts, load_prompts
+from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import SentenceFilter
-from composer.pipeline.writing.writer import derive_seed, sampling_of, token_limit, writing_question
+from composer.pipeline.writing.writer import sampling_of, token_limit, writing_question
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 

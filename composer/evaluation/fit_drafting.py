@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from composer.pipeline.writing.drafting import DraftSentence, features_of
-from composer.pipeline.writing.facts import Fact, clauses_of
+from composer.sources.support import covered
 
 RIDGE = 3.0  # on standardised columns; weights move by less than a tenth between 1 and 10
 
@@ -38,10 +38,9 @@ def read_labels(file: Path, encode: Callable[[Sequence[str]], np.ndarray]) -> La
             titles.append(section["title"])
         pool = [DraftSentence(text, draft, 0, False, False) for draft, _, text in section["sentences"]]
         vectors = encode([entry.text for entry in pool])
-        facts = [Fact(name, text, "") for name, _, text in (fact.partition(": ") for fact in section["facts"])]
-        clauses = [clause for fact in facts for clause in clauses_of(fact)]
-        to_facts = (vectors @ encode(clauses).T).max(axis=1) if clauses else np.zeros(len(pool))
-        features.append(features_of(pool, vectors @ vectors.T, to_facts))
+        known = " ".join([section["title"], section["heading"], *section["facts"]])
+        given = np.array([covered(entry.text, known) for entry in pool])
+        features.append(features_of(pool, vectors @ vectors.T, given))
         fine += [label == "fine" for _, label, _ in section["sentences"]]
         article += [titles.index(section["title"])] * len(pool)
     return LabelledSentences(np.concatenate(features), np.array(fine), np.array(article))

@@ -42,6 +42,7 @@ from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, re
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writing.citing import CitingWriter
 from composer.pipeline.writing.dictionary import installed_dictionary
+from composer.pipeline.writing.encyclopedia import installed_encyclopedia
 from composer.pipeline.writing.facts import Glossary, named_things
 from composer.pipeline.writing.planning import Plan
 from composer.pipeline.writing.translation import Translator
@@ -227,7 +228,7 @@ class Pipeline:
             ),
             kind=request.kind_of_text,
         )
-        if self.settings.writer.kind == "gguf" and installed_dictionary() is None:
+        if self.settings.writer.kind == "gguf" and None in (installed_dictionary(), installed_encyclopedia()):
             yield events.Notice("dictionary_missing", {})
         yield events.Planned(plan.title, plan.headings if len(plan.headings) > 1 else ())
         written = yield from self._text(context, writer, plan)
@@ -236,14 +237,12 @@ class Pipeline:
             yield events.Notice("text_shorter", {"written": count, "asked": request.words})
         conversation, _ = reading(context.prompts, self.model, written.title, written.sections)
         sections = self._unchecked(context, written, written.sections)
-        facts = _facts_of(written)
         # The plan was told what the pictures that came along show.
-        facts += [
-            {"section": "", "name": subject(words), "text": words, "source": id_}
-            for id_, words in context.uploads.said(context.language).items()
-            if words
-        ]
-        return Article(written.title, context.language, sections, provenance={"facts": facts}), conversation
+        shown = [(id_, words) for id_, words in context.uploads.said(context.language).items() if words]
+        told = [{"section": "", "name": subject(words), "text": words, "source": id_} for id_, words in shown]
+        known = {"facts": [*written.told, *told]}
+        article = Article(written.title, context.language, sections, provenance=known, sources=written.sources)
+        return article, conversation
 
     def write_rest(
         self, context: RequestContext, article: Article, headings: Sequence[str]
@@ -269,9 +268,14 @@ class Pipeline:
                 new = self._unchecked(context, Written(article.title, ()), make_sections(added))
                 yield events.ArticleSoFar(replace(article, sections=(*_apart(standing), *new)))
         new = self._unchecked(context, written, make_sections(added))
-        known = [*article.provenance.get("facts", ()), *_facts_of(written)]
+        known = [*article.provenance.get("facts", ()), *written.told]
         provenance = {**self.provenance(context), **article.provenance, "facts": known}
-        return replace(article, sections=(*_apart(standing), *new) if new else standing, provenance=provenance)
+        return replace(
+            article,
+            sections=(*_apart(standing), *(replace(s, citations=written.citations) for s in new)) if new else standing,
+            sources=tuple(dict.fromkeys((*article.sources, *written.sources))),
+            provenance=provenance,
+        )
 
     def _writer(self, context: RequestContext) -> Writer:
         translator = None
@@ -296,7 +300,9 @@ class Pipeline:
         """The sections with the claims that the writer was not given; a story's need not be so."""
         if context.request.kind_of_text == "story":
             return sections
-        given = [context.request.instruction, written.title, *map(str, itertools.chain(*written.facts.values()))]
+        known = list(itertools.chain(*written.facts.values()))
+        told = [fact.entry.extract if fact.entry else str(fact) for fact in known]
+        given = [context.request.instruction, written.title, *told]
         return tuple(replace(section, unchecked=claims_in(section.text, given)) for section in sections)
 
     def _write_from(
@@ -327,6 +333,7 @@ class Pipeline:
             None if language == "en" else lambda texts: translate(self.model, context.prompts, texts),
             reads_language=self._reads(language),
             dictionary=installed_dictionary(),
+            encyclopedia=installed_encyclopedia(),
             odds=lambda about, texts: self._odds(
                 prompts, [prompts.meant.format(about=about, text=text) for text in texts]
             ),
@@ -577,15 +584,6 @@ class Pipeline:
                 "tone": request.tone,
             },
         }
-
-
-def _facts_of(written: Written) -> list[dict[str, str]]:
-    """What the writer was given, as the article's provenance tells it."""
-    return [
-        {"section": heading, "name": fact.name, "text": fact.text, "source": fact.source}
-        for heading, known in written.facts.items()
-        for fact in known
-    ]
 
 
 def _apart(sections: Sequence[Section]) -> tuple[Section, ...]:

@@ -47,7 +47,7 @@ def fonts_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _no_dictionary_of_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a scripted model writes is put together in the same way whether `vignette models pull` was run or not."""
     if request.node.get_closest_marker("slow") is None:
-        for name in ("installed_dictionary", "installed_chinese_dictionary"):
+        for name in ("installed_dictionary", "installed_encyclopedia", "installed_chinese_dictionary"):
             monkeypatch.setattr(f"composer.pipeline.pipeline.{name}", lambda: None)
 
 

@@ -1,7 +1,7 @@
 """From several drafts of a section to the paragraph that stands: good sentences of all drafts, put together.
 
 A small model writes true and empty and invented sentences side by side. What tells them apart is whether other drafts
-say the same (SelfCheckGPT, arXiv:2303.08896), whether a sentence stays close to the known facts, stock phrases, and
+say the same (SelfCheckGPT, arXiv:2303.08896), whether a sentence is made of the known facts' words, stock phrases, and
 length; the weights are fitted on labelled sentences. What the model itself says of their truth tells nothing (area
 under the curve .49 on 192 of them). Numbers, dates and names that most drafts do not share never stand. Figures:
 docs/research/writing.md.
@@ -24,18 +24,19 @@ from retrieval.tokens import terms
 # words, and in words of which the shorter has half in common besides the subject's name.
 SAME = 0.8
 SAME_IN_WORDS, COMMON_WORDS = 0.6, 0.5
+TELLS = 0.65  # cosine of a sentence and a clause of a fact that it tells
 OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
 SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 LONG_WORDS = 18
-LEAST_ODDS = 0.6
-USUAL_AGREEMENT, USUAL_FACT = 0.7, 0.6  # where there is one draft only, or no fact
+LEAST_ODDS = 0.8
+USUAL_AGREEMENT = 0.7  # where there is one draft only
 
 
 # Log-odds that a reader finds a sentence fine, of the columns of ``features_of`` and a constant. Fitted on 921 labelled
 # sentences of 40 sections (docs/research/draft-labels.jsonl) by ``composer.evaluation.fit_drafting``.
-WEIGHTS = np.array([2.99, 1.91, -0.44, -0.22])
-BIAS = -2.67
+WEIGHTS = np.array([3.18, 3.6, -0.31, -0.4])
+BIAS = -1.87
 
 
 _NUMBER = re.compile(
@@ -57,7 +58,8 @@ _STOCK = re.compile(
 # Cannot be understood without the very sentence before it.
 _LEANS = re.compile(
     r"(?:this|these|that|those|such|then|next|here|there|the (?:resulting|process|former|latter|same)|once|after that"
-    r"|first|second|another|other|both|as a result|for example|for instance|instead|however|but|so|yet)\b"
+    r"|first|second|another|other|both|as a result|for example|for instance|instead|however|but|so|yet|exceptions?"
+    r"|distinct from|although the)\b"
     r"|[这那]|其中|例如|比如|然后|接着|但|所以|因此|于是|首先|其次|最后|只有这样|如果",
     re.IGNORECASE,
 )
@@ -124,11 +126,11 @@ def shared_names(drafts: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in counts.items() if count >= max(2, SHARED_NAME * len(drafts)))
 
 
-def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.ndarray) -> np.ndarray:
-    """(n, 4): how far the other drafts agree, nearness to a known fact, stock phrases, tens of words beyond
-    ``LONG_WORDS``.
+def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """(n, 4): how far the other drafts agree, the share of words that the known facts have beyond half, stock phrases,
+    tens of words beyond ``LONG_WORDS``.
 
-    ``alike`` (n, n) are likenesses among the sentences, ``to_facts`` (n,) the largest to a known fact, 0 without facts.
+    ``alike`` (n, n) are likenesses among the sentences, ``given`` (n,) shares of words, see ``support.covered``.
     """
     drafts = {entry.draft for entry in pool}
     rows = []
@@ -142,7 +144,7 @@ def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.n
         rows.append(
             (
                 np.clip(agreement, 0.4, 0.9),
-                np.clip(to_facts[i] or USUAL_FACT, 0.2, 0.95),
+                np.clip(given[i] - 0.5, 0.0, 0.5),
                 min(2, len(_STOCK.findall(entry.text))),
                 max(0, count_words(entry.text) - LONG_WORDS) / 10,
             )
@@ -150,11 +152,11 @@ def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.n
     return np.array(rows, dtype=float).reshape(-1, len(WEIGHTS))
 
 
-def worth_of(pool: Sequence[DraftSentence], alike: np.ndarray, to_facts: np.ndarray) -> np.ndarray:
+def worth_of(pool: Sequence[DraftSentence], alike: np.ndarray, given: np.ndarray) -> np.ndarray:
     """How much each sentence is worth printing, (n,): the log-odds that it is true and says something, less what it
     must reach. Above 0 it may stand.
     """
-    return np.asarray(features_of(pool, alike, to_facts) @ WEIGHTS + BIAS - LEAST_ODDS)
+    return np.asarray(features_of(pool, alike, given) @ WEIGHTS + BIAS - LEAST_ODDS)
 
 
 def repeats(one: Sequence[str], other: Sequence[str], alike: np.ndarray, subject: str) -> np.ndarray:
@@ -167,6 +169,17 @@ def repeats(one: Sequence[str], other: Sequence[str], alike: np.ndarray, subject
     common = np.array([[len(a & b) / max(1, min(len(a), len(b))) for b in theirs] for a in mine])
     same = (alike >= SAME_IN_WORDS) & (common.reshape(alike.shape) >= COMMON_WORDS)
     return np.asarray(same | (alike >= SAME))
+
+
+def tell_the_same(to_clauses: np.ndarray, groups: Sequence[int]) -> np.ndarray:
+    """(n, n) whether two sentences tell the same of the known facts, by their likenesses to the facts' clauses (n, c).
+
+    ``groups`` (c,) number the clauses; those that say the same have one number, such as several sources' definitions.
+    """
+    nearest = to_clauses.argmax(axis=1)
+    group = np.asarray(groups)[nearest]
+    tells = to_clauses.max(axis=1) >= TELLS
+    return np.asarray((group[:, None] == group[None, :]) & tells[:, None] & tells[None, :])
 
 
 def assemble(

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from composer.article.citation import Citation
 from composer.pipeline.writing.dictionary import Dictionary, Part
+from composer.pipeline.writing.encyclopedia import Encyclopedia, Entry, key_of, notes_of
+from composer.sources.support import covered, keeps_relations
 from retrieval import plurals
 
-LONGEST_NAME = 3  # words
+LONGEST_NAME = 4  # words
 MOST_FACTS = 4  # of a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
 MOST_RELATED = 2  # definitions that mention what the heading names, where it has none of its own
@@ -34,10 +37,19 @@ SPECIAL_PENALTY = 0.15
 SAME_THING = 0.25  # cosine of two sources' senses of a word
 MOST_ASKED = 5  # senses of a word that the model is asked about
 MOST_ASKED_WORDS = 14  # of each
+TELLS_ENOUGH = 30  # words of an entry beside which a dictionary is not needed
+NOTE_OPENING = 3  # words by which a copied note is known
+CITED = 0.6  # of a sentence's words that an entry must have to be its source
+GIST_WORDS = 40  # by which senses are compared: an encyclopedia's first sentence or two
 ODDS_WEIGHT = 0.3  # of the model's odds beside the cosine: they tell a cardinal from a cardinal
 CLAUSE_SPAN = 0.25  # cosine behind a definition's nearest clause
 LATER_SENSE = 0.02  # a place further down in the dictionary
+MOST_NEAR = 120  # entries of an encyclopedia that are compared with a subject
+MOST_SUBJECTS = 14
+LEAST_NEAR = 0.45  # cosine of an entry and the subject that it belongs to
+NEAR_SPAN = 0.22  # of it behind the nearest entry's, which is often that of the subject itself
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
+ENCYCLOPEDIA = "Wikipedia"  # how the source of such a fact begins
 # Nouns that are more often another part of speech, or too general for a definition to say anything.
 _COMMON_WORDS = """
 run set cut part back place time day way use light water air end side top body head face hand eye kind type form look
@@ -55,11 +67,14 @@ _NOT_SEEN = (("n00000000", "n01300000"), ("n04620000", "n06700000"), ("n13700000
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known of a thing. ``source`` names where from: "WordNet n04213353", or a picture's file."""
+    """What is known of a thing. ``source`` names where from: "WordNet n04213353", or a picture's file; ``entry`` is the
+    encyclopedia's that it is from.
+    """
 
     name: str
     text: str
     source: str
+    entry: Entry | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
@@ -69,6 +84,55 @@ def clauses_of(fact: Fact) -> list[str]:
     """The fact whole, and clause by clause: a sentence tells one of them."""
     parts = [part.strip() for part in re.split(r"[.;]", fact.text)]
     return [str(fact), *(f"{fact.name}: {part}" for part in parts if len(part.split()) > 3)]
+
+
+def told_by(fact: Fact) -> str:
+    """All that is known of a thing where a fact is from."""
+    return f"{fact.name} {fact.text} {fact.entry.extract}" if fact.entry else str(fact)
+
+
+def cited(sentences: Sequence[str], facts: Sequence[Fact]) -> list[Citation]:
+    """Citations of those sentences most of whose words an encyclopedia's entry has."""
+    found = []
+    for sentence in sentences:
+        entries = [(covered(sentence, f"{fact.name} {fact.entry.extract}"), fact.entry) for fact in facts if fact.entry]
+        share, entry = max(entries, key=lambda pair: pair[0], default=(0.0, None))
+        if entry and share >= CITED:
+            found.append(Citation(sentence, (entry.passage,), round(share, 4)))
+    return found
+
+
+def is_told(sentence: str, facts: Sequence[Fact]) -> bool:
+    """Whether most of a sentence's words are an entry's, joined and qualified as they are there. Of sentences that are
+    not, on subjects that an encyclopedia has, readers found half untrue.
+    """
+    return any(
+        covered(sentence, f"{fact.name} {fact.entry.extract}") >= CITED
+        and keeps_relations(sentence, fact.entry.extract)
+        for fact in facts
+        if fact.entry
+    )
+
+
+def begins_as_note(sentence: str, facts: Sequence[Fact]) -> bool:
+    """Whether a sentence begins as a note does that has no subject: "Made in various sizes and …"."""
+    opening = sentence.lower().split()[:NOTE_OPENING]
+    notes = (note for fact in facts if fact.entry for note in fact.text.split("; "))
+    return any(note[:1].islower() and note.lower().split()[:NOTE_OPENING] == opening for note in notes)
+
+
+def grouped_clauses(facts: Sequence[Fact]) -> tuple[list[str], list[int]]:
+    """The clauses of facts, and a number for each: one for all first clauses on a name, which define it, its own for
+    any other.
+    """
+    clauses: list[str] = []
+    groups: list[int] = []
+    names = list(dict.fromkeys(fact.name for fact in facts))
+    for fact in facts:
+        for place, clause in enumerate(clauses_of(fact)[1:] or [str(fact)]):
+            clauses.append(clause)
+            groups.append(len(clauses) if place else -1 - names.index(fact.name))
+    return clauses, groups
 
 
 @cache
@@ -96,19 +160,21 @@ def _pairs(file: Path) -> Iterable[tuple[str, str]]:
         yield synset, rest
 
 
-def named_things(text: str) -> list[str]:
-    """Lemmas of the glossary that an English text names, longest match first come, each once.
+def named_things(text: str, also: Container[str] = ()) -> list[str]:
+    """Lemmas of the glossary, and names that are ``also`` known, that an English text names, longest match first come,
+    each once.
 
     Plurals count as their singular: "Claw hammers and rakes" names "claw hammer" and "rake".
     """
     known = _glossary()
-    words = re.findall(r"[a-z][a-z'-]*", text.lower())
+    words = key_of(text).split()
     found: dict[str, None] = {}
     at = 0
     while at < len(words):
         for length in range(min(LONGEST_NAME, len(words) - at), 0, -1):
             head, last = words[at : at + length - 1], words[at + length - 1]
-            lemma = next((name for form in _singulars(last) if (name := " ".join((*head, form))) in known), "")
+            forms = [" ".join((*head, form)) for form in _singulars(last)]
+            lemma = next((name for name in forms if name in known), "") or next((n for n in forms if n in also), "")
             if lemma and not (length == 1 and (lemma in _COMMON or len(lemma) < 3)):
                 found[lemma] = None
                 at += length
@@ -177,10 +243,12 @@ class Glossary:
         *,
         reads_language: bool = True,
         dictionary: Dictionary | None = None,
+        encyclopedia: Encyclopedia | None = None,
         odds: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
     ) -> None:
         self._encode = encode
         self._dictionary = dictionary
+        self._encyclopedia = encyclopedia
         self._odds = odds
         self._english = english or (lambda texts: texts)
         self.reads_language = reads_language
@@ -201,13 +269,16 @@ class Glossary:
     def _own(self, heading: str, about: str) -> list[Fact]:
         """What the dictionary and WordNet say of the things and doings that a heading names, in the sense meant."""
         words = re.findall(r"[a-z]+", heading.lower())
-        names = named_things(heading) or words[-1:]
+        whole = " ".join(map(singular, words))
+        names = named_things(heading, self._encyclopedia or ()) or words[-1:]
+        if self._encyclopedia and whole in self._encyclopedia and whole not in names:
+            names = [whole]  # birds of prey, not birds and prey
         if len(words) == len(names) == 2:
             names = names[1:]  # a litter box is a box, and no litter
         found: list[Fact] = []
         for name in names:
             senses = [Fact(name, text, f"WordNet {synset}") for synset, text in _glossary().get(name, ())]
-            found += self._meant([*self._entries_of(name, "n"), *senses], about)
+            found += self._meant([*self._told_of(name), *self._entries_of(name, "n"), *senses], about)
         for verb in _verbs(heading):
             found += self._meant(self._entries_of(verb, "v"), about)
         return found
@@ -216,11 +287,20 @@ class Glossary:
         senses = self._dictionary.senses(word, part) if self._dictionary else ()
         return [Fact(word, f"{sense.text}. {sense.note}".strip(" ."), f"GCIDE {word}") for sense in senses]
 
+    def _told_of(self, name: str) -> list[Fact]:
+        if self._encyclopedia is None:
+            return []
+        # Cows are cattle: an entry may have another name of the thing.
+        others = (lemma for synset, _ in _glossary().get(name, ()) for lemma in _lemmas().get(synset, ()))
+        entries = [entry for known in dict.fromkeys((name, *others)) for entry in self._encyclopedia.entries(known)]
+        return [Fact(name, notes_of(entry), f"{ENCYCLOPEDIA} {entry.title}", entry) for entry in entries]
+
     def _meant(self, senses: Sequence[Fact], about: str) -> list[Fact]:
         """Of the senses of one word the one that is meant, from the dictionary and from WordNet where both have it."""
         if not senses:
             return []
-        vectors = self._encode([sense.text for sense in senses])
+        gists = [_shortened(sense.text, GIST_WORDS) for sense in senses]
+        vectors = self._encode(gists)
         worth = vectors @ self._encode([about])[0]
         places = Counter[str]()
         for i, sense in enumerate(senses):
@@ -231,15 +311,20 @@ class Glossary:
             places[source] += 1
         order = [int(i) for i in np.argsort(-worth, kind="stable") if worth[i] >= LEAST_LIKENESS][:MOST_ASKED]
         if self._odds is not None and len(order) > 1:
-            asked = self._odds(about, [_shortened(senses[i].text) for i in order])
+            asked = self._odds(about, [_shortened(gists[i], MOST_ASKED_WORDS) for i in order])
             worth[order] += ODDS_WEIGHT * np.asarray(asked)
             order.sort(key=lambda i: -worth[i])
-        best = order[:1]
-        other = (i for i in order[1:] if senses[i].source.split()[0] != senses[order[0]].source.split()[0])
-        best += [i for i in [next(other, -1)] if i >= 0 and vectors[i] @ vectors[order[0]] >= SAME_THING]
+        best: dict[str, int] = {}  # the first of each source, by its name
+        for i in order:
+            best.setdefault(senses[i].source.split()[0], i)
+        best = {name: i for name, i in best.items() if vectors[i] @ vectors[order[0]] >= SAME_THING}
+        if (told := best.get(ENCYCLOPEDIA)) is not None:  # the others say less of the same
+            best.pop("WordNet", None)
+            if len(senses[told].text.split()) >= TELLS_ENOUGH:
+                best.pop("GCIDE", None)
         return [
-            Fact(fact.name, fitting, fact.source)
-            for fact in (senses[i] for i in sorted(best))
+            replace(fact, text=fitting)
+            for fact in (senses[i] for i in sorted(best.values()))
             if (fitting := self._fitting(fact.name, fact.text, about))
         ]
 
@@ -254,14 +339,35 @@ class Glossary:
         kept = [clause for clause, value in zip(clauses, near, strict=True) if value >= max(near) - CLAUSE_SPAN]
         return " ".join(kept).strip(" .;")
 
+    def subjects(self, subject: str) -> list[str]:
+        """What the encyclopedia has that belongs to an English subject, nearest first: the falcon of birds of prey."""
+        if self._encyclopedia is None:
+            return []
+        words = [singular(word) for word in key_of(subject).split()]
+        entries = self._encyclopedia.on([word for word in words if len(word) > 3], MOST_NEAR)
+        if not entries:
+            return []
+        gists = [f"{entry.title}: {entry.kind}. {_shortened(entry.text, GIST_WORDS)}" for entry in entries]
+        near = self._encode(gists) @ self._encode([subject])[0]
+        least = max(LEAST_NEAR, float(near.max()) - NEAR_SPAN)
+        order = [int(i) for i in np.argsort(-near, kind="stable")[:MOST_SUBJECTS] if near[i] >= least]
+        own = {entries[i].name: {singular(word) for word in key_of(entries[i].name).split()} for i in order}
+        return [name for name, named in own.items() if not named <= set(words)]
+
+    def informed(self, headings: Sequence[str]) -> list[bool]:
+        """Whether the encyclopedia has an entry on what each heading names last: the falcon of "Peregrine Falcon"."""
+        known = self._encyclopedia or ()
+        return [any(self._told_of(name) for name in named_things(heading, known)[-1:]) for heading in headings]
+
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) cosines of an English subject and the nearest definition of what each heading names, 0 without one."""
         senses: list[str] = []
         owner: list[int] = []
         for number, heading in enumerate(headings):
-            for name in named_things(heading) or re.findall(r"[a-z]+", heading.lower())[-1:]:
+            for name in named_things(heading, self._encyclopedia or ()) or re.findall(r"[a-z]+", heading.lower())[-1:]:
                 known = [text for _, text in _glossary().get(name, ())]
                 known += [sense.text for sense in self._dictionary.senses(name, "n")] if self._dictionary else []
+                known += [_shortened(fact.text, GIST_WORDS) for fact in self._told_of(name)]
                 senses += [f"{name}: {text}" for text in known]
                 owner += [number] * len(known)
         found = np.zeros(len(headings))
@@ -321,6 +427,13 @@ def define(
 
 
 @cache
+def _lemmas() -> dict[str, tuple[str, ...]]:
+    """All names of a thing, lower case, by synset."""
+    file = _wordnet() / "imagenet_synset_to_lemma.txt"
+    return {synset: tuple(name.strip().lower() for name in names.split(",")) for synset, names in _pairs(file)}
+
+
+@cache
 def _special_senses(name: str) -> frozenset[str]:
     """Senses of a name that another of their lemmas qualifies: "power saw" of saw."""
     synsets = {synset for synset, _ in _glossary().get(name, ())}
@@ -375,8 +488,8 @@ def _stems(text: str) -> set[str]:
 _COMMON_STEMS = frozenset(map(plurals.singular, _COMMON))
 
 
-def _shortened(text: str) -> str:
-    return " ".join(text.split()[:MOST_ASKED_WORDS])
+def _shortened(text: str, words: int) -> str:
+    return " ".join(text.split()[:words])
 
 
 def shares_of_characters(one: Sequence[str], other: Sequence[str]) -> np.ndarray:

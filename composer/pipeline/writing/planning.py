@@ -17,8 +17,8 @@ from retrieval import plurals
 
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
-BELONGING_SPAN = 1.6  # nats: a gorilla is so far behind a zebra in the savanna
-SPARE = 3  # headings that stand ready where the others fill too little
+BELONGING_SPAN = 1.2  # nats: a gorilla is farther behind a zebra in the savanna
+SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
     r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types?|role|life|future"
@@ -78,12 +78,14 @@ def agree(
     illustrated: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
     relevance: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
     belonging: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
+    informed: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
 ) -> Plan:
     """One plan of up to ``count`` headings: those that most plans have, that name one thing which can be seen, and that
     the library can show, in the order in which the plans have them.
 
     ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
-    the article must treat them: what is far behind the best one's is left out.
+    the article must treat them: what is far behind the best one's is left out. Of what is ``informed`` an encyclopedia
+    tells more than a definition.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
@@ -98,8 +100,8 @@ def agree(
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
     odds = list(belonging(headings)) if headings else []
-    known = zip(votes.items(), headings, illustrated(headings), relevance(headings), odds, strict=True)
-    for (key, places), heading, shown, near, belongs in known:
+    asked = (illustrated(headings), relevance(headings), odds, informed(headings))
+    for (key, places), heading, shown, near, belongs, told_of in zip(votes.items(), headings, *asked, strict=True):
         if belongs < max(odds) - BELONGING_SPAN:
             continue
         worth[key] = (
@@ -107,6 +109,7 @@ def agree(
             + 0.8 * (bool(_thing(heading) - subject) or not heading.isascii())
             + 0.4 * shown
             + 0.6 * near
+            + 0.8 * told_of
             + 1.0 * belongs
             - 1.0 * bool(_PAIRS.search(heading))
             - 0.7 * bool(_ABSTRACT.search(heading))

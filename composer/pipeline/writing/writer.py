@@ -8,7 +8,6 @@ sentences (``composer.pipeline.writing.drafting``).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from composer.article.citation import Citation, Source
 from composer.article.language import HAN_PER_WORD, count_words
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Section
@@ -31,19 +31,34 @@ from composer.pipeline.writing.drafting import (
     read_drafts,
     repeats,
     shared_names,
+    tell_the_same,
     worth_of,
 )
-from composer.pipeline.writing.facts import Fact, clauses_of, shares_of_characters
+from composer.pipeline.writing.facts import (
+    Fact,
+    begins_as_note,
+    cited,
+    clauses_of,
+    grouped_clauses,
+    is_told,
+    shares_of_characters,
+    told_by,
+)
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
+from composer.pipeline.writing.retelling import QUOTED, quotations
+from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
 from composer.settings import WritingSettings
+from composer.sources.fragments import fragments_of
+from composer.sources.support import MOST_COPIED, copied_run, covered
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
-WORDS_PER_SECTION = 60  # true sentences of one thing are soon told
+WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
+LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
@@ -53,16 +68,33 @@ LACKING = 1.5  # times the last section's words still missing before it: a spare
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
 TOKENS_PER_WORD = 1.5
+_HOW = re.compile(r"\s*(?:how|why)\b", re.IGNORECASE)  # asks for a course of things, not for things
 PARAGRAPH_ENDS = ("\n\n", "\n#")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished text, and what was known of its headings' things when it was written."""
+    """A finished text, what was known of its headings' things when it was written, and the sources that it cites."""
 
     title: str
     sections: tuple[Section, ...]
     facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict, hash=False)  # by heading
+    citations: tuple[Citation, ...] = ()
+
+    @property
+    def told(self) -> list[dict[str, str]]:
+        """What the writer was given, as the article's provenance tells it."""
+        return [
+            {"section": heading, "name": fact.name, "text": fact.text, "source": fact.source}
+            for heading, known in self.facts.items()
+            for fact in known
+        ]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        cited = {passage.source for citation in self.citations for passage in citation.passages}
+        entries = (fact.entry.source for known in self.facts.values() for fact in known if fact.entry)
+        return tuple(dict.fromkeys(source for source in entries if source.id in cited))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +130,14 @@ class Knowledge(Protocol):
 
     def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
         """What is known of the things that each heading names."""
+        ...
+
+    def subjects(self, subject: str) -> list[str]:
+        """Things that belong to an English subject, of which something is known."""
+        ...
+
+    def informed(self, headings: Sequence[str]) -> list[bool]:
+        """Whether more than a definition is known of what each heading names."""
         ...
 
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
@@ -161,7 +201,10 @@ class Writer:
             ask: dict[str, Any] = {"illustrated": illustrated} if illustrated else {}
             ask |= {"belonging": belonging} if belonging else {}
             if self._knowledge and english:
+                if not _HOW.match(instruction):
+                    plans.append(Plan("", tuple(self._knowledge.subjects(instruction))))
                 ask["relevance"] = partial(self._knowledge.relevance, instruction)
+                ask["informed"] = self._knowledge.informed
             plan = agree(plans, instruction, count, **ask)
         # The reader's own words always make an honest title, and what must be shown makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
@@ -216,6 +259,7 @@ class Writer:
         yield TextDelta(text)
         # Drafts that are translated afterwards cannot be compared with what stands.
         told = [] if translator else [said for section in standing for said in split_sentences(section.body)]
+        citations: list[Citation] = []
         left = words - sum(count_words(section.body) for section in standing)
         while parts:
             if len(parts) == 1 and reserve and left > LACKING * parts[0].part.words:
@@ -230,6 +274,7 @@ class Writer:
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
             told += split_sentences(body)
+            citations += cited(split_sentences(body), section.facts)
             if translator:
                 body = translator.from_english(body, (names.get(part.heading, ""), part.heading))
             if body:
@@ -242,7 +287,9 @@ class Writer:
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed("nothing_written")
-        return Written(plan.title, make_sections([s.text for s in sections]), known)
+        notes = () if translator else tuple(citations)
+        made = make_sections([section.text for section in sections])
+        return Written(plan.title, tuple(replace(section, citations=notes) for section in made), known, notes)
 
     def _draft(self, sections: Sequence[_Section], before: Sequence[str], round_: int) -> list[list[str]]:
         """Drafts of each section, all as one batch; ``before`` is what the model's own turn begins with."""
@@ -270,6 +317,7 @@ class Writer:
         part = section.part
         body = ""
         join = "" if section.language == "zh" else " "
+        informed = section.kind != "story" and any(fact.entry for fact in section.facts)
         for round_ in range(ROUNDS):
             if round_ or not drafts:
                 named = replace(section, part=replace(part, named=part.named + body))
@@ -277,9 +325,21 @@ class Writer:
             missing = part.words - count_words(body)
             added = self._choose(section, drafts, missing, [*said, *split_sentences(body)], body)
             body = f"{body}{join}{added}" if body and added else body or added
-            if count_words(body) >= (1 if part.intro else ENOUGH * part.words):
+            if informed or count_words(body) >= (1 if part.intro else ENOUGH * part.words):
                 break
-        return body
+        return join.join(filter(None, (body, *self._quoted(section, [*said, *split_sentences(body)], body))))
+
+    def _quoted(self, section: _Section, said: Sequence[str], body: str) -> list[str]:
+        """What the encyclopedia's entries say themselves, where the drafts said too little of it."""
+        if section.kind in ("story", "guide") or self._translator:
+            return []
+        passages = [fact.entry.quotable for fact in section.facts if fact.entry]
+        fragments = fragments_of(passages, range(len(passages)))
+        words = section.part.words
+        room = min(words - count_words(body), QUOTED * words)
+        places = [fragment.place for fragment in fragments]
+        found = quotations(fragments, places, room, said, self._likeness, section.language)
+        return [one.text for one in found]
 
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
         """The paragraph that the drafts' good sentences make; see ``composer.pipeline.writing.drafting``."""
@@ -287,24 +347,40 @@ class Writer:
         facts = [clause for fact in section.facts for clause in clauses_of(fact)]
         if section.kind != "story":
             told = " ".join([section.title, section.part.name, *facts])
-            given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
+            words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
-            pool = [entry for entry in pool if not is_risky(entry.text, given, shared)]
+            lent = [fact.entry.extract for fact in section.facts if fact.entry]
+            pool = [
+                entry
+                for entry in pool
+                if not is_risky(entry.text, words_given, shared)
+                and copied_run(entry.text, lent) <= MOST_COPIED
+                and not begins_as_note(entry.text, section.facts)
+            ]
         if not pool:
             return ""
         subject = section.part.name or section.title
         texts = [entry.text for entry in pool]
         alike = self._likeness(texts, texts)
-        to_facts = self._likeness(texts, facts).max(axis=1) if facts else np.zeros(len(texts))
+        known = " ".join([section.title, section.part.name, *map(told_by, section.facts)])
+        given = np.array([covered(text, known) for text in texts])
+        informed = any(fact.entry for fact in section.facts)
         # What a story tells need not be so: its fullest draft stands.
-        worth = np.ones(len(pool)) if section.kind == "story" else worth_of(pool, alike, to_facts)
+        story = section.kind == "story"
+        worth = np.ones(len(pool)) if story else worth_of(pool, alike, given)
+        if informed and not story:
+            worth = np.where([is_told(text, section.facts) for text in texts], worth + LENIENCE, -np.inf)
         if self._knowledge is None or not self._knowledge.reads_language:
             worth -= (
                 np.median(worth) - TIE
             )  # the fit is on cosines of sentences: of another measure the better half stands
         if said:
             worth = np.where(repeats(texts, said, self._likeness(texts, said), subject).any(axis=1), -np.inf, worth)
-        chosen = assemble(pool, worth, repeats(texts, texts, alike, subject), words, before)
+        repeated = repeats(texts, texts, alike, subject)
+        if section.facts and not story:
+            clauses, groups = grouped_clauses(section.facts)
+            repeated |= tell_the_same(self._likeness(texts, clauses), groups)
+        chosen = assemble(pool, worth, repeated, words, before)
         return paragraph_of(chosen, section.language)
 
     def _parts(
@@ -394,9 +470,3 @@ def sampling_of(
 
 def _section_count(words: int) -> int:
     return max(2, min(MOST_SECTIONS, round(words / WORDS_PER_SECTION)))
-
-
-def derive_seed(seed: int, purpose: str) -> int:
-    """A seed of its own for each use, the same on every machine and run."""
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

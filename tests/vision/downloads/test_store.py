@@ -108,6 +108,7 @@ def test_manifest_lists_the_models_and_fonts_under_the_names_others_use() -> Non
         "minilm-l6-v2",
         "all-mpnet-base-v2",
         "cc-cedict",
+        "wikipedia-vital",
         "gcide",
         "noto-chinese-fonts",
         "noto-script-fonts",

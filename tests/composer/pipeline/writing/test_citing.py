@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from composer.article.markdown import plain_text
 from composer.errors import UsageError
 from composer.export.article_folder import load_article, save_article
 from composer.pipeline.events import Notice
-from composer.pipeline.writing import citing
+from composer.pipeline.writing import retelling
 from composer.request import ComposeRequest
 from composer.sources.fragments import Fragment
+from composer.sources.support import keeps_relations
 from tests.composer.pipeline.test_pipeline import compose
 from tests.composer.small_pipeline import make_pipeline
 from vision.interfaces import Prompt, Sampling
@@ -53,7 +55,8 @@ def retold(part: str) -> str:
         return "No words of these notes."
     first, second, third, fourth = _told(number)
     return (
-        f"Near {third}, {TOPICS[number // 4]} keeps {second} and {first} until somebody looks for {fourth} found there."
+        f"Near {third}, every {TOPICS[number // 4]} keeps {second} and {first}"
+        f" until somebody looks for {fourth} found there."
     )
 
 
@@ -81,6 +84,10 @@ def request(folder: Path, **fields: object) -> dict[str, object]:
         "images": 0,
     }
     return {**given, "words": 100, **fields}
+
+
+def outside_quotations(text: str) -> str:
+    return re.sub("“[^”]*”", "", text)
 
 
 def test_every_sentence_is_cited_from_the_passage_that_says_it(tmp_path: Path) -> None:
@@ -129,7 +136,7 @@ def test_what_is_copied_unsupported_or_no_sentence_never_stands(spoilt, tmp_path
         return " " + (retold(part) if calls["n"] % 4 == 0 else spoilt(part))
 
     _, article = compose(make_pipeline(tmp_path, sometimes), **request(tmp_path))
-    text = " ".join(section.body for section in article.sections)
+    text = outside_quotations(" ".join(section.body for section in article.sections))
     assert "Life" not in text
     for unwanted in ("40", "Loch", "June", "The text", "Volcanoes", "河", "Every"):
         assert unwanted not in text
@@ -147,7 +154,60 @@ def test_what_says_more_than_the_part_is_drafted_again_then_dropped(tmp_path: Pa
     pipeline = make_pipeline(tmp_path, inventing)
     _, article = compose(pipeline, **request(tmp_path, words=600))
     assert article.sections
-    assert "gravel" not in " ".join(section.body for section in article.sections)
+    assert "gravel" not in outside_quotations(" ".join(section.body for section in article.sections))
+
+
+def test_what_cannot_be_retold_is_quoted_with_its_citation_and_never_the_whole_text(tmp_path: Path) -> None:
+    def copying(prompt: Prompt, sampling: Sampling) -> str:
+        part = part_of(prompt)
+        return f" {part}" if "Every heron" in part or "Every otter" in part else answer(prompt, sampling)
+
+    _, article = compose(make_pipeline(tmp_path, copying), **request(tmp_path, words=300))
+    quoted = [c for s in article.sections for c in s.citations if c.sentence.startswith("“")]
+    assert quoted
+    for citation in quoted:
+        assert citation.sentence[1:-1] in citation.passages[0].text
+        assert citation.support == 1
+    words = sum(count_words(s.body) for s in article.sections)
+    assert sum(count_words(c.sentence) for c in quoted) < words / 2
+    places = [NOTES.index(c.sentence[1:-1]) for c in quoted]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It keeps its young in a den that nobody else knows of.",  # leans on what is not quoted
+        "Otters keep their young in a den, as I have seen myself.",
+        "Otters call the den their *holt* in the old books of the mill.",
+        "Otters “whistle” to their young from the bank of the river.",
+        "otters keep their young in a den of willow roots.",
+        "Otters live in rivers of these kinds and others.",
+        "The rivers described above are home to many otters.",
+        "Otters swim at night.",  # too short to be worth it
+        "Where do otters keep their young when the river rises?",
+    ],
+)
+def test_what_cannot_stand_alone_is_not_quoted(text: str) -> None:
+    good = "Otters keep their young in a den of willow roots."
+    passage = Passage("id", "", f"{text} {good}")
+    assert not retelling.quotable(text, passage, "en")
+    assert retelling.quotable(good, passage, "en")
+    assert not retelling.quotable(good.replace("young", "cubs"), passage, "en")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kept"),
+    [
+        ("To the young, otters do not seem to be cruel.", True),
+        ("To the young, otters are not cruel.", False),  # "seem" is lost
+        ("Otters are cruel, because they seem not to want young.", False),  # a reason nobody gave
+        ("Otters always seem not to be cruel to young.", True),
+        ("Many otters do not seem to be cruel to young.", False),
+    ],
+)
+def test_a_retelling_neither_loses_nor_adds_what_qualifies_and_joins(sentence: str, kept: bool) -> None:
+    assert keeps_relations(sentence, "Otters do not seem to be cruel to the young.") is kept
 
 
 def test_a_text_that_falls_short_says_so(tmp_path: Path) -> None:
@@ -204,11 +264,11 @@ def test_the_pictures_of_the_sources_are_candidates_with_their_captions(tmp_path
 
 def test_sentences_that_lean_on_one_that_is_gone_go_too() -> None:
     passage = Passage("s", "", "x")
-    fragment = citing.Fragment("x", "", passage, (0, 0))
+    fragment = Fragment("x", "", passage, (0, 0))
     other = replace(fragment, passage=Passage("s", "", "y"), place=(1, 0))
-    first, leaning = (citing._Sentence(text, fragment, 0.9, 0) for text in ("Otters swim.", "They dive, too."))
-    alone = citing._Sentence("They dive, too.", other, 0.9, 0)
-    assert citing._readable([first, leaning, alone]) == [first, leaning]
+    first, leaning = (retelling.Retold(text, fragment, 0.9, 0) for text in ("Otters swim.", "They dive, too."))
+    alone = retelling.Retold("They dive, too.", other, 0.9, 0)
+    assert retelling.readable([first, leaning, alone]) == [first, leaning]
 
 
 def test_sentences_that_copy_a_long_run_only_together_do_not_both_stand(tmp_path: Path) -> None:
@@ -217,6 +277,6 @@ def test_sentences_that_copy_a_long_run_only_together_do_not_both_stand(tmp_path
     passage = Passage("id", "", notes)
     fragment = Fragment(notes, "", passage, (0, 0))
     texts = ("The otter keeps its young in a den", "Of willow roots, where the river bends and slows.")
-    first, second = (citing._Sentence(text, fragment, 1.0, 9) for text in texts)
-    assert citing._readable([first, second]) == [first]
-    assert citing._readable([second]) == [second]
+    first, second = (retelling.Retold(text, fragment, 1.0, 9) for text in texts)
+    assert retelling.readable([first, second]) == [first]
+    assert retelling.readable([second]) == [second]

@@ -13,6 +13,7 @@ from composer.pipeline.writing.drafting import (
     read_drafts,
     repeats,
     shared_names,
+    tell_the_same,
     worth_of,
 )
 
@@ -55,15 +56,26 @@ def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> Non
     same = "Hens lay eggs in a nest of straw."
     pool = read_drafts([same, same, same, same, "Hens play an important role in life."])
     alike = np.where(np.outer([1, 1, 1, 1, 0], [1, 1, 1, 1, 0]), 1.0, 0.2)
-    worth = worth_of(pool, alike, np.zeros(5))
+    worth = worth_of(pool, alike, np.full(5, 0.6))
     assert worth[0] == worth[3] > 0 > worth[4]
 
 
-def test_what_is_near_a_known_fact_is_worth_more_and_long_sentences_less() -> None:
+def test_what_is_made_of_known_words_is_worth_more_and_long_sentences_less() -> None:
     long = "Hens give " + "a lot of milk and " * 8 + "cheese."
     pool = read_drafts(["Hens lay eggs in nests.", "Hens give milk in barns.", long])
     worth = worth_of(pool, np.eye(3), np.array([0.8, 0.3, 0.3]))
     assert worth[0] > worth[1] > worth[2]
+
+
+def test_two_sentences_that_tell_the_same_of_what_is_known_do_not_both_count() -> None:
+    """Clauses 0 and 2 both define, clause 1 says something else; the last sentence tells none of them."""
+    to_clauses = np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.8], [0.1, 0.7, 0.1], [0.3, 0.2, 0.3]])
+    assert tell_the_same(to_clauses, (-1, 2, -1)).tolist() == [
+        [True, True, False, False],
+        [True, True, False, False],
+        [False, False, True, False],
+        [False, False, False, False],
+    ]
 
 
 def test_sentences_repeat_each_other_by_meaning_or_in_words_that_are_not_the_subjects_name() -> None:

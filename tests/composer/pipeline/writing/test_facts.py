@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from composer.pipeline.writing.facts import Glossary, define, named_things, related, shares_of_characters
+from composer.pipeline.writing.encyclopedia import Encyclopedia, Entry, notes_of
+from composer.pipeline.writing.facts import (
+    Fact,
+    Glossary,
+    begins_as_note,
+    cited,
+    define,
+    is_told,
+    named_things,
+    related,
+    shares_of_characters,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -61,6 +73,94 @@ def test_facts_are_said_once_over_all_headings_and_looked_up_in_english() -> Non
     first, second = glossary.facts("农场", ["母鸡", "母鸡"])
     assert "adult female chicken" in {fact.text for fact in first}
     assert not {fact.text for fact in first} & {fact.text for fact in second}
+
+
+SUMMARIES = {
+    "Crane (machine)": {
+        "title": "Crane (machine)",
+        "extract": "A crane is a machine that lifts heavy objects (up to 50 t) at a harbour. The first stood in 1850."
+        ' A boom carries the load over the ship. Its name is from the "bird".',
+        "description": "Type of machine",
+        "topic": "Technology",
+    },
+    "Crane (bird)": {
+        "title": "Crane (bird)",
+        "extract": "Cranes are long-legged wading birds of the marsh.",
+        "description": "Family of birds",
+        "topic": "Biology",
+    },
+    "Château d'If": {"title": "Château d'If", "extract": "The château is a fortress.", "description": "", "topic": ""},
+    "Old": {"title": "Old", "extract": "It was built in 1900.", "description": "", "topic": ""},
+}
+
+
+@pytest.fixture
+def encyclopedia(tmp_path: Path) -> Encyclopedia:
+    file = tmp_path / "summaries.json"
+    file.write_text(json.dumps(SUMMARIES), encoding="utf-8")
+    return Encyclopedia(file)
+
+
+def test_an_encyclopedia_is_read_without_numbers_brackets_and_words_about_words(encyclopedia: Encyclopedia) -> None:
+    machine, bird = encyclopedia.entries("crane")
+    assert (machine.title, bird.title) == ("Crane (machine)", "Crane (bird)")
+    assert machine.text == (
+        "A crane is a machine that lifts heavy objects at a harbour. A boom carries the load over the ship."
+    )
+    assert "1850" in machine.extract
+    assert "50 t" not in machine.extract
+    assert machine.quotable.text == machine.text
+    told = "A lion is a cat. Its subfamily is large. It roars."
+    lion = Entry("Lion", "", told, told)
+    assert lion.quotable.text == "A lion is a cat. It roars."
+    assert encyclopedia.entries("chateau d'if")[0].kind == ""
+    assert encyclopedia.entries("old") == encyclopedia.entries("new") == []
+
+
+def test_notes_have_no_subject_of_their_own_unless_it_is_another(encyclopedia: Encyclopedia) -> None:
+    lion = Entry("Lion", "", "The lion is a large cat of the genus Panthera. Adult males are larger than females.", "")
+    assert notes_of(lion) == "a large cat of the genus Panthera; Adult males are larger than females"
+    duck = Entry("Duck", "", "Ducks are aquatic birds, which are found in fresh water. They have short necks.", "")
+    assert notes_of(duck) == "aquatic birds; found in fresh water; have short necks"
+
+
+def test_a_sentence_that_begins_as_a_note_has_no_subject() -> None:
+    saxophone = Entry("Saxophone", "", "Saxophones are made in various sizes. The saxophone has a reed.", "")
+    facts = [Fact("saxophone", notes_of(saxophone), "Wikipedia Saxophone", saxophone)]
+    assert begins_as_note("Made in various sizes and often of brass.", facts)
+    assert not begins_as_note("Saxophones are made in various sizes.", facts)
+    assert not begins_as_note("Made in various sizes.", [Fact("saxophone", "made in various sizes", "GCIDE")])
+
+
+def test_what_an_entry_says_is_cited_and_nothing_else(encyclopedia: Encyclopedia) -> None:
+    (machine, _) = encyclopedia.entries("crane")
+    facts = [Fact("crane", notes_of(machine), "Wikipedia Crane (machine)", machine), Fact("pier", "a wall", "GCIDE")]
+    said, other = "A crane lifts heavy objects at the harbour.", "A pier is a wall that many children like to visit."
+    (citation,) = cited([said, other], facts)
+    assert (citation.sentence, citation.passages) == (said, (machine.passage,))
+    assert citation.support > 0.8
+    assert is_told(said, facts)
+    assert not is_told("A crane never lifts heavy objects at the harbour.", facts)
+    assert not is_told(other, facts)
+    assert Glossary(words_in_common, encyclopedia=encyclopedia).informed(["Cranes", "Old piers"]) == [True, False]
+    assert machine.passage.source == machine.source.id
+    assert "Wikipedia" in machine.source.author
+
+
+def test_things_that_belong_to_a_subject_come_from_the_encyclopedia(encyclopedia: Encyclopedia) -> None:
+    glossary = Glossary(words_in_common, encyclopedia=encyclopedia)
+    assert glossary.subjects("machine that lifts heavy objects at a harbour") == ["Crane"]
+    assert glossary.subjects("the crane machine") == []  # the subject itself
+    assert glossary.subjects("quantum chromodynamics") == Glossary(words_in_common).subjects("x") == []
+
+
+def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant(encyclopedia: Encyclopedia) -> None:
+    glossary = Glossary(words_in_common, encyclopedia=encyclopedia)
+    [facts] = glossary.facts("A harbour: machine that lifts heavy objects", ["The cranes"])
+    assert facts[0].source == "Wikipedia Crane (machine)"
+    assert not [fact for fact in facts if fact.source.startswith("WordNet")]  # a line that says less
+    [facts] = glossary.facts("A fortress", ["Château d’If"])
+    assert [fact.source for fact in facts] == ["Wikipedia Château d'If"]
 
 
 def test_where_the_encoder_does_not_read_the_language_characters_are_compared() -> None:

@@ -51,6 +51,14 @@ def test_a_second_barn_waits_for_other_things() -> None:
     assert set(agree(plans, "a day on the farm", 2).headings) == {"Red Barn", "Sheep"}
 
 
+def test_what_an_encyclopedia_tells_of_comes_before_what_has_but_a_name() -> None:
+    plans = [Plan("Birds", ("Harrier", "Falcon", "Osprey"))]
+    told = {"Falcon", "Osprey"}
+    chosen = agree(plans, "birds of prey", 2, informed=lambda headings: [h in told for h in headings])
+    assert chosen.headings == ("Falcon", "Osprey")
+    assert chosen.spare == ("Harrier",)
+
+
 def test_the_library_decides_between_what_belongs_equally() -> None:
     plans = [Plan("Tools", ("Spade", "Rake")), Plan("Tools", ("Spade", "Rake", "Hammer"))]
     shown = {"Rake", "Hammer"}

@@ -8,9 +8,11 @@ import pytest
 from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import load_prompts
+from composer.pipeline.writing.encyclopedia import Entry
 from composer.pipeline.writing.facts import Fact
 from composer.pipeline.writing.planning import Plan
-from composer.pipeline.writing.writer import Writer, Written, derive_seed
+from composer.pipeline.writing.seeds import derive_seed
+from composer.pipeline.writing.writer import Writer, Written
 from composer.settings import WritingSettings
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Chunk, Prompt, Sampling
@@ -92,19 +94,26 @@ def test_sections_that_explain_do_not_see_each_other_and_a_story_goes_on() -> No
         assert ["They scratch in the wet grass" in turn for turn in turns] == [seen] * len(turns)
 
 
+class Known:
+    reads_language = True
+
+    def subjects(self, subject: str) -> list[str]:
+        return []
+
+    def informed(self, headings: Sequence[str]) -> list[bool]:
+        return [False] * len(headings)
+
+    def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
+        return np.zeros(len(headings))
+
+    def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+        return [[Fact(heading, f"what {heading} is", "a test")] for heading in headings]
+
+    def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+        return np.array([[float(a == b) for b in other] for a in one]).reshape(len(one), len(other))
+
+
 def test_a_section_is_asked_for_with_what_is_known_of_its_own_heading() -> None:
-    class Known:
-        reads_language = True
-
-        def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
-            return np.zeros(len(headings))
-
-        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
-            return [[Fact(heading, f"what {heading} is", "a test")] for heading in headings]
-
-        def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
-            return np.array([[float(a == b) for b in other] for a in one])
-
     model = ScriptedModel(answer)
     plan = Plan("Farm", ("Hens at Dawn", "The Red Barn"))
     _, result = returned(
@@ -114,6 +123,35 @@ def test_a_section_is_asked_for_with_what_is_known_of_its_own_heading() -> None:
     assert all("what Hens at Dawn is" in question(prompt) for prompt in drafted)
     assert not any("what The Red Barn is" in question(prompt) for prompt in drafted)
     assert [fact.text for fact in result.facts["Hens at Dawn"]] == ["what Hens at Dawn is"]
+
+
+def test_what_an_encyclopedia_knows_is_said_in_other_words_and_cited() -> None:
+    extract = (
+        "Hens are adult female chickens which lay brown or white eggs in quiet nests of straw on most farms."
+        " They scratch for seeds and worms in dry soil."
+    )
+    hen = Entry("Hen", "Bird", extract, extract)
+
+    class Informed(Known):
+        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+            return [[Fact("hen", extract, "Wikipedia Hen", hen)] if "Hens" in h else [] for h in headings]
+
+    copied = extract.partition(". ")[0] + "."
+    own = "Hens, which are adult female chickens, scratch for worms and seeds in dry soil."
+
+    def drafted(prompt: Prompt, sampling: Sampling) -> str:
+        return f"{copied} {own}" if prompt[-1].text.endswith("## Hens\n\n") else "Barns store hay."
+
+    writer = Writer(ScriptedModel(drafted), load_prompts("en"), WritingSettings(), Informed())
+    _, result = returned(writer.write("farm", Plan("Farm", ("Hens", "Barns")), 200, "en", seed=0))
+    (hens,) = [section for section in result.sections if section.heading == "Hens"]
+    assert hens.body == f"{own} “{copied}”"
+    assert [(c.sentence, c.passages) for c in hens.citations] == [
+        (own, (hen.passage,)),
+        (f"“{copied}”", (hen.passage,)),
+    ]
+    assert result.sources == (hen.source,)
+    assert not [c for section in result.sections if section is not hens for c in section.citations]
 
 
 class Interleaved(ScriptedModel):
