@@ -169,6 +169,8 @@ def read_text_file(path: Path) -> str:
     try:
         text = document_text(path.read_bytes())
     except OSError as error:
+        if path.is_dir():  # Windows calls this a denied permission
+            raise UsageError("text_is_folder", path=str(path)) from error
         raise UsageError("file_unreadable", file=str(path), reason=str(error.strerror)) from error
     except ValueError as error:
         raise UsageError("text_file_not_text", path=str(path)) from error

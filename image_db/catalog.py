@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from image_db.errors import LibraryDamaged, LibraryError, LibraryMissing
 from image_db.metadata.record import ImageRecord
+from image_db.sample import SAMPLE
 from vision.errors import Phrase
 
 APPLICATION_ID = 0x5649474E  # "VIGN": tells our catalogue from any other SQLite file
@@ -135,7 +136,8 @@ class Catalog:
         """Open and migrate. Raises LibraryMissing where there is none, LibraryDamaged where it cannot be read."""
         self.path = path
         if not path.is_file():
-            raise LibraryMissing("library_missing", folder=str(path.parent))
+            key = "library_is_file" if path.parent.is_file() else "library_missing"
+            raise LibraryMissing(key, folder=str(path.parent), name=path.parent.name, known=[SAMPLE])
         self._connect()
         try:
             with self._explaining():

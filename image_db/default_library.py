@@ -9,11 +9,10 @@ from pathlib import Path
 
 from image_db.errors import LibraryMissing
 from image_db.library import CATALOG_NAME
+from image_db.sample import SAMPLE
 from image_db.sample.build import sample_folder
 from vision.downloads.files import write_atomic
 from vision.downloads.store import home
-
-SAMPLE = "sample"
 
 
 def library_folder(named: str) -> Path:

@@ -364,14 +364,15 @@ def find(path: Path, listings: Listings) -> FoundFile | UnusablePath:
     ``listings`` keeps the listings for further files of the same folders.
     """
     if path.suffix.lower() not in PICTURE_SUFFIXES:
-        known = sorted(suffix[1:] for suffix in PICTURE_SUFFIXES)
-        return UnusablePath(str(path), Phrase("no_picture_name", {"known": known}))
+        return UnusablePath(str(path), Phrase("no_picture_name"))
     if (problem := not_read(str(path), path.suffix.lower())) is not None:
         return problem
     try:
         entries, beside = _listing(str(path.parent), listings)
         if path.name not in entries:
-            return UnusablePath(str(path), Phrase("name_spelt_otherwise"))
+            near = [name for name in entries if fold(name) == fold(path.name)]
+            reason = Phrase("name_spelt_otherwise", {"name": near[0]}) if near else Phrase("file_not_there")
+            return UnusablePath(str(path), reason)
         entry = entries[path.name]
         if not entry.is_file():
             return UnusablePath(str(path), _no_file(entry))

@@ -17,6 +17,7 @@ from image_db.stores.milvus_library import MilvusLibrary
 from retrieval.candidates import Candidate, Query
 from retrieval.errors import RetrievalError
 from retrieval.explanation import explain
+from retrieval.filters import Filters
 from retrieval.fusion import CosineScales, Evidence, FusionWeights, QueryParts, fuse, meaning_log_odds
 from retrieval.library_index import LibraryIndex, PictureCollection
 from retrieval.pool import Pool, QueryVectors, SearchIndex
@@ -130,6 +131,10 @@ class Searcher:
         ids = self._current().index.listed(query, LISTED)
         return [Candidate(record, 0.0, 0.0, 0.0) for record in self.library.get(ids)]
 
+    def passes(self, filters: Filters) -> bool:
+        """Whether the filters let any picture through."""
+        return bool(self._current().index.listed(Query("", filters=filters), 1))
+
     def _score(self, queries: Sequence[Query], k: int) -> list[_Scored]:
         """The pictures worth scoring for each query."""
         if k < 1:
@@ -188,7 +193,7 @@ class Searcher:
             text: None
             for query in queries
             for text in (query.wording, query.context.strip(), *query.without)
-            if text and self._reads(text)
+            if text and self.reads(text)
         }
         texts = list(wanted)
         visual = _known(texts, self.encoder.encode_texts(texts)) if texts else {}
@@ -207,7 +212,7 @@ class Searcher:
             for query in queries
         ]
 
-    def _reads(self, text: str) -> bool:
+    def reads(self, text: str) -> bool:
         """Whether the encoder reads a text, as far as its script tells."""
         languages = self.encoder.languages
         return languages is None or bool(languages & _CJK_LANGUAGES) or latin_share(text) > 0.7

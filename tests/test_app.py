@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from composer.cli import main as vignette
 from composer.errors import UsageError
-from composer.web.command_line import address_of, check_port, offered_libraries, open_browser, page_command
+from composer.web.command_line import add_options, address_of, check_port, offered_libraries, open_browser, page_command
 from image_db.errors import LibraryMissing
 from image_db.library import Library
 from image_db.sample.build import sample_folder
@@ -47,6 +48,7 @@ def test_the_command_goes_on_as_the_page_with_the_same_options(monkeypatch: pyte
         raise SystemExit(command[1:])  # execv never returns
 
     monkeypatch.setattr("composer.cli.COMMANDS", ("app",))
+    monkeypatch.setattr("composer.web.command_line.offered_libraries", list)
     monkeypatch.setattr(os, "execv", execv)
     with pytest.raises(SystemExit) as started:
         vignette(["app", "--library", "a", "--library", "b", "--port", "8000"])
@@ -64,6 +66,31 @@ def test_the_command_goes_on_as_the_page_with_the_same_options(monkeypatch: pyte
         "--library",
         "b",
     ]
+
+
+def test_every_switch_of_the_command_reaches_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execv(path: str, command: list[str]) -> None:
+        raise SystemExit(command)
+
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    switches = [action.option_strings[0] for action in parser._actions if action.const is True]
+    monkeypatch.setattr("composer.cli.COMMANDS", ("app",))
+    monkeypatch.setattr("composer.web.command_line.access_of", lambda args: None)
+    monkeypatch.setattr(os, "execv", execv)
+    with pytest.raises(SystemExit) as started:
+        vignette(["app", *switches])
+    assert {"--log-json", "--no-browser"} <= set(switches) <= set(started.value.code)
+
+
+def test_what_is_named_and_is_not_there_is_said_before_the_page_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("composer.cli.COMMANDS", ("app",))
+    monkeypatch.setattr(os, "execv", lambda *command: pytest.fail("the page was started"))
+    for option in ("--library", "--open"):
+        assert vignette(["app", option, str(tmp_path / "none"), "--profile", "embedded"]) == 1
+        assert str(tmp_path / "none") in capsys.readouterr().err
 
 
 HOSTILE = "raise SystemExit('code of the working folder was run')"

@@ -38,6 +38,7 @@ library formats.
 """
 
 DRAFTS = "drafts"
+LABELS = "labels"
 MOST_UNASKED = 2_000  # for the help, which must not wait for imports: that of ``composer.pipeline.wordless``
 _SHOWN_FAILURES = 50
 
@@ -80,6 +81,7 @@ def register(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    _check_describing(args.describe)
     if args.engine == "ray":
         return run_on_ray(args)
     ready = _ready(args.library, args.paths, args.profile, drafts=not args.no_describe)
@@ -88,6 +90,16 @@ def run(args: argparse.Namespace) -> int:
     if args.watch:
         return _watch(args, lambda: _index(*asked))
     return 0 if report.usable else 1
+
+
+def _check_describing(how: str | None) -> None:
+    """Raise UsageError for what is most likely a slip of a way of describing, before anything is indexed."""
+    from composer.errors import UsageError
+    from composer.i18n import meant
+
+    known = (DRAFTS, LABELS)
+    if how is not None and how not in known and meant(how, known) and not Path(how).expanduser().exists():
+        raise UsageError("describing_unknown", given=how, known=known)
 
 
 def _tell(

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from composer.commands.options import Subparsers
     from retrieval.candidates import Query
     from retrieval.results import Result
+    from retrieval.search import Searcher
     from vision.interfaces import JointEncoder
 
 EXAMPLES = """\
 examples:
   vignette library sample
-  vignette library search "a red parrot" --library "$(vignette library path sample)"
-  vignette library search "a bird -parrot" --library "$(vignette library path sample)"
+  vignette library search "a red parrot" --library sample
+  vignette library search "a bird -parrot" --library sample
   vignette library search "beach -people" --where "date:2019.. place:Lyon" --library ~/my-library
   vignette library search --where "-has:words" --paths --library ~/my-library
   vignette library info --library ~/my-library
@@ -140,11 +141,11 @@ def run_info(args: argparse.Namespace) -> int:
         return 0
     rows = [
         (say("info_library"), say("library_made", folder=args.library, version=created_with, date=created_at)),
-        (say("info_pictures"), say("library_pictures", **facts)),
+        (say("info_pictures"), say("library_pictures_gone" if facts["gone"] else "library_pictures", **facts)),
         (say("info_encoder"), f"{library.encoder.name} ({library.encoder.sha256[:12]})"),
         (say("info_size"), f"{size_bytes / 1e6:,.1f} MB"),
     ]
-    rows += [(f.kind, say("file_and_reason", path=f.path, reason=f.reason)) for f in failures]
+    rows += [(say("info_unusable"), say("file_and_reason", path=f.path, reason=f.reason)) for f in failures]
     print(table([(name, printable(value)) for name, value in rows]))
     return 0
 
@@ -164,7 +165,12 @@ def run_search(args: argparse.Namespace) -> int:
     with open_library(args.library, encoder.identity) as library:
         from retrieval.search import Searcher
 
-        found = results(Searcher(library, encoder), library, searched, args.k, order=args.sort, together=not args.all)
+        searcher = Searcher(library, encoder)
+        found = results(searcher, library, searched, args.k, order=args.sort, together=not args.all)
+    if not found:
+        nothing = _nothing(args, searcher, searched)
+        print(nothing, file=sys.stderr if args.json or args.paths else sys.stdout)
+        return 0
     if args.paths:
         for result in found:
             sys.stdout.buffer.write(os.fsencode(result.candidate.record.path) + b"\n")
@@ -173,17 +179,26 @@ def run_search(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(found)
         return 0
-    if not found:
-        print(say("search_nothing", words=" ".join(filter(None, (args.words, args.where)))))
-        if encoder.languages is not None and query.caption and not searched.english:
-            print(say("search_reads", languages=", ".join(sorted(encoder.languages))))
-        return 0
     rows = [_row(rank, result) for rank, result in enumerate(found, 1)]
     header = ("", *(say(f"search_{name}") for name in ("fused", "visual", "textual", "taken", "caption", "path")))
     used = [column for column in range(len(header)) if any(row[column] for row in rows)]  # dates may be unknown
     shown = [[row[column] for column in used] for row in rows]
     print(table(shown, [header[column] for column in used], right=(0, 1, 2, 3)))
     return 0
+
+
+def _nothing(args: argparse.Namespace, searcher: Searcher, searched: Query) -> str:
+    """What to say where nothing fits, and what to try."""
+    from composer.commands.terminal import say
+
+    if not searched.caption and searched.example is None:
+        given = [args.words, args.where, *(f"--license {prefix}" for prefix in args.license)]
+        return say("search_nothing_true", where=" ".join(filter(None, given)))
+    nothing = say("search_nothing", words=" ".join(filter(None, (args.words, args.where))))
+    languages = searcher.encoder.languages
+    if languages is None or searched.english or searcher.reads(searched.caption):
+        return nothing
+    return f"{nothing}\n{say('search_reads', languages=', '.join(sorted(languages)))}"
 
 
 def _query(args: argparse.Namespace) -> Query:

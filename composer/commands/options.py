@@ -43,8 +43,13 @@ class CommandParser(argparse.ArgumentParser):
                 self._refuse_option(word)
         if rest:
             from composer.commands.terminal import say
+            from image_db.default_library import is_library as is_library_folder
 
-            self.error(say("words_left_over", words=" ".join(rest)))
+            is_library = "--library" in self._option_string_actions and (
+                rest[0] == "sample" or is_library_folder(library_argument(rest[0]))
+            )
+            key = "library_left_over" if is_library else "words_left_over"
+            self.error(say(key, words=" ".join(rest)))
         return parsed, rest
 
     def _refuse_option(self, given: str) -> None:

@@ -28,18 +28,22 @@ def settings_for(
     """The settings of ``--profile``; for ``auto`` says what was picked and why, and fetches what is missing of it.
 
     ``library`` keeps the encoder it was made with. With ``encoder_only`` writer and judge are not needed, but with
-    ``drafts`` what drafts words for pictures.
+    ``drafts`` what drafts words for pictures: a library that is there has settled the encoder, so the hub is not asked,
+    and which writer would be picked is not told.
     Raises UsageError, and ModelError and WeightsError where a fetch fails.
     """
     from composer.commands.terminal import note, printable
     from composer.profiles.choice import resolve
     from composer.profiles.machine import is_offline
     from composer.profiles.wanted import wanted
+    from image_db.default_library import is_library
     from vision.bridge.caption_bridge import shipped_language_model
 
-    resolved = resolve(profile, library)
+    settled = encoder_only and library is not None and is_library(library)
+    resolved = resolve(profile, library, ask_hub=not settled)
     for said in resolved.notes:
-        note(printable(said))
+        if not settled or said.key != "profile_picked":
+            note(printable(said))
     settings = resolved.settings
     missing = wanted(settings, encoder_only=encoder_only).missing()
     if resolved.chosen and not missing.nothing and not is_offline():

@@ -140,6 +140,9 @@ class Pipeline:
         context = self.context(request, writing_language(language))
         if len(self.library) == 0 and len(context.uploads) == 0 and request.images != 0:
             raise UsageError("library_empty")
+        # Said before minutes are spent, not by every place staying empty.
+        if request.images != 0 and not len(context.uploads) and not self.searcher.passes(request.filters):
+            raise UsageError("filters_leave_nothing")
 
         timer = events.StageTimer(self.model, self.judge)
         yield events.StageStarted("write")

@@ -39,14 +39,14 @@ class Resolved:
     chosen: bool = False
 
 
-def resolve(profile: str, library: Path | None = None) -> Resolved:
+def resolve(profile: str, library: Path | None = None, *, ask_hub: bool = True) -> Resolved:
     """The profile of that name or file; for ``auto`` the best for this machine, with the encoder of ``library``.
 
-    Raises UsageError as ``load_settings``.
+    Without ``ask_hub`` what is not here already counts as out of reach. Raises UsageError as ``load_settings``.
     """
     if profile != DEFAULT_PROFILE:
         return Resolved(fitted(profile, machines.look()) if profile in FITTED else load_settings(profile))
-    settings, reason = pick(this_machine())
+    settings, reason = pick(this_machine() if ask_hub else with_what_is_here(machines.look()))
     notes = [Phrase("profile_picked", {"profile": settings.name, "reason": reason})]
     kept = library_encoder(library) if library is not None else None
     if kept is not None and kept != encoder_name(settings.encoder):
@@ -64,11 +64,14 @@ def this_machine() -> Machine:
 
 def see_machine(*, ask_hub: bool = False) -> Machine:
     """This machine as it is now. The hub is asked where the answer matters, or with ``ask_hub``; never offline."""
-    seen = machines.look()
-    seen = replace(seen, here=profiles_here(seen))
+    seen = with_what_is_here(machines.look())
     if seen.hub == "unasked" and (ask_hub or hub_matters(seen)):
         seen = replace(seen, hub="answers" if machines.hub_answers() else "silent")
     return seen
+
+
+def with_what_is_here(machine: Machine) -> Machine:
+    return replace(machine, here=profiles_here(machine))
 
 
 def profiles_here(machine: Machine) -> frozenset[str]:

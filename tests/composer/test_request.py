@@ -132,6 +132,11 @@ def test_a_text_to_illustrate_keeps_its_line_ends(tmp_path: Path) -> None:
     assert read_text_file(tmp_path / "a.md") == "one\r\n\r\ntwo\n"
 
 
+def test_a_folder_is_no_text_and_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^text_is_folder"):
+        read_text_file(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("data", "key"),
     [

@@ -221,7 +221,7 @@ def test_a_missing_library_is_named_and_not_made(tmp_path: Path, encoder: Colour
     with pytest.raises(LibraryMissing) as caught:
         Library.open(tmp_path / "lib", encoder.identity)
     folder = tmp_path / "lib"
-    assert (caught.value.key, caught.value.values) == ("library_missing", {"folder": str(folder)})
+    assert (caught.value.key, caught.value.values["folder"]) == ("library_missing", str(folder))
     assert not folder.exists()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from image_db.scan import Exclusion, FoundFile, UnusablePath, WalkCoverage, walk
+from image_db.scan import Exclusion, FoundFile, UnusablePath, WalkCoverage, find, walk
 from vision.errors import Phrase
 
 
@@ -111,6 +111,17 @@ def test_what_cannot_be_walked_is_named_and_the_rest_goes_on(pictures: Path) -> 
     }
     assert told[str(pictures / "song.mp3")].key == "no_picture_name"
     assert told[str(pictures / "pipe.jpg")] == Phrase("not_regular")
+
+
+def test_a_named_file_that_is_not_there_is_told_from_one_that_is_spelt_otherwise(pictures: Path) -> None:
+    touch(pictures / "Hens.jpg")
+    for name, reason in (
+        ("cows.jpg", Phrase("file_not_there")),
+        ("hens.jpg", Phrase("name_spelt_otherwise", {"name": "Hens.jpg"})),
+    ):
+        found = find(pictures / name, {})
+        assert isinstance(found, UnusablePath)
+        assert found.reason == reason
 
 
 def test_an_unreadable_folder_is_named_and_not_taken_for_empty(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,22 @@ def test_words_without_quotes_are_told_of_as_such(capsys: pytest.CaptureFixture[
     assert said.endswith(fill(TERMINAL["words_left_over"], words="day outside"))
 
 
+def test_a_library_without_its_option_is_told_how_to_be_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Library.create(home / "lib", ColourEncoder().identity).close()
+    for library in (str(home / "lib"), "sample"):
+        said = refused(capsys, "library", "info", library)
+        assert said.endswith(fill(TERMINAL["library_left_over"], words=library))
+
+
+def test_a_file_is_no_library_and_a_slip_of_the_sample_is_proposed(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("library", "info", "--library", home / "one" / "one.png") == 1
+    assert "is a file, and a library is a folder" in capsys.readouterr().err
+    assert run("library", "info", "--library", "sampel") == 1
+    assert fill(JOINTS["did_you_mean"], word="sample") in capsys.readouterr().err
+
+
 def test_debug_may_stand_behind_the_command() -> None:
     with pytest.raises(LibraryMissing):
         run("library", "info", "--debug")

@@ -10,8 +10,10 @@ import pytest
 
 from composer import cli
 from composer.commands.terminal import say
-from composer.i18n import tables
+from composer.i18n import fill, tables
 from composer.pipeline import loading as parts
+from composer.profiles import choice
+from composer.profiles.machine import Machine
 from image_db.errors import SampleUnavailable
 from image_db.library import Library
 from tests.fakes import ColourEncoder
@@ -90,7 +92,7 @@ def test_indexing_nothing_usable_fails(vignette: Vignette, tmp_path: Path) -> No
     assert vignette("index", tmp_path / "empty", "--library", tmp_path / "lib") == 1
     assert vignette.out.startswith("no pictures found in ")
     assert vignette("index", tmp_path / "nowhere", "--library", tmp_path / "other") == 1
-    assert vignette.err == f"vignette: {tmp_path / 'nowhere'}: no such file or folder; check PATH\n"
+    assert vignette.err == f"vignette: {tmp_path / 'nowhere'}: no such file or folder; check how it is spelt\n"
     assert not (tmp_path / "other").exists()
 
 
@@ -136,10 +138,14 @@ def test_a_search_that_finds_nothing_says_what_to_try(vignette: Vignette, pictur
     vignette("index", pictures, "--library", tmp_path / "lib")
     assert vignette("library", "search", "рыба", "--library", tmp_path / "lib") == 0
     assert vignette.out.splitlines() == [say("search_nothing", words="рыба"), say("search_reads", languages="en")]
-    assert vignette("library", "search", "рыба", "--library", tmp_path / "lib", "--json") == 0
-    assert vignette.out == ""
+    for programs in ("--json", "--paths"):
+        assert vignette("library", "search", "рыба", "--library", tmp_path / "lib", programs) == 0
+        assert vignette.out == ""
+        assert say("search_nothing", words="рыба") in vignette.err.splitlines()
+    assert vignette("library", "search", "--where", "size:2mp..", "--library", tmp_path / "lib") == 0
+    assert vignette.out.splitlines() == [say("search_nothing_true", where="size:2mp..")]
     assert vignette("library", "search", "wall -painted", "--library", tmp_path / "lib") == 0
-    assert vignette.out.splitlines()[0] == say("search_nothing", words="wall -painted")
+    assert vignette.out.splitlines() == [say("search_nothing", words="wall -painted")], "it is in a script that is read"
     assert vignette("library", "search", "without walls", "--library", tmp_path / "lib") == 1
 
 
@@ -154,6 +160,28 @@ def test_searching_a_missing_or_empty_library_is_one_clear_line(vignette: Vignet
     assert vignette.err == (
         f"vignette: library {folder} is empty; fill it with: vignette index FOLDER --library {folder}\n"
     )
+
+
+def test_the_library_settles_the_encoder_so_no_hub_is_asked_and_no_profile_named(
+    vignette: Vignette, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> bool:
+        raise AssertionError("the hub was asked")
+
+    vignette("index", pictures, "--library", tmp_path / "lib", "--profile", "embedded")
+    monkeypatch.setattr(choice.machines, "hub_answers", asked)
+    monkeypatch.setattr(choice.machines, "look", lambda: Machine(64 << 30, 60 << 30, 900 << 30))
+    monkeypatch.setattr(choice, "library_encoder", lambda folder: "vignette-joint")
+    assert vignette("library", "search", "something blue", "--library", tmp_path / "lib") == 0
+    assert "profile embedded: " not in vignette.err
+
+
+def test_a_slip_of_a_way_to_describe_is_said_before_anything_is_indexed(
+    vignette: Vignette, pictures: Path, tmp_path: Path
+) -> None:
+    assert vignette("index", pictures, "--library", tmp_path / "lib", "--describe", "lables") == 2
+    assert fill(tables("en")["joints"]["did_you_mean"], word="labels") in vignette.err
+    assert not (tmp_path / "lib").exists()
 
 
 @pytest.mark.parametrize(
@@ -175,9 +203,9 @@ def test_info_names_the_encoder_and_the_failures(vignette: Vignette, pictures: P
     vignette("index", pictures, "--library", tmp_path / "lib")
     assert vignette("library", "info", "--library", tmp_path / "lib") == 0
     facts = dict(line.split(maxsplit=1) for line in vignette.out.splitlines())
-    assert facts["pictures"] == "3, 3 with words, 0 more gone from disk"
+    assert facts["pictures"] == "3, 3 with words"
     assert facts["encoder"].startswith("colours (")
-    assert facts["picture"].startswith(f"{pictures / 'bad.jpg'}: is not a picture")
+    assert facts["problem"].startswith(f"{pictures / 'bad.jpg'}: is not a picture")
     assert vignette("library", "info", "--library", tmp_path / "lib", "--json") == 0
     values = json.loads(vignette.out)
     assert (values["pictures"], values["encoder_sha256"]) == (3, ColourEncoder().identity.sha256)

@@ -147,6 +147,18 @@ def test_an_empty_library_is_an_error_that_names_the_command(tmp_path: Path) -> 
     assert "vignette index PATH… --library DIR" in localize(caught.value, "en", terminal=True)
 
 
+def test_filters_that_leave_no_picture_are_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    none = Filters(licenses=("GPL",))
+    with pytest.raises(UsageError, match=r"^filters_leave_nothing"):
+        compose(pipeline, text=DRAFT, filters=none)
+    _, article = compose(pipeline, text=DRAFT, filters=none, images=0)
+    assert article.placements == ()
+    own = paint(tmp_path / "own" / "mine.png", "blue")
+    _, article = compose(pipeline, text=DRAFT, filters=none, use_images=(own,), images=1)
+    assert [p.path for p in article.pictures] == [own.resolve()], "one's own pictures pass every filter"
+
+
 def test_a_text_alone_needs_no_pictures(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path, answer, settings=EASY, colours=())
     _, article = compose(pipeline, text=DRAFT, images=0)
@@ -171,10 +183,12 @@ def test_more_required_pictures_than_paragraphs_are_refused(tmp_path: Path) -> N
 
 
 def test_filters_keep_pictures_of_other_licences_out(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "red.json").write_text('{"caption": "a red wall", "license": "CC BY 4.0"}')
     pipeline = make_pipeline(tmp_path, answer, settings=EASY)
     _, article = compose(pipeline, text=DRAFT, images=2, filters=Filters(licenses=("CC BY",)))
-    assert [p.chosen for p in article.placements] == [None, None]
-    assert article.placements[0].reason == (Phrase("nothing_found"),)
+    assert [picture.path.name for picture in article.pictures] == ["red.png"]
+    assert {p.chosen is None for p in article.placements} == {True, False}
 
 
 def test_the_model_is_not_asked_about_pictures_that_retrieval_has_ruled_out(tmp_path: Path) -> None:
