@@ -259,3 +259,65 @@ def test_paths_that_no_disk_takes_and_files_of_other_kinds_are_one_line(
     printed = capsys.readouterr().err
     assert said in printed
     assert "Traceback" not in printed
+
+
+# What is said of other systems in docs/install.md
+
+WITHOUT_UNIX = """
+import importlib, os, pkgutil, signal, sys
+
+GONE = {"fcntl", "resource", "pwd", "grp", "syslog", "readline", "curses"}
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name in GONE:
+            raise ModuleNotFoundError(f"{name} is a module of Unix", name=name)
+
+for name in GONE:
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Gone())
+for module, names in ((os, "sched_getaffinity fork killpg setsid getpgid mkfifo statvfs posix_fadvise sysconf"),
+                      (signal, "SIGHUP SIGKILL SIGUSR1 SIGPIPE")):
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+"""
+
+
+def run_without_unix(code: str, tmp_path: Path) -> str:
+    environment = {**os.environ, "VIGNETTE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", WITHOUT_UNIX + code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_answer_without_what_only_unix_has(tmp_path: Path) -> None:
+    printed = run_without_unix(
+        """
+from composer.cli import COMMANDS, main
+for words in (*([name, "--help"] for name in COMMANDS), ["models", "list"], ["library", "formats"]):
+    try:
+        assert main(words) == 0
+    except SystemExit as ended:
+        assert ended.code == 0, words
+""",
+        tmp_path,
+    )
+    assert printed.count("usage: vignette") == len(cli.COMMANDS)
+    assert "JPEG" in printed
+
+
+@pytest.mark.slow
+def test_every_module_is_imported_without_what_only_unix_has(tmp_path: Path) -> None:
+    printed = run_without_unix(
+        """
+for name in ("vision", "image_db", "retrieval", "composer"):
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+        importlib.import_module(module.name)
+        print(module.name)
+""",
+        tmp_path,
+    )
+    assert {"composer.web.server", "retrieval.search", "vision.llm.model"} <= set(printed.split())

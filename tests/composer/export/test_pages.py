@@ -81,6 +81,22 @@ def test_the_monuments_fill_three_pages_and_no_picture_is_tiny(monuments: dict[s
         assert width > 0.49 * min(1, 0.85 * width_px / height_px) * NATURAL
 
 
+@pytest.mark.parametrize("shape", ["mixed", "wide"])
+def test_the_captions_of_one_article_stand_alike(monuments: dict[str, bytes], shape: str) -> None:
+    starts, middles = set(), set()
+    document = pypdfium2.PdfDocument(monuments[shape])
+    for page in document:
+        words = page.get_textpage()
+        for left, bottom, right, top in (words.get_rect(i) for i in range(words.count_rects())):
+            if words.get_text_bounded(left, bottom, right, top).startswith("Picture of"):
+                starts.add(round(left / 5))
+                middles.add(round((left + right) / 5))
+        words.close()
+        page.close()
+    document.close()
+    assert min(len(starts), len(middles)) == 1
+
+
 def test_a_figure_stays_with_its_section_and_its_caption(monuments: dict[str, bytes]) -> None:
     pages = pages_of(monuments["mixed"])
     order: list[tuple[int, float, str]] = []
