@@ -16,8 +16,9 @@ from composer.batch.table_reader import Row, read_rows
 from composer.errors import UsageError
 from composer.export.picture_files import slug
 from composer.fields import check_known, typed
-from composer.request import ComposeRequest, read_text_file, request_from_json
+from composer.request import ComposeRequest, request_from_json
 from composer.settings import IllustrationSettings, Settings, WritingSettings, parse_settings
+from composer.sources.docx_markdown import read_text_to_illustrate
 from vision.errors import KeyedError
 
 _LONGEST_SHOWN = 300  # characters of a path in an error
@@ -155,7 +156,7 @@ def _request(values: Mapping[str, Any], base: Path) -> ComposeRequest:
         given["text_name"] = "text"
     if "illustrate" in values:
         path = base / typed("illustrate", values["illustrate"], str)
-        given |= {"text": read_text_file(path), "text_name": path.stem}
+        given |= {"text": read_text_to_illustrate(path), "text_name": path.stem}
     for key in ("use_images", "may_use"):
         if key in values:
             given[key] = [str(_picture(base / name)) for name in typed(key, values[key], list)]

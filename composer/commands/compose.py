@@ -47,7 +47,9 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new or empty folder for the article")
     parser.add_argument("--images", metavar="N|auto", default="auto", help="number of pictures (default: auto)")
-    parser.add_argument("--illustrate", metavar="FILE.md", type=Path, help="keep this text and only add pictures")
+    parser.add_argument(
+        "--illustrate", metavar="FILE", type=Path, help="keep this text (.md, .txt, .docx) and only add pictures"
+    )
     parser.add_argument(
         "--sources",
         metavar="PATH",
@@ -171,7 +173,8 @@ def index_first(library: Path, pictures: Sequence[Path], settings: Settings) -> 
 
 def read_request(args: argparse.Namespace) -> ComposeRequest:
     """The request that the options describe. Raises UsageError for one that cannot be made."""
-    from composer.request import read_text_file, request_from_json
+    from composer.request import request_from_json
+    from composer.sources.docx_markdown import read_text_to_illustrate
 
     given = {
         "instruction": args.instruction,
@@ -189,5 +192,5 @@ def read_request(args: argparse.Namespace) -> ComposeRequest:
         "project": str(args.out.absolute().parent) if args.sources else None,
     }
     if args.illustrate is not None:
-        given |= {"text": read_text_file(args.illustrate), "text_name": args.illustrate.stem}
+        given |= {"text": read_text_to_illustrate(args.illustrate), "text_name": args.illustrate.stem}
     return request_from_json(given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from zipfile import BadZipFile
 
@@ -23,8 +24,9 @@ def is_locked(data: bytes) -> bool:
     return data.startswith(_OLE)
 
 
-def read_docx(data: bytes) -> SourceDocument:
-    """Raises SourceError for a document that is damaged or encrypted."""
+@contextmanager
+def opened_docx(data: bytes) -> Iterator[Any]:
+    """The document of python-docx. Raises SourceError where it is encrypted, or damaged as far as it is read within."""
     if is_locked(data):
         raise SourceError("source_locked")
     with checked_zip(data):
@@ -34,10 +36,15 @@ def read_docx(data: bytes) -> SourceDocument:
     from lxml.etree import XMLSyntaxError
 
     try:
-        word = Document(io.BytesIO(data))
-        return _DocxReader(word).read()
+        yield Document(io.BytesIO(data))
     except (BadZipFile, KeyError, ValueError, PackageNotFoundError, XMLSyntaxError) as error:
         raise SourceError("source_damaged", reason=str(error)) from error
+
+
+def read_docx(data: bytes) -> SourceDocument:
+    """Raises SourceError for a document that is damaged or encrypted."""
+    with opened_docx(data) as word:
+        return _DocxReader(word).read()
 
 
 class _DocxReader:

@@ -5,16 +5,16 @@ Pictures and notes are left out; Vignette chooses pictures of its own.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-from composer.errors import SourceError
-from composer.sources.archives import checked_zip
-from composer.sources.docx import is_locked
+from composer.errors import UsageError
+from composer.request import read_text_file
+from composer.sources.docx import opened_docx
 
+DOCX = ".docx"
 _HEADING = re.compile(r"(?:heading|überschrift|titre|título|标题)\s*(\d)", re.IGNORECASE)
 _LIST = re.compile(r"list (bullet|number)", re.IGNORECASE)
 _QUOTE = re.compile(r"(?:intense )?quote|zitat|citation|cita|引用", re.IGNORECASE)
@@ -22,22 +22,22 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|~$^]")
 _OPENS_BLOCK = re.compile(r"^(?=[#+=-])|(?<=^\d)(?=[.)])|(?<=^\d\d)(?=[.)])|(?<=^\d{3})(?=[.)])|(?<=^\d{4})(?=[.)])")
 
 
+def read_text_to_illustrate(path: Path) -> str:
+    """A text file as it is, a Word document as Markdown. Raises UsageError as ``read_text_file``, and SourceError."""
+    if path.suffix.lower() != DOCX or not path.is_file():
+        return read_text_file(path)
+    text = docx_markdown(path.read_bytes())
+    if not text:
+        raise UsageError("text_file_empty", path=str(path))
+    return text
+
+
 def docx_markdown(data: bytes) -> str:
     """Raises SourceError for a document that is damaged or encrypted."""
-    if is_locked(data):
-        raise SourceError("source_locked")
-    with checked_zip(data):
-        pass
-    from docx import Document
-    from docx.opc.exceptions import PackageNotFoundError
     from docx.table import Table
-    from lxml.etree import XMLSyntaxError
 
-    try:
-        word = Document(io.BytesIO(data))
+    with opened_docx(data) as word:
         blocks = [_table(item) if isinstance(item, Table) else _paragraph(item) for item in word.iter_inner_content()]
-    except (BadZipFile, KeyError, ValueError, PackageNotFoundError, XMLSyntaxError) as error:
-        raise SourceError("source_damaged", reason=str(error)) from error
     text = before = ""
     for kind, block in blocks:
         if block:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from vision.downloads.hub import append_from_hub
 from vision.downloads.transfer import ArrivedBytes, Transfer
 from vision.errors import ModelError, WeightsError
 
@@ -224,8 +225,6 @@ def fetch(wanted: Listing, progress: Progress = lambda *_: None) -> Path:
 
 def _fetch_blob(file: HubFile, commit: str, blobs: Path, progress: Progress) -> None:
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     part = blobs / f"{file.digest}.vignette-part"
     have = part.stat().st_size if part.exists() else 0
@@ -242,15 +241,7 @@ def _fetch_blob(file: HubFile, commit: str, blobs: Path, progress: Progress) -> 
     transfer = Transfer(lambda done: progress(name, done, file.size_bytes))
     transfer.set(name, have)
     url = hf_hub_url(file.repository, file.path, revision=commit, endpoint=_endpoint())
-    with part.open("ab") as out:
-        http_get(
-            url,
-            out,
-            resume_size=have,
-            headers=build_hf_headers(library_name="vignette"),
-            expected_size=file.size_bytes,
-            tqdm_class=cast(Any, lambda **_: ArrivedBytes(name, have, transfer)),
-        )
+    append_from_hub(url, part, file.size_bytes, ArrivedBytes(name, have, transfer))
     if _digest(part, file) != file.digest:
         part.unlink()
         raise WeightsError("checkpoint_other_hash", name=file.repository, file=file.path)

@@ -33,8 +33,6 @@ def fetch_from_hub(entry: WeightEntry, source: HubSource, folder: Path, transfer
 
 def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) -> None:
     from huggingface_hub import errors, get_hf_file_metadata
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     target.parent.mkdir(parents=True, exist_ok=True)
     have = target.stat().st_size if target.exists() else 0
@@ -50,15 +48,7 @@ def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) ->
         reached = True
         if size not in (None, file.size_bytes):
             raise SourceFailed("source_other_size", file=url, bytes=size, wanted=file.size_bytes)
-        with target.open("ab") as out:
-            http_get(
-                url,
-                out,
-                resume_size=have,
-                headers=build_hf_headers(library_name="vignette"),
-                expected_size=file.size_bytes,
-                tqdm_class=cast(Any, lambda **_: ArrivedBytes(file.path, have, transfer)),
-            )
+        append_from_hub(url, target, file.size_bytes, ArrivedBytes(file.path, have, transfer))
     except errors.HfHubHTTPError as error:
         raise SourceFailed("hub_refused", url=url, status=error.response.status_code) from error
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
@@ -68,3 +58,19 @@ def _fetch_file(url: str, file: WeightFile, target: Path, transfer: Transfer) ->
         if reached:
             raise SourceFailed("hub_broke_off", url=url, reason=reason) from error
         raise HubUnreachable("hub_not_reached", url=url, reason=reason) from error
+
+
+def append_from_hub(url: str, target: Path, size_bytes: int, arrived: ArrivedBytes) -> None:
+    """Add to ``target`` what it lacks of the file. Raises what huggingface_hub raises, and OSError of the disk."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    with target.open("ab") as out:
+        http_get(
+            url,
+            out,
+            resume_size=out.tell(),
+            headers=build_hf_headers(library_name="vignette"),
+            expected_size=size_bytes,
+            tqdm_class=cast(Any, lambda **_: arrived),
+        )

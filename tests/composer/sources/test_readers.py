@@ -14,7 +14,7 @@ from PIL import Image
 
 from composer.errors import SourceError, UsageError
 from composer.sources.document import SourceDocument
-from composer.sources.docx_markdown import docx_markdown
+from composer.sources.docx_markdown import docx_markdown, read_text_to_illustrate
 from composer.sources.reading import SourceFile, find_files, load, read
 from tests.composer.sources import document_files as made
 
@@ -174,6 +174,18 @@ def test_a_picture_outside_the_documents_folder_is_not_taken(tmp_path: Path) -> 
     path = inner / "a.md"
     path.write_text("Five words stand here, too.\n\n" + "\n\n".join(f"![x]({name})" for name in names))
     assert read_file(path).pictures == ()
+
+
+def test_a_text_to_illustrate_is_read_from_word_as_from_markdown(tmp_path: Path) -> None:
+    (tmp_path / "boat.DOCX").write_bytes(made.word_document())
+    (tmp_path / "boat.md").write_text("# Our boat\n")
+    assert read_text_to_illustrate(tmp_path / "boat.DOCX") == docx_markdown(made.word_document())
+    assert read_text_to_illustrate(tmp_path / "boat.md") == "# Our boat\n"
+    (tmp_path / "none.docx").write_bytes(b"no document")
+    with pytest.raises(SourceError):
+        read_text_to_illustrate(tmp_path / "none.docx")
+    with pytest.raises(UsageError, match=r"^file_unreadable"):
+        read_text_to_illustrate(tmp_path / "absent.docx")
 
 
 def test_a_word_document_is_markdown_to_illustrate_with_no_word_taken_for_markup() -> None:
