@@ -87,7 +87,10 @@ def read_jobs(path: Path) -> list[BatchJob]:
     """
     jobs: list[BatchJob] = []
     taken: dict[str, int] = {}
-    for row in read_rows(path, columns=_columns()):
+    rows = list(read_rows(path, columns=_columns()))
+    if rows and all(row.error is not None and row.error.key == "not_json" for row in rows):
+        raise UsageError("requests_not_read", path=str(path))
+    for row in rows:
         job = _job(row, path.parent)
         earlier = taken.setdefault(job.folder.casefold(), job.line)
         if earlier != job.line:

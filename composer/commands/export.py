@@ -75,6 +75,11 @@ def read_formats(wanted: str | None, out: Path) -> tuple[tuple[str, ...], bool]:
     if wanted is None:
         if ending in FORMATS and ending != "md" and is_file:
             return (ending,), True
+        if is_file and ending == "md":
+            raise UsageError("markdown_needs_folder", out=str(out))
+        if ending and not is_file and not out.is_dir():
+            known = [format_ for format_ in FORMATS if format_ != "md"]
+            raise UsageError("ending_unknown", out=str(out), ending=ending, known=known)
         raise UsageError("format_missing", known=list(FORMATS))
     formats = parse_formats(wanted)
     if is_file and ending != "zip" and formats != (ending,):

@@ -284,6 +284,14 @@ def test_an_array_of_objects_is_read_and_its_elements_are_numbered(indent: int |
     assert words(jobs[2]) == "line 3: it is not a JSON object; write one with keys such as instruction"
 
 
+def test_a_file_without_a_line_of_json_is_one_message_and_no_request(tmp_path: Path) -> None:
+    (tmp_path / "essay.md").write_text("# Walls\n\nA wall stands by its weight.\n")
+    with pytest.raises(UsageError, match=r"^requests_not_read"):
+        read_jobs(tmp_path / "essay.md")
+    (tmp_path / "half.jsonl").write_text('{"instruction": "a"}\nno json\n')
+    assert [job.error is None for job in read_jobs(tmp_path / "half.jsonl")] == [True, False]
+
+
 def test_an_array_that_is_not_json_is_one_message_and_nothing_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^array_not_json: "):
         read_jobs(write(tmp_path / "r.json", '[\n {"instruction": "Boats"},\n {"instruction": "Bread"},\n]'))

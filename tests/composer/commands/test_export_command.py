@@ -89,11 +89,18 @@ def test_the_same_folder_gives_the_same_files(farm: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["--out", "x.odt"], 2, "--format is missing; use one or more of: md, html, docx, pdf, epub"),
+        (["--out", "x"], 2, "--format is missing; use one or more of: md, html, docx, pdf, epub"),
+        (
+            ["--out", "x.doc"],
+            2,
+            "--out x.doc ends in .doc, which names no single file; name one of html, docx, pdf, epub",
+        ),
+        (["--out", "x.doc"], 2, "did you mean docx?"),
         (["--out", "x", "--format", "odt,pdf"], 2, "--format odt is not known; use one or more of: md, html, docx,"),
         (["--out", "x.pdf", "--format", "docx"], 2, "--out x.pdf is one pdf file and --format asks for docx"),
         (["--out", "x.md", "--format", "md"], 2, "Markdown comes with a folder of pictures; name a folder or a .zip"),
-        (["--out", "x.md"], 2, "--format is missing"),
+        (["--out", "x.md"], 2, "Markdown comes with a folder of pictures"),
+        (["--out", "x.zip"], 2, "--format is missing"),
         (["--out", "x.pdf", "--max-image-px", "9"], 2, "--max-image-px 9 is out of range; use 64 to 16384"),
         (["--out", "{farm}", "--format", "pdf"], 1, "is not empty (it holds"),
         (["--out", "{farm}/article.html"], 1, "exists; name another file or remove it"),
