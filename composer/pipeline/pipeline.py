@@ -138,11 +138,8 @@ class Pipeline:
         """The same as a stream that ends with ``Done``. Closing it cancels between tokens."""
         language = document_language(request)
         context = self.context(request, writing_language(language))
-        if len(self.library) == 0 and len(context.uploads) == 0 and request.images != 0:
-            raise UsageError("library_empty")
-        # Said before minutes are spent, not by every place staying empty.
         if request.images != 0 and not len(context.uploads) and not self.searcher.passes(request.filters):
-            raise UsageError("filters_leave_nothing")
+            raise UsageError("filters_leave_nothing" if len(self.library) else "library_empty")
 
         timer = events.StageTimer(self.model, self.judge)
         yield events.StageStarted("write")
