@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Part = Literal["memory", "writer", "judge", "encoder", "search", "drafts"]
 
 TOKENS = 24
+_TOO_SMALL = ("gpu_too_small", "memory_too_small")  # then nothing is loaded
 # Drawn, so that nothing has to be fetched: words, and colour by (red, green, blue).
 PICTURES = {"a red square": (200, 30, 30), "a blue square": (30, 60, 200), "a green square": (30, 160, 60)}
 
@@ -42,11 +43,24 @@ class Trial:
 
 
 def try_parts(settings: Settings) -> Iterator[Trial]:
-    """One trial after the other, each as soon as it is done; what needs a part that failed is left out."""
+    """One trial after the other, each as soon as it is done; what needs a part that failed is left out.
+
+    Where memory cannot be estimated because a model is missing, the part that it belongs to says so.
+    """
     fits = _attempt("memory", lambda: _fits(settings))
-    yield fits
-    if fits.failed:
-        return
+    if not fits.failed or fits.said.key in _TOO_SMALL:
+        yield fits
+        if fits.failed:
+            return
+    failed = False
+    for trial in _parts(settings):
+        failed |= trial.failed
+        yield trial
+    if fits.failed and not failed:
+        yield fits
+
+
+def _parts(settings: Settings) -> Iterator[Trial]:
     writers: list[VisionLanguageModel] = []
     yield _attempt("writer", lambda: _write(writers, settings))
     if settings.own_judge is not None or (writers and writers[0].sees_images):

@@ -9,7 +9,7 @@ from composer.settings import EncoderSettings, Settings
 from tests.composer.scripted_model import ScriptedModel
 from tests.fakes import ColourEncoder
 from vision.bridge.drafting import CaptionDraft
-from vision.errors import WeightsError
+from vision.errors import ModelError, WeightsError
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,31 @@ def test_the_embedded_encoder_is_tried_with_drafts(monkeypatch: pytest.MonkeyPat
     assert "square, sign" in localize(parts["drafts"].said, "en")
     assert "GPU" not in localize(parts["memory"].said, "en"), "there is none"
     assert "drafts" not in tried(Settings("test", encoder=EncoderSettings("open_clip", "ViT-B-32", "openai")))
+
+
+@pytest.mark.parametrize(
+    ("key", "tried_parts"),
+    [("memory_too_small", ["memory"]), ("hub_not_asked", ["writer", "encoder", "search", "memory"])],
+)
+def test_what_does_not_fit_is_not_loaded_and_what_cannot_be_estimated_is_tried(
+    monkeypatch: pytest.MonkeyPatch, key: str, tried_parts: list[str]
+) -> None:
+    def refuse(settings: Settings) -> None:
+        raise ModelError(key, need=8.0, free=4.0, instead="tiny", model="a/b")
+
+    monkeypatch.setattr(trial, "check_fits", refuse)
+    served = Settings("test", encoder=EncoderSettings("open_clip", "ViT-B-32", "openai"))
+    parts = tried(served)
+    assert list(parts) == tried_parts
+    assert parts["memory"].failed
+
+    def missing(settings: Settings) -> None:
+        raise ModelError(key, model="a/b")
+
+    monkeypatch.setattr(trial, "load_encoder", missing)
+    if key == "hub_not_asked":
+        parts = tried(served)
+        assert [part for part, one in parts.items() if one.failed] == ["encoder"], "the part says it, once"
 
 
 def test_drafts_that_cannot_be_made_say_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
