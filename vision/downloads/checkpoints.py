@@ -299,7 +299,7 @@ def hub_errors(model: str, revision: str | None = None) -> Iterator[None]:
             key = "model_disk_full" if error.errno in _FULL else "model_not_stored"
             folder = snapshots(model).parent
             raise WeightsError(key, name=model, folder=str(folder), reason=str(error)) from error
-        raise _hub_failure(model, error) from error
+        raise hub_failure(model, error) from error
 
 
 def _transport_error() -> type[Exception]:
@@ -310,7 +310,7 @@ def _transport_error() -> type[Exception]:
     return found
 
 
-def _hub_failure(name: str, error: Exception) -> ModelError:
+def hub_failure(name: str, error: Exception) -> ModelError:
     """What to tell of a fetch that failed. What was answered is often the cause of another error."""
     from huggingface_hub import errors
 

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vision.downloads.checkpoints import hub_failure
 from vision.errors import ModelError
 from vision.joint_encoder.efficientnet import TOWERS, build_trunk
+from vision.joint_encoder.hub_files import HUB
 from vision.joint_encoder.kernel_regression import REGRESSION_PREFIX, KernelRegression
 from vision.joint_encoder.precision import autocast, tower_dtype
 
@@ -153,6 +155,8 @@ def whole_model(name: str, pretrained: str | None, device: str) -> tuple[ImageTo
         tokenizer = open_clip.get_tokenizer(name)
         config = open_clip.get_model_config(name if ":" in name else builtin)
     except (RuntimeError, OSError, ValueError) as error:
+        if name.startswith(HUB) and (lost := hub_failure(name.removeprefix(HUB), error)).key != "hub_fetch_failed":
+            raise lost from error
         tags = open_clip.list_pretrained_tags_by_model(builtin)
         key = "open_clip_tags" if tags else "open_clip_cannot_load"
         shown = f"{name} {pretrained}" if pretrained else name

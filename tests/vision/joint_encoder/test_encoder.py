@@ -120,7 +120,9 @@ def test_languages_follow_the_text_tower() -> None:
     assert told(hf_tokenizer_name="timm/ViT-B-16-SigLIP-i18n-256") is None
 
 
-def test_what_cannot_be_loaded_is_one_line_that_says_why(bert_clip: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_one_line_that_says_why(
+    bert_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def error(name: str, pretrained: str | None = None) -> ModelError:
         with pytest.raises(ModelError) as caught:
             load_open_clip_encoder(name, pretrained)
@@ -128,6 +130,9 @@ def test_what_cannot_be_loaded_is_one_line_that_says_why(bert_clip: Path, tmp_pa
 
     assert error(str(tmp_path)).key == "not_open_clip_folder"
     assert error("local-dir:/nowhere/at/all").key == "not_open_clip_folder"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    away = error("hf-hub:nobody/has-this")  # tests are offline
+    assert (away.key, away.values["model"]) == ("hub_not_asked", "nobody/has-this")
     unknown = error("ViT-B-33", "openai")
     assert (unknown.key, unknown.values["near"][0]) == ("open_clip_near", "ViT-B-32")  # type: ignore[index]
     assert error("zzz").key == "open_clip_unknown"
