@@ -95,6 +95,7 @@ class LoadServed:
         return ServedPool(settings, self.log)
 
 
+@pytest.mark.slow
 def test_eight_articles_are_all_made_and_none_twice(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "articles"
     out.mkdir()
