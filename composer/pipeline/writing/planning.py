@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from composer.article.language import count_words
 from composer.pipeline.writing.facts import named_things
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
@@ -18,6 +20,9 @@ from retrieval import plurals
 MAX_TITLE_CHARS = 80
 MAX_HEADING_CHARS = 60
 BELONGING_SPAN = 1.2  # nats: a gorilla is farther behind a zebra in the savanna
+# Above the mean of many: what belongs differs by some tenths where things are of one kind (falcons and ravens among
+# birds of prey), and by nats where they are not (flour and biscuits of bread).
+BELONGING_DEVIATIONS = 0.4
 SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
@@ -99,10 +104,13 @@ def agree(
     headings = list(words.values())
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
-    odds = list(belonging(headings)) if headings else []
+    odds = np.asarray(belonging(headings) if headings else [], dtype=float)
+    least = odds.max(initial=-np.inf) - BELONGING_SPAN
+    if len(odds) > 2 * count:
+        least = max(least, odds.mean() + BELONGING_DEVIATIONS * odds.std())
     asked = (illustrated(headings), relevance(headings), odds, informed(headings))
     for (key, places), heading, shown, near, belongs, told_of in zip(votes.items(), headings, *asked, strict=True):
-        if belongs < max(odds) - BELONGING_SPAN:
+        if belongs < least:
             continue
         worth[key] = (
             2.0 * len(places) / len(plans)

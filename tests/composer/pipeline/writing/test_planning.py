@@ -59,6 +59,22 @@ def test_what_an_encyclopedia_tells_of_comes_before_what_has_but_a_name() -> Non
     assert chosen.spare == ("Harrier",)
 
 
+def test_of_things_of_one_kind_those_stay_that_belong_more_than_most() -> None:
+    odds = {
+        "Owl": 2.9,
+        "Osprey": 2.8,
+        "Hawk": 2.7,
+        "Eagle": 2.65,
+        "Falcon": 2.55,
+        "Raven": 2.25,
+        "Tit": 2.0,
+        "Swift": 1.9,
+    }
+    plans = [Plan("Birds", tuple(odds))]
+    chosen = agree(plans, "birds of prey", 3, belonging=lambda headings: [odds[h] for h in headings])
+    assert (chosen.headings, chosen.spare) == (("Owl", "Osprey", "Hawk"), ("Eagle",))
+
+
 def test_the_library_decides_between_what_belongs_equally() -> None:
     plans = [Plan("Tools", ("Spade", "Rake")), Plan("Tools", ("Spade", "Rake", "Hammer"))]
     shown = {"Rake", "Hammer"}
