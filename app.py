@@ -123,6 +123,9 @@ class Page:
             [form.write.click, form.instruction.submit],
             self.begin, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED,
         )  # fmt: skip
+        form.outline.click(
+            self.begin_outline, [self.seat, form.library, *form.fields], [self.seat, self.status], **_QUEUED
+        )
 
     def take_text(self, file: str | None, seat: tuple[str, str, str]) -> list[Any]:
         """A file that was dropped becomes the text, to be seen before it is illustrated."""
@@ -150,12 +153,19 @@ class Page:
             draft, wrong = answer.get("draft", ""), message(answer["error"]) if "error" in answer else ""
         return [(owner, draft, language), language, language, wrong]
 
-    def begin(self, seat: tuple[str, str, str], library: str | None, *filled: Any) -> list[Any]:
+    def begin_outline(self, seat: tuple[str, str, str], library: str | None, *filled: Any) -> list[Any]:
+        """As ``begin``, but an outline comes first."""
+        return self.begin(seat, library, *filled, outline_first=True)
+
+    def begin(
+        self, seat: tuple[str, str, str], library: str | None, *filled: Any, outline_first: bool = False
+    ) -> list[Any]:
         """Check what was filled in; only then does what stands on the page give way."""
         owner, _, language = seat
         if not owner:
             return [gr.update(), ""]  # Enter was pressed before the page was ready; the words stay in the field
-        answer = self.service.begin({**Form.values(filled), "owner": owner, "library": library, "ui": language})
+        asked = {**Form.values(filled), "owner": owner, "library": library, "outline_first": outline_first}
+        answer = self.service.begin({**asked, "ui": language})
         if "error" in answer:
             return [gr.update(), message(answer["error"])]
         return [(owner, answer["draft"], language), ""]

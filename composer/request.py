@@ -22,6 +22,7 @@ MIN_WORDS, MAX_WORDS = 100, 5000
 _FEW_DAMAGED = 20  # letters that are right for each that is not: a text of another encoding has hardly one
 MAX_SEED = 2**63 - 1  # what every reader of JSON takes
 MAX_INSTRUCTION_CHARS = 20_000  # beyond it a model with a usual context has no room to write
+MOST_HEADINGS = 16  # of an outline that is given
 LENGTHS = {"short": 300, "medium": 600, "long": 1200}  # in words
 TONES = ("plain", "vivid", "formal", "friendly")
 KINDS = ("explanation", "guide", "report", "story", "listicle")
@@ -48,8 +49,9 @@ class ComposeRequest:
     ``words`` is the length to aim for, ``tone`` one of TONES or empty. ``fast`` writes the sections side by side, each
     knowing the outline only. ``kind`` is one of KINDS or "auto", which goes by the instruction. ``sources`` are
     documents and folders of them: the text is then written from what they say, and cites it. ``project`` is the folder
-    in which what was read of them is kept; it decides nothing of the article. Raises UsageError where something is
-    missing or out of range.
+    in which what was read of them is kept; it decides nothing of the article. ``headings`` are an outline to keep to,
+    and ``title`` its title; where there are none the model plans its own. Raises UsageError where something is missing
+    or out of range.
     """
 
     instruction: str = ""
@@ -67,6 +69,8 @@ class ComposeRequest:
     kind: str = "auto"
     sources: tuple[Path, ...] = ()
     project: Path | None = None
+    title: str = ""
+    headings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.instruction.strip() and not self.text.strip():
@@ -90,6 +94,10 @@ class ComposeRequest:
             raise UsageError("sources_with_text")
         if self.sources and self.kind == "story":
             raise UsageError("sources_and_story")
+        if self.headings and (self.text or self.sources):
+            raise UsageError("outline_not_here")
+        if len(self.headings) > MOST_HEADINGS:
+            raise UsageError("outline_long", count=len(self.headings), most=MOST_HEADINGS)
         if self.images is not None and len(self.use_images) > self.images:
             raise UsageError("more_than_pictures", used=len(self.use_images), images=self.images)
 
@@ -126,15 +134,18 @@ def request_from_json(values: Mapping[str, Any]) -> ComposeRequest:
     check_known(values, (*REQUEST_FIELDS, "length"))
     read: dict[str, Any] = {}
     for names, kind in (
-        (("instruction", "text", "text_name", "language", "tone", "kind"), str),
+        (("instruction", "text", "text_name", "language", "tone", "kind", "title"), str),
         (("seed", "words"), int),
         (("fast",), bool),
-        (PATH_FIELDS, list),
+        ((*PATH_FIELDS, "headings"), list),
     ):
         read |= {name: typed(name, values[name], kind) for name in names if name in values}
     for name in PATH_FIELDS:
         if name in read:
             read[name] = tuple(Path(path) for path in read[name])
+    if "headings" in read:
+        lines = (" ".join(typed("headings", heading, str).split()) for heading in read["headings"])
+        read["headings"] = tuple(line for line in lines if line)
     if values.get("project") is not None:
         read["project"] = Path(typed("project", values["project"], str))
     if "images" in values:

@@ -18,7 +18,7 @@ from composer.editing.rewrite_article import open_sections, rewrite_article
 from composer.errors import EditError, UsageError, WritingFailed
 from composer.pipeline import events
 from composer.pipeline.conversation import Conversation, reading
-from composer.pipeline.pipeline import Pipeline, RequestContext, lost_notice
+from composer.pipeline.pipeline import Pipeline, RequestContext
 from composer.pipeline.placement import choose_places, eligible, number_of_pictures
 from composer.pipeline.selection import Considered
 from composer.request import MAX_IMAGES, ComposeRequest
@@ -169,7 +169,7 @@ def _rerun(
                 slots = pipeline.caption(work.context, article.sections, work.conversation, places, avoid)
             case "find":
                 found = pipeline.find(work.context, article, slots, work.shown | rejected, lost)
-                yield from lost_notice(lost)
+                yield from events.lost_notice(lost)
             case "choose":
                 _limit_required(work, len(slots))
                 left = work.considered(found, rejected - work.context.required)
@@ -246,7 +246,7 @@ def _illustrate(work: Rerun, places: Sequence[int]) -> Generator[events.Event, N
     yield events.StageStarted("find")
     lost: set[Path] = set()
     found = pipeline.find(context, article, slots, work.shown, lost)
-    yield from lost_notice(lost)
+    yield from events.lost_notice(lost)
     yield work.timer.finished("find")
     yield events.StageStarted("choose")
     left = work.considered(found, frozenset())

@@ -6,7 +6,9 @@ Every request ends with ``Done`` or an exception.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from composer.article.model import Article
@@ -14,6 +16,7 @@ from vision.errors import Phrase
 from vision.interfaces import Usage, VisionLanguageModel
 
 Stage: TypeAlias = Literal["load", "write", "place", "caption", "find", "choose", "finish"]
+MOST_NAMES = 8  # of files that a notice tells
 STAGES: tuple[Stage, ...] = ("load", "write", "place", "caption", "find", "choose", "finish")
 
 
@@ -66,6 +69,13 @@ class ArticleSoFar:
 @dataclass(frozen=True, slots=True)
 class Notice(Phrase):
     """Something the user should know: a degraded result and its reason."""
+
+
+def lost_notice(lost: Iterable[Path]) -> Iterator[Notice]:
+    """A notice of the files that finding pictures missed, if there are any, with the names of the first."""
+    names = sorted(path.name for path in lost)
+    if names:
+        yield Notice("pictures_lost", {"count": len(names), "files": names[:MOST_NAMES]})
 
 
 @dataclass(frozen=True, slots=True)

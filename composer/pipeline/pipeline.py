@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.article.claims import claims_in
-from composer.article.language import count_words, detect_language, text_language, writing_language
+from composer.article.language import count_words, writing_language
 from composer.article.markdown import block_kind, make_sections, parse_markdown, plain_text
 from composer.article.model import Article, Placement, Section, Slot
 from composer.errors import UsageError
@@ -39,12 +39,13 @@ from composer.pipeline.remote_pictures import brought, readable
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
 from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
+from composer.pipeline.typed_words import document_language
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writing.citing import CitingWriter
 from composer.pipeline.writing.dictionary import installed_dictionary
 from composer.pipeline.writing.encyclopedia import installed_encyclopedia
 from composer.pipeline.writing.facts import Glossary, named_things
-from composer.pipeline.writing.planning import Plan
+from composer.pipeline.writing.planning import Plan, given_plan
 from composer.pipeline.writing.translation import Translator
 from composer.pipeline.writing.writer import Writer, Written
 from composer.request import ComposeRequest
@@ -64,7 +65,6 @@ from vision.interfaces import JointEncoder, Message, VisionLanguageModel
 LEAST_SHARE = 0.85  # of the words asked for, below which the article says why
 SUPPORTED = 3.0  # log-odds for a place whose subject the library has
 CANDIDATES_OF_A_PHRASE = 6
-MOST_NAMES = 8  # of files that a notice tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,6 @@ class RequestContext:
     required: frozenset[str]
     english: bool
     sources: SourceCollection | None = None
-
-
-def document_language(request: ComposeRequest) -> str:
-    """The tag of the article's language (BCP 47): as asked for, as the text's front matter has it, or as it reads."""
-    if request.language != "auto":
-        return request.language
-    if not request.text:
-        return detect_language(request.instruction)
-    parsed = parse_markdown(request.text)
-    return parsed.language or text_language(plain_text(request.text[len(parsed.preamble) :]) or parsed.title)
 
 
 class Pipeline:
@@ -164,7 +154,7 @@ class Pipeline:
         yield events.StageStarted("find")
         lost: set[Path] = set()
         found = self.find(context, article, slots, lost=lost)
-        yield from lost_notice(lost)
+        yield from events.lost_notice(lost)
         yield timer.finished("find")
 
         yield events.StageStarted("choose")
@@ -216,22 +206,13 @@ class Pipeline:
         if context.sources is not None:
             return (yield from self._write_from(context, context.sources))
         writer = self._writer(context)
-        plan = writer.plan(
-            request.instruction,
-            request.words,
-            request.seed,
-            required=[subject(words) for words in context.uploads.said(context.language).values()],
-            illustrated=lambda headings: self._illustrated(context, headings),
-            belonging=lambda headings: self._odds(
-                context.prompts,
-                [context.prompts.belongs.format(wish=request.instruction.strip(), thing=thing) for thing in headings],
-            ),
-            kind=request.kind_of_text,
-        )
+        plan = self._plan(context, writer)
         if self.settings.writer.kind == "gguf" and None in (installed_dictionary(), installed_encyclopedia()):
             yield events.Notice("dictionary_missing", {})
         yield events.Planned(plan.title, plan.headings if len(plan.headings) > 1 else ())
         written = yield from self._text(context, writer, plan)
+        if left := written.without_text(request.headings):
+            yield events.Notice("headings_left", {"headings": left})
         count = sum(count_words(plain_text(section.body)) for section in written.sections)
         if count < LEAST_SHARE * request.words:
             yield events.Notice("text_shorter", {"written": count, "asked": request.words})
@@ -243,6 +224,32 @@ class Pipeline:
         known = {"facts": [*written.told, *told]}
         article = Article(written.title, context.language, sections, provenance=known, sources=written.sources)
         return article, conversation
+
+    def outline(self, request: ComposeRequest) -> Iterator[Event]:
+        """Title and headings alone, which a person may change before they are written; ends with ``Planned``."""
+        context = self.context(request, writing_language(document_language(request)))
+        timer = events.StageTimer(self.model, self.judge)
+        yield events.StageStarted("write")
+        plan = self._plan(context, self._writer(context))
+        yield timer.finished("write")
+        yield events.Planned(plan.title, plan.headings)
+
+    def _plan(self, context: RequestContext, writer: Writer) -> Plan:
+        request = context.request
+        if request.headings:
+            return given_plan(request.title or request.instruction, request.headings)
+        return writer.plan(
+            request.instruction,
+            request.words,
+            request.seed,
+            required=[subject(words) for words in context.uploads.said(context.language).values()],
+            illustrated=lambda headings: self._illustrated(context, headings),
+            belonging=lambda headings: self._odds(
+                context.prompts,
+                [context.prompts.belongs.format(wish=request.instruction.strip(), thing=thing) for thing in headings],
+            ),
+            kind=request.kind_of_text,
+        )
 
     def write_rest(
         self, context: RequestContext, article: Article, headings: Sequence[str]
@@ -589,10 +596,3 @@ class Pipeline:
 def _apart(sections: Sequence[Section]) -> tuple[Section, ...]:
     """The sections with room for another after them."""
     return (*sections[:-1], replace(sections[-1], gap="\n\n")) if sections else ()
-
-
-def lost_notice(lost: Iterable[Path]) -> Iterator[Event]:
-    """A notice of the files that ``Pipeline.find`` missed, if there are any, with the names of the first."""
-    names = sorted(path.name for path in lost)
-    if names:
-        yield events.Notice("pictures_lost", {"count": len(names), "files": names[:MOST_NAMES]})

@@ -22,8 +22,8 @@ from composer.pipeline.events import (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``text`` is the running text, ``article`` the latest one, ``trace`` the stages that are finished, ``headings``
-    the outline.
+    """``text`` is the running text, ``article`` the latest one, ``trace`` the stages that are finished, ``title``
+    and ``headings`` the outline.
 
     ``stopped`` is set where the person ended the job.
     """
@@ -33,6 +33,7 @@ class Progress:
     trace: tuple[StageFinished, ...] = ()
     article: Article | None = None
     notices: tuple[Notice, ...] = ()
+    title: str = ""
     headings: tuple[str, ...] = ()
     done: bool = False
     stopped: bool = False
@@ -44,7 +45,7 @@ class Progress:
             case StageFinished():
                 return replace(self, stage=None, trace=(*self.trace, event))
             case Planned():
-                return replace(self, headings=event.headings)
+                return replace(self, title=event.title, headings=event.headings)
             case TextDelta(text):
                 return replace(self, text=self.text + text)
             case ArticleSoFar(article):

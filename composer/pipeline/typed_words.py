@@ -1,17 +1,31 @@
-"""What a person types into a search box, made readable for the encoder: Chinese is searched as it is and in English."""
+"""The language of what a person types: of a request, and of words in a search box, which are made readable for the
+encoder: Chinese is searched as it is and in English.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from composer.article.language import detect_language
+from composer.article.language import detect_language, text_language
+from composer.article.markdown import parse_markdown, plain_text
 from composer.pipeline.captions import translate
 from composer.pipeline.prompts import load_prompts
+from composer.request import ComposeRequest
 from retrieval.candidates import Query
 from retrieval.cedict import MEANINGS, installed_chinese_dictionary
 from retrieval.typed import typed_query
 from vision.interfaces import JointEncoder, VisionLanguageModel
+
+
+def document_language(request: ComposeRequest) -> str:
+    """The tag of the article's language (BCP 47): as asked for, as the text's front matter has it, or as it reads."""
+    if request.language != "auto":
+        return request.language
+    if not request.text:
+        return detect_language(request.instruction)
+    parsed = parse_markdown(request.text)
+    return parsed.language or text_language(plain_text(request.text[len(parsed.preamble) :]) or parsed.title)
 
 
 def readable_query(words: str, encoder: JointEncoder, writer: Callable[[], VisionLanguageModel]) -> Query:

@@ -47,6 +47,14 @@ class ActionValues:
             raise UsageError("text_long", chars=len(value), most=most_chars)
         return encodable(value)
 
+    def texts(self, name: str, most_chars: int) -> list[str]:
+        """A list of short texts; those without a word are left out."""
+        given = typed(name, self._values.get(name, []), list)
+        for text in given:
+            if len(typed(name, text, str)) > most_chars:
+                raise UsageError("text_long", chars=len(text), most=most_chars)
+        return [encodable(text) for text in given if text.strip()]
+
     def number(self, name: str) -> int:
         value = self._values.get(name)
         try:

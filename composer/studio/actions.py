@@ -21,12 +21,13 @@ from composer.editing.rerun import RERUN_STAGES, rerun_stage, set_picture_count,
 from composer.errors import EditError, UsageError
 from composer.pipeline.events import STAGES, Event
 from composer.pipeline.uploads import check_upload
-from composer.request import LANGUAGES, MAX_IMAGES, TONES
+from composer.request import LANGUAGES, MAX_IMAGES, MOST_HEADINGS, TONES
 from composer.studio.action_values import ActionValues
 from composer.studio.job_queue import Job, stoppable
 from composer.studio.session import DraftSession, PendingProposal, request_of
 from retrieval.candidates import Candidate
 
+MAX_TITLE_CHARS, MAX_HEADING_CHARS = 200, 120
 MOST_FOUND = 1_000  # pictures that a session remembers to show by id
 
 # Each is also the name of the step in the history.
@@ -281,6 +282,18 @@ def _retry(session: DraftSession, given: ActionValues) -> None:
     session.remake("retry", request, events)
 
 
+def _outline(given: ActionValues) -> tuple[str, list[str]]:
+    headings = given.texts("headings", MAX_HEADING_CHARS)
+    if len(headings) > MOST_HEADINGS:
+        raise UsageError("outline_long", count=len(headings), most=MOST_HEADINGS)
+    return given.text("title", MAX_TITLE_CHARS), headings
+
+
+def _write_outline(session: DraftSession, given: ActionValues) -> None:
+    session.set_outline(*_outline(given))
+    session.write_outline()
+
+
 COMMANDS: Mapping[str, Callable[[DraftSession, ActionValues], object]] = {
     "undo": lambda session, _: session.step("undo"),
     "redo": lambda session, _: session.step("redo"),
@@ -294,4 +307,6 @@ COMMANDS: Mapping[str, Callable[[DraftSession, ActionValues], object]] = {
     "refit": _refit,
     "retry": _retry,
     "leave_unwritten": lambda session, _: session.leave_unwritten(),
+    "set_outline": lambda session, given: session.set_outline(*_outline(given)),
+    "write_outline": _write_outline,
 }

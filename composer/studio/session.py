@@ -36,7 +36,7 @@ from retrieval.candidates import Candidate
 KEPT_QUESTIONS = 100
 END_S = 5.0  # how long a draft that is deleted waits for what runs in it
 
-JobKind = Literal["compose", "refit", "retry", "write_rest"]
+JobKind = Literal["compose", "outline", "refit", "retry", "write_rest"]
 
 
 @dataclass(slots=True)
@@ -65,6 +65,12 @@ class ChatTurn:
     error: Exception | None = None
     job: Job | None = None
     over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    title: str
+    headings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -101,7 +107,9 @@ class DraftSession:
         self.notices: tuple[Notice, ...] = ()
         self.note = "interrupted" if draft.state == "writing" else ""  # a key of the page's words
         # What was stopped, or failed, last.
-        self.unfinished: JobKind | None = "compose" if self.note or draft.history is None else None
+        self.unfinished: JobKind | None = None
+        if self.note or (draft.history is None and self.outline is None):
+            self.unfinished = "outline" if draft.info.get("outlining") else "compose"
         self._begin_again: Callable[[], None] = self.compose_again
         self.error: Exception | None = None
         self.proposals: list[PendingProposal] = []
@@ -124,6 +132,14 @@ class DraftSession:
     def unwritten(self) -> tuple[str, ...]:
         """Headings of the outline that a text which was cut short does not reach."""
         return tuple(self.draft.info.get("unwritten", ()))
+
+    @property
+    def outline(self) -> Outline | None:
+        """What is to be written, as long as nothing is: a person may change it first."""
+        info = self.draft.info
+        if self.history is not None or not info.get("outlining") or not info.get("title"):
+            return None
+        return Outline(str(info["title"]), tuple(info.get("headings", ())))
 
     def present(self) -> Article:
         return self._editable().article
@@ -195,7 +211,49 @@ class DraftSession:
         """Begin anew with what was asked for. Raises EditError where an article stands."""
         if self.history is not None:
             raise EditError("nothing_left")
-        self.compose(request_of(self.draft.info, None))
+        request = request_of(self.draft.info, None)
+        if self.draft.info.get("outlining"):
+            self.plan(request)
+        else:
+            self.compose(request)
+
+    def plan(self, request: ComposeRequest) -> None:
+        """Let the model make an outline, to be changed and then written by ``write_outline``. Returns at once."""
+
+        def make(job: Job, running: RunningJob) -> None:
+            self._follow(job, running, lambda pipeline: pipeline.outline(replace(request, headings=())))
+            if running.progress.title:
+                with self.lock:
+                    self._keep_outline(running.progress.title, running.progress.headings)
+
+        with self.lock:
+            self.draft = replace(self.draft, info={**self.draft.info, "outlining": True, "title": "", "headings": []})
+            self._start("outline", request, make)
+
+    def set_outline(self, title: str, headings: Sequence[str]) -> None:
+        """What a person made of the outline. Raises EditError where there is none (any more)."""
+        with self.lock:
+            self._check_idle()
+            if self.outline is None:
+                raise EditError("outline_gone")
+            self._keep_outline(title.strip() or self.outline.title, headings)
+            self.touch()
+
+    def _keep_outline(self, title: str, headings: Sequence[str]) -> None:
+        kept = [line for heading in headings if (line := " ".join(heading.split()))]
+        info = {**self.draft.info, "title": " ".join(title.split()), "headings": kept}
+        self.draft = self.drafts.save(replace(self.draft, info=info), None)
+
+    def write_outline(self) -> None:
+        """Write the article that the outline says. Raises EditError where there is no outline, or no heading in it."""
+        with self.lock:
+            self._check_idle()
+            if self.outline is None:
+                raise EditError("outline_gone")
+            if not self.outline.headings:
+                raise EditError("outline_empty")
+            self.draft = replace(self.draft, info={**self.draft.info, "outlining": False})
+            self.compose(request_of(self.draft.info, None))
 
     def begin_again(self) -> None:
         """Do once more what was stopped or failed last. Raises EditError where nothing was."""
@@ -250,6 +308,8 @@ class DraftSession:
                     self.note = "stopped" if self.history is not None else "stopped_early"
                 self.touch()
             stopped = running.progress.stopped
+            if kind == "outline":
+                return
             self.models.metrics.article("failed" if error is not None else "stopped" if stopped else "made")
 
         def run(job: Job) -> None:
@@ -269,7 +329,7 @@ class DraftSession:
         with closing(stoppable(self._loaded(events), job)) as steps:
             for event in steps:
                 progress = running.progress.after(event)
-                if isinstance(event, StageFinished):
+                if isinstance(event, StageFinished) and running.kind != "outline":
                     self.models.times.learn(event, running.words)
                     self.models.metrics.stage(event)
                 with self.lock:
@@ -279,7 +339,7 @@ class DraftSession:
                     self.touch()
                 if record is not None:
                     record(progress)
-        if not running.progress.done:
+        if not running.progress.done and not (running.kind == "outline" and running.progress.title):
             running.progress = replace(running.progress, stopped=True)
 
     def _loaded(self, events: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:

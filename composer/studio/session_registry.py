@@ -32,8 +32,8 @@ class SessionRegistry:
         self._reading: dict[tuple[str, str], threading.Lock] = {}
         self._lock = threading.Lock()  # never held while a file is read or written
 
-    def begin(self, owner: str, request: ComposeRequest, library: Path) -> DraftSession:
-        """A new draft, and the making of its article. Uploads are kept beside the draft first."""
+    def begin(self, owner: str, request: ComposeRequest, library: Path, *, outline_first: bool = False) -> DraftSession:
+        """A new draft, and the making of its article or of its outline. Uploads are kept beside the draft first."""
         drafts = self.store.drafts_of(owner)
         kept = replace(
             request,
@@ -45,7 +45,10 @@ class SessionRegistry:
         session = DraftSession(self.models, drafts, drafts.new(None, request_info(kept, library)))
         session.note = ""
         self._use((owner, session.draft.id), session)
-        session.compose(kept)
+        if outline_first:
+            session.plan(kept)
+        else:
+            session.compose(kept)
         return session
 
     def open(self, owner: str, draft_id: str) -> DraftSession:

@@ -65,6 +65,9 @@ class Form:
                 self.write = gr.Button(
                     words["write"], variant="primary", scale=0, min_width=112, elem_id="write", interactive=False
                 )
+                self.outline = gr.Button(
+                    words["outline_first"], scale=0, min_width=112, elem_id="outline-first", interactive=False
+                )
             with gr.Row(elem_id="options"):
                 self.library = gr.Dropdown(
                     choices,
@@ -106,7 +109,7 @@ class Form:
             self.text_file: {"label": "text_file"},
             self.sources: {"label": "sources"},
         }
-        self.worded = [*self._labels, self.write]
+        self.worded = [*self._labels, self.write, self.outline]
 
     def offer(self, chosen: str | None) -> Any:
         """The libraries there are now; the chosen one stays, if it is still one of them."""
@@ -132,6 +135,7 @@ class Form:
         worded[self.sources] |= {"visible": not illustrate}
         worded[self.instruction] |= {"placeholder": words["hint" if illustrate else "instruction"]}
         worded[self.write] = {"value": words["illustrate" if illustrate else "write"], "interactive": True}
+        worded[self.outline] = {"value": words["outline_first"], "interactive": True, "visible": not illustrate}
         return {component: gr.update(**props) for component, props in worded.items()}
 
     @staticmethod

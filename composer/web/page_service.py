@@ -88,7 +88,10 @@ class PageService:
         if not values.get("library"):
             raise UsageError("no_library_chosen")
         library = self.studio.libraries.find(_text(values, "library"))
-        session = self.studio.sessions.begin(_text(values, "owner"), request, library.folder)
+        first = values.get("outline_first") is True
+        if first and (request.text or request.sources):
+            raise UsageError("outline_not_here")
+        session = self.studio.sessions.begin(_text(values, "owner"), request, library.folder, outline_first=first)
         return {"draft": session.draft.id}
 
     @answers_errors

@@ -74,6 +74,9 @@ class QuickModels(ModelPool):
             def events(_, request: ComposeRequest) -> Iterator[Event]:
                 return self.writer.events(request)
 
+            def outline(_, request: ComposeRequest) -> Iterator[Event]:
+                return self.writer.outline(request)
+
         return Quick(pipeline.settings, pipeline.model, pipeline.encoder, pipeline.library, pipeline.searcher)
 
 

@@ -50,6 +50,16 @@ class FakePipeline:
             with self._lock:
                 self.running -= 1
 
+    def outline(self, request: ComposeRequest) -> Iterator[events.Event]:
+        """Three headings about the instruction; ``step`` is called once before."""
+        self.requests.append(request)
+        if "fail" in request.instruction:
+            raise WritingFailed("nothing_written")
+        yield events.StageStarted("write")
+        self.step()
+        yield events.StageFinished("write", 0.5, tokens=12)
+        yield events.Planned(request.instruction.strip(), ("Morning", "At noon", "Evening"))
+
     def _events(self, request: ComposeRequest) -> Iterator[events.Event]:
         if "fail" in request.instruction:
             raise WritingFailed("nothing_written")
@@ -106,7 +116,9 @@ class FakePipeline:
 
 
 def _written(request: ComposeRequest, language: str) -> tuple[str, list[str]]:
-    topic = request.instruction.strip()
+    topic = request.title or request.instruction.strip()
+    if request.headings:
+        return topic, [f"## {heading}\n\n" + f"All about {heading.lower()}. " * 4 for heading in request.headings]
     if language == "zh":
         return topic, [
             f"{topic}，先从早晨说起。" * 3,

@@ -46,6 +46,7 @@ REQUESTS = st.builds(
     may_use=PATHS,
     tone=st.sampled_from(["", *TONES]),
     fast=st.booleans(),
+    title=TEXTS,
 )
 
 
@@ -110,6 +111,9 @@ def test_what_is_no_number_of_pictures_is_refused(given: object) -> None:
         ({"instruction": "x", "seed": 2**70}, "field_range"),
         ({"instruction": "x", "seed": -(2**63)}, "field_range"),
         ({"instruction": "x" * 20_001}, "instruction_long"),
+        ({"instruction": "x", "text": "t", "headings": ["a"]}, "outline_not_here"),
+        ({"instruction": "x", "headings": ["a"] * 17}, "outline_long"),
+        ({"instruction": "x", "headings": [3]}, "field_wrong_kind"),
         ({"instruction": "x", "filters": []}, "field_wrong_kind"),
         ({"instruction": "x", "filters": {"licence": []}}, "field_unknown"),
         ({"instruction": "x", "filters": {"min_side_px": "big"}}, "field_wrong_kind"),

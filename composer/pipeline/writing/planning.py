@@ -40,12 +40,14 @@ _SMALL_WORDS = frozenset("the a an your our my of for in on at to with and or fr
 class Plan:
     """A title and the sections' headings; no headings where the model gave none that can be used.
 
-    ``spare`` are headings that fit as well, best first: for where the sections turn out short.
+    ``spare`` are headings that fit as well, best first: for where the sections turn out short. One that was ``given``
+    by a person is kept to even where it has a single heading.
     """
 
     title: str
     headings: tuple[str, ...]
     spare: tuple[str, ...] = ()
+    given: bool = False
 
     @property
     def title_line(self) -> str:
@@ -67,6 +69,11 @@ def parse_plan(answer: str, count: int) -> Plan:
     if len(title) > MAX_TITLE_CHARS or len(split_sentences(title)) > 1:
         title = ""
     return Plan(title, tuple(headings)[:count])
+
+
+def given_plan(title: str, headings: Sequence[str]) -> Plan:
+    """A person's own outline."""
+    return Plan(strip_quotes(title)[:MAX_TITLE_CHARS], tuple(headings), given=True)
 
 
 def without(plan: Plan, example: str) -> Plan:

@@ -90,6 +90,11 @@ class Written:
             for fact in known
         ]
 
+    def without_text(self, headings: Sequence[str]) -> list[str]:
+        """Those of the headings under which nothing stands."""
+        standing = {section.heading for section in self.sections}
+        return [heading for heading in headings if heading not in standing]
+
     @property
     def sources(self) -> tuple[Source, ...]:
         cited = {passage.source for citation in self.citations for passage in citation.passages}
@@ -228,7 +233,7 @@ class Writer:
         ``fast`` drafts all sections at once, each knowing the outline but not what the others say. ``standing`` are
         sections that stand already: the first headings of the plan are theirs, and what follows is written after them.
         """
-        headings = plan.headings if len(plan.headings) > 1 or standing else ()
+        headings = plan.headings if len(plan.headings) > 1 or standing or plan.given else ()
         written = sum(bool(section.heading) for section in standing)
         spare = plan.spare if headings and kind != "story" else ()
         translator = self._translator if kind != "story" else None

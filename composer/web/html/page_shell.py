@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
-_SCRIPTS = ("core.js", "text_editor.js", "article.js", "chat.js", "library.js")
+_SCRIPTS = ("core.js", "text_editor.js", "outline.js", "article.js", "chat.js", "library.js")
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
 SAMPLE = "sample"  # the name of the sample library's folder
 WISHES = ("wish_farm", "wish_monuments", "wish_music")
+OUTLINE = ("outline", "hint", "title", "heading", "drag", "up", "down", "remove", "add", "write")
 MARKS = ("bold", "italic", "link", "heading", "list", "quote", "done", "formats")
 
 
@@ -53,6 +54,7 @@ def brand(words: Words) -> str:
 def article_shell(words: Words, language: str) -> str:
     """The article's frame: bar, status, sheet, and the dialogue that finds pictures."""
     marks = "".join(f' data-{name}="{attribute(words["mark_" + name])}"' for name in MARKS)
+    outline = "".join(f' data-{name}="{attribute(words["outline_" + name])}"' for name in OUTLINE)
     return (
         f'<section class="paper" lang="{attribute(language)}" aria-label="{attribute(words["article"])}">'
         f'<div class="words" hidden data-new-paragraph="{attribute(words["new_paragraph"])}"{marks}></div>'
@@ -62,7 +64,7 @@ def article_shell(words: Words, language: str) -> str:
         f"{escape(words['new_article'])}</button></div>"
         f'<div class="status"></div><div class="toast"></div><p class="gone message note"></p>'
         f'<p class="away message error" role="status">{escape(words["reconnecting"])}</p>'
-        '<div class="bar"></div><div class="sheet"></div>'
+        f'<div class="bar"></div><div class="outline" hidden{outline}></div><div class="sheet"></div>'
         f'<dialog class="finder" aria-label="{attribute(words["search_title"])}"><form method="dialog">'
         f'<div class="row"><input maxlength="500" aria-label="{attribute(words["search_words"])}" '
         f'placeholder="{attribute(words["search_words"])}">'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -40,7 +41,8 @@ def session_update(session: DraftSession, known: Collection[str], context: ViewC
             "order": [block.place for block in blocks],
             "html": {block.key: block.html for block in blocks if block.key not in held},
             "sections": len(article.sections) if article is not None else 0,
-            "title": plain_text(article.title) if article is not None else "",
+            "title": _title(session, article),
+            "outline": None if (outline := session.outline) is None or session.busy else asdict(outline),
             "about": str(session.draft.info.get("instruction", ""))[:200],
             "busy": session.busy,
             "active": session.active,
@@ -49,6 +51,12 @@ def session_update(session: DraftSession, known: Collection[str], context: ViewC
             "talk": "".join(_turn(turn, context) for turn in session.chat),
             "pictures": _pictures(article),
         }
+
+
+def _title(session: DraftSession, article: Article | None) -> str:
+    if article is not None:
+        return plain_text(article.title)
+    return session.outline.title if session.outline is not None else ""
 
 
 def _status(session: DraftSession, context: ViewContext) -> str:
@@ -98,15 +106,15 @@ def _stages(session: DraftSession, running: RunningJob, words: Words) -> str:
     progress = running.progress
     over = {finished.stage for finished in progress.trace}
     items = []
-    for stage in STAGES:
+    for stage in ("load", "write") if running.kind == "outline" else STAGES:
         state = "now" if stage == progress.stage else "over" if stage in over else "ahead"
         current = ' aria-current="step"' if state == "now" else ""
-        items.append(f'<li class="{state}"{current}>{escape(words["stage_" + stage])}</li>')
+        items.append(f'<li class="{state}"{current}>{escape(_stage_name(stage, running, words))}</li>')
     now_s = time.monotonic()
     began_s = running.job.started_s if running.job is not None and running.job.started_s else running.began_s
     written = running.words_written()
     left_s = session.models.times.left_s(progress, written, running.words, now_s - running.stage_s)
-    left = "" if left_s is None else f' data-left="{left_s:.0f}"'
+    left = "" if left_s is None or running.kind == "outline" else f' data-left="{left_s:.0f}"'
     share = ""
     if progress.stage == "write" and progress.text:
         share = words["words_so_far"].format(words=written, of=running.words)
@@ -116,6 +124,10 @@ def _stages(session: DraftSession, running: RunningJob, words: Words) -> str:
         f'<span class="time" data-seconds="{now_s - began_s:.1f}"{left} data-elapsed="{attribute(words["seconds"])}" '
         f'data-remaining="{attribute(words["left"])}"></span>{button(words, "stop", do="stop", kind="stop")}</div>'
     )
+
+
+def _stage_name(stage: str, running: RunningJob, words: Words) -> str:
+    return words["stage_outline" if running.kind == "outline" and stage == "write" else "stage_" + stage]
 
 
 def _finished(session: DraftSession, words: Words) -> str:

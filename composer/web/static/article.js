@@ -90,7 +90,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     element.setAttribute('aria-busy', busy);
     if (told.title) document.title = told.title + ' · Vignette';
     find('.above .name').textContent = told.title || told.about;
-    window.vignette.standing(told.busy || told.order.length > 0);
+    outline.show(told.outline);
+    window.vignette.standing(told.busy || told.order.length > 0 || Boolean(told.outline));
     for (const block of sheet.children) ends(block, told.sections);
     refocus(focus);
     tick();
@@ -375,6 +376,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     if (block && kept.text !== kept.source) act('edit_text', { at: at(block), text: kept.text }).then(() => store('unsaved', ''));
   };
 
+  const outline = window.vignette.outline(find('.outline'), act);
   session.paper = { act, call, upload };
   window.vignette.opened(draft);
   window.vignette.asking(false);

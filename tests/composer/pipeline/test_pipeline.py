@@ -95,6 +95,27 @@ def test_exactly_as_many_slots_as_asked(tmp_path: Path, count: int) -> None:
     assert len({p.id for p in article.pictures}) == len(article.pictures)
 
 
+def test_a_given_outline_is_kept_to_even_with_one_heading(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path, answer, settings=EASY)
+    *_, planned = pipeline.outline(ComposeRequest("old walls", words=200))
+    assert isinstance(planned, events.Planned)
+    assert planned.headings == ("The Red Wall", "The Blue Wall")
+    for given in (("The Blue Wall", "The Red Wall"), ("The Red Wall",)):
+        _, article = compose(pipeline, instruction="old walls", title="Two walls", headings=given, words=200)
+        assert tuple(section.heading for section in article.sections if section.heading) == given
+        assert article.title == "Two walls"
+
+
+def test_headings_that_nothing_was_written_under_are_named(tmp_path: Path) -> None:
+    def silent(prompt: Prompt, sampling: Sampling) -> str:
+        return "" if prompt[-1].text.rstrip().endswith("## The Red Wall") else answer(prompt, sampling)
+
+    pipeline = make_pipeline(tmp_path, silent, settings=EASY)
+    seen, _ = compose(pipeline, instruction="old walls", headings=("The Red Wall", "The Blue Wall"), words=200)
+    (told,) = [e for e in seen if isinstance(e, events.Notice) and e.key == "headings_left"]
+    assert told.values["headings"] == ["The Red Wall"]
+
+
 def test_stages_come_in_order_and_each_ends(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path, answer, settings=EASY)
     seen, _ = compose(pipeline, instruction="old walls", words=200)
