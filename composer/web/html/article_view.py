@@ -195,7 +195,7 @@ def _section(section: Section, text: str, language: str, proposal: str, words: W
         f'<div class="{classes}" tabindex="0" role="group" aria-label="{attribute(label)}" '
         f'data-source="{escape(section.text)}" data-label="{attribute(words["paragraph"])}">'
         f'<div class="vignette text" lang="{attribute(language)}">{text}</div>'
-        f"{_lock_mark(section.locked, words)}"
+        f"{_grip(words) if tools and not section.locked else ''}{_lock_mark(section.locked, words)}"
         f"{proposal}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["paragraph_tools"])}">{tools}</div></div>'
     )
@@ -296,7 +296,7 @@ def _figure(
         f'data-alt-label="{attribute(words["alt"])}" data-picture="{attribute(record.id)}" '
         f'data-wish="{attribute(placement.slot.caption)}">'
         f'<div class="vignette" lang="{attribute(article.language)}">{picture}</div>'
-        f"{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
+        f"{'' if locked else _grip(words)}{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div></div>'
     )
 
@@ -358,6 +358,15 @@ def _alternative(entry: Alternative, language: str, context: ViewContext) -> str
         f'aria-pressed="{str(entry.shown).lower()}" aria-label="{attribute(f"{label} ({why})")}">'
         f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
         f'<span class="tip" aria-hidden="true"><b>{escape(caption)}</b> {escape(why)}</span></button>'
+    )
+
+
+def _grip(words: Words) -> str:
+    """What a block is dragged by."""
+    label = attribute(words["drag"])
+    return (
+        f'<button type="button" class="tool icon grip" draggable="true" data-client="grip" aria-label="{label}" '
+        f'title="{label}">⠿</button>'
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
-_SCRIPTS = ("core.js", "text_editor.js", "outline.js", "article.js", "chat.js", "library.js")
+_SCRIPTS = ("core.js", "text_editor.js", "outline.js", "drag.js", "article.js", "chat.js", "library.js")
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
 SAMPLE = "sample"  # the name of the sample library's folder

@@ -318,6 +318,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     },
   };
 
+  window.vignette.dragging(sheet, { act, shows, idle: () => !busy && !edit });
+
   /* Finding a picture */
 
   const finder = find('dialog');
