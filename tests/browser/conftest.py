@@ -111,7 +111,7 @@ class Open:
     def _visit(self, person: Person, base: str, address: str, ready: bool = True) -> Page:
         page: Page = person.context.new_page()
         self._pages.append(page)
-        page.set_default_timeout(20_000)  # a busy machine is slow, not wrong
+        page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
         page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else self.wrong.append(r.url))
         page.goto(base + address)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.browser.conftest import Open
 from tests.browser.hands import article_json, captions, figure, section, settled, texts
 
-
 TALL = {"width": 1280, "height": 2600}  # nothing has to be scrolled to while something is held
 
 

@@ -195,9 +195,10 @@ def _section(section: Section, text: str, language: str, proposal: str, words: W
         f'<div class="{classes}" tabindex="0" role="group" aria-label="{attribute(label)}" '
         f'data-source="{escape(section.text)}" data-label="{attribute(words["paragraph"])}">'
         f'<div class="vignette text" lang="{attribute(language)}">{text}</div>'
-        f"{_grip(words) if tools and not section.locked else ''}{_lock_mark(section.locked, words)}"
+        f"{_lock_mark(section.locked, words)}"
         f"{proposal}"
-        f'<div class="tools" role="toolbar" aria-label="{attribute(words["paragraph_tools"])}">{tools}</div></div>'
+        f'<div class="tools" role="toolbar" aria-label="{attribute(words["paragraph_tools"])}">{tools}</div>'
+        f"{_grip(words) if tools and not section.locked else ''}</div>"
     )
 
 
@@ -296,8 +297,9 @@ def _figure(
         f'data-alt-label="{attribute(words["alt"])}" data-picture="{attribute(record.id)}" '
         f'data-wish="{attribute(placement.slot.caption)}">'
         f'<div class="vignette" lang="{attribute(article.language)}">{picture}</div>'
-        f"{'' if locked else _grip(words)}{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
-        f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div></div>'
+        f"{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
+        f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div>'
+        f"{'' if locked else _grip(words)}</div>"
     )
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
-_SCRIPTS = ("core.js", "text_editor.js", "outline.js", "drag.js", "article.js", "chat.js", "library.js")
+_SCRIPTS = ("core.js", "rich_text.js", "rich_editor.js", "text_editor.js", "outline.js", "drag.js", "article.js", "chat.js", "library.js")
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
 SAMPLE = "sample"  # the name of the sample library's folder
 WISHES = ("wish_farm", "wish_monuments", "wish_music")
 OUTLINE = ("outline", "hint", "title", "heading", "drag", "up", "down", "remove", "add", "write")
-MARKS = ("bold", "italic", "link", "heading", "list", "quote", "done", "formats")
+MARKS = ("bold", "italic", "link", "heading", "list", "quote", "source", "done", "formats", "address")
 
 
 @lru_cache(maxsize=1)

@@ -160,19 +160,34 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   /* Text in place */
 
-  const begin = (block, { host, source, action, label, index = at(block), caret, inHead = false, payload = {}, single = false, marks = false }) => {
+  const begin = (block, { host, source, action, label, index = at(block), caret, point, inHead = false, payload = {}, single = false, marks = false }) => {
     if (edit) finish();
     if (busy) return;
     const words = marks ? find('.words').dataset : null;
-    const typed = window.vignette.fields({ source, label, words, language: block.querySelector('.vignette')?.lang ?? '' });
+    const asked = { source, label, words, language: block.querySelector('.vignette')?.lang ?? '', shown: host };
+    const typed = (words && window.vignette.richFields(asked)) || window.vignette.fields(asked);
     host.classList.add('replaced');
     host.after(typed.root);
     edit = { block, host, typed, source, action, payload, single, kind: block.dataset.kind, index, typing: 't' + Math.random(), timer: 0, sent: source, was: action === 'edit_text' ? source : shows(block) };
     block.classList.toggle('writing', marks);
-    typed.open(caret, inHead);
+    listen(typed);
+    if (typed.headLength === undefined) typed.open(point);
+    else typed.open(caret, inHead);
+  };
+  const listen = (typed) => {
     typed.root.addEventListener('changed', () => { clearTimeout(edit?.timer); if (edit) edit.timer = setTimeout(send, 800); });
     typed.root.addEventListener('left', () => { if (edit?.typed === typed) finish(); });
-    typed.root.addEventListener('done', () => { finish(); block.focus({ preventScroll: true }); });
+    typed.root.addEventListener('done', () => { const { block } = edit; finish(); block.focus({ preventScroll: true }); });
+    typed.root.addEventListener('source', () => asMarkdown(typed));
+  };
+  /* The same text with its marks to be seen. */
+  const asMarkdown = (typed) => {
+    const { block } = edit;
+    const raw = window.vignette.fields({ source: typed.value(), label: block.dataset.label, words: find('.words').dataset, language: typed.root.lang });
+    edit.typed = raw;
+    typed.root.replaceWith(raw.root);
+    listen(raw);
+    raw.open();
   };
   const send = (last = false) => {
     const { typed, action, payload, index, typing, sent } = edit;
@@ -218,7 +233,8 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       const body = heading ? source.replace(/^#[^\n]*\n+/, '') : source;
       caret = caretIn(body, whole.toString().replace(/^\s+/, ''), before.toString().replace(/^\s+/, '').length);
     }
-    begin(block, { host, source, caret, inHead, label: block.dataset.label, action: title ? 'set_title' : 'edit_text', single: title, marks: !title });
+    const point = event && { x: event.clientX, y: event.clientY };
+    begin(block, { host, source, caret, point, inHead, label: block.dataset.label, action: title ? 'set_title' : 'edit_text', single: title, marks: !title });
   };
   const addBelow = (block) => {
     const host = document.createElement('div');
@@ -253,7 +269,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   });
   sheet.addEventListener('click', (event) => {
     const block = event.target.closest('.piece');
-    if (!block || event.target.closest('a, button, select, textarea, .tools, .offer') || !getSelection().isCollapsed) return;
+    if (!block || event.target.closest('a, button, select, textarea, .fields, .tools, .offer') || !getSelection().isCollapsed) return;
     if (block.classList.contains('locked')) return;
     if (event.target.closest('.text')) editText(block, event);
     else if (event.target.closest('figcaption .caption')) editCaption(block);

@@ -1,5 +1,5 @@
-/* The fields a person types into: a heading of its own, text with marks for bold, links and lists, rich text that is
-   pasted. Knows no server; what is typed is Markdown. */
+/* The fields that Markdown is typed into: a heading of its own, text with marks for bold, links and lists, rich text
+   that is pasted. Knows no server. See rich_editor.js for text that is formatted while it is typed. */
 window.vignette.fields = (() => {
   'use strict';
   const HEADING = /^(#{1,6})[ \t]+([^\n]*?)(?:[ \t]+#+)?[ \t]*(?:\n+|$)/;
@@ -42,51 +42,6 @@ window.vignette.fields = (() => {
     const changed = all.map((line) => (off ? line.replace(marked, '') : line || all.length === 1 ? mark + line : line)).join('\n');
     insert(field, from, to, changed);
     field.setSelectionRange(all.length > 1 ? from : from + changed.length, from + changed.length);
-  };
-
-  /* Rich text as Markdown; null where it is nothing but text. */
-  const markdown = (html) => {
-    const parsed = new DOMParser().parseFromString(html, 'text/html').body;
-    if (!parsed.querySelector('b, strong, i, em, a[href], ul, ol, h1, h2, h3, h4, h5, h6, blockquote, pre, code, p + p')) return null;
-    const safe = (text) => text.replace(/\s+/g, ' ').replace(/([\\`*_[\]<])/g, '\\$1');
-    const around = (mark, text) => text.replace(/^(\s*)([^]*?)(\s*)$/, (_, a, inner, z) => (inner ? a + mark + inner + mark + z : a + z));
-    const inline = (node) => [...node.childNodes].map(one).join('');
-    const one = (node) => {
-      if (node.nodeType === Node.TEXT_NODE) return safe(node.data);
-      if (node.nodeType !== Node.ELEMENT_NODE) return '';
-      const weight = node.style.fontWeight, name = node.tagName;
-      if (/^(SCRIPT|STYLE|IMG|SVG|TITLE|META|LINK)$/i.test(name)) return '';
-      if (name === 'BR') return '\n';
-      if (name === 'CODE') return '`' + node.textContent.replaceAll('`', "'") + '`';
-      if (name === 'A' && /^(https?|mailto):/i.test(node.href)) return `[${inline(node).trim()}](${node.href.replaceAll(')', '%29').replaceAll(' ', '%20')})`;
-      if (/^(B|STRONG)$/.test(name) && weight !== 'normal' && weight !== '400') return around('**', inline(node));
-      if (/^(I|EM)$/.test(name) && node.style.fontStyle !== 'normal') return around('*', inline(node));
-      return inline(node);
-    };
-    const BLOCKS = 'P|DIV|SECTION|ARTICLE|MAIN|HEADER|FOOTER|UL|OL|LI|H[1-6]|BLOCKQUOTE|PRE|HR|TABLE|TBODY|THEAD|TR|TD|TH|FIGURE|FIGCAPTION';
-    const isBlock = (node) => node.nodeType === Node.ELEMENT_NODE && new RegExp(`^(${BLOCKS})$`).test(node.tagName);
-    const item = (li, sign) => blocks(li).join('\n').replaceAll('\n', '\n' + ' '.repeat(sign.length)).replace(/^/, sign);
-    const blocks = (node) => {
-      const found = [];
-      let run = '';
-      const close = () => { const text = run.replace(/[ \t]*\n[ \t]*/g, '\n').trim(); if (text) found.push(text.replace(/^(#{1,6} |[-+>] |\d+[.)] )/, '\\$1')); run = ''; };
-      for (const child of node.childNodes) {
-        if (!isBlock(child)) { run += child.nodeType === Node.ELEMENT_NODE && child.querySelector(BLOCKS.toLowerCase().replace('h[1-6]', 'h1|h2|h3').replaceAll('|', ',')) ? (close(), found.push(...blocks(child)), '') : one(child); continue; }
-        close();
-        const level = /^H([1-6])$/.exec(child.tagName)?.[1];
-        if (level) { const text = inline(child).trim(); if (text) found.push('#'.repeat(Math.max(2, Number(level))) + ' ' + text.replaceAll('\n', ' ')); }
-        else if (child.tagName === 'UL') found.push([...child.children].map((li) => item(li, '- ')).join('\n'));
-        else if (child.tagName === 'OL') found.push([...child.children].map((li, n) => item(li, `${n + 1}. `)).join('\n'));
-        else if (child.tagName === 'BLOCKQUOTE') found.push(blocks(child).join('\n\n').replace(/^/gm, '> '));
-        else if (child.tagName === 'PRE') found.push('```\n' + child.textContent.replace(/\n$/, '') + '\n```');
-        else if (child.tagName === 'HR') found.push('---');
-        else if (child.tagName === 'TR') found.push([...child.children].map((cell) => inline(cell).trim()).join(' · '));
-        else found.push(...blocks(child));
-      }
-      close();
-      return found;
-    };
-    return blocks(parsed).join('\n\n');
   };
 
   const fit = (field) => { field.style.height = 'auto'; field.style.height = field.scrollHeight + 'px'; };
@@ -178,7 +133,7 @@ window.vignette.fields = (() => {
       });
       body.addEventListener('paste', (event) => {
         const html = event.clipboardData?.getData('text/html');
-        const text = html && markdown(html);
+        const text = html && window.vignette.richText.markdown(html);
         if (!text) return;
         event.preventDefault();
         insert(body, body.selectionStart, body.selectionEnd, text);
@@ -199,6 +154,5 @@ window.vignette.fields = (() => {
       headLength: found ? found[0].length : 0,
     };
   };
-  fields.markdown = markdown;
   return fields;
 })();
