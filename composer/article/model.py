@@ -17,6 +17,10 @@ from vision.errors import Phrase
 _HEADING = re.compile(r"#{1,6}[ \t]+(\S(?:.*?\S)?)(?:[ \t]+#+)?(?:[ \t]*\{[#.][^{}]*\})?\s*")
 # Where words under a picture are from: the library (and a dictionary), a model, or whoever edits; "" is not known.
 WordsOrigin: TypeAlias = Literal["", "metadata", "drafted", "person"]
+# Where a picture stands: across the column, or at one side of its section's text.
+Side: TypeAlias = Literal["", "left", "right"]
+WIDTH_SHARES = (1.0, 0.75, 0.5, 0.33)  # of the column
+WIDEST_BESIDE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ class Placement:
 
     ``caption`` and ``alt`` are those to print, each with where it is from, ``credit`` the line naming author and
     licence. A ``locked`` placement changes only after it was unlocked; ``edited`` tells that a person chose it, so that
-    no stage run again does.
+    no stage run again does. ``width_share`` is how much of the column it takes at most, ``side`` where its section's
+    text runs beside it.
     """
 
     slot: Slot
@@ -97,6 +102,8 @@ class Placement:
     edited: bool = False
     caption_origin: WordsOrigin = ""
     alt_origin: WordsOrigin = ""
+    width_share: float = 1.0
+    side: Side = ""
 
     @property
     def locked_or_edited(self) -> bool:
@@ -147,6 +154,26 @@ class Article:
 
     def placements_after(self, section: int) -> tuple[Placement, ...]:
         return tuple(p for p in self.placements if p.slot.after_section == section)
+
+    def beside(self, section: int) -> int | None:
+        """The index of the placement whose picture the section's text runs beside: the first one that is to."""
+        return next(
+            (
+                index
+                for index, placement in enumerate(self.placements)
+                if placement.slot.after_section == section and placement.side and placement.chosen is not None
+            ),
+            None,
+        )
+
+    def below(self, section: int) -> tuple[int, ...]:
+        """The indices of the placements that stand after the section, below its text."""
+        beside = self.beside(section)
+        return tuple(
+            index
+            for index, placement in enumerate(self.placements)
+            if placement.slot.after_section == section and index != beside
+        )
 
     def with_placements(self, placements: tuple[Placement, ...]) -> Article:
         ordered = sorted(placements, key=lambda p: p.slot.after_section)

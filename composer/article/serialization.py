@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from composer.article.citation import Citation, Passage, Source
-from composer.article.model import Article, Placement, Section, Slot, WordsOrigin
+from composer.article.model import Article, Placement, Section, Side, Slot, WordsOrigin
 from composer.errors import ComposerError
 from composer.i18n import localize
 from image_db.metadata.record import ImageRecord
@@ -236,33 +236,56 @@ def _origin(value: Any) -> WordsOrigin:
     return found
 
 
+def _width_share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.1 <= value <= 1.0:
+        raise TypeError(f"{value!r:.80} is no share of a column's width")
+    return float(value)
+
+
+def _side(value: Any) -> Side:
+    if value not in get_args(Side):
+        raise TypeError(f"{value!r:.80} is no side")
+    found: Side = value
+    return found
+
+
 def _placement_json(placement: Placement) -> dict[str, Any]:
-    return {
-        "after_section": placement.slot.after_section,
-        "caption": placement.caption,
-        "alt": placement.alt,
-        "caption_origin": placement.caption_origin,
-        "alt_origin": placement.alt_origin,
-        "chosen": placement.chosen.id if placement.chosen else None,
-        "reason": [phrase_to_json(part) for part in placement.reason],
-        "credit": placement.credit,
-        "slot": {
-            "caption": placement.slot.caption,
-            "query": placement.slot.query,
-            "score": round(placement.slot.score, 4),
-        },
-        "candidates": [
-            {
-                "id": c.record.id,
-                "visual": round(c.visual, 4),
-                "textual": round(c.textual, 4),
-                "fused": round(c.fused, 4),
-                "log_prob": None if c.log_prob is None else round(c.log_prob, 4),
-                "why": [phrase_to_json(part) for part in c.why],
-            }
-            for c in placement.candidates
-        ],
-    } | _flags(placement)
+    return (
+        {
+            "after_section": placement.slot.after_section,
+            "caption": placement.caption,
+            "alt": placement.alt,
+            "caption_origin": placement.caption_origin,
+            "alt_origin": placement.alt_origin,
+            "chosen": placement.chosen.id if placement.chosen else None,
+            "reason": [phrase_to_json(part) for part in placement.reason],
+            "credit": placement.credit,
+            "slot": {
+                "caption": placement.slot.caption,
+                "query": placement.slot.query,
+                "score": round(placement.slot.score, 4),
+            },
+            "candidates": [
+                {
+                    "id": c.record.id,
+                    "visual": round(c.visual, 4),
+                    "textual": round(c.textual, 4),
+                    "fused": round(c.fused, 4),
+                    "log_prob": None if c.log_prob is None else round(c.log_prob, 4),
+                    "why": [phrase_to_json(part) for part in c.why],
+                }
+                for c in placement.candidates
+            ],
+        }
+        | _flags(placement)
+        | _size(placement)
+    )
+
+
+def _size(placement: Placement) -> dict[str, Any]:
+    """Only where a person gave the picture one."""
+    size = {"width_share": placement.width_share} if placement.width_share != 1.0 else {}
+    return size | ({"side": placement.side} if placement.side else {})
 
 
 def _flags(item: Section | Placement) -> dict[str, bool]:
@@ -287,4 +310,6 @@ def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) ->
         edited=values.get("edited", False),
         caption_origin=_origin(values.get("caption_origin", "")),  # articles of earlier versions do not say
         alt_origin=_origin(values.get("alt_origin", "")),
+        width_share=_width_share(values.get("width_share", 1.0)),
+        side=_side(values.get("side", "")),
     )

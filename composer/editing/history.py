@@ -19,7 +19,7 @@ KEPT_STEPS = 40  # in JSON, to either side
 ACTIONS = (
     *("edit_text", "set_title", "add_section", "delete_section", "move_section", "split_section", "merge_sections"),
     *("lock_section", "replace_picture", "show_picture", "remove_picture", "delete_picture", "move_picture"),
-    *("insert_picture", "add_place", "set_caption", "set_alt", "confirm_words", "lock_placement"),
+    *("insert_picture", "add_place", "set_caption", "set_alt", "confirm_words", "lock_placement", "set_size"),
     "check_claim",
     *("rewrite", "expand", "shorten", "translate", "suggest", "refit", "retry", "write_rest", "compose"),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composer.article.model import Article, Placement, Slot
+from composer.article.model import WIDEST_BESIDE, WIDTH_SHARES, Article, Placement, Side, Slot
 from composer.editing.lookup import placement_at, section_at, shown_picture, unlocked_placement
 from composer.errors import EditError
 from composer.pipeline.picture_words import library_words, worded
@@ -114,6 +114,18 @@ def set_caption(article: Article, placement: int, caption: str) -> Article:
 def set_alt(article: Article, placement: int, alt: str) -> Article:
     """Tell those who cannot see the picture something else; the caption where it is empty."""
     return _with_words(article, placement, alt=alt)
+
+
+def set_size(article: Article, placement: int, width_share: float, side: Side) -> Article:
+    """Let the picture take that share of the column at most, and its section's text run beside it where it is to stand
+    at a side. Raises EditError for a share that is none of WIDTH_SHARES."""
+    target = shown_picture(article, placement)
+    if width_share not in WIDTH_SHARES:
+        raise EditError("width_unknown", given=width_share, known=WIDTH_SHARES)
+    if side:
+        width_share = min(width_share, WIDEST_BESIDE)
+    changed = replace(target, width_share=width_share, side=side)
+    return article if changed == target else _with(article, placement, replace(changed, edited=True))
 
 
 def confirm_words(article: Article, placement: int) -> Article:

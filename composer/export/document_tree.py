@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from composer.article.citation import Note, Source
 from composer.article.language import count_words
 from composer.article.markdown import plain_text
-from composer.article.model import Article, Placement
+from composer.article.model import Article, Placement, Side
 from composer.export.links import link_address, web_address
 from composer.export.markdown_html import DocumentReader, relative_path, whole_text
 from composer.export.sanitizing import one_line, printable_article
@@ -104,13 +104,17 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class FigureBlock:
     """A chosen picture, or one that the text shows from its folder, by its address there. ``alt`` is never empty;
-    ``source_url`` is a web address or empty."""
+    ``source_url`` is a web address or empty. It takes at most ``width_share`` of the column. At a ``side`` the next
+    ``beside`` blocks run beside it."""
 
     picture: ImageRecord | str
     alt: str
     caption: str
     credit: str
     source_url: str
+    width_share: float = 1.0
+    side: Side = ""
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +157,13 @@ def to_document(article: Article, is_there: Callable[[str], bool] = lambda _: Fa
     notes = clean.notes
     reader = DocumentReader(whole_text(clean), cited=len(notes.notes))
     for index, section in enumerate(clean.sections):
-        blocks += _read(reader.tokens(notes.marked(index, section.text)), is_there)
-        blocks += [
-            to_figure(placement, clean.language)
-            for placement in clean.placements_after(index)
-            if placement.chosen is not None
-        ]
+        own_blocks = list(_read(reader.tokens(notes.marked(index, section.text)), is_there))
+        if (beside := clean.beside(index)) is not None:
+            shown = to_figure(clean.placements[beside], clean.language)
+            blocks.append(replace(shown, side=clean.placements[beside].side, beside=len(own_blocks)))
+        blocks += own_blocks
+        below = (clean.placements[number] for number in clean.below(index))
+        blocks += [to_figure(placement, clean.language) for placement in below if placement.chosen is not None]
     heading: Runs = ()
     if not clean.title_in_text:
         heading = _runs(_tree(reader.inline(one_line(clean.title))).children[0])
@@ -257,6 +262,7 @@ def to_figure(placement: Placement, language: str) -> FigureBlock:
         caption=one_line(placement.caption),
         credit=one_line(placement.credit),
         source_url=web_address(record.source_url),
+        width_share=placement.width_share,
     )
 
 

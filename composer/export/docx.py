@@ -53,6 +53,7 @@ _INDENT = Mm(7)
 _BULLET_DEFINITION, _NUMBER_DEFINITION = 900, 901  # the template's
 # Word reads the properties of a paragraph in this order only (ECMA-376 part 1, 17.3.1.26); what it may meet here.
 _AFTER_BIDI = ("w:spacing", "w:ind", "w:contextualSpacing", "w:jc", "w:outlineLvl", "w:rPr")
+_AFTER_FRAME = ("w:widowControl", "w:numPr", "w:bidi", *_AFTER_BIDI)
 _CHINESE_FACES = ("SimSun", "Microsoft YaHei")  # of the template
 # What goes with them for Latin words within Chinese text; the template's Georgia has figures of its own kind.
 _LATIN_BESIDE = {"SimSun": "Times New Roman", "Microsoft YaHei": "Microsoft YaHei"}
@@ -163,6 +164,24 @@ class _Numbering:
     def indent(self, paragraph: WordParagraph, depth: int) -> None:
         """Set a further paragraph of an item under its first."""
         paragraph.paragraph_format.left_indent = Length(int(_INDENT) * (depth + 1))
+
+
+def _frame(paragraph: WordParagraph, side: str, width_emu: int) -> None:
+    """Let the paragraph stand at one side of the text that follows; neighbours with the same frame share it."""
+    frame = OxmlElement("w:framePr")
+    values = {
+        "w": str(width_emu // 635),  # twentieths of a point
+        "hSpace": "227",
+        "vSpace": "57",
+        "wrap": "around",
+        "vAnchor": "text",
+        "hAnchor": "margin",
+        "xAlign": side,
+        "y": "1",
+    }
+    for name, value in values.items():
+        frame.set(qn(f"w:{name}"), value)
+    paragraph._p.get_or_add_pPr().insert_element_before(frame, *_AFTER_FRAME)
 
 
 class _Writer:
@@ -312,7 +331,7 @@ class _Writer:
 
     def _figure(self, block: tree.FigureBlock) -> None:
         picture = self._pictures.ready(block.picture)
-        share = shown_share(picture.width_px, picture.height_px, _TALLEST)
+        share = shown_share(picture.width_px, picture.height_px, _TALLEST, block.width_share)
         lines = [text for text in (block.caption, block.credit) if text]
         paragraph = self._new("Figure")
         paragraph.paragraph_format.keep_with_next = bool(lines)
@@ -328,12 +347,19 @@ class _Writer:
         inner = inline.graphic.graphicData.pic.nvPicPr.cNvPr
         inner.set("name", f"picture-{self._figures}{picture.kind.suffix}")
         inner.set("descr", block.alt)
+        shown = [paragraph]
         if block.caption:
             caption = self._new("Caption")
+            shown.append(caption)
             caption.paragraph_format.keep_with_next = bool(block.credit)
             self._fill(caption, (tree.Run(block.caption),))
         if block.credit:
-            self._fill(self._new("Credit"), (tree.Run(block.credit, link=block.source_url),), quiet_link=True)
+            credit = self._new("Credit")
+            shown.append(credit)
+            self._fill(credit, (tree.Run(block.credit, link=block.source_url),), quiet_link=True)
+        if block.side:
+            for line in shown:
+                _frame(line, block.side, int(_COLUMN_WIDTH * share))
 
     def _fill(self, paragraph: WordParagraph, runs: tuple[tree.Run, ...], *, quiet_link: bool = False) -> None:
         turned = is_right_to_left("".join(run.text for run in runs))

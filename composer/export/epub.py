@@ -17,8 +17,8 @@ from uuid import UUID
 
 from composer.article.language import is_foreign, writing_language
 from composer.article.markdown import plain_text
-from composer.article.model import Article
-from composer.export.document_tree import FigureBlock, to_figure
+from composer.article.model import Article, Placement
+from composer.export.document_tree import to_figure
 from composer.export.figure_size import COLUMN_PX, shown_width_px
 from composer.export.html import NoteReferences, figcaption, notes_html
 from composer.export.links import link_address
@@ -87,10 +87,12 @@ class _Book:
         references = NoteReferences(article.language)
         reader = DocumentReader(whole_text(article), self._text_picture, len(notes.notes), references)
         for index, section in enumerate(article.sections):
+            if (beside := article.beside(index)) is not None:
+                yield self._figure(article.placements[beside], beside=True)
             yield reader.html(notes.marked(index, section.text))
-            for placement in article.placements_after(index):
-                if placement.chosen is not None:
-                    yield self._figure(to_figure(placement, article.language))
+            for number in article.below(index):
+                if article.placements[number].chosen is not None:
+                    yield self._figure(article.placements[number])
         if printed := notes_html(notes, reader, article.language):
             yield printed
 
@@ -103,13 +105,18 @@ class _Book:
         self.images[name] = (picture.kind.media_type, picture.data)
         return name
 
-    def _figure(self, figure: FigureBlock) -> str:
+    def _figure(self, placement: Placement, *, beside: bool = False) -> str:
+        figure = to_figure(placement, self._article.language)
         assert isinstance(figure.picture, ImageRecord)  # those of the text stand in its HTML
         picture = self._pictures.ready(figure.picture)
         name = self._add(figure.picture.id, picture)
         tag = writing_language(self._article.language)
         own = f' lang="{tag}" xml:lang="{tag}"' if is_foreign(self._article.language) else ""
-        share = 100 * shown_width_px(picture.width_px, picture.height_px) / COLUMN_PX
+        shown_px = shown_width_px(picture.width_px, picture.height_px, most_share=placement.width_share)
+        share = 100 * shown_px / COLUMN_PX
+        if beside:
+            own += f' class="{placement.side}" style="width: {share:.0f}%"'
+            share = 100
         return (
             f'<figure{own}><img src="images/{name}" alt="{attribute(figure.alt)}" style="width: {share:.0f}%"/>'
             f"{figcaption(figure)}</figure>\n"

@@ -60,11 +60,18 @@ def blocks(
         )
     references = NoteReferences(article.language)
     reader = DocumentReader(whole_text(article), text_picture_url, len(notes.notes), references)
+
+    def shown(index: int, *, beside: bool = False) -> HtmlBlock:
+        html = figure(article.placements[index], picture_url, article.language, beside=beside)
+        return HtmlBlock("figure", index, html)
+
     for section, text in enumerate(section.text for section in article.sections):
+        if (beside := article.beside(section)) is not None:
+            yield shown(beside, beside=True)
         yield HtmlBlock("section", section, reader.html(notes.marked(section, text)))
-        for index, placement in enumerate(article.placements):
-            if placement.slot.after_section == section and placement.chosen is not None:
-                yield HtmlBlock("figure", index, figure(placement, picture_url, article.language))
+        for index in article.below(section):
+            if article.placements[index].chosen is not None:
+                yield shown(index)
     if printed := notes_html(notes, reader, article.language):
         yield HtmlBlock("notes", 0, printed)
 
@@ -146,18 +153,28 @@ def to_html(article: Article, picture_url: PictureUrl, text_picture_url: TextPic
     )
 
 
-def figure(placement: Placement, picture_url: PictureUrl, language: str = "en") -> str:
-    """A picture with its caption and credit."""
+def figure(placement: Placement, picture_url: PictureUrl, language: str = "en", *, beside: bool = False) -> str:
+    """A picture with its caption and credit; with ``beside`` it stands at its side of the text that follows."""
     shown = to_figure(placement, language)
     record = placement.chosen
     assert record is not None
-    width_px = shown_width_px(record.width_px, record.height_px)
+    width_px = shown_width_px(record.width_px, record.height_px, most_share=placement.width_share)
     size = f' width="{record.width_px}" height="{record.height_px}" style="width:{width_px}px"' if width_px else ""
     image = f'<img src="{attribute(picture_url(record))}" alt="{attribute(shown.alt)}"{size} decoding="async">'
     caption = figcaption(shown)
     own = f' lang="{writing_language(language)}"' if is_foreign(language) else ""
     narrow = ' class="narrow"' if width_px and width_px < COLUMN_PX else ""
+    if beside:
+        narrow = f' class="beside {placement.side}" style="width:{beside_share(placement):.2%}"'
     return f"<figure{narrow}{own}>\n{image}\n{caption + chr(10) if caption else ''}</figure>\n"
+
+
+def beside_share(placement: Placement) -> float:
+    """The share of the column's width that a picture at a side takes."""
+    assert placement.chosen is not None
+    record = placement.chosen
+    shown_px = shown_width_px(record.width_px, record.height_px, most_share=placement.width_share)
+    return (shown_px or COLUMN_PX * placement.width_share) / COLUMN_PX
 
 
 def figcaption(shown: FigureBlock) -> str:

@@ -107,9 +107,9 @@ def _compile(
 
 
 def _figures(blocks: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The figures among blocks, those in lists and quotes too, in reading order."""
+    """The figures among blocks whose size may be fitted, those in lists and quotes too, in reading order."""
     for block in blocks:
-        if block["kind"] == "figure":
+        if block["kind"] == "figure" and not block["side"]:
             yield block
         for inner in [block.get("blocks", []), *block.get("items", [])]:
             yield from _figures(inner)
@@ -170,7 +170,7 @@ def _spelled_out(value: Any, unprintable: set[str]) -> Any:
 
 
 def _document_json(document: tree.Document, pictures: Pictures, root: Path, summary: str) -> dict[str, Any]:
-    written: dict[str, tuple[str, float]] = {}
+    written: dict[str, tuple[str, int, int]] = {}
     cited: set[int] = set()
 
     def printed(runs: tuple[tree.Run, ...]) -> list[dict[str, Any]]:
@@ -212,12 +212,15 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
             picture = pictures.ready(value.picture)
             name = f"/picture-{len(written)}{picture.kind.suffix}"
             (root / name[1:]).write_bytes(picture.data)
-            written[key] = (name, shown_share(picture.width_px, picture.height_px, _TALLEST))
-        name, share = written[key]
+            written[key] = (name, picture.width_px, picture.height_px)
+        name, width_px, height_px = written[key]
+        share = shown_share(width_px, height_px, _TALLEST, value.width_share)
         return {
             "kind": "figure",
             "file": name,
             "share": share,
+            "side": value.side,
+            "beside": value.beside,
             "alt": value.alt,
             "caption": value.caption,
             "caption_rtl": is_right_to_left(value.caption),

@@ -28,7 +28,7 @@ _ABOUT_SECTIONS = frozenset(
 _ABOUT_PLACES = frozenset(
     {
         "replace_picture", "show_picture", "remove_picture", "delete_picture", "move_picture", "set_caption",
-        "set_alt", "confirm_words", "lock_placement", "suggest", "take_suggestion", "drop_suggestion",
+        "set_alt", "confirm_words", "lock_placement", "set_size", "suggest", "take_suggestion", "drop_suggestion",
     }
 )  # fmt: skip
 
@@ -63,6 +63,18 @@ class ActionValues:
                 number = int(value)
                 if abs(number) <= MAX_NUMBER:
                     return number
+        except ValueError:
+            pass
+        raise UsageError("not_a_number")
+
+    def share(self, name: str) -> float:
+        """A part of a whole, up to 1."""
+        value = self._values.get(name)
+        try:
+            if isinstance(value, (int, float)) or (isinstance(value, str) and len(value) < 20):
+                share = float(value)
+                if 0 < share <= 1 and not isinstance(value, bool):
+                    return share
         except ValueError:
             pass
         raise UsageError("not_a_number")

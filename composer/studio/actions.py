@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from composer.article.model import Article
+from composer.article.model import Article, Side
 from composer.editing import pictures, sections
 from composer.editing.caption_suggestions import suggest_caption, take
 from composer.editing.lookup import unlocked_section
@@ -27,6 +27,7 @@ from composer.studio.job_queue import Job, stoppable
 from composer.studio.session import DraftSession, PendingProposal, request_of
 from retrieval.candidates import Candidate
 
+SIDES: tuple[Side, ...] = get_args(Side)
 MAX_TITLE_CHARS, MAX_HEADING_CHARS = 200, 120
 MOST_FOUND = 1_000  # pictures that a session remembers to show by id
 
@@ -51,6 +52,9 @@ EDITS: Mapping[str, Callable[[Article, ActionValues], Article]] = {
     "set_alt": lambda article, given: pictures.set_alt(article, given.at, given.text("text", 2_000)),
     "confirm_words": lambda article, given: pictures.confirm_words(article, given.at),
     "check_claim": lambda article, given: sections.confirm_claim(article, given.at, given.text("claim", 500)),
+    "set_size": lambda article, given: pictures.set_size(
+        article, given.at, given.share("width"), given.one_of("side", SIDES)
+    ),
     "lock_placement": lambda article, given: pictures.lock_placement(article, given.at, given.flag("locked")),
 }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.browser.conftest import Open
-from tests.browser.hands import article_json, captions, figure, section, settled, tool
+from tests.browser.hands import article_json, captions, exported, figure, open_menu, section, settled, tool
 from tests.browser.site import CAPTIONS, paint
 
 
@@ -138,3 +140,53 @@ def test_small_pictures_are_not_enlarged(open_page: Open) -> None:
         "all => all.map(i => [i.clientWidth, +i.getAttribute('width')])"
     ):
         assert size[0] <= size[1] * 1.3
+
+
+def test_width_and_side_are_chosen_undone_and_exported(open_page: Open) -> None:
+    page = open_page.farm()
+    whole = figure(page, 1).locator("img").first.bounding_box()
+    assert whole is not None
+    open_menu(figure(page, 1))
+    figure(page, 1).get_by_label("Side").select_option("right")
+    page.locator(".piece.beside.right").wait_for()
+    beside, text = figure(page, 1).bounding_box(), section(page, 1).locator("p").bounding_box()
+    assert beside is not None
+    assert text is not None
+    assert beside["width"] == pytest.approx(360, abs=1), "half of the column"
+    assert text["y"] < beside["y"] + beside["height"], "the section's text runs beside it"
+    saved = article_json(page)["placements"][1]
+    assert (saved["width_share"], saved["side"]) == (0.5, "right")
+    assert b'class="beside right"' in exported(page, "One HTML file")
+    open_menu(figure(page, 1))
+    figure(page, 1).get_by_label("Width").select_option("Three quarters")
+    page.locator(".piece.beside").wait_for(state="detached")
+    page.get_by_role("button", name="Undo: picture size").click()
+    page.locator(".piece.beside.right").wait_for()
+    page.get_by_role("button", name="Undo: picture size").click()
+    page.locator(".piece.beside").wait_for(state="detached")
+    again = figure(page, 1).locator("img").first.bounding_box()
+    assert again is not None
+    assert again["width"] == whole["width"]
+
+
+def test_a_picture_is_seen_large_with_the_one_before_and_after_it(open_page: Open) -> None:
+    page = open_page.farm()
+    shown = captions(page)
+    figure(page, 0).locator("figure img").click()
+    large = page.get_by_role("dialog")
+    assert shown[0] in large.inner_text()
+    assert large.locator("img").evaluate("i => i.decode().then(() => i.naturalWidth)") == 640
+    assert large.get_by_role("button", name="Previous picture").is_disabled()
+    page.keyboard.press("ArrowRight")
+    assert shown[1] in large.inner_text()
+    assert "2 of 2" in large.inner_text()
+    assert large.get_by_role("button", name="Next picture").is_disabled()
+    large.get_by_role("button", name="Previous picture").click()
+    assert shown[0] in large.inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    large.wait_for(state="detached")
+    assert page.evaluate("document.activeElement.dataset.source") == shown[1], "the focus is on what was seen last"
+    tool(page, figure(page, 0), "Large view")
+    page.get_by_role("button", name="Close").click()
+    large.wait_for(state="detached")

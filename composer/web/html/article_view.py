@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from composer.article.model import Article, Section
+from composer.article.model import WIDTH_SHARES, Article, Placement, Section, Side
 from composer.article.parser import parts_depend
 from composer.editing.caption_suggestions import Suggestion
 from composer.editing.pictures import Alternative, alternatives
-from composer.export.html import figure
+from composer.export.html import beside_share, figure
 from composer.export.markdown_html import DocumentReader, attribute, inline_html, sections_html, whole_text
 from composer.export.sanitizing import encodable, printable_article
 from composer.request import LANGUAGES, TONES
@@ -89,7 +89,21 @@ def article_blocks(
         rendered = [_rendered(text) for text in sections]
     pending = {proposal.before: proposal for proposal in proposals}
     last = len(article.sections) - 1
+
+    def shown(number: int, *, beside: bool = False) -> Iterator[ArticleBlock]:
+        placement = article.placements[number]
+        index = placement.slot.after_section
+        if placement.chosen is not None:
+            picture = figure(printed.placements[number], context.picture_url, language, beside=beside)
+            busy = placement.chosen.id in suggesting
+            offer = (suggestions or {}).get(placement.chosen.id)
+            yield _block("figure", number, index, _figure(article, number, picture, busy, offer, context, beside))
+        elif placement.reason or placement.candidates:
+            yield _block("empty", number, index, _empty(article, number, context))
+
     for index, section in enumerate(article.sections):
+        if (beside := article.beside(index)) is not None:
+            yield from shown(beside, beside=True)
         text = marked(rendered[index], section.unchecked, words)
         proposal = pending.get(section.text)
         offered = "" if proposal is None else _proposal(proposal, language, context)
@@ -99,16 +113,8 @@ def article_blocks(
             index,
             _section(section, text, language, passages[index] + offered, words, growing and index == last),
         )
-        for number, placement in enumerate(article.placements):
-            if placement.slot.after_section != index:
-                continue
-            if placement.chosen is not None:
-                picture = figure(printed.placements[number], context.picture_url, language)
-                busy = placement.chosen.id in suggesting
-                offer = (suggestions or {}).get(placement.chosen.id)
-                yield _block("figure", number, index, _figure(article, number, picture, busy, offer, context))
-            elif placement.reason or placement.candidates:
-                yield _block("empty", number, index, _empty(article, number, context))
+        for number in article.below(index):
+            yield from shown(number)
     if reader is not None:
         yield _block("notes", 0, last, notes_block(notes, reader, language))
 
@@ -250,7 +256,13 @@ def _words_from(article: Article, number: int, offer: Suggestion | None, words: 
 
 
 def _figure(
-    article: Article, number: int, picture: str, busy: bool, offer: Suggestion | None, context: ViewContext
+    article: Article,
+    number: int,
+    picture: str,
+    busy: bool,
+    offer: Suggestion | None,
+    context: ViewContext,
+    beside: bool,
 ) -> str:
     placement, words = article.placements[number], context.words
     record = placement.chosen
@@ -272,9 +284,11 @@ def _figure(
                 _row(
                     button(words, "other_pictures", client="search"),
                     button(words, "edit_caption", client="caption"),
+                    button(words, "enlarge", client="enlarge"),
                     _menu(
                         words,
                         _row(suggest, button(words, "edit_alt", client="alt")),
+                        _size(placement, words),
                         _row(
                             button(words, "up", do="move_picture", delta="-1"),
                             button(words, "down", do="move_picture", delta="1"),
@@ -290,8 +304,13 @@ def _figure(
         )
     )
     label = words["picture_called"].format(caption=placement.caption or placement.alt or words["picture"])
+    classes = " locked" if locked else ""
+    style = ""
+    if beside:
+        classes += f" beside {placement.side}"
+        style = f' style="width:{beside_share(placement):.2%}"'
     return (
-        f'<div class="piece figure{" locked" if locked else ""}" tabindex="0" role="group" '
+        f'<div class="piece figure{classes}"{style} tabindex="0" role="group" '
         f'aria-label="{attribute(label)}" data-source="{escape(placement.caption)}" '
         f'data-alt="{escape(placement.alt)}" data-label="{attribute(words["caption"])}" '
         f'data-alt-label="{attribute(words["alt"])}" data-picture="{attribute(record.id)}" '
@@ -300,6 +319,25 @@ def _figure(
         f"{_lock_mark(locked, words)}{_words_from(article, number, offer, words)}"
         f'<div class="tools" role="toolbar" aria-label="{attribute(words["picture_tools"])}">{tools}</div>'
         f"{'' if locked else _grip(words)}</div>"
+    )
+
+
+def _size(placement: Placement, words: Words) -> str:
+    """How wide the picture stands, and where."""
+    shares = "".join(
+        f'<option value="{share}"{" selected" if share == placement.width_share else ""}>'
+        f"{escape(words[f'width_{share:.0%}'.rstrip('%')])}</option>"
+        for share in WIDTH_SHARES
+    )
+    sides = "".join(
+        f'<option value="{side}"{" selected" if side == placement.side else ""}>'
+        f"{escape(words['side_' + (side or 'none')])}</option>"
+        for side in get_args(Side)
+    )
+    return "".join(
+        f'<label class="row pair"><span>{escape(words[name])}</span>'
+        f'<select data-client="{name}" aria-label="{attribute(words[name])}">{options}</select></label>'
+        for name, options in (("width", shares), ("side", sides))
     )
 
 

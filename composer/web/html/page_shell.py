@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
     from retrieval.candidates import Candidate
 
-_SCRIPTS = ("core.js", "rich_text.js", "rich_editor.js", "text_editor.js", "outline.js", "drag.js", "article.js", "chat.js", "library.js")
+_SCRIPTS = (
+    *("core.js", "viewer.js", "rich_text.js", "rich_editor.js", "text_editor.js", "outline.js", "drag.js"),
+    *("article.js", "chat.js", "library.js"),
+)
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
 SAMPLE = "sample"  # the name of the sample library's folder
 WISHES = ("wish_farm", "wish_monuments", "wish_music")
+VIEWER = ("previous", "next", "close", "of", "picture")
 OUTLINE = ("outline", "hint", "title", "heading", "drag", "up", "down", "remove", "add", "write")
 MARKS = ("bold", "italic", "link", "heading", "list", "quote", "source", "done", "formats", "address")
 
@@ -44,10 +48,12 @@ def page_scripts() -> str:
 
 
 def brand(words: Words) -> str:
+    viewer = "".join(f' data-{name}="{attribute(words["view_" + name])}"' for name in VIEWER)
+    viewer = f'<div class="viewer-words" hidden{viewer}></div>'
     return (
         f'<div class="top"><h1 class="brand">Vignette</h1><p class="tagline">{escape(words["tagline"])}</p>'
         f'<button type="button" class="tool icon" data-page="theme" aria-label="{attribute(words["theme"])}" '
-        f'title="{attribute(words["theme"])}">◐</button></div>'
+        f'title="{attribute(words["theme"])}">◐</button>{viewer}</div>'
     )
 
 

@@ -269,6 +269,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   });
   sheet.addEventListener('click', (event) => {
     const block = event.target.closest('.piece');
+    if (block?.dataset.kind === 'figure' && event.target.matches('figure img')) { enlarge(block); return; }
     if (!block || event.target.closest('a, button, select, textarea, .fields, .tools, .offer') || !getSelection().isCollapsed) return;
     if (block.classList.contains('locked')) return;
     if (event.target.closest('.text')) editText(block, event);
@@ -309,13 +310,31 @@ window.vignette.paper = (element, draft, language, server, upload) => {
   });
   element.addEventListener('change', (event) => {
     if (event.target.dataset.client === 'refit') act('refit', { count: event.target.value });
+    if (['width', 'side'].includes(event.target.dataset.client)) resize(event.target);
     if (event.target.dataset.client === 'marks') { store('unmarked', event.target.checked ? '' : '1'); marks(); }
   });
+  /* Beside text a picture takes half of the column at most: what was chosen last counts. */
+  const resize = (select) => {
+    const block = select.closest('.piece'), of = (name) => block.querySelector(`[data-client=${name}]`).value;
+    const width = of('width'), side = select.dataset.client === 'width' && Number(width) > 0.5 ? '' : of('side');
+    act('set_size', { at: at(block), was: shows(block), width, side });
+  };
+  const enlarge = async (block) => {
+    const figures = [...sheet.children].filter((each) => each.dataset.kind === 'figure');
+    const pictures = figures.map((each) => {
+      const image = each.querySelector('figure img');
+      return { src: image.src, alt: image.alt, caption: each.dataset.source, credit: each.querySelector('.credit')?.textContent ?? '' };
+    });
+    const seen = figures[await window.vignette.enlarge(pictures, figures.indexOf(block))];
+    seen?.scrollIntoView({ block: 'nearest' });
+    seen?.focus({ preventScroll: true });
+  };
   const clients = {
     edit: (block) => editText(block),
     add: (block) => addBelow(block),
     caption: (block) => editCaption(block),
     alt: (block) => editAlt(block),
+    enlarge,
     search: (block) => openFinder('show_picture', block),
     insert: (block) => openFinder('insert_picture', block),
     close: () => finder.close(),

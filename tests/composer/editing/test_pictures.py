@@ -26,6 +26,7 @@ from composer.editing.pictures import (
     replace_picture,
     set_alt,
     set_caption,
+    set_size,
     show_picture,
 )
 from composer.editing.sections import delete_section, edit_text
@@ -119,6 +120,24 @@ def test_caption_and_alt_text_are_what_the_person_wrote(article: Article) -> Non
     assert 'alt="Five hens"' in html
     assert set_caption(edited, 0, "Hens, at last") is edited
     assert set_caption(edited, 0, "").placements[0].caption == ""
+
+
+def test_a_picture_beside_text_takes_half_of_the_column_at_most_and_keeps_its_size_when_it_is_swapped(
+    article: Article, goat: ImageRecord
+) -> None:
+    at = picture_index(article, article.pictures[0].id)
+    assert at is not None
+    sized = set_size(article, at, 0.75, "left")
+    shown = sized.placements[at]
+    assert (shown.width_share, shown.side, shown.edited) == (0.5, "left", True)
+    assert sized.beside(shown.slot.after_section) == at
+    swapped = show_picture(sized, at, candidate(goat))
+    assert (swapped.placements[at].width_share, swapped.placements[at].side) == (0.5, "left")
+    assert set_size(sized, at, 0.5, "left") is sized
+    with pytest.raises(EditError, match="width_unknown"):
+        set_size(article, at, 0.4, "")
+    with pytest.raises(EditError, match="picture_locked"):
+        set_size(lock_placement(article, at), at, 0.5, "")
 
 
 def test_library_words_need_no_model() -> None:
