@@ -90,7 +90,8 @@ class Page:
                 elem_id="library",
                 js_on_load=f"window.vignette.library(element, {language!r}, server, trigger, upload); 'change';",
                 server_functions=self.service.functions(
-                    "browse", "form", "save", "keep", "index", "add", "added", "sample", "indexing"
+                    *("browse", "form", "save", "keep", "many", "save_many", "hide", "delete"),
+                    *("index", "add", "added", "sample", "indexing"),
                 ),
             )
             shown.change(self.form.offer, self.form.library, self.form.library, **_QUICK)

@@ -120,6 +120,11 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
 )
 
+# Whether a person hid the picture: noted among the corrections, which outlive it.
+HIDDEN = (
+    "EXISTS (SELECT 1 FROM corrections WHERE image_id = images.id AND "
+    "CASE WHEN json_valid(given) THEN json_extract(given, '$.hidden') IS NOT NULL ELSE 0 END)"
+)
 # The path shown for a picture is its first present file; for a picture that is gone, the first it had.
 RECORD_COLUMNS = """
     images.id,

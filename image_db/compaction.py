@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from image_db.catalog import HIDDEN
 from image_db.errors import LibraryError
 from image_db.library import Library, vector_files
 from image_db.vectors import VectorFile
@@ -33,7 +34,7 @@ def compact(library: Library) -> Compaction:
         with library.transaction():
             if library.catalog.query("SELECT 1 FROM reencoding"):
                 raise LibraryError("compact_reencoding", folder=str(library.folder))
-            forgotten = library.catalog.execute("DELETE FROM images WHERE gone = 1")
+            forgotten = library.catalog.execute(f"DELETE FROM images WHERE gone = 1 AND NOT {HIDDEN}")
             rows = [row for (row,) in library.catalog.query("SELECT vector_row FROM images ORDER BY vector_row")]
             if len(rows) < library.vector_rows:
                 _move(library, np.asarray(rows, np.int64))

@@ -1,6 +1,7 @@
 """Which files hold the library's pictures, and which could not be used.
 
-Several files may hold the same picture. A picture all of whose files are missing is gone: kept, but not searched.
+Several files may hold the same picture. A picture all of whose files are missing is gone: kept, but not searched. So
+is one that a person hid.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from image_db.catalog import Catalog
+from image_db.catalog import HIDDEN, Catalog
 from vision.errors import KeyedError, Phrase, phrase_from_json, phrase_to_json
 
 FailureKind: TypeAlias = Literal["picture", "sidecar"]
@@ -100,7 +101,7 @@ class FileTable:
             "INSERT OR REPLACE INTO files (path, image_id, size_bytes, mtime_ns, sidecar_stamp) VALUES (?, ?, ?, ?, ?)",
             (path, image_id, stamp.size_bytes, stamp.mtime_ns, stamp.sidecar_stamp),
         )
-        self._catalog.execute("UPDATE images SET gone = 0 WHERE id = ? AND gone = 1", (image_id,))
+        self._catalog.execute(f"UPDATE images SET gone = {HIDDEN} WHERE id = ? AND gone != {HIDDEN}", (image_id,))
         self._update_gone(row[0] for row in before if row[0] != image_id)
 
     def mark_missing(self, paths: Iterable[str], missing: bool = True) -> None:
@@ -113,13 +114,24 @@ class FileTable:
         self._update_gone(touched)
 
     def _update_gone(self, image_ids: Iterable[str]) -> None:
-        """A picture is gone exactly where no present file holds it."""
+        """A picture is gone exactly where no present file holds it, or a person hid it."""
         for image_id in image_ids:
             self._catalog.execute(
                 "UPDATE images SET gone = NOT EXISTS (SELECT 1 FROM files WHERE image_id = images.id AND missing = 0) "
-                "WHERE id = ?",
+                f"OR {HIDDEN} WHERE id = ?",
                 (image_id,),
             )
+
+    def update_gone(self, image_ids: Iterable[str]) -> None:
+        """Whether these pictures can be shown, after they were hidden or shown again."""
+        self._update_gone(image_ids)
+
+    def present(self, image_id: str) -> list[Path]:
+        """The files that hold the picture now."""
+        rows = self._catalog.query(
+            "SELECT path FROM files WHERE image_id = ? AND missing = 0 ORDER BY path", (image_id,)
+        )
+        return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def count_gone(self, image_ids: Iterable[str]) -> int:
         """How many of these pictures are gone."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from image_db.catalog import RECORD_COLUMNS, Catalog, record_of, text_columns
+from image_db.catalog import HIDDEN, RECORD_COLUMNS, Catalog, record_of, text_columns
 from image_db.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryMissing
 from image_db.files import Failure, FileStamp, FileTable
 from image_db.metadata.record import ImageRecord
@@ -32,6 +32,7 @@ from vision.interfaces import EncoderIdentity
 CATALOG_NAME = "catalog.sqlite"
 _PAGE_ROWS = 5_000
 _MIN_PREFIX = 4
+_HIDDEN = "hidden"  # among the corrections
 # Of what is read beside the words; pictures of a lower one have their metadata read again, and their words kept.
 CIRCUMSTANCES_VERSION = 1
 
@@ -431,6 +432,21 @@ class Library:
                 "INSERT OR REPLACE INTO corrections (image_id, given) VALUES (?, ?)",
                 (image_id, json.dumps(dict(given), ensure_ascii=False)),
             )
+
+    def hide(self, image_ids: Iterable[str], hidden: bool = True) -> None:
+        """Keep pictures from being shown and found, whatever becomes of their files, or let them be again."""
+        with self.transaction():
+            for image_id in image_ids:
+                if image_id not in self:
+                    raise self._unknown(image_id)
+                noted = {name: text for name, text in self.correction(image_id).items() if name != _HIDDEN}
+                self.note_correction(image_id, noted | ({_HIDDEN: "1"} if hidden else {}))
+                self.files.update_gone([image_id])
+
+    def hidden(self) -> list[ImageRecord]:
+        """The pictures that a person hid, in the order in which they were added."""
+        rows = self._catalog.query(f"SELECT {RECORD_COLUMNS} FROM images WHERE {HIDDEN} ORDER BY vector_row")
+        return [record_of(row) for row in rows]
 
     def _apply_pending(self) -> None:
         """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""

@@ -39,7 +39,7 @@ _UNREAD_SUFFIXES = {suffix: name for name, suffixes in _UNREAD_FORMATS.items() f
 _LEADING_SUFFIXES = PICTURE_SUFFIXES - RAW_SUFFIXES - {*JPEG_XL.suffixes, ".ico"}
 TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.parquet")
 TABLE_LEVELS = 3  # folders above a picture's own whose tables may name it
-_SIDECAR_SUFFIXES = (".json", ".txt", ".caption", ".xmp")
+SIDECAR_SUFFIXES = (".json", ".txt", ".caption", ".xmp")
 # What a network drive, macOS, Windows and photo programs keep among pictures: thumbnails, previews, deleted files.
 _SKIPPED_NAMES = """
     @eadir #recycle @recycle #snapshot @sharebin @tmp $recycle.bin recycler recycled __macosx lost+found
@@ -78,7 +78,7 @@ class Beside:
             kind = suffix.lower()
             if (folded := fold(entry.name)) in TABLE_NAMES:
                 tables[folded] = entry
-            elif kind in _SIDECAR_SUFFIXES:
+            elif kind in SIDECAR_SUFFIXES:
                 found.sidecars[folded] = entry
                 if kind == ".json":
                     found._note_takeout(fold(stem), entry)
@@ -112,7 +112,7 @@ class Beside:
         """The files that describe the picture of that name alone, strongest first."""
         folded = fold(name)
         stem, suffix = _split(folded)
-        wanted = [base + kind for kind in _SIDECAR_SUFFIXES for base in (folded, stem)]
+        wanted = [base + kind for kind in SIDECAR_SUFFIXES for base in (folded, stem)]
         found = [self.sidecars[each] for each in wanted if each in self.sidecars]
         original = f"{stem.removesuffix('-edited')}{suffix}"
         taken = self.takeout.get(folded) or self.takeout.get(original) or self.sidecars.get(f"{original}.json")
@@ -126,7 +126,7 @@ Listings: TypeAlias = dict[str, tuple[dict[str, _Entry], Beside]]  # of a folder
 def is_wanted_name(name: str) -> bool:
     """Whether a file of that name may be a picture, or say something of one."""
     suffix = _split(name)[1].lower()
-    return suffix in PICTURE_SUFFIXES or suffix in _SIDECAR_SUFFIXES or fold(name) in TABLE_NAMES
+    return suffix in PICTURE_SUFFIXES or suffix in SIDECAR_SUFFIXES or fold(name) in TABLE_NAMES
 
 
 def fold(name: str) -> str:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PAGE_PICTURES = 24
 SEARCHED_PICTURES = 96
+SIMILAR_PICTURES = 48
+MOST_AT_ONCE = 500
 MAX_FIELD_CHARS = 2_000
 MAX_NAME_CHARS = 80  # of a file or folder: no more bytes than any system takes
 MAX_LEVELS = 12  # of folders in a folder that is dropped
@@ -57,7 +59,8 @@ class OfferedLibrary:
 class RecordPage:
     """One page of pictures; ``matches`` counts them all, ``page`` starts at 0.
 
-    ``alike`` says of how many others found a picture stands for, by its id.
+    ``alike`` says of how many others found a picture stands for, by its id; ``like`` is the picture that those found
+    look like; ``hidden`` counts the library's pictures that a person hid.
     """
 
     records: tuple[ImageRecord, ...]
@@ -65,6 +68,8 @@ class RecordPage:
     pages: int
     matches: int
     alike: Mapping[str, int] = field(default_factory=dict)
+    like: ImageRecord | None = None
+    hidden: int = 0
 
 
 @dataclass(slots=True)
@@ -123,18 +128,30 @@ class OfferedLibraries:
 
     # Looking
 
-    def browse(self, name: str, words: str, page: int, *, apart: bool = False) -> RecordPage:
+    def browse(
+        self, name: str, words: str, page: int, *, apart: bool = False, like: str = "", hidden: bool = False
+    ) -> RecordPage:
         """Everything in the order in which it was added, or what fits the words, best first.
 
-        Of pictures that look the same the first stands for all, unless they are shown ``apart``.
+        Of pictures that look the same the first stands for all, unless they are shown ``apart``. ``like`` is the id of
+        a picture: those that look most like it; ``hidden`` shows those that a person hid.
         """
         from composer.pipeline.typed_words import readable_query
+        from image_db.library import Library
         from image_db.stores.opening import open_library
         from retrieval.results import results
 
         alike: dict[str, int] = {}
-        folder, start = self.find(name).folder, page * PAGE_PICTURES
-        if words.strip():
+        folder, start, example = self.find(name).folder, page * PAGE_PICTURES, None
+        with open_library(folder) as library:
+            kept_out = library.hidden() if isinstance(library, Library) else []
+        if hidden:
+            records, matches = kept_out[start : start + PAGE_PICTURES], len(kept_out)
+        elif like:
+            example = self.record(name, like)
+            similar = self._like(folder, example)
+            records, matches = similar[start : start + PAGE_PICTURES], len(similar)
+        elif words.strip():
             pipeline = self._models.pipeline(folder)
             query = readable_query(words, pipeline.encoder, lambda: pipeline.model)
             with self._models.metrics.searching():
@@ -145,7 +162,24 @@ class OfferedLibraries:
         else:
             with open_library(folder) as library:
                 records, matches = library.page(start, PAGE_PICTURES), len(library)
-        return RecordPage(tuple(records), page, max(1, -(-matches // PAGE_PICTURES)), matches, alike)
+        pages = max(1, -(-matches // PAGE_PICTURES))
+        return RecordPage(tuple(records), page, pages, matches, alike, example, len(kept_out))
+
+    def _like(self, folder: Path, record: ImageRecord) -> list[ImageRecord]:
+        """The pictures that look most like one of the library, which itself is left out."""
+        from composer.pipeline.remote_pictures import brought
+        from composer.pipeline.reranking import LOOK_PX
+        from retrieval.candidates import Candidate, Query
+        from vision.images import load_image
+
+        pipeline = self._models.pipeline(folder)
+        at_hand = brought([Candidate(record, 0.0, 0.0, 0.0)], set())
+        if not at_hand:
+            raise UsageError("picture_not_at_hand", name=record.path.name)
+        query = Query(example=load_image(at_hand[0].record.path, target_px=LOOK_PX))
+        with self._models.metrics.searching():
+            found = pipeline.searcher.find(query, SIMILAR_PICTURES + 1)
+        return [candidate.record for candidate in found if candidate.record.id != record.id][:SIMILAR_PICTURES]
 
     def record(self, name: str, image_id: str) -> ImageRecord:
         from image_db.stores.opening import open_library
@@ -179,6 +213,52 @@ class OfferedLibraries:
         encoder = self._models.loaded().encoder
         with Library.open(self.find(name).folder, encoder.identity) as library:
             return keep_draft(library, encoder, image_id)
+
+    def describe_all(self, name: str, image_ids: Sequence[str], values: Mapping[str, Any]) -> int:
+        """The same words for several pictures, and how many there are: what is left empty stays, tags are added to
+        those that are there. Raises UsageError for a field that is not one."""
+        from image_db.corrections import FIELDS, correct, fields_of
+        from image_db.library import Library
+
+        given = {field: text for field in FIELDS if field in values and (text := _field(values, field))}
+        encoder = self._models.loaded().encoder
+        with Library.open(self.find(name).folder, encoder.identity) as library, library.transaction():
+            for record in library.get(_at_once(image_ids)):
+                own = dict(given)
+                if "tags" in own and (there := fields_of(record)["tags"]):
+                    own["tags"] = f"{there}, {own['tags']}"
+                correct(library, encoder, record.id, own)
+        return len(image_ids)
+
+    def hide(self, name: str, image_ids: Sequence[str], hidden: bool) -> int:
+        """Keep pictures from being shown and found, or let them be again; their files stay. Returns how many."""
+        from image_db.library import Library
+
+        with Library.open(self.find(name).folder) as library:
+            library.hide(_at_once(image_ids), hidden)
+        return len(image_ids)
+
+    def delete(self, name: str, image_ids: Sequence[str]) -> int:
+        """Remove pictures and their files for good, which must lie in the library's own folder. Returns how many.
+
+        Raises UsageError, before anything is removed, where a file lies elsewhere, and for visitors.
+        """
+        from image_db.library import Library
+
+        if self.roots is not None:
+            raise UsageError("deleting_not_here")
+        folder = self.find(name).folder
+        own = (folder / "pictures").resolve()
+        with Library.open(folder) as library:
+            files = {record.id: library.files.present(record.id) for record in library.get(_at_once(image_ids))}
+            every = [path for paths in files.values() for path in paths]
+            elsewhere = [path.name for path in every if not path.resolve().is_relative_to(own)]
+            if elsewhere:
+                raise UsageError("delete_elsewhere", count=len(elsewhere), first=elsewhere[0])
+            for path in every:
+                _unlink(path)
+            library.remove(files)
+        return len(files)
 
     # Indexing
 
@@ -339,6 +419,27 @@ def _safe_path(relative: str) -> Path:
     return Path(
         *(part[:MAX_NAME_CHARS] for part in parts), name.stem[: MAX_NAME_CHARS - len(name.suffix)] + name.suffix
     )
+
+
+def _at_once(image_ids: Sequence[str]) -> list[str]:
+    if not image_ids:
+        raise UsageError("nothing_chosen")
+    if len(image_ids) > MOST_AT_ONCE:
+        raise UsageError("too_many_chosen", count=len(image_ids), most=MOST_AT_ONCE)
+    return list(dict.fromkeys(image_ids))
+
+
+def _unlink(path: Path) -> None:
+    """Remove a picture's file and the files of its name that describe it."""
+    from image_db.scan import SIDECAR_SUFFIXES
+
+    try:
+        path.unlink(missing_ok=True)
+        for suffix in SIDECAR_SUFFIXES:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError("picture_not_deleted", name=path.name, reason=error.strerror or str(error)) from error
 
 
 def _field(values: Mapping[str, Any], name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from composer.errors import UsageError
 from composer.export.sanitizing import encodable
-from composer.i18n import UI_LANGUAGES, strings
+from composer.i18n import UI_LANGUAGES, fill, strings
 from composer.studio.actions import find_pictures, perform, take_upload
 from composer.studio.chat import ask, stop_answers
 from composer.studio.session import DraftSession
@@ -22,7 +22,7 @@ from composer.studio.studio import Studio
 from composer.web.error_words import error_words
 from composer.web.form import make_request, text_of_file
 from composer.web.html.context import ViewContext, message
-from composer.web.html.library_view import indexing_progress, library_parts, record_form
+from composer.web.html.library_view import indexing_progress, library_parts, many_form, record_form
 from composer.web.html.page_shell import draft_list, found_pictures
 from composer.web.html.session_view import session_update
 from vision.errors import KeyedError
@@ -170,9 +170,12 @@ class PageService:
         name, searched, page = _text(values, "library"), _text(values, "words")[:500], values.get("page", 0)
         page = page if isinstance(page, int) and 0 <= page < 1_000_000 else 0
         name = libraries.find(name).name
-        apart = values.get("apart") is True
-        shown, failures = libraries.browse(name, searched, page, apart=apart), libraries.failures(name)
-        return library_parts(offered, shown, failures, context, name=name, searched=searched, roots=roots)
+        ways = {"apart": values.get("apart") is True, "hidden": values.get("hidden") is True}
+        shown = libraries.browse(name, searched, page, like=_text(values, "like")[:100], **ways)
+        failures = libraries.failures(name)
+        return library_parts(
+            offered, shown, failures, context, name=name, searched=searched, roots=roots, hidden=ways["hidden"]
+        )
 
     @answers_errors
     def form(self, values: Values, context: ViewContext) -> Answer:
@@ -192,6 +195,33 @@ class PageService:
         """What was drafted for a picture is right."""
         self.studio.libraries.keep_draft(_text(values, "library"), _text(values, "id"))
         return {"html": message(context.words["lib_saved"], "note")}
+
+    @answers_errors
+    def many(self, values: Values, context: ViewContext) -> Answer:
+        """The form for what is to be said of several pictures."""
+        return {"html": many_form(len(_ids(values)), context.words)}
+
+    @answers_errors
+    def save_many(self, values: Values, context: ViewContext) -> Answer:
+        given = values.get("values")
+        if not isinstance(given, Mapping):
+            raise UsageError("malformed")
+        count = self.studio.libraries.describe_all(_text(values, "library"), _ids(values), given)
+        return {"html": message(fill(context.words["lib_saved_many"], count=count), "note")}
+
+    @answers_errors
+    def hide(self, values: Values, context: ViewContext) -> Answer:
+        """Hide pictures, or show them again with ``hide`` false."""
+        hidden = values.get("hide") is not False
+        count = self.studio.libraries.hide(_text(values, "library"), _ids(values), hidden)
+        said = context.words["lib_hid" if hidden else "lib_shown_again"]
+        return {"html": message(fill(said, count=count), "note")}
+
+    @answers_errors
+    def delete(self, values: Values, context: ViewContext) -> Answer:
+        """Delete pictures and their files for good."""
+        count = self.studio.libraries.delete(_text(values, "library"), _ids(values))
+        return {"html": message(fill(context.words["lib_deleted"], count=count), "note")}
 
     @answers_errors
     def index(self, values: Values, context: ViewContext) -> Answer:
@@ -232,6 +262,12 @@ def _known(values: Values) -> list[str]:
     """Keys of the blocks that the page holds."""
     known = values.get("known")
     return [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
+
+
+def _ids(values: Values) -> list[str]:
+    """Ids of the pictures that were chosen."""
+    ids = values.get("ids")
+    return [id_ for id_ in ids if isinstance(id_, str) and len(id_) < 100] if isinstance(ids, list) else []
 
 
 def _text(values: Values, name: str) -> str:

@@ -33,9 +33,31 @@ def library_shell(words: Words) -> str:
         f'aria-label="{attribute(words["lib_search"])}" placeholder="{attribute(words["lib_search"])}">'
         f'<button type="submit" class="tool">{escape(words["search"])}</button></form></div>'
         '<div class="start"></div><div class="run" role="status"></div>'
-        '<div class="count" role="status"></div><div class="cards"></div><div class="pager"></div>'
+        f'<div class="found"><div class="count" role="status"></div>'
+        '<button type="button" class="tool" data-lib="select" aria-pressed="false">'
+        f"{escape(words['lib_select'])}</button></div>{_many_bar(words)}"
+        '<div class="cards"></div><div class="pager"></div>'
         '<div class="failures"></div>'
         f'<dialog aria-label="{attribute(words["lib_title"])}"><div class="form"></div></dialog></div>'
+    )
+
+
+def _many_bar(words: Words) -> str:
+    """What can be done with the pictures that are chosen."""
+
+    def tool(do: str, word: str, kind: str = "", **data: str) -> str:
+        more = "".join(f' data-{name}="{attribute(value)}"' for name, value in data.items())
+        return f'<button type="button" class="tool {kind}" data-lib="{do}"{more}>{escape(words[word])}</button>'
+
+    return (
+        f'<div class="many" role="toolbar" aria-label="{attribute(words["lib_select"])}" hidden>'
+        f'<span class="chosen" role="status" data-words="{attribute(words["lib_chosen"])}"></span>'
+        + tool("all", "lib_all")
+        + tool("many", "lib_many")
+        + tool("hide", "lib_hide", "in-sight")
+        + tool("unhide", "lib_unhide", "out-of-sight")
+        + tool("delete", "lib_delete", "danger", sure=words["lib_delete_sure"])
+        + "</div>"
     )
 
 
@@ -48,6 +70,7 @@ def library_parts(
     name: str = "",
     searched: str = "",
     roots: Collection[str] | None = None,
+    hidden: bool = False,
 ) -> dict[str, Any]:
     """What the tab shows of a library; ``shown`` is None where there is no library at all.
 
@@ -62,6 +85,10 @@ def library_parts(
         for item in offered
     )
     count = fill(words["lib_found" if searched.strip() else "lib_count"], count=shown.matches)
+    if shown.like is not None:
+        count = words["lib_like"].format(name=_name(shown.like, context))
+    elif hidden:
+        count = fill(words["lib_hidden"], count=shown.matches)
     nothing = words["nothing_found" if searched.strip() else "lib_empty"]
     return {
         "library": name,
@@ -69,14 +96,29 @@ def library_parts(
         "count": escape(count),
         "cards": "".join(_card(record, context, shown.alike.get(record.id, 0)) for record in shown.records)
         or f'<p class="notice">{escape(nothing)}</p>',
-        "pager": _pager(shown, words) + _apart(shown, words),
+        "pager": _pager(shown, words) + _apart(shown, words) + _ways(shown, words, hidden),
+        "hidden": hidden,
         "failures": _failures(failures, context, whole_paths=roots is None),
         "start": start,
     }
 
 
+def _name(record: ImageRecord, context: ViewContext) -> str:
+    return record.caption_in(context.language) or record.alt or record.path.stem
+
+
+def _ways(shown: RecordPage, words: Words, hidden: bool) -> str:
+    """Back to everything, or on to what is hidden."""
+    if hidden or shown.like is not None:
+        return f'<button type="button" class="tool" data-lib="everything">{escape(words["lib_everything"])}</button>'
+    if not shown.hidden:
+        return ""
+    label = fill(words["lib_hidden"], count=shown.hidden)
+    return f'<button type="button" class="tool" data-lib="hidden">{escape(label)}</button>'
+
+
 def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
-    name = record.caption_in(context.language) or record.alt or record.path.stem
+    name = _name(record, context)
     credit = ", ".join(part for part in (record.author, record.license) if part)
     more = f'<span class="alike">{escape(fill(context.words["lib_alike"], count=alike))}</span>' if alike else ""
     _, draft = draft_of(record)
@@ -84,6 +126,7 @@ def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
         more = f'<span class="drafted">{escape(context.words["lib_drafted"])}</span>{more}'
     card = (
         f'<button type="button" class="card" data-lib="edit" data-id="{attribute(record.id)}" '
+        f'data-large="{attribute(context.picture_url(record))}" data-name="{attribute(name)}" '
         f'aria-label="{attribute(context.words["lib_edit"].format(name=name))}">'
         f'<img src="{attribute(context.thumbnail_url(record))}" alt="" loading="lazy">'
         f'<span class="name">{escape(name)}</span><span class="credit">{escape(credit)}</span>{more}</button>'
@@ -221,8 +264,28 @@ def record_form(record: ImageRecord, context: ViewContext) -> str:
     return (
         f'<form class="record" data-lib="save" data-id="{attribute(record.id)}">'
         f'<div class="seen"><img src="{attribute(context.picture_url(record))}" alt="{alt}">'
-        f"<p>{escape(record.path.name)} · {record.width_px} × {record.height_px}</p></div>"
+        f"<p>{escape(record.path.name)} · {record.width_px} × {record.height_px}</p>"
+        f'<button type="button" class="tool" data-lib="enlarge" data-id="{attribute(record.id)}">'
+        f"{escape(words['enlarge'])}</button> "
+        f'<button type="button" class="tool" data-lib="like" data-id="{attribute(record.id)}">'
+        f"{escape(words['lib_similar'])}</button></div>"
         f'<div class="fields">{drafted}{inputs}<p class="wrong message error" role="alert"></p><div class="row">'
+        f'<button type="submit" class="tool primary">{escape(words["lib_save"])}</button>'
+        f'<button type="button" class="tool" data-lib="close">{escape(words["close"])}</button></div></div></form>'
+    )
+
+
+def many_form(count: int, words: Words) -> str:
+    """A form for what is to be said of several pictures alike."""
+    inputs = "".join(
+        f'<label>{escape(words["field_" + name])}<input name="{name}" maxlength="2000" '
+        f'placeholder="{attribute(words["lib_as_it_is"])}"></label>'
+        for name in FIELDS
+    )
+    return (
+        f'<form class="record several" data-lib="save-many"><div class="fields">'
+        f"<h2>{escape(fill(words['lib_many_title'], count=count))}</h2><p>{escape(words['lib_many_hint'])}</p>{inputs}"
+        '<p class="wrong message error" role="alert"></p><div class="row">'
         f'<button type="submit" class="tool primary">{escape(words["lib_save"])}</button>'
         f'<button type="button" class="tool" data-lib="close">{escape(words["close"])}</button></div></div></form>'
     )

@@ -3,8 +3,9 @@ window.vignette.library = (element, language, server, trigger, upload) => {
   'use strict';
   const { into, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
-  const state = { library: '', words: '', page: 0, apart: false };
-  let watching = false;
+  const state = { library: '', words: '', page: 0, apart: false, like: '', hidden: false };
+  const chosen = new Set();
+  let watching = false, selecting = false;
 
   const call = async (name, payload = {}) => {
     const answer = await server[name]({ ui: language, ...state, ...payload });
@@ -15,6 +16,33 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     for (const part of ['choice', 'count', 'cards', 'pager', 'failures', 'start']) if (answer[part] !== undefined) into(find('.' + part), answer[part]);
     if (answer.library !== undefined) state.library = answer.library;
     element.classList.toggle('none', answer.none === true);
+    find('.library').classList.toggle('hidden-ones', answer.hidden === true);
+    marks();
+  };
+  /* Many at once: while pictures are chosen, a click on one chooses it. */
+  const marks = () => {
+    find('.many').hidden = !selecting;
+    find('[data-lib=select]').setAttribute('aria-pressed', selecting);
+    for (const card of element.querySelectorAll('.card')) selecting ? card.setAttribute('aria-pressed', chosen.has(card.dataset.id)) : card.removeAttribute('aria-pressed');
+    const said = find('.many .chosen'), remove = find('[data-lib=delete]');
+    said.textContent = said.dataset.words.replace('{count}', chosen.size);
+    for (const button of find('.many').querySelectorAll('button:not([data-lib=all])')) button.disabled = !chosen.size;
+    remove.dataset.asked = '';
+    remove.textContent = remove.dataset.text ??= remove.textContent;
+  };
+  const select = (yes) => { selecting = yes; chosen.clear(); marks(); };
+  const done = async (answer) => {
+    if (answer.error) return;
+    select(false);
+    await browse();
+    into(find('.run'), answer.html);
+    trigger('change');
+  };
+  const enlarge = async (id) => {
+    const cards = [...element.querySelectorAll('.card')];
+    const pictures = cards.map((card) => ({ src: card.dataset.large, alt: card.dataset.name, caption: card.dataset.name, credit: card.querySelector('.credit').textContent }));
+    const seen = await window.vignette.enlarge(pictures, cards.findIndex((card) => card.dataset.id === id));
+    cards[seen]?.focus();
   };
   const browse = async (changes = {}) => { Object.assign(state, changes); find('.cards').setAttribute('aria-busy', 'true'); show(await call('browse')); find('.cards').removeAttribute('aria-busy'); };
   const watch = async () => {
@@ -72,6 +100,17 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     if (!button) return;
     const { lib, id, page } = button.dataset;
     if (lib === 'apart') await browse({ apart: true, page: 0 });
+    if (lib === 'select') select(!selecting);
+    if (lib === 'edit' && selecting) { chosen.has(id) ? chosen.delete(id) : chosen.add(id); marks(); return; }
+    if (lib === 'all') { for (const card of element.querySelectorAll('.card')) chosen.add(card.dataset.id); marks(); }
+    if (lib === 'many') { into(find('dialog .form'), (await call('many', { ids: [...chosen] })).html ?? ''); find('dialog').showModal(); }
+    if (lib === 'hide' || lib === 'unhide') await done(await call('hide', { ids: [...chosen], hide: lib === 'hide' }));
+    if (lib === 'delete' && !button.dataset.asked) { button.dataset.asked = 'yes'; button.textContent = button.dataset.sure.replace('{count}', chosen.size); return; }
+    if (lib === 'delete') await done(await call('delete', { ids: [...chosen] }));
+    if (lib === 'like') { find('dialog').close(); await browse({ like: id, words: '', page: 0, hidden: false }); find('.card')?.focus(); }
+    if (lib === 'hidden') { select(true); await browse({ hidden: true, like: '', words: '', page: 0 }); }
+    if (lib === 'everything') { select(false); await browse({ hidden: false, like: '', page: 0 }); }
+    if (lib === 'enlarge') { find('dialog').close(); enlarge(id); }
     if (lib === 'page') await browse({ page: Number(page) });
     if (lib === 'sample') { into(find('.run'), (await call('sample')).html ?? ''); watch(); }
     if (lib === 'files') picked(await window.vignette.pick('image/*,' + find('.drop').dataset.suffixes.replaceAll(' ', ','), { multiple: true }));
@@ -81,13 +120,19 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     if (lib === 'close') find('dialog').close();
   });
   element.addEventListener('change', (event) => {
-    if (event.target.dataset.lib === 'library') browse({ library: event.target.value, page: 0, words: '' });
+    if (event.target.dataset.lib === 'library') { select(false); browse({ library: event.target.value, page: 0, words: '', like: '', hidden: false }); }
   });
   element.addEventListener('submit', async (event) => {
     event.preventDefault();
     const form = event.target, given = Object.fromEntries(new FormData(form));
-    if (form.dataset.lib === 'search') await browse({ words: given.words, page: 0, apart: false });
+    if (form.dataset.lib === 'search') await browse({ words: given.words, page: 0, apart: false, like: '', hidden: false });
     if (form.dataset.lib === 'index') { const answer = await call('index', given); into(find('.run'), answer.html ?? ''); if (!answer.error) watch(); }
+    if (form.dataset.lib === 'save-many') {
+      const answer = await call('save_many', { ids: [...chosen], values: given });
+      if (answer.error) { form.querySelector('.wrong').textContent = answer.error; return; }
+      find('dialog').close();
+      await done(answer);
+    }
     if (form.dataset.lib === 'save') {
       const answer = await call('save', { id: form.dataset.id, values: given });
       if (answer.error) { form.querySelector('.wrong').textContent = answer.error; return; }

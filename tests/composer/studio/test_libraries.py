@@ -216,3 +216,67 @@ def test_nothing_else_is_kept_and_visitors_add_nothing(tmp_path: Path, photos: P
         with pytest.raises(UsageError) as refused:
             asked()
         assert refused.value.key == "adding_not_here"
+
+
+def made(tmp_path: Path, *colours: str) -> OfferedLibraries:
+    """A library "mine" with pictures in its own folder."""
+    offered = libraries(tmp_path)
+    for colour in colours:
+        offered.add_file("mine", paint(tmp_path / f"{colour}.png", colour), f"{colour}.png")
+    joined(offered.index_added("mine"))
+    return offered
+
+
+def ids(offered: OfferedLibraries) -> dict[str, str]:
+    return {record.path.stem: record.id for record in offered.browse("mine", "", 0).records}
+
+
+def test_several_pictures_are_described_at_once_and_what_is_left_empty_stays(tmp_path: Path) -> None:
+    offered = made(tmp_path, "red", "green", "blue")
+    known = ids(offered)
+    offered.describe("mine", known["red"], {"caption": "The red one", "tags": "old"})
+    chosen = [known["red"], known["blue"]]
+    assert offered.describe_all("mine", chosen, {"caption": "", "tags": "walls", "license": "CC BY 4.0"}) == 2
+    red, green, blue = (offered.record("mine", known[name]) for name in ("red", "green", "blue"))
+    assert (red.caption, red.tags, red.license) == ("The red one", ("old", "walls"), "CC BY 4.0")
+    assert (blue.tags, blue.license, green.license) == (("blue", "walls"), "CC BY 4.0", "")
+    for wrong, key in (([], "nothing_chosen"), (["x"] * 501, "too_many_chosen")):
+        with pytest.raises(UsageError) as refused:
+            offered.describe_all("mine", wrong, {"license": "x"})
+        assert refused.value.key == key
+
+
+def test_hidden_pictures_are_listed_apart_and_similar_ones_leave_the_picture_out(tmp_path: Path) -> None:
+    offered = made(tmp_path, "red", "green", "blue")
+    known = ids(offered)
+    offered.hide("mine", [known["red"]], True)
+    page = offered.browse("mine", "", 0)
+    assert (set(ids(offered)), page.hidden) == ({"green", "blue"}, 1)
+    assert [r.id for r in offered.browse("mine", "", 0, hidden=True).records] == [known["red"]]
+    offered.hide("mine", [known["red"]], False)
+    assert set(ids(offered)) == {"red", "green", "blue"}
+
+
+def test_only_files_in_the_librarys_own_folder_are_deleted(tmp_path: Path) -> None:
+    offered = made(tmp_path, "red", "green")
+    own = tmp_path / "home/mine/pictures"
+    (own / "red.json").write_text('{"caption": "red"}', encoding="utf-8")
+    known = ids(offered)
+    assert offered.delete("mine", [known["red"]]) == 1
+    assert [path.name for path in own.iterdir()] == ["green.png"], "what described it goes, too"
+    assert set(ids(offered)) == {"green"}
+    elsewhere = paint(tmp_path / "albums/blue.png", "blue")
+    joined(offered.index(str(tmp_path / "albums"), "mine"))
+    with pytest.raises(UsageError) as refused:
+        offered.delete("mine", list(ids(offered).values()))
+    assert refused.value.key == "delete_elsewhere"
+    assert elsewhere.exists()
+    assert (own / "green.png").exists(), "nothing is deleted where not all can be"
+
+
+def test_visitors_delete_nothing(tmp_path: Path) -> None:
+    made(tmp_path, "red")
+    visited = libraries(tmp_path, roots=[tmp_path])
+    with pytest.raises(UsageError) as refused:
+        visited.delete("mine", list(ids(visited).values()))
+    assert refused.value.key == "deleting_not_here"
