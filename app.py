@@ -72,7 +72,7 @@ class Page:
                     + beginnings(libraries, words)
                     + draft_list(self.studio.sessions.drafts(owner), words),
                     js_on_load=f"window.vignette.drafts(element, {language!r}, server, upload);",
-                    server_functions=self.service.functions("drop", "open"),
+                    server_functions=self.service.functions("drop", "open", "listed", "rename"),
                 )
             elif owner:
                 _html(

@@ -187,6 +187,21 @@ class OwnerDrafts:
             )
         return tuple(sorted(found, key=lambda info: -info.saved_s))
 
+    def search(self, words: str) -> tuple[DraftInfo, ...]:
+        """The drafts whose title or text holds each of the words, the latest saved first; all where there are none."""
+        wanted = words.casefold().split()
+        return tuple(info for info in self.drafts() if all(word in self._words_of(info) for word in wanted))
+
+    def _words_of(self, info: DraftInfo) -> str:
+        try:
+            with self._path(info.id).open(encoding="utf-8") as file:
+                file.readline()
+                body = json.loads(file.readline()) or {}
+            texts = [section["text"] for section in body.get("held", {}).get("sections", [])]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            texts = []  # one that cannot be read is found by its title
+        return "\n".join([info.title, *texts]).casefold()
+
     def opened_as(self, digest: str) -> str:
         """The id of the latest draft whose ``info`` says that it was opened from a folder of that digest, or empty."""
         for draft in self.drafts():
@@ -292,6 +307,7 @@ def _reason(error: Exception) -> object:
 def _write(path: Path, draft: Draft) -> None:
     article = draft.article
     title = article.title if article else str(draft.info.get("title") or draft.info.get("instruction") or "")
+    title = str(draft.info.get("name") or title)
     header = {
         "format": FORMAT_VERSION,
         "id": draft.id,

@@ -230,6 +230,13 @@ class DraftSession:
             self.draft = replace(self.draft, info={**self.draft.info, "outlining": True, "title": "", "headings": []})
             self._start("outline", request, make)
 
+    def rename(self, name: str) -> None:
+        """How the draft is called in the list of drafts; by its title where the name is empty."""
+        with self.lock:
+            self._check_idle()
+            name = " ".join(name.split())
+            self.draft = self.drafts.save(replace(self.draft, info={**self.draft.info, "name": name}), self.history)
+
     def set_outline(self, title: str, headings: Sequence[str]) -> None:
         """What a person made of the outline. Raises EditError where there is none (any more)."""
         with self.lock:

@@ -70,8 +70,10 @@ class SessionRegistry:
         assert session is not None
         return self._use(key, session)
 
-    def drafts(self, owner: str) -> tuple[DraftInfo, ...]:
-        return self.store.drafts_of(owner).drafts()
+    def drafts(self, owner: str, words: str = "") -> tuple[DraftInfo, ...]:
+        """A person's drafts, the latest saved first; with ``words`` those whose title or text holds each of them."""
+        drafts = self.store.drafts_of(owner)
+        return drafts.search(words) if words.strip() else drafts.drafts()
 
     def delete(self, owner: str, draft_id: str) -> None:
         """End what is going on in a draft and remove it for good."""

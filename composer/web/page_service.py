@@ -23,7 +23,7 @@ from composer.web.error_words import error_words
 from composer.web.form import make_request, text_of_file
 from composer.web.html.context import ViewContext, message
 from composer.web.html.library_view import indexing_progress, library_parts, many_form, record_form
-from composer.web.html.page_shell import draft_list, found_pictures
+from composer.web.html.page_shell import draft_rows, found_pictures
 from composer.web.html.session_view import session_update
 from vision.errors import KeyedError
 
@@ -154,7 +154,23 @@ class PageService:
     def drop(self, values: Values, context: ViewContext) -> Answer:
         """Delete a draft; returns what is left."""
         self.studio.sessions.delete(_text(values, "owner"), _text(values, "draft"))
-        return {"html": draft_list(self.studio.sessions.drafts(_text(values, "owner")), context.words)}
+        return self._drafts(values, context)
+
+    @answers_errors
+    def listed(self, values: Values, context: ViewContext) -> Answer:
+        """A person's drafts, or those that hold some words."""
+        return self._drafts(values, context)
+
+    @answers_errors
+    def rename(self, values: Values, context: ViewContext) -> Answer:
+        """Call a draft something else in the list; returns the list."""
+        self._session(values).rename(_text(values, "name")[:200])
+        return self._drafts(values, context)
+
+    def _drafts(self, values: Values, context: ViewContext) -> Answer:
+        searched = _text(values, "words")[:500]
+        drafts = self.studio.sessions.drafts(_text(values, "owner"), searched)
+        return {"html": draft_rows(drafts, context.words, every=values.get("every") is True or bool(searched.strip()))}
 
     def _session(self, values: Values) -> DraftSession:
         return self.studio.sessions.open(_text(values, "owner"), _text(values, "draft"))

@@ -124,6 +124,36 @@ def test_articles_are_listed_opened_and_deleted(open_page: Open) -> None:
     page.get_by_role("button", name="A day on the farm", exact=True).wait_for(state="detached")
 
 
+def test_articles_have_dates_are_searched_and_renamed_with_keys_alone(open_page: Open) -> None:
+    page = open_page.farm(alone=True)
+    section(page, 0).locator(".text").click()
+    page.get_by_role("textbox", name="Paragraph").fill("A quokka crossed the yard.")
+    page.keyboard.press("Control+Enter")
+    settled(page)
+    page.goto(page.url.split("?")[0])
+    write(page, "Boats in the harbour")
+    written(page, "Boats in the harbour")
+    page.get_by_role("button", name="Your articles").click()
+    rows = page.locator(".drafts li")
+    rows.nth(1).wait_for()
+    assert all(str(time.localtime().tm_year) in shown for shown in page.locator(".drafts time").all_inner_texts())
+    search = page.get_by_role("searchbox", name="Search your articles")
+    search.fill("QUOKKA yard")
+    rows.nth(1).wait_for(state="detached")
+    assert "A day on the farm" in rows.first.inner_text()
+    search.fill("nowhere")
+    page.get_by_text("None of your articles holds these words.").wait_for()
+    search.fill("")
+    rows.nth(1).wait_for()
+    page.get_by_role("button", name="Rename “A day on the farm”").press("Enter")
+    page.keyboard.type("Farm, second version")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Farm, second version", exact=True).wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Rename “Farm, second version”"
+    page.get_by_role("button", name="Farm, second version", exact=True).click()
+    page.locator(".sheet h1", has_text="A day on the farm").wait_for()
+
+
 def test_a_saved_article_is_opened_by_its_address_and_by_dropping_it(
     open_page: Open, server: Server, tmp_path: Path
 ) -> None:

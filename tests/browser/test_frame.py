@@ -171,3 +171,20 @@ def test_behind_a_proxy_under_a_path_the_page_does_what_it_does_elsewhere(open_p
             page.close()
     finally:
         server.close()
+
+
+def test_the_reading_view_shows_the_article_and_nothing_else(open_page: Open) -> None:
+    page = open_page.farm()
+    shown = texts(page)
+    page.get_by_role("button", name="Read", exact=True).press("Enter")
+    page.get_by_role("button", name="Back to editing").wait_for()
+    for hidden in ("#top", ".bar", ".piece.empty", ".above", "#tabs > .tab-wrapper"):
+        assert page.locator(hidden).first.is_hidden(), hidden
+    section(page, 0).hover()
+    assert page.locator(".tools:visible, .grip:visible").count() == 0
+    section(page, 0).locator(".text").click()
+    assert page.get_by_role("textbox", name="Paragraph").count() == 0, "nothing is edited while it is read"
+    assert texts(page) == shown
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Read", exact=True).wait_for()
+    assert page.evaluate("document.activeElement.dataset.client") == "read"

@@ -190,3 +190,21 @@ def test_a_picture_is_seen_large_with_the_one_before_and_after_it(open_page: Ope
     tool(page, figure(page, 0), "Large view")
     page.get_by_role("button", name="Close").click()
     large.wait_for(state="detached")
+
+
+def test_a_caption_stays_open_while_the_answer_to_an_edit_before_it_comes(open_page: Open) -> None:
+    page = open_page.farm()
+    page.evaluate(
+        """() => {
+            const done = window.vignette.session.paper.act('edit_text', { at: 0, text: 'Quick as that.' });
+            document.querySelector('.figure [data-client=caption]').click();
+            return done;
+        }"""
+    )
+    page.locator(".sheet p", has_text="Quick as that.").wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Caption"
+    page.keyboard.press("Control+a")
+    page.keyboard.type("Typed through it")
+    page.keyboard.press("Enter")
+    settled(page)
+    assert captions(page)[0] == "Typed through it"

@@ -6,6 +6,7 @@ Everything that comes from outside is escaped here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
 from importlib.resources import files
@@ -70,6 +71,7 @@ def article_shell(words: Words, language: str) -> str:
         f"{escape(words['new_article'])}</button></div>"
         f'<div class="status"></div><div class="toast"></div><p class="gone message note"></p>'
         f'<p class="away message error" role="status">{escape(words["reconnecting"])}</p>'
+        f'<button type="button" class="tool leave" data-client="read">{escape(words["read_leave"])}</button>'
         f'<div class="bar"></div><div class="outline" hidden{outline}></div><div class="sheet"></div>'
         f'<dialog class="finder" aria-label="{attribute(words["search_title"])}"><form method="dialog">'
         f'<div class="row"><input maxlength="500" aria-label="{attribute(words["search_words"])}" '
@@ -137,19 +139,44 @@ def beginnings(libraries: Sequence[str], words: Words) -> str:
 
 
 def draft_list(drafts: Sequence[DraftInfo], words: Words) -> str:
-    """What the person wrote before, the latest first."""
+    """What the person wrote before, the latest first, to be searched, opened, renamed and deleted."""
     if not drafts:
         return ""
-    rows = "".join(_draft(info, words) for info in drafts[:_SHOWN_DRAFTS])
-    return f'<section class="drafts"><h2>{escape(words["drafts"])}</h2><ul>{rows}</ul></section>'
+    label = attribute(words["drafts_search"])
+    return (
+        f'<section class="drafts"><div class="head"><h2>{escape(words["drafts"])}</h2>'
+        f'<input type="search" maxlength="200" aria-label="{label}" placeholder="{label}"></div>'
+        f'<div class="listed" aria-live="polite">{draft_rows(drafts, words)}</div></section>'
+    )
+
+
+def draft_rows(drafts: Sequence[DraftInfo], words: Words, *, every: bool = False) -> str:
+    """The latest of the drafts, or every one."""
+    if not drafts:
+        return f'<p class="notice">{escape(words["drafts_none"])}</p>'
+    shown = drafts if every else drafts[:_SHOWN_DRAFTS]
+    more = ""
+    if len(shown) < len(drafts):
+        label = escape(fill(words["drafts_every"], count=len(drafts)))
+        more = f'<button type="button" class="tool" data-every>{label}</button>'
+    return f"<ul>{''.join(_draft(info, words) for info in shown)}</ul>{more}"
 
 
 def _draft(info: DraftInfo, words: Words) -> str:
     title = info.title or words["draft_untitled"]
     size = fill(words["draft_line"], words=info.words, pictures=info.pictures)
+    saved = datetime.fromtimestamp(info.saved_s, UTC).isoformat(timespec="seconds")
+
+    def tool(kind: str, data: str, word: str, sign: str) -> str:
+        label = attribute(words[word].format(title=title))
+        return (
+            f'<button type="button" class="tool {kind}" data-{data}="{attribute(info.id)}" aria-label="{label}" '
+            f'title="{label}">{sign}</button>'
+        )
+
     return (
         f'<li><button type="button" class="link" data-page="open" data-draft="{attribute(info.id)}">'
-        f"{escape(title)}</button><span>{escape(size)}</span>"
-        f'<button type="button" class="tool danger" data-drop="{attribute(info.id)}" '
-        f'aria-label="{attribute(words["draft_delete"].format(title=title))}">✕</button></li>'
+        f'{escape(title)}</button><span class="about"><time datetime="{saved}"></time>'
+        f"<span>{escape(size)}</span></span>"
+        f"{tool('', 'rename', 'draft_rename', '✎')}{tool('danger', 'drop', 'draft_delete', '✕')}</li>"
     )

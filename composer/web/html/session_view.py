@@ -170,6 +170,7 @@ def _bar(session: DraftSession, article: Article | None, context: ViewContext) -
         + f'<label class="refit">{escape(words["pictures"])} '
         f'<input type="number" min="0" max="50" value="{len(article.pictures)}" data-client="refit"{off} '
         f'aria-label="{attribute(words["refit"])}"></label>'
+        + button(words, "read", client="read")
         + f'<details class="menu export"><summary class="tool">{escape(words["export"])}</summary>'
         f'<div role="menu" aria-label="{attribute(words["export"])}">{formats}</div></details>'
     )

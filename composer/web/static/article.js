@@ -69,7 +69,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       if (!held.has(block.dataset.key)) held.set(block.dataset.key, []);
       held.get(block.dataset.key).push(block);
     }
-    let cursor = sheet.firstChild;
+    const wanted = [];
     for (const [key, kind, index, after] of told.order) {
       const free = held.get(key)?.filter((b) => b !== edit?.block) ?? [];
       let block = edit && edit.kind === kind && edit.index === index ? edit.block : free.find((b) => !b.stale);
@@ -78,10 +78,15 @@ window.vignette.paper = (element, draft, language, server, upload) => {
       if (!block) { act('look'); return; }
       held.get(block.dataset.key)?.splice(held.get(block.dataset.key).indexOf(block), 1);
       Object.assign(block.dataset, { key, kind, at: index, after });
+      wanted.push(block);
+    }
+    /* What is gone goes first, so that a block in which somebody types need not be moved: that would end the typing. */
+    for (const old of [...sheet.children]) if (!wanted.includes(old) && old !== edit?.block) old.remove();
+    let cursor = sheet.firstChild;
+    for (const block of wanted) {
       if (block === cursor) cursor = cursor.nextSibling;
       else sheet.insertBefore(block, cursor);
     }
-    while (cursor) { const next = cursor.nextSibling; if (cursor !== edit?.block) cursor.remove(); cursor = next; }
     into(find('.status'), told.status);
     into(find('.bar'), told.bar);
     marks();
@@ -162,7 +167,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
 
   const begin = (block, { host, source, action, label, index = at(block), caret, point, inHead = false, payload = {}, single = false, marks = false }) => {
     if (edit) finish();
-    if (busy) return;
+    if (busy || document.documentElement.classList.contains('reading')) return;
     const words = marks ? find('.words').dataset : null;
     const asked = { source, label, words, language: block.querySelector('.vignette')?.lang ?? '', shown: host };
     const typed = (words && window.vignette.richFields(asked)) || window.vignette.fields(asked);
@@ -319,6 +324,17 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     const width = of('width'), side = select.dataset.client === 'width' && Number(width) > 0.5 ? '' : of('side');
     act('set_size', { at: at(block), was: shows(block), width, side });
   };
+  /* What a reader will see, and nothing else. */
+  const reading = (yes) => {
+    if (edit) finish();
+    document.documentElement.classList.toggle('reading', yes);
+    activate(null);
+    if (yes) scrollTo(0, 0);
+    (yes ? find('.leave') : find('.bar [data-client=read]'))?.focus();
+  };
+  element.ownerDocument.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && element.isConnected && !document.querySelector('dialog[open]') && document.documentElement.classList.contains('reading')) reading(false);
+  });
   const enlarge = async (block) => {
     const figures = [...sheet.children].filter((each) => each.dataset.kind === 'figure');
     const pictures = figures.map((each) => {
@@ -335,6 +351,7 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     caption: (block) => editCaption(block),
     alt: (block) => editAlt(block),
     enlarge,
+    read: () => reading(!document.documentElement.classList.contains('reading')),
     search: (block) => openFinder('show_picture', block),
     insert: (block) => openFinder('insert_picture', block),
     close: () => finder.close(),

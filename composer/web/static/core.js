@@ -150,12 +150,43 @@ window.vignette = (() => {
 
   /* The list of a person's drafts. */
   const drafts = (element, language, server, upload) => {
-    element.addEventListener('click', async (event) => {
-      const button = event.target.closest('[data-drop]');
-      if (!button) return;
-      const answer = await server.drop({ owner, draft: button.dataset.drop, ui: language });
-      element.querySelector('.drafts').outerHTML = answer.error ? wrong(answer.error) : answer.html || '<span></span>';
+    const search = element.querySelector('.drafts input[type=search]'), listed = element.querySelector('.listed');
+    const dates = () => {
+      const format = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+      for (const time of element.querySelectorAll('time:empty')) time.textContent = format.format(new Date(time.dateTime));
+    };
+    const list = async (name, more = {}) => {
+      const answer = await server[name]({ owner, ui: language, words: search?.value ?? '', ...more });
+      element.querySelector('.toast').innerHTML = answer.error ? wrong(answer.error) : '';
+      if (!answer.error) { listed.innerHTML = answer.html; dates(); }
+    };
+    /* The name is typed where it stands. */
+    const rename = (button) => {
+      const row = button.closest('li'), link = row.querySelector('.link'), field = document.createElement('input');
+      Object.assign(field, { value: link.textContent, maxLength: 120, className: 'name' });
+      field.setAttribute('aria-label', button.getAttribute('aria-label'));
+      let over = false;
+      const end = async (keep) => {
+        if (over) return;
+        over = true;
+        field.replaceWith(link);
+        if (keep && field.value.trim() !== link.textContent) await list('rename', { draft: button.dataset.rename, name: field.value });
+        element.querySelector(`[data-rename="${button.dataset.rename}"]`)?.focus();
+      };
+      field.addEventListener('keydown', (event) => { if (event.key === 'Enter' && !event.isComposing) end(true); if (event.key === 'Escape') end(false); });
+      field.addEventListener('blur', () => end(true));
+      link.replaceWith(field);
+      field.select();
+    };
+    element.addEventListener('click', (event) => {
+      const button = event.target.closest('button');
+      if (button?.dataset.drop) list('drop', { draft: button.dataset.drop });
+      if (button?.dataset.rename) rename(button);
+      if (button?.dataset.every !== undefined) list('listed', { every: true });
     });
+    let wait = 0;
+    search?.addEventListener('input', () => { clearTimeout(wait); wait = setTimeout(() => list('listed'), 250); });
+    dates();
     /* A saved article that is dropped anywhere on the empty page, with its folder or alone, is opened. */
     const open_ = async (event) => {
       if (!element.isConnected) { document.removeEventListener('drop', open_); return; }
