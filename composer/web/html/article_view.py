@@ -284,10 +284,11 @@ def _figure(
                 _row(
                     button(words, "other_pictures", client="search"),
                     button(words, "edit_caption", client="caption"),
-                    button(words, "enlarge", client="enlarge"),
                     _menu(
                         words,
-                        _row(suggest, button(words, "edit_alt", client="alt")),
+                        _row(
+                            suggest, button(words, "edit_alt", client="alt"), button(words, "enlarge", client="enlarge")
+                        ),
                         _size(placement, words),
                         _row(
                             button(words, "up", do="move_picture", delta="-1"),
