@@ -21,7 +21,7 @@ ACTIONS = (
     *("lock_section", "replace_picture", "show_picture", "remove_picture", "delete_picture", "move_picture"),
     *("insert_picture", "add_place", "set_caption", "set_alt", "confirm_words", "lock_placement", "set_size"),
     "check_claim",
-    *("rewrite", "expand", "shorten", "translate", "suggest", "refit", "retry", "write_rest", "compose"),
+    *("rewrite", "expand", "shorten", "translate", "revise", "suggest", "refit", "retry", "write_rest", "compose"),
 )
 
 

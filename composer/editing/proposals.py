@@ -27,15 +27,15 @@ from composer.request import LANGUAGES, TONES
 from composer.settings import WritingSettings
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
-ProposalAction: TypeAlias = Literal["rewrite", "expand", "shorten", "translate"]
-PROPOSAL_ACTIONS: tuple[ProposalAction, ...] = ("rewrite", "expand", "shorten", "translate")
+ProposalAction: TypeAlias = Literal["rewrite", "expand", "shorten", "translate", "revise"]
+PROPOSAL_ACTIONS: tuple[ProposalAction, ...] = ("rewrite", "expand", "shorten", "translate", "revise")
 ATTEMPTS = 2
 HEADING_TOKENS = 30
 LEAST_DETECTABLE_CHARS = 12  # from which on the language of an answer can be detected
 # How long an answer may get, in lengths of the text, before it is cut at its last whole sentence.
-_MOST_LENGTHS = {"rewrite": 1.6, "expand": 1.4, "shorten": 1.0, "translate": 2.0}
+_MOST_LENGTHS = {"rewrite": 1.6, "expand": 1.4, "shorten": 1.0, "translate": 2.0, "revise": 2.0}
 # In parts of the writer's temperature: another way of saying the same leaves less to chance than writing does.
-_TEMPERATURE = {"rewrite": 0.7, "expand": 1.0, "shorten": 0.5}
+_TEMPERATURE = {"rewrite": 0.7, "expand": 1.0, "shorten": 0.5, "revise": 0.7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class _Wish:
     tone: str
     language: str  # of the answer
     seed: int
+    wish: str = ""
 
 
 def propose(
@@ -100,10 +101,12 @@ def propose(
     tone: str = "",
     language: str = "",
     seed: int = 0,
+    wish: str = "",
 ) -> Iterator[ProposalEvent]:
     """Text as it is written, ending with one ``Proposal``. Closing the iterator cancels between tokens.
 
-    ``tone`` is one of TONES or empty, ``language`` the one to translate into. Raises EditError for a section that is
+    ``tone`` is one of TONES or empty, ``language`` the one to translate into, ``wish`` what a person
+    wants changed, in words of their own, for "revise". Raises EditError for a section that is
     locked or holds no running text and UsageError for an unknown action, tone or language, both at once; later
     WritingFailed where the model gives nothing usable, and the model's own errors.
     """
@@ -113,11 +116,13 @@ def propose(
     for value, known in ((action, PROPOSAL_ACTIONS), (tone, ("", *TONES)), (answer_language, LANGUAGES)):
         if value not in known:
             raise UsageError("malformed", given=value)
+    if action == "revise" and not wish.strip():
+        raise UsageError("question_empty")
     if action == "translate" and language == spoken:
         raise EditError("already_translated")
     if not any(prose for _, prose in _blocks(target.body)):
         raise EditError("no_prose")
-    return _attempts(model, settings, article, section, _Wish(action, tone, answer_language, seed))
+    return _attempts(model, settings, article, section, _Wish(action, tone, answer_language, seed, wish.strip()))
 
 
 def _attempts(
@@ -230,7 +235,7 @@ def _heading(model: VisionLanguageModel, prompts: Prompts, heading: str) -> str:
 def _prompt(prompts: Prompts, article: Article, wish: _Wish, text: str) -> Prompt:
     template: str = getattr(prompts, f"edit_{wish.action}")
     tone = prompts.tones.get(wish.tone, "")
-    asked = template.format(title=article.title, tone=tone, text=text)
+    asked = template.format(title=article.title, tone=tone, text=text, wish=wish.wish)
     return (Message.of("system", prompts.system), Message.of("user", asked))
 
 

@@ -141,9 +141,12 @@ def _propose(session: DraftSession, given: ActionValues) -> None:
     tone = given.one_of("tone", ("", *TONES))
     language = given.one_of("language", ("", *LANGUAGES))
     seed = given.number("seed") if given.text("seed", 20) else 0
+    wish = given.text("wish", 1_000)
+    if action == "revise" and not wish.strip():
+        raise UsageError("question_empty")
     with session.lock:
         article, section = session.present(), given.at
-        pending = PendingProposal(unlocked_section(article, section).text, action)
+        pending = PendingProposal(unlocked_section(article, section).text, action, wish=wish)
         for earlier in [p for p in session.proposals if p.before == pending.before]:
             if earlier.job is not None:
                 earlier.job.stop()
@@ -154,7 +157,8 @@ def _propose(session: DraftSession, given: ActionValues) -> None:
     def work(job: Job) -> None:
         pipeline = session.models.pipeline(session.library)
         writing = pipeline.settings.writing
-        proposing = propose(pipeline.model, writing, article, section, action, tone=tone, language=language, seed=seed)
+        asked: dict[str, Any] = {"tone": tone, "language": language, "seed": seed, "wish": wish}
+        proposing = propose(pipeline.model, writing, article, section, action, **asked)
         with closing(stoppable(proposing, job)) as events:
             for event in events:
                 with session.lock:

@@ -1,12 +1,14 @@
 """Questions about the article or one of its pictures, answered by the model that wrote it.
 
 A model that cannot see is shown what the library says of a picture, and the answer says so: it must not seem to have
-looked.
+looked. Where nobody has said what a picture shows, no model is asked. Of an answer only those sentences are given that
+say what is known: a small model describes what it was not shown, whatever it is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ from composer.errors import DraftError, UsageError
 from composer.pipeline.conversation import shortened
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.reranking import LOOK_PX
+from composer.pipeline.writing.sentence_filter import split_sentences
+from composer.sources.support import covered
 from composer.studio.action_values import ActionValues
 from composer.studio.actions import take_upload
 from composer.studio.job_queue import Job, stoppable
@@ -30,6 +34,15 @@ if TYPE_CHECKING:
 
 MAX_QUESTION_CHARS = 4_000
 ANSWER_TOKENS = 400
+KNOWN_SHARE = 0.5  # of a sentence's words that must be known where nobody looked at the picture it speaks of
+_OF_PICTURES = re.compile(
+    r"\b(?:pictures?|photos?|photographs?|images?|figures?|shown|shows?)\b|图|照片|画面", re.IGNORECASE
+)
+_ADMITS = re.compile(
+    r"\b(?:(?:cannot|can't|unable to) (?:see|tell|say|describe)|(?:do not|don't) know|not known|no information)\b"
+    r"|看不到|看不见|无法|不知道|不清楚|没有说",
+    re.IGNORECASE,
+)
 _REMEMBERED = 6  # earlier questions the model is shown again
 
 
@@ -60,14 +73,21 @@ def ask(session: DraftSession, values: Mapping[str, Any]) -> None:
         with session.lock:
             if job.stopping:
                 return
-            turn.note = "reads_words" if record is not None and not model.sees_images else ""
+            turn.note = _limits(record) if record is not None and not model.sees_images else ""
+            if turn.note == "picture_unknown":
+                return
+        known = "" if model.sees_images else _known(article, record, [*(old.question for old in earlier), question])
         prompt = fitted_prompt(model, article, record, earlier, question)
         sampling = Sampling(max_tokens=ANSWER_TOKENS, temperature=0.3, repetition_penalty=1.05)
         with closing(stoppable(model.stream(prompt, sampling), job)) as chunks:
-            for chunk in chunks:
+            for said, left_out in said_of((chunk.text for chunk in chunks), known, every=record is not None):
                 with session.lock:
-                    turn.answer += chunk.text
+                    turn.answer = said
+                    turn.note = "unseen_left_out" if left_out else turn.note
                     session.touch()
+        with session.lock:
+            if not turn.answer.strip() and turn.note == "unseen_left_out":
+                turn.note = "nothing_known"
 
     def ended(error: Exception | None) -> None:
         turn.over, turn.error = True, error
@@ -77,6 +97,55 @@ def ask(session: DraftSession, values: Mapping[str, Any]) -> None:
             turn.error = turn.error or refused
 
     turn.job = session.ask(work, ended)
+
+
+def said_of(pieces: Iterable[str], known: str, *, every: bool) -> Iterator[tuple[str, bool]]:
+    """The answer as far as it may be given, after each piece of it, and whether something was left out.
+
+    A sentence that speaks of a picture may be given where it says what ``known`` has, or that something is not known;
+    with nothing ``known`` all may be: the model sees. ``every`` sentence speaks of the picture that was asked about.
+    """
+    given, text, left_out = "", "", False
+    for piece in _ended(pieces):
+        text += piece or ""
+        sentences = split_sentences(text)
+        for sentence in sentences if piece is None else sentences[:-1]:
+            end = text.find(sentence) + len(sentence) if sentence in text else len(text)
+            said, text = text[:end], text[end:]
+            if not known or _may_say(said, known, every):
+                given += said
+            else:
+                left_out = True
+        held = bool(known) and (every or _OF_PICTURES.search(text) is not None)
+        yield given if held or piece is None else given + text, left_out
+
+
+def _ended(pieces: Iterable[str]) -> Iterator[str | None]:
+    yield from pieces
+    yield None
+
+
+def _may_say(sentence: str, known: str, every: bool) -> bool:
+    if not every and not _OF_PICTURES.search(sentence):
+        return True
+    return bool(_ADMITS.search(sentence)) or covered(sentence, known) >= KNOWN_SHARE
+
+
+def _limits(record: ImageRecord) -> str:
+    """What a model that does not see has to go by, as a key of the page's words."""
+    if not (record.caption or record.alt or record.tags or dict(record.captions)):
+        return "picture_unknown"
+    drafted = record.caption_origin == "generated" and not record.alt
+    return "reads_drafted" if drafted else "reads_words"
+
+
+def _known(article: Article, record: ImageRecord | None, questions: list[str]) -> str:
+    """All that may be said of a picture: its words, or for the article its text and captions; and what was asked."""
+    if record is not None:
+        said = [value for language in ("en", "zh") for _, value in _words(record, language) if value]
+    else:
+        said = [article.title, join_sections(article.sections), *(p.caption for p in article.placements)]
+    return "\n".join([*said, *questions])
 
 
 def stop_answers(session: DraftSession) -> None:
@@ -118,6 +187,9 @@ def _prompt(
         content: tuple[str | Image, ...] = (asked,)
         if number == 0 and record is None:
             shown = prompts.chat_article.format(article=f"# {article.title}\n\n{_text(article, chars)}")
+            captions = [f"- {placement.caption}" for placement in article.placements if placement.caption]
+            if captions and not model.sees_images:
+                shown += "\n\n" + prompts.chat_captions.format(captions="\n".join(captions))
             content = (f"{shown}\n\n{asked}",)
         elif number == 0 and record is not None:
             content = _about(model, record, asked, language, prompts)
@@ -138,7 +210,12 @@ def _about(
         from vision.images import load_image
 
         return (load_image(record.path, target_px=LOOK_PX), prompts.chat_picture.format(question=question))
-    known = [
+    words = "\n".join(f"{name}: {value}" for name, value in _words(record, language) if value)
+    return (prompts.chat_words.format(words=words, question=question),)
+
+
+def _words(record: ImageRecord, language: str) -> list[tuple[str, str]]:
+    return [
         ("caption", record.caption_in(language)),
         ("description", record.alt),
         ("tags", ", ".join((*record.tags, *record.guessed_tags))),
@@ -147,8 +224,6 @@ def _about(
         ("file", record.path.stem),
         ("size", f"{record.width_px} × {record.height_px} pixels"),
     ]
-    words = "\n".join(f"{name}: {value}" for name, value in known if value)
-    return (prompts.chat_words.format(words=words, question=question),)
 
 
 def _picture(session: DraftSession, article: Article, picture_id: str) -> ImageRecord | None:

@@ -45,6 +45,7 @@ class PendingProposal:
 
     before: str
     action: str
+    wish: str = ""
     job: Job | None = None
     text: str = ""
     proposal: Proposal | None = None

@@ -11,7 +11,7 @@ import pytest
 
 from image_db.library import Library
 from tests.browser.conftest import Open
-from tests.browser.hands import dropped, farm, section
+from tests.browser.hands import dropped, farm, section, settled, texts
 from tests.browser.site import CAPTIONS, Server, paint
 from vision.interfaces import Chunk, Prompt, Sampling
 
@@ -135,8 +135,31 @@ def test_the_chat_answers_about_the_article_and_admits_not_to_see(open_page: Ope
     page.locator(".chat select").select_option(index=1)
     page.get_by_role("textbox", name="Ask about the article or a picture").fill("What colour is it?")
     page.keyboard.press("Enter")
-    page.get_by_text("This model does not see pictures: it answers from the words known of this one.").wait_for()
+    page.get_by_text("What it said beyond the words that are known was left out.").wait_for()
+    page.locator(".chat .answer strong", has_text="a wall").wait_for()
+    assert "football" not in page.locator(".chat").inner_text(), "nobody has looked at the picture"
     assert page.locator(".chat .said").count() == 2
+
+
+def test_a_change_asked_for_in_the_chat_is_rejected_or_accepted_and_undone(open_page: Open) -> None:
+    page = open_page.farm()
+    before = texts(page)
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_label("About").select_option(label="At noon")
+    for answer in ("Reject", "Accept"):
+        page.get_by_role("textbox", name="Ask about the article or a picture").fill("Say that dawn comes early")
+        page.get_by_role("button", name="Propose a change").press("Enter")
+        offer = page.locator(".chat .proposed")
+        offer.get_by_role("button", name="Accept").wait_for()
+        assert "“Say that dawn comes early”" in offer.inner_text()
+        offer.get_by_role("button", name=answer).click()
+        offer.wait_for(state="detached")
+    page.get_by_role("tab", name="Write").click()
+    assert texts(page)[::2] == before[::2]
+    assert texts(page)[1].startswith("At noon\n\nDawn comes early here")
+    page.get_by_role("button", name="Undo: change you asked for").click()
+    settled(page)
+    assert texts(page) == before
 
 
 def test_an_answer_can_be_stopped_and_the_next_question_is_answered(
@@ -177,6 +200,7 @@ def test_a_question_about_a_picture_of_ones_own(open_page: Open, tmp_path: Path)
     page.get_by_role("textbox", name="Ask about the article or a picture").fill("What is this?")
     page.keyboard.press("Enter")
     page.locator(".chat .question img").wait_for()
-    page.locator(".chat .answer strong").wait_for()
+    page.locator(".chat .said .notice", has_text="This model does not see pictures").wait_for()
+    assert "football" not in page.locator(".chat").inner_text()
     page.get_by_role("tab", name="Write").click()
     section(page, 0).wait_for()

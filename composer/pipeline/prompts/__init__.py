@@ -63,6 +63,7 @@ class Prompts:
     edit_expand: str
     edit_shorten: str
     edit_translate: str
+    edit_revise: str
     suggest: str
     suggest_seen: str
     suggest_other: str
@@ -77,6 +78,7 @@ class Prompts:
     chat_system: str
     chat_article: str
     chat_words: str
+    chat_captions: str
     chat_picture: str
     tones: Mapping[str, str] = field(hash=False)
     manners: Mapping[str, str] = field(hash=False)

@@ -106,7 +106,7 @@ def article_blocks(
             yield from shown(beside, beside=True)
         text = marked(rendered[index], section.unchecked, words)
         proposal = pending.get(section.text)
-        offered = "" if proposal is None else _proposal(proposal, language, context)
+        offered = "" if proposal is None else proposal_html(proposal, language, context)
         yield _block(
             "section",
             index,
@@ -415,15 +415,16 @@ def _lock_mark(locked: bool, words: Words) -> str:
     return f'<span class="mark" title="{attribute(words["locked"])}" aria-hidden="true">🔒</span>' if locked else ""
 
 
-def _proposal(pending: PendingProposal, language: str, context: ViewContext) -> str:
+def proposal_html(pending: PendingProposal, language: str, context: ViewContext) -> str:
     """A proposal beside the text it would replace, with the buttons to take or leave it; ``language`` is the
     article's."""
     words = context.words
     title = words["offer_" + pending.action]
+    asked = f'<p class="wish">“{escape(pending.wish)}”</p>' if pending.wish else ""
     if pending.error is not None:
         body = f'<p class="trouble" role="alert">{escape(context.say(pending.error))}</p>'
         buttons = button(words, "reject_all", do="reject")
-        buttons += button(words, "again", do="propose", action=pending.action, seed="1")
+        buttons += button(words, "again", do="propose", action=pending.action, seed="1", wish=pending.wish)
     elif pending.proposal is None:
         body = f'<p class="wait">{escape(words["thinking"])}</p>'
         if pending.text:
@@ -433,9 +434,9 @@ def _proposal(pending: PendingProposal, language: str, context: ViewContext) -> 
         body = compared(pending.before, pending.proposal.after, language, words)
         seed = str(zlib.crc32(pending.text.encode()) % 10_000)
         buttons = button(words, "accept", do="accept", kind="primary") + button(words, "reject", do="reject")
-        buttons += button(words, "again", do="propose", action=pending.action, seed=seed)
+        buttons += button(words, "again", do="propose", action=pending.action, seed=seed, wish=pending.wish)
     return (
-        f'<section class="offer" aria-label="{attribute(title)}"><h3>{escape(title)}</h3>{body}'
+        f'<section class="offer" aria-label="{attribute(title)}"><h3>{escape(title)}</h3>{asked}{body}'
         f'<div class="row">{buttons}</div></section>'
     )
 

@@ -111,12 +111,15 @@ def chat_shell(words: Words) -> str:
         f'<div class="chat"><p class="none notice">{escape(words["chat_none"])}</p>'
         f'<div class="log" role="log" tabindex="0" aria-label="{attribute(words["tab_chat"])}"></div>'
         f'<form hidden><div class="row"><label>{escape(words["chat_about"])} '
-        f'<select data-article="{attribute(words["article"])}"></select></label>'
+        f'<select data-article="{attribute(words["article"])}" data-pictures="{attribute(words["pictures"])}" '
+        f'data-paragraphs="{attribute(words["chat_paragraphs"])}"></select></label>'
         f'<button type="button" class="tool" data-client="chat-file">{escape(words["chat_upload"])}</button>'
         '<span class="file"></span></div>'
         f'<div class="row"><textarea rows="2" maxlength="4000" aria-label="{attribute(words["chat_question"])}" '
         f'placeholder="{attribute(words["chat_question"])}"></textarea>'
         f'<button type="button" class="tool" data-client="chat-stop" hidden>{escape(words["stop"])}</button>'
+        f'<button type="button" class="tool" data-client="chat-change" title="{attribute(words["chat_change_hint"])}" '
+        f"hidden>{escape(words['chat_change'])}</button>"
         f'<button type="submit" class="tool primary">{escape(words["chat_ask"])}</button></div></form></div>'
     )
 

@@ -16,7 +16,7 @@ from composer.export import FORMATS
 from composer.export.markdown_html import attribute, sections_html
 from composer.pipeline.events import STAGES
 from composer.studio.session import ChatTurn, DraftSession, RunningJob
-from composer.web.html.article_view import article_blocks
+from composer.web.html.article_view import article_blocks, proposal_html
 from composer.web.html.context import ViewContext, Words, button, message
 from vision.errors import Phrase
 
@@ -48,8 +48,9 @@ def session_update(session: DraftSession, known: Collection[str], context: ViewC
             "active": session.active,
             "status": _status(session, context),
             "bar": _bar(session, article, context),
-            "talk": "".join(_turn(turn, context) for turn in session.chat),
+            "talk": "".join(_turn(turn, context) for turn in session.chat) + _offers(session, context),
             "pictures": _pictures(article),
+            "paragraphs": _paragraphs(article),
         }
 
 
@@ -206,6 +207,27 @@ def _turn(turn: ChatTurn, context: ViewContext) -> str:
         f'<div class="said"><div class="question">{picture}<p>{escape(turn.question)}</p></div>'
         f'{note}<div class="answer{"" if turn.over else " growing"}">{body}</div></div>'
     )
+
+
+def _offers(session: DraftSession, context: ViewContext) -> str:
+    """What was asked for a paragraph, to be accepted or rejected here as well."""
+    if session.article is None:
+        return ""
+    at = {section.text: index for index, section in enumerate(session.article.sections)}
+    return "".join(
+        f'<div class="said proposed" data-at="{at[pending.before]}" data-source="{escape(pending.before)}">'
+        f"{proposal_html(pending, session.article.language, context)}</div>"
+        for pending in session.proposals
+        if pending.action == "revise" and pending.before in at
+    )
+
+
+def _paragraphs(article: Article | None) -> list[list[str]]:
+    """(text, first words) of the sections that a change may be asked for."""
+    if article is None:
+        return []
+    sections = [section for section in article.sections if not section.locked]
+    return [[section.text, section.heading or plain_text(section.body)[:60]] for section in sections]
 
 
 def _pictures(article: Article | None) -> list[list[str]]:
