@@ -119,6 +119,7 @@ def request_to_json(request: ComposeRequest) -> dict[str, Any]:
     values = asdict(request)
     for name in PATH_FIELDS:
         values[name] = [str(path) for path in values[name]]
+    values["headings"] = list(values["headings"])
     values["project"] = None if request.project is None else str(request.project)
     values["filters"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values["filters"].items()}
     values["filters"]["where"] = written(request.filters.where)

@@ -117,7 +117,7 @@ def said_of(pieces: Iterable[str], known: str, *, every: bool) -> Iterator[tuple
             else:
                 left_out = True
         held = bool(known) and (every or _OF_PICTURES.search(text) is not None)
-        yield given if held or piece is None else given + text, left_out
+        yield given if held and text.strip() else given + text, left_out
 
 
 def _ended(pieces: Iterable[str]) -> Iterator[str | None]:
