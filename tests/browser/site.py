@@ -29,6 +29,7 @@ from tests.live_server import Hosted
 from vision.interfaces import Prompt, Sampling
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "brown")
+HAN = ("红色", "绿色", "蓝色", "黄色", "紫色", "橙色", "粉色", "棕色")
 SIZES = ((1600, 1000), (500, 400), (640, 480), (900, 700))
 CAPTIONS = tuple(f"A {colour} wall in the old town" for colour in COLOURS)
 REWRITTEN = "Dawn comes early here, well before the sun has cleared the poplars. "
@@ -138,7 +139,7 @@ class Server(Hosted):
         for number, colour in enumerate(COLOURS):
             path = paint(pictures / f"{colour}.jpg", colour, SIZES[number % len(SIZES)])
             words: dict[str, Any] = {"caption": CAPTIONS[number], "author": "A. Author", "license": "CC BY 4.0"}
-            words["captions"] = {"zh": f"图：{colour}"}
+            words["captions"] = {"zh": f"{HAN[number]}的墙"}
             path.with_suffix(".json").write_text(json.dumps(words), encoding="utf-8")
         (pictures / "broken.jpg").write_bytes(b"this is no picture")
         with Library.create(folder, self.encoder.identity) as library:
