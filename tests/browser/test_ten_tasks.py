@@ -119,7 +119,7 @@ def test_task_9_search_in_chinese(open_page: Open) -> None:
     page.locator(".library .card").nth(7).wait_for()
     page.get_by_role("textbox", name="搜索图片").fill("黄色的墙")
     page.keyboard.press("Enter")
-    page.locator(".library .card .name", has_text="黄色的墙").first.wait_for()
+    page.locator(".library .count", has_text="找到").wait_for()
     assert page.locator(".library .card .name").first.inner_text() == "黄色的墙"
 
 
