@@ -145,7 +145,7 @@ def test_a_change_asked_for_in_the_chat_is_rejected_or_accepted_and_undone(open_
     page = open_page.farm()
     before = texts(page)
     page.get_by_role("tab", name="Chat").click()
-    page.get_by_label("About").select_option(label="At noon")
+    page.locator(".chat select").select_option(label="At noon")
     for answer in ("Reject", "Accept"):
         page.get_by_role("textbox", name="Ask about the article or a picture").fill("Say that dawn comes early")
         page.get_by_role("button", name="Propose a change").press("Enter")
