@@ -35,7 +35,7 @@ with warnings.catch_warnings():
     import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-IMAGE_BATCH, TEXT_BATCH = 16, 64
+IMAGE_BATCH, TEXT_BATCH = 8, 64  # 16 pictures take 140 MB more on a CPU, and no less time (docs/research/search.md)
 GPU_IMAGE_BATCH = 128
 
 
