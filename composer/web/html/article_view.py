@@ -362,7 +362,8 @@ def _why(article: Article, number: int, context: ViewContext) -> str:
     words, placement = context.words, article.placements[number]
     shown = alternatives(article, number)
     own = next((entry.why for entry in shown if entry.shown), ())
-    said = in_words((*own, *placement.reason), placement.chosen, article.language)
+    more = [part for part in placement.reason if part not in own]  # a reason ends with the candidate's own
+    said = in_words((*own, *more), placement.chosen, article.language)
     rows = "".join(
         f"<li>{escape(_called(entry.record, article.language))}: "
         f"{escape(context.say((words['score'].format(score=f'{entry.score:.2f}'), *entry.why)))}</li>"

@@ -85,6 +85,15 @@ def test_a_block_keeps_its_key_while_others_change(tmp_path: Path) -> None:
     assert [key for key in after if key in before] == before
 
 
+def test_no_reason_is_said_twice(tmp_path: Path) -> None:
+    article = farm_article(tmp_path)
+    first = article.placements[0]
+    own = next(c.why for c in first.candidates if first.chosen is not None and c.record.id == first.chosen.id)
+    reasoned = replace(first, reason=(*first.reason, *own))
+    html = shown(replace(article, placements=(reasoned, *article.placements[1:])))
+    assert "Why this one: matches “Hens leave the barn”; chosen 2.3× over the next<" in html
+
+
 def test_alternatives_name_each_picture_and_its_reason_and_figures_on_demand_only(tmp_path: Path) -> None:
     html = shown(farm_article(tmp_path))
     assert 'aria-label="Shown now: Hens leave the barn (matches “Hens leave the barn”)"' in html
