@@ -36,6 +36,7 @@ WORDS_A_FRAGMENT = 19
 SAID_BEFORE = 0.75  # cosine of two sentences that say the same
 FEWEST_WORDS, MOST_WORDS = 5, 45
 OVERSHOOT = 1.1
+MOST_SHARED = 5  # words in a row of a quotation and what stands already
 RETELL_TOKENS = 90
 _LEANS = re.compile(
     r"(?:this|these|that|those|such|then|here|there|it|its|they|their|he|she|his|her|them|both|another|other|instead"
@@ -256,6 +257,8 @@ def quotations(
         known = [*said, *(one.text for one in found)]
         for text in map(str.strip, sentences_of(fragment.text)):
             if count_words(text) > left + FEWEST_QUOTED or not quotable(text, fragment.passage, language):
+                continue
+            if copied_run(text, known) > MOST_SHARED:
                 continue
             if not known or float(likeness([text], known).max()) < SAID_BEFORE:
                 found.append(Retold(f"“{text}”", fragment, 1.0, 0))

@@ -45,7 +45,7 @@ from composer.pipeline.writing.facts import (
     told_by,
 )
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
-from composer.pipeline.writing.retelling import QUOTED, quotations
+from composer.pipeline.writing.retelling import quotations
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
@@ -58,6 +58,7 @@ WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
+MOST_QUOTED = 0.6  # of a section's words from an encyclopedia
 LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
@@ -341,7 +342,7 @@ class Writer:
         passages = [fact.entry.quotable for fact in section.facts if fact.entry]
         fragments = fragments_of(passages, range(len(passages)))
         words = section.part.words
-        room = min(words - count_words(body), QUOTED * words)
+        room = min(words - count_words(body), MOST_QUOTED * words)
         places = [fragment.place for fragment in fragments]
         found = quotations(fragments, places, room, said, self._likeness, section.language)
         return [one.text for one in found]
