@@ -85,8 +85,8 @@ def test_many_pictures_are_described_hidden_shown_again_and_deleted_at_once(open
     assert len(list((own.folder / "home/mine/pictures").glob("*.jpg"))) == 3
 
 
-def test_similar_pictures_are_found_and_seen_large(open_page: Open) -> None:
-    page = open_page()
+def test_similar_pictures_are_found_and_seen_large(open_page: Open, own: Server) -> None:
+    page = open_page(url=own.url)
     cards = library(page)
     total = cards.count()
     shown = cards.nth(0).get_attribute("data-id")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import docx
+import pytest
 
 from composer.export.article_folder import save_article
 from tests.browser.conftest import Open
@@ -113,8 +115,16 @@ def test_task_8_open_an_article_of_a_batch(open_page: Open, tmp_path: Path) -> N
     assert len(texts(page)) == len(article.sections)
 
 
-def test_task_9_search_in_chinese(open_page: Open) -> None:
-    page = open_page(locale="zh-CN")
+@pytest.fixture
+def walls(tmp_path: Path) -> Iterator[Server]:
+    """A server on which nobody has indexed another library: the tab shows the one that was indexed last."""
+    server = Server(tmp_path / "site")
+    yield server
+    server.close()
+
+
+def test_task_9_search_in_chinese(open_page: Open, walls: Server) -> None:
+    page = open_page(url=walls.url, locale="zh-CN")
     page.get_by_role("tab", name="图库").click()
     page.locator(".library .card").nth(7).wait_for()
     page.get_by_role("textbox", name="搜索图片").fill("黄色的墙")
