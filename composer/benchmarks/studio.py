@@ -54,11 +54,13 @@ class Load:
 EDIT = """async ([index, text]) => {
   const block = () => document.querySelectorAll('.sheet .section')[index];
   block().querySelector('[data-client=edit]').click();
-  const box = block().querySelector('textarea:not(.head)');
-  box.value = text;
+  const box = block().querySelector('.editor:not(.head)');
+  box.focus();
+  document.execCommand('selectAll');
+  document.execCommand('insertText', false, text);
   const begun = performance.now();
   box.blur();
-  while (!block().querySelector('.text')?.innerText.includes(text) || block().querySelector('textarea:not(.head)'))
+  while (!block().querySelector('.text')?.innerText.includes(text) || block().querySelector('.editor:not(.head)'))
     await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
   return performance.now() - begun;

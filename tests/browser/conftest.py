@@ -15,6 +15,7 @@ import pytest
 
 from tests.browser.hands import written
 from tests.browser.site import Server
+from tests.composer.conftest import _no_dictionary_of_this_machine  # noqa: F401
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

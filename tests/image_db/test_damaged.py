@@ -149,7 +149,7 @@ def test_damaged_files_are_indexed_or_listed_by_their_own_names_and_none_takes_l
     report = index_paths(library, encoder, [pictures])
 
     slowest = max(took, key=lambda path: took[path])
-    assert took[slowest] < MOST_S, f"{slowest}: {took[slowest]:.2f} s"
+    assert took[slowest] < MOST_S, f"{slowest!a}: {took[slowest]:.2f} s"
     listed = {failure.path: failure.reason for failure in library.failures() if failure.kind == "picture"}
     indexed = {path for record in library.records() for path in library.files.of(record.id)}
     assert indexed | listed.keys() == given

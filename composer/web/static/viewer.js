@@ -21,9 +21,12 @@ window.vignette.enlarge = (pictures, index) => {
     said.textContent = [caption, credit].filter(Boolean).join(' · ');
     count.textContent = words.of.replace('{number}', index + 1).replace('{count}', pictures.length);
     dialog.setAttribute('aria-label', caption || alt || words.picture);
-    const focused = document.activeElement;
-    [previous.disabled, next.disabled] = [index === 0, index === pictures.length - 1];
-    if (focused?.disabled) (focused === previous ? next : previous).focus();
+    const first = index === 0, last = index === pictures.length - 1, focused = document.activeElement;
+    /* The focus moves on before its button is disabled: after that it is nobody's, and keys are not heard. */
+    const instead = first && focused === previous ? (last ? close : next) : last && focused === next ? (first ? close : previous) : null;
+    if (instead) instead.disabled = false;
+    instead?.focus();
+    [previous.disabled, next.disabled] = [first, last];
   };
   previous.addEventListener('click', () => show(index - 1));
   next.addEventListener('click', () => show(index + 1));

@@ -43,6 +43,7 @@ server.close()
 
 def served(folder: Path, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    environment["VIGNETTE_HOME"] = str(folder / "home")  # without the dictionaries of this machine
     return subprocess.Popen(
         [sys.executable, "-c", SERVER, str(folder), *options],
         cwd=ROOT,
