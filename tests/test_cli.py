@@ -192,7 +192,8 @@ def test_indexing_fetches_the_encoder_and_what_drafts_where_auto_picks_them(monk
     from composer.settings import load_settings
 
     asked: list[tuple[list[str], list[str]]] = []
-    monkeypatch.setattr("composer.profiles.choice.resolve", lambda *_: Resolved(load_settings("embedded"), (), True))
+    resolved = Resolved(load_settings("embedded"), (), True)
+    monkeypatch.setattr("composer.profiles.choice.resolve", lambda *_, **__: resolved)
     monkeypatch.setattr("composer.profiles.machine.is_offline", lambda: False)
     monkeypatch.setattr("composer.profiles.wanted.is_here", lambda name: False)
     monkeypatch.setattr(profiles, "fetch", lambda models, parts, extras: asked.append((list(models), list(extras))))
