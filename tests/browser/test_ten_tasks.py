@@ -80,6 +80,7 @@ def test_task_5_stop_and_go_on(open_page: Open, server: Server) -> None:
     page.get_by_role("button", name="Write", exact=True).click()
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     page.get_by_role("button", name="Stop").click()
+    page.locator(".status", has_text="Stopping").wait_for()
     server.pace.set()
     page.get_by_text("Stopped. What was there stays.").wait_for()
     server.workshop.step = lambda: None

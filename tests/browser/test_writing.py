@@ -80,6 +80,7 @@ def test_after_stop_the_rest_of_the_text_is_written(open_page: Open, server: Ser
     write(page, "A story with a noon")
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     page.get_by_role("button", name="Stop").click()
+    page.locator(".status", has_text="Stopping").wait_for()
     server.pace.set()
     page.locator(".status", has_text="Not written yet: At noon.").wait_for()
     server.workshop.step = lambda: None
