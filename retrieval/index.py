@@ -36,7 +36,6 @@ SCAN_UP_TO = 200_000
 NARROW = 50_000  # so few allowed vectors are compared one by one, whatever the index
 TRAINING_VECTORS = 100_000
 PROBED_SHARE = 1 / 32  # of an inverted file's lists
-LET_GO_AFTER = 32  # queries
 COMPARED_AGAIN = 90  # so many more than asked for are taken from codes, which mix up near neighbours
 
 
@@ -69,7 +68,6 @@ class VectorIndex:
         self.kind = kind
         self._index = index
         self._gpu = _on_gpu(index, kind) if kind in ("flat", "ivf") else None
-        self._compared = 0  # queries since pages of the vectors were let go
 
     @classmethod
     def build(cls, vectors: np.ndarray, kind: Kind | None = None) -> VectorIndex:
@@ -187,9 +185,6 @@ class VectorIndex:
             cosines = np.where(own < 0, -np.inf, np.asarray(self.vectors[np.maximum(own, 0)], np.float32) @ query)
             order = np.argsort(-cosines, kind="stable")[:width]
             scores[i], rows[i] = cosines[order], own[order]
-        self._compared += len(queries)
-        if self._compared >= LET_GO_AFTER:
-            self._compared = 0
             _let_go(self.vectors)
         return scores, rows
 
@@ -200,7 +195,7 @@ class VectorIndex:
 
 
 def _let_go(vectors: np.ndarray) -> None:
-    """Unmap what was read of vectors that are a file: each row brings 64 KB into the process's memory."""
+    """Unmap what was read of vectors that are a file: a row brings up to 2 MB around it into the process's memory."""
     mapped: Any = vectors
     while isinstance(mapped, np.ndarray):
         mapped = mapped.base

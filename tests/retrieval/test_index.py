@@ -54,7 +54,9 @@ def test_what_codes_propose_is_ordered_by_the_vectors_themselves(
     kind: Kind, least: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Near neighbours, which codes mix up, in a file whose pages are let go between queries."""
-    monkeypatch.setattr(module, "LET_GO_AFTER", 3)
+    let_go: list[np.ndarray] = []
+    plain = module._let_go
+    monkeypatch.setattr(module, "_let_go", lambda vectors: (let_go.append(vectors), plain(vectors)))
     close = unit(40)[np.arange(4000) % 40] + 0.2 * unit(4000, seed=5)
     unit_rows = (close / np.linalg.norm(close, axis=1, keepdims=True)).astype("<f4")
     (tmp_path / "vectors.f32").write_bytes(unit_rows.tobytes())
@@ -67,6 +69,9 @@ def test_what_codes_propose_is_ordered_by_the_vectors_themselves(
     again = VectorIndex.build(vectors, kind)
     for query, found in zip(queries, rows, strict=True):
         assert again.search(query[None], 10)[1][0].tolist() == found.tolist()
+    assert len(let_go) == (2 * len(queries) if kind != "flat" else 0), (
+        "after every query: one reads 200 MB of a million"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from vision.errors import ImageError
 from vision.images.decoding import MAX_AREA, _Turns, decoded_bytes, image_size, load_display_image, load_image
@@ -161,6 +161,16 @@ def test_a_file_cut_short_names_itself_and_the_reason(tmp_path: Path, kind: str)
     with pytest.raises(ImageError) as caught:
         load_image(path)
     assert (caught.value.key, caught.value.values["name"]) == ("image_damaged", str(path))
+
+
+def test_a_header_without_a_picture_behind_it_makes_no_room_for_what_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    for source in (b"P6 13000 13000 255\n", b"P4 13000 13000\n" + bytes(1000)):
+        with pytest.raises(ImageError) as refused:
+            load_image(source, target_px=512)
+        assert refused.value.key == "image_damaged"
+    monkeypatch.undo()
+    assert load_image(b"P4 9 3\n" + bytes(6)).size == (9, 3), "bits are the least that a pixel takes"
 
 
 def test_what_is_not_a_picture_is_named(tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ def _opened(
             image = _open(file, shown, max_pixels, as_tiff)
         with image:
             _check_size(image.size, shown, max_pixels)
+            _check_length(image, file, shown)
             yield image
 
 
@@ -208,6 +209,20 @@ def _check_size(size_px: tuple[int, int], shown: str, max_pixels: int) -> None:
         raise ImageError("image_pixels", name=shown, width=width_px, height=height_px, limit=max_pixels)
     if width_px * height_px > SHAPELESS_PIXELS and max(size_px) > MAX_ASPECT * min(size_px):
         raise ImageError("image_shape", name=shown, width=width_px, height=height_px, limit=MAX_ASPECT)
+
+
+def _check_length(image: Image.Image, file: BinaryIO, shown: str) -> None:
+    """A header without a picture behind it: to make room for what it claims takes a second or more.
+
+    Only PNM packs nothing, so that its length tells.
+    """
+    if image.format != "PPM":
+        return
+    place = file.tell()
+    length = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    if 8 * length < image.width * image.height:
+        raise ImageError("image_damaged", name=shown, reason="image file is truncated")
 
 
 @contextmanager
