@@ -46,7 +46,7 @@ class CitedPlan:
 
 
 class CitingWriter:
-    """Writes one article from one collection of sources. ``short_of`` tells afterwards how many words were not had."""
+    """Writes one article from one collection of sources."""
 
     def __init__(
         self,

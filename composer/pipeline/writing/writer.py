@@ -34,11 +34,11 @@ from composer.pipeline.writing.drafting import (
     tell_the_same,
     worth_of,
 )
+from composer.pipeline.writing.encyclopedia import Entry
 from composer.pipeline.writing.facts import (
     Fact,
     begins_as_note,
     cited,
-    clauses_of,
     grouped_clauses,
     is_told,
     shares_of_characters,
@@ -58,7 +58,7 @@ WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
-MOST_QUOTED = 0.6  # of a section's words from an encyclopedia
+QUOTED = 0.6  # of a section's words at most, from an encyclopedia
 LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
@@ -129,6 +129,11 @@ class _Section:
     kind: str
     question: str
     prompts: Prompts
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What an encyclopedia tells of it; nothing binds a story, which need not be so."""
+        return [] if self.kind == "story" else [fact.entry for fact in self.facts if fact.entry]
 
 
 class Knowledge(Protocol):
@@ -323,7 +328,6 @@ class Writer:
         part = section.part
         body = ""
         join = "" if section.language == "zh" else " "
-        informed = section.kind != "story" and any(fact.entry for fact in section.facts)
         for round_ in range(ROUNDS):
             if round_ or not drafts:
                 named = replace(section, part=replace(part, named=part.named + body))
@@ -331,18 +335,18 @@ class Writer:
             missing = part.words - count_words(body)
             added = self._choose(section, drafts, missing, [*said, *split_sentences(body)], body)
             body = f"{body}{join}{added}" if body and added else body or added
-            if informed or count_words(body) >= (1 if part.intro else ENOUGH * part.words):
+            if section.entries or count_words(body) >= (1 if part.intro else ENOUGH * part.words):
                 break
         return join.join(filter(None, (body, *self._quoted(section, [*said, *split_sentences(body)], body))))
 
     def _quoted(self, section: _Section, said: Sequence[str], body: str) -> list[str]:
         """What the encyclopedia's entries say themselves, where the drafts said too little of it."""
-        if section.kind in ("story", "guide") or self._translator:
+        if section.kind == "guide" or self._translator:
             return []
-        passages = [fact.entry.quotable for fact in section.facts if fact.entry]
+        passages = [entry.quotable for entry in section.entries]
         fragments = fragments_of(passages, range(len(passages)))
         words = section.part.words
-        room = min(words - count_words(body), MOST_QUOTED * words)
+        room = min(words - count_words(body), QUOTED * words)
         places = [fragment.place for fragment in fragments]
         found = quotations(fragments, places, room, said, self._likeness, section.language)
         return [one.text for one in found]
@@ -350,12 +354,12 @@ class Writer:
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
         """The paragraph that the drafts' good sentences make; see ``composer.pipeline.writing.drafting``."""
         pool = read_drafts(drafts)
-        facts = [clause for fact in section.facts for clause in clauses_of(fact)]
-        if section.kind != "story":
-            told = " ".join([section.title, section.part.name, *facts])
+        story = section.kind == "story"
+        if not story:
+            told = " ".join([section.title, section.part.name, *map(str, section.facts)])
             words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
-            lent = [fact.entry.extract for fact in section.facts if fact.entry]
+            lent = [entry.extract for entry in section.entries]
             pool = [
                 entry
                 for entry in pool
@@ -370,16 +374,13 @@ class Writer:
         alike = self._likeness(texts, texts)
         known = " ".join([section.title, section.part.name, *map(told_by, section.facts)])
         given = np.array([covered(text, known) for text in texts])
-        informed = any(fact.entry for fact in section.facts)
         # What a story tells need not be so: its fullest draft stands.
-        story = section.kind == "story"
         worth = np.ones(len(pool)) if story else worth_of(pool, alike, given)
-        if informed and not story:
+        if section.entries:
             worth = np.where([is_told(text, section.facts) for text in texts], worth + LENIENCE, -np.inf)
         if self._knowledge is None or not self._knowledge.reads_language:
-            worth -= (
-                np.median(worth) - TIE
-            )  # the fit is on cosines of sentences: of another measure the better half stands
+            # The fit is on cosines of sentences: of another measure the better half stands.
+            worth -= np.median(worth) - TIE
         if said:
             worth = np.where(repeats(texts, said, self._likeness(texts, said), subject).any(axis=1), -np.inf, worth)
         repeated = repeats(texts, texts, alike, subject)
