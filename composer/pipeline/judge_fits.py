@@ -7,8 +7,9 @@ in it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_type_hints
 
 from composer.errors import UsageError
 from composer.fields import check_known, typed
@@ -38,7 +39,7 @@ def with_judge_fit(settings: Settings, judge: ModelIdentity, encoder: EncoderIde
     file = fit_file(judge, encoder)
     if not settings.pictures.fitted_judge or not file.is_file():
         return settings
-    kinds = {field.name: type(getattr(_EMPTY, field.name)) for field in fields(JudgeFit)}
+    kinds = get_type_hints(JudgeFit)
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         check_known(values, ("judge", "encoder", *kinds))
@@ -47,6 +48,3 @@ def with_judge_fit(settings: Settings, judge: ModelIdentity, encoder: EncoderIde
         raise UsageError("judge_fit_unreadable", file=str(file)) from error
     pictures = replace(settings.pictures, judge_weight=fit.weight, judge_slope=fit.slope, judge_offset=fit.offset)
     return replace(settings, pictures=pictures, judge_fit=fit)
-
-
-_EMPTY = JudgeFit(weight=0.0, slope=1.0, offset=0.0, gain=0.0, low=0.0, high=0.0, slots=0)

@@ -102,7 +102,6 @@ def _write(writers: list[VisionLanguageModel], settings: Settings) -> Phrase:
     (model,) = writers
     began = time.perf_counter()
     prompt = (Message.of("user", "Write one short sentence about a red boat."), Message.of("assistant", ""))
-    pieces = []
     with closing(model.stream(prompt, Sampling(max_tokens=TOKENS))) as chunks:  # type: ignore[type-var]
         pieces = [chunk.text for chunk in chunks]
     text = " ".join("".join(pieces).split())

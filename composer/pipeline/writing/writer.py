@@ -284,10 +284,12 @@ class Writer:
             )
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
-            told += split_sentences(body)
-            citations += cited(split_sentences(body), section.facts)
+            sentences = split_sentences(body)
+            told += sentences
             if translator:
                 body = translator.from_english(body, (names.get(part.heading, ""), part.heading))
+            else:
+                citations += cited(sentences, section.facts)
             if body:
                 text += part.lead + body + "\n\n"
                 left -= count_words(body)
@@ -298,7 +300,7 @@ class Writer:
         sections = parse_markdown(text).sections
         if not sections:
             raise WritingFailed("nothing_written")
-        notes = () if translator else tuple(citations)
+        notes = tuple(citations)
         made = make_sections([section.text for section in sections])
         return Written(plan.title, tuple(replace(section, citations=notes) for section in made), known, notes)
 
