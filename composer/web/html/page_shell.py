@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from retrieval.candidates import Candidate
 
 _SCRIPTS = (
-    *("core.js", "viewer.js", "rich_text.js", "rich_editor.js", "text_editor.js", "outline.js", "drag.js"),
-    *("article.js", "chat.js", "library.js"),
+    *("core.js", "viewer.js", "format_bar.js", "rich_text.js", "rich_editor.js", "text_editor.js", "outline.js"),
+    *("drag.js", "article.js", "chat.js", "library.js"),
 )
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12

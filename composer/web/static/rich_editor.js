@@ -4,11 +4,9 @@ window.vignette.richFields = (given) => {
   'use strict';
   const { source, label, language, words, shown } = given;
   const { field, cleanHtml } = window.vignette.richText;
-  const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
-  const KEYS = { b: 'bold', i: 'italic', k: 'link', 'shift+h': 'heading', 'shift+l': 'list' };
   const held = field(shown, source);
   if (!held) return null;
-  const root = document.createElement('div'), body = held.root, bar = document.createElement('div');
+  const root = document.createElement('div'), body = held.root;
   root.className = 'fields vignette';
   root.lang = language;
   Object.assign(body, { className: 'editor rich', contentEditable: 'true', spellcheck: true });
@@ -92,30 +90,10 @@ window.vignette.richFields = (given) => {
   const watch = () => { if (!root.isConnected) document.removeEventListener('selectionchange', watch); else if (body.contains(getSelection().anchorNode)) pressed(); };
   document.addEventListener('selectionchange', watch);
 
-  bar.className = 'formats';
-  bar.setAttribute('role', 'toolbar');
-  bar.setAttribute('aria-label', words.formats);
-  const hints = { bold: 'B', italic: 'I', link: 'K', heading: 'Shift+H', list: 'Shift+L', done: 'Enter' };
-  for (const name of Object.keys(marks)) {
-    const button = Object.assign(document.createElement('button'), { type: 'button', className: 'tool', textContent: words[name] });
-    button.dataset.mark = name;
-    if (hints[name]) button.title = `${words[name]} (${mac ? '⌘' : 'Ctrl+'}${hints[name]})`;
-    bar.append(button);
-  }
+  const bar = window.vignette.formatting.bar(root, marks, words);
   bar.append(address);
-  bar.addEventListener('mousedown', (event) => { if (event.target !== address) event.preventDefault(); });  /* the field keeps its selection */
-  bar.addEventListener('click', (event) => {
-    event.stopPropagation();
-    const { mark } = event.target.dataset;
-    if (mark) marks[mark]();
-  });
   root.append(body, bar);
 
-  root.addEventListener('keydown', (event) => {
-    if (event.isComposing || !(mac ? event.metaKey : event.ctrlKey) || event.altKey) return;
-    const mark = KEYS[(event.shiftKey ? 'shift+' : '') + event.key.toLowerCase()];
-    if (mark) { event.preventDefault(); marks[mark](); }
-  });
   body.addEventListener('paste', (event) => {
     const html = event.clipboardData?.getData('text/html'), text = event.clipboardData?.getData('text/plain');
     event.preventDefault();

@@ -3,8 +3,7 @@
 window.vignette.fields = (() => {
   'use strict';
   const HEADING = /^(#{1,6})[ \t]+([^\n]*?)(?:[ \t]+#+)?[ \t]*(?:\n+|$)/;
-  const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
-  const KEYS = { b: 'bold', i: 'italic', k: 'link', 'shift+h': 'heading', 'shift+l': 'list' };
+  const { formatting, richText } = window.vignette;
 
   /* Inserting through the browser keeps its own undo. */
   const insert = (field, from, to, text) => {
@@ -98,28 +97,10 @@ window.vignette.fields = (() => {
     made(body, found ? source.slice(found[0].length) : source, label);
     root.append(body);
     if (words) {
-      const bar = document.createElement('div');
-      bar.className = 'formats';
-      bar.setAttribute('role', 'toolbar');
-      bar.setAttribute('aria-label', words.formats);
-      const hints = { bold: 'B', italic: 'I', link: 'K', heading: 'Shift+H', list: 'Shift+L', done: 'Enter' };
-      for (const name of Object.keys(marks)) {
-        const button = Object.assign(document.createElement('button'), { type: 'button', className: 'tool', textContent: words[name] });
-        button.dataset.mark = name;
-        if (hints[name]) button.title = `${words[name]} (${mac ? '⌘' : 'Ctrl+'}${hints[name]})`;
-        bar.append(button);
-      }
-      bar.addEventListener('mousedown', (event) => event.preventDefault());  /* the field keeps its selection */
-      bar.addEventListener('click', (event) => { const { mark } = event.target.dataset; if (mark) { event.stopPropagation(); marks[mark](); } });
-      root.append(bar);
+      root.append(formatting.bar(root, marks, words));
       if (found) setLevel(found[1].length, found[2]);
       root.addEventListener('keydown', (event) => {
-        if (event.isComposing) return;
-        if ((mac ? event.metaKey : event.ctrlKey) && !event.altKey) {
-          const mark = KEYS[(event.shiftKey ? 'shift+' : '') + event.key.toLowerCase()];
-          if (mark) { event.preventDefault(); marks[mark](); }
-          return;
-        }
+        if (event.isComposing || formatting.isCommand(event)) return;
         const there = head && document.activeElement === head;
         if (there && (event.key === 'Enter' || (event.key === 'ArrowDown' && head.selectionEnd === head.value.length))) {
           event.preventDefault();
@@ -133,7 +114,7 @@ window.vignette.fields = (() => {
       });
       body.addEventListener('paste', (event) => {
         const html = event.clipboardData?.getData('text/html');
-        const text = html && window.vignette.richText.markdown(html);
+        const text = html && richText.markdown(html);
         if (!text) return;
         event.preventDefault();
         insert(body, body.selectionStart, body.selectionEnd, text);
