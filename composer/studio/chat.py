@@ -133,7 +133,7 @@ def _may_say(sentence: str, known: str, every: bool) -> bool:
 
 def _limits(record: ImageRecord) -> str:
     """What a model that does not see has to go by, as a key of the page's words."""
-    if not (record.caption or record.alt or record.tags or dict(record.captions)):
+    if not record.is_described:
         return "picture_unknown"
     drafted = record.caption_origin == "generated" and not record.alt
     return "reads_drafted" if drafted else "reads_words"
