@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def said_of(pieces: Iterable[str], known: str, *, every: bool) -> Iterator[tuple
     with nothing ``known`` all may be: the model sees. ``every`` sentence speaks of the picture that was asked about.
     """
     given, text, left_out = "", "", False
-    for piece in _ended(pieces):
+    for piece in chain(pieces, (None,)):  # None ends the last sentence
         text += piece or ""
         sentences = split_sentences(text)
         for sentence in sentences if piece is None else sentences[:-1]:
@@ -118,11 +119,6 @@ def said_of(pieces: Iterable[str], known: str, *, every: bool) -> Iterator[tuple
                 left_out = True
         held = bool(known) and (every or _OF_PICTURES.search(text) is not None)
         yield given if held and text.strip() else given + text, left_out
-
-
-def _ended(pieces: Iterable[str]) -> Iterator[str | None]:
-    yield from pieces
-    yield None
 
 
 def _may_say(sentence: str, known: str, every: bool) -> bool:
