@@ -26,9 +26,8 @@ from composer.export.sanitizing import encodable, printable_article
 from composer.request import LANGUAGES, TONES
 from composer.studio.reasons import in_words
 from composer.studio.session import PendingProposal
-from composer.web.html.context import ViewContext, Words, button
+from composer.web.html.context import ViewContext, Words, button, picture_name
 from composer.web.html.note_view import NoteButtons, notes_block, passages_html
-from image_db.metadata.record import ImageRecord
 
 BlockKind = Literal["title", "section", "figure", "empty", "notes"]
 # Below this share of kept words a word-by-word comparison is harder to read than both texts.
@@ -365,7 +364,7 @@ def _why(article: Article, number: int, context: ViewContext) -> str:
     more = [part for part in placement.reason if part not in own]  # a reason ends with the candidate's own
     said = in_words((*own, *more), placement.chosen, article.language)
     rows = "".join(
-        f"<li>{escape(_called(entry.record, article.language))}: "
+        f"<li>{escape(picture_name(entry.record, article.language))}: "
         f"{escape(context.say((words['score'].format(score=f'{entry.score:.2f}'), *entry.why)))}</li>"
         for entry in shown
     )
@@ -374,10 +373,6 @@ def _why(article: Article, number: int, context: ViewContext) -> str:
         f"<p>{escape(context.say(placement.reason))}</p><ul>{rows}</ul></details>"
     )
     return f'<p class="why">{escape(words["why"].format(reason=context.say(said)))}</p>{figures if rows else ""}'
-
-
-def _called(record: ImageRecord, language: str) -> str:
-    return record.caption_in(language) or record.alt or record.path.stem
 
 
 def _strip(article: Article, number: int, context: ViewContext) -> str:
@@ -392,7 +387,7 @@ def _strip(article: Article, number: int, context: ViewContext) -> str:
 
 def _alternative(entry: Alternative, language: str, context: ViewContext) -> str:
     words, record = context.words, entry.record
-    caption = _called(record, language)
+    caption = picture_name(record, language)
     label = words["shown_now" if entry.shown else "use_this"].format(caption=caption)
     why = context.say(in_words(entry.why, record, language))
     return (

@@ -9,6 +9,7 @@ from html import escape
 from composer.export.markdown_html import attribute
 from composer.export.picture_urls import PictureUrl
 from composer.i18n import UI_LANGUAGES, preferred, strings
+from image_db.metadata.record import ImageRecord
 
 Words = Mapping[str, str]
 LANGUAGES = UI_LANGUAGES
@@ -36,6 +37,11 @@ class ViewContext:
     @property
     def language(self) -> str:
         return self.words["code"]
+
+
+def picture_name(record: ImageRecord, language: str) -> str:
+    """What a picture is called where it is offered: its caption, or what else there is."""
+    return record.caption_in(language) or record.alt or record.path.stem
 
 
 def button(words: Words, word: str, *, do: str = "", client: str = "", kind: str = "", **values: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from composer.export.markdown_html import attribute
 from composer.i18n import fill
 from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
-from composer.web.html.context import ViewContext, Words
+from composer.web.html.context import ViewContext, Words, picture_name
 from image_db.corrections import FIELDS, draft_of, fields_of
 from image_db.scan import PICTURE_SUFFIXES
 from vision.errors import Phrase
@@ -86,7 +86,7 @@ def library_parts(
     )
     count = fill(words["lib_found" if searched.strip() else "lib_count"], count=shown.matches)
     if shown.like is not None:
-        count = words["lib_like"].format(name=_name(shown.like, context))
+        count = words["lib_like"].format(name=picture_name(shown.like, context.language))
     elif hidden:
         count = fill(words["lib_hidden"], count=shown.matches)
     nothing = words["nothing_found" if searched.strip() else "lib_empty"]
@@ -103,10 +103,6 @@ def library_parts(
     }
 
 
-def _name(record: ImageRecord, context: ViewContext) -> str:
-    return record.caption_in(context.language) or record.alt or record.path.stem
-
-
 def _ways(shown: RecordPage, words: Words, hidden: bool) -> str:
     """Back to everything, or on to what is hidden."""
     if hidden or shown.like is not None:
@@ -118,7 +114,7 @@ def _ways(shown: RecordPage, words: Words, hidden: bool) -> str:
 
 
 def _card(record: ImageRecord, context: ViewContext, alike: int) -> str:
-    name = _name(record, context)
+    name = picture_name(record, context.language)
     credit = ", ".join(part for part in (record.author, record.license) if part)
     more = f'<span class="alike">{escape(fill(context.words["lib_alike"], count=alike))}</span>' if alike else ""
     _, draft = draft_of(record)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from composer.export.markdown_html import attribute
 from composer.i18n import fill
 from composer.studio.reasons import in_words
-from composer.web.html.context import ViewContext, Words
+from composer.web.html.context import ViewContext, Words, picture_name
 
 if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
@@ -93,7 +93,7 @@ def found_pictures(candidates: Sequence[Candidate], context: ViewContext) -> str
     cards = []
     for candidate in candidates:
         record = candidate.record
-        caption = record.caption_in(context.language) or record.alt or record.path.stem
+        caption = picture_name(record, context.language)
         score = words["score"].format(score=f"{candidate.fused:.2f}")
         why = context.say(in_words(candidate.why, record, context.language))
         cards.append(
