@@ -48,9 +48,13 @@ def page_scripts() -> str:
     return f'<base target="_blank"><meta name="referrer" content="no-referrer"><script>{scripts}</script>'
 
 
+def _for_script(prefix: str, names: Sequence[str], words: Words) -> str:
+    """Words that a script shows, as attributes of an element."""
+    return "".join(f' data-{name}="{attribute(words[prefix + name])}"' for name in names)
+
+
 def brand(words: Words) -> str:
-    viewer = "".join(f' data-{name}="{attribute(words["view_" + name])}"' for name in VIEWER)
-    viewer = f'<div class="viewer-words" hidden{viewer}></div>'
+    viewer = f'<div class="viewer-words" hidden{_for_script("view_", VIEWER, words)}></div>'
     return (
         f'<div class="top"><h1 class="brand">Vignette</h1><p class="tagline">{escape(words["tagline"])}</p>'
         f'<button type="button" class="tool icon" data-page="theme" aria-label="{attribute(words["theme"])}" '
@@ -60,8 +64,8 @@ def brand(words: Words) -> str:
 
 def article_shell(words: Words, language: str) -> str:
     """The article's frame: bar, status, sheet, and the dialogue that finds pictures."""
-    marks = "".join(f' data-{name}="{attribute(words["mark_" + name])}"' for name in MARKS)
-    outline = "".join(f' data-{name}="{attribute(words["outline_" + name])}"' for name in OUTLINE)
+    marks = _for_script("mark_", MARKS, words)
+    outline = _for_script("outline_", OUTLINE, words)
     return (
         f'<section class="paper" lang="{attribute(language)}" aria-label="{attribute(words["article"])}">'
         f'<div class="words" hidden data-new-paragraph="{attribute(words["new_paragraph"])}"{marks}></div>'
