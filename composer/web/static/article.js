@@ -2,7 +2,7 @@
    Actions run one after another; nothing is shown that the server has not said. */
 window.vignette.paper = (element, draft, language, server, upload) => {
   'use strict';
-  const { session, fragment, into, store, stored, wrong } = window.vignette;
+  const { session, fragment, into, store, stored, fileItems, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
   const sheet = find('.sheet');
   const PACE_MS = 50;  /* a model may be faster than anyone reads */
@@ -401,11 +401,10 @@ window.vignette.paper = (element, draft, language, server, upload) => {
     await chosen(answer.id);
   };
   finder.addEventListener('submit', (event) => { event.preventDefault(); look({ words: finder.querySelector('input').value }); });
-  const picture = (event) => [...event.dataTransfer.items].some((item) => item.kind === 'file');
   for (const place of [sheet, finder]) {
     place.addEventListener('dragover', (event) => {
       const block = event.target.closest('.figure, .empty, dialog');
-      if (block && picture(event) && !busy) { event.preventDefault(); block.classList.add('dropping'); }
+      if (block && fileItems(event).length && !busy) { event.preventDefault(); block.classList.add('dropping'); }
     });
     place.addEventListener('dragleave', (event) => event.target.closest('.dropping')?.classList.remove('dropping'));
     place.addEventListener('drop', (event) => {

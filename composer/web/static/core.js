@@ -76,8 +76,10 @@ window.vignette = (() => {
     field.dispatchEvent(new Event('input', { bubbles: true }));
     field.focus();
   };
+  /* The files among what is dragged. */
+  const fileItems = (event) => [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
   /* A file dropped on the text is taken as one dropped beside it. */
-  const ontoText = (event) => event.target.closest?.('#text') && [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === 'file');
+  const ontoText = (event) => event.target.closest?.('#text') && fileItems(event).length > 0;
   document.addEventListener('dragover', (event) => { if (ontoText(event)) event.preventDefault(); });
   document.addEventListener('drop', (event) => {
     const input = document.querySelector('#text-file input[type=file]');
@@ -191,7 +193,7 @@ window.vignette = (() => {
     const open_ = async (event) => {
       if (!element.isConnected) { document.removeEventListener('drop', open_); return; }
       if (event.defaultPrevented || event.target.closest('#library, #chat')) return;
-      const items = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file');
+      const items = fileItems(event);
       if (!items.length) return;
       event.preventDefault();
       const found = await filesOf(items);
@@ -206,5 +208,5 @@ window.vignette = (() => {
     document.addEventListener('dragover', (event) => { if (element.isConnected && !event.target.closest('#library, #chat')) event.preventDefault(); });
   };
 
-  return { session, stored, store, greeting, opened, open, fragment, into, pick, filesOf, standing, asking, drafts, wrong };
+  return { session, stored, store, greeting, opened, open, fragment, into, pick, fileItems, filesOf, standing, asking, drafts, wrong };
 })();

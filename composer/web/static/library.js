@@ -1,7 +1,7 @@
 /* The Library tab: pages through a library, searches it, edits words, takes pictures in and watches an indexing run. */
 window.vignette.library = (element, language, server, trigger, upload) => {
   'use strict';
-  const { into, wrong } = window.vignette;
+  const { into, fileItems, filesOf, wrong } = window.vignette;
   const find = (selector) => element.querySelector(selector);
   const state = { library: '', words: '', page: 0, apart: false, like: '', hidden: false };
   const chosen = new Set();
@@ -83,15 +83,14 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     if (left.length) into(find('.toast'), wrong(place.dataset.left.replace('{count}', left.length).replace('{first}', left[0].replace(/[&<>]/g, ''))));
     if (!answer.error) watch();
   };
-  const carries = (event) => find('.drop') && [...event.dataTransfer.items].some((item) => item.kind === 'file');
+  const carries = (event) => find('.drop') && fileItems(event).length > 0;
   element.addEventListener('dragover', (event) => { if (carries(event)) { event.preventDefault(); element.classList.add('dropping'); } });
   element.addEventListener('dragleave', (event) => { if (!element.contains(event.relatedTarget)) element.classList.remove('dropping'); });
   element.addEventListener('drop', async (event) => {
     if (!carries(event)) return;
     event.preventDefault();
     element.classList.remove('dropping');
-    const items = [...event.dataTransfer.items].filter((item) => item.kind === 'file');
-    send(await window.vignette.filesOf(items));
+    send(await filesOf(fileItems(event)));
   });
   const picked = (files) => send(files.map((file) => ({ file, relative: file.webkitRelativePath || file.name })));
 
