@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer.export.markdown_html import attribute
@@ -14,7 +15,7 @@ from composer.i18n import fill
 from composer.studio.libraries import IndexingRun, OfferedLibrary, RecordPage
 from composer.web.html.context import ViewContext, Words, picture_name
 from image_db.corrections import FIELDS, draft_of, fields_of
-from image_db.scan import PICTURE_SUFFIXES
+from image_db.scan import PICTURE_SUFFIXES, SIDECAR_SUFFIXES, TABLE_NAMES
 from vision.errors import Phrase
 
 if TYPE_CHECKING:
@@ -194,8 +195,10 @@ def _start(words: Words, roots: Collection[str] | None, *, none: bool) -> str:
     )
     if roots is None:
         suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+        beside = " ".join(sorted({*SIDECAR_SUFFIXES, *(Path(name).suffix for name in TABLE_NAMES)}))
         form = (
-            f'<div class="drop" data-suffixes="{attribute(suffixes)}" data-name="{attribute(words["lib_dropped"])}" '
+            f'<div class="drop" data-suffixes="{attribute(suffixes)}" data-beside="{attribute(beside)}" '
+            f'data-name="{attribute(words["lib_dropped"])}" '
             f'data-sending="{attribute(words["lib_sending"])}" data-left="{attribute(words["lib_not_sent"])}">'
             f"<p>{escape(words['lib_drop'])}</p>"
             f'<button type="button" class="tool" data-lib="files">{escape(words["lib_files"])}</button> '

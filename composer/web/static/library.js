@@ -63,9 +63,8 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     const place = find('.drop');
     if (!place || sending || !files.length) return;
     sending = true;
-    const suffixes = place.dataset.suffixes.split(' ');
-    const pictures = files.filter(({ relative }) => suffixes.some((suffix) => relative.toLowerCase().endsWith(suffix)));
-    const beside = files.filter(({ relative }) => /\.(json|txt|caption|xmp|jsonl|csv|tsv|parquet)$/i.test(relative));
+    const ending = (suffixes) => files.filter(({ relative }) => suffixes.split(' ').some((suffix) => relative.toLowerCase().endsWith(suffix)));
+    const pictures = ending(place.dataset.suffixes), beside = ending(place.dataset.beside);
     const top = files[0].relative.split('/');
     const name = find('.index [name=name]').value.trim() || (top.length > 1 ? top[0] : place.dataset.name);
     const left = [], all = pictures.length ? [...pictures, ...beside] : [];
