@@ -5,6 +5,7 @@ window.vignette.chat = (element, upload) => {
   const form = element.querySelector('form');
   const about = form.querySelector('select');
   const stop = form.querySelector('[data-client=chat-stop]');
+  const log = element.querySelector('.log');
   let file = '';
 
   const show = (told) => {
@@ -12,7 +13,6 @@ window.vignette.chat = (element, upload) => {
     form.hidden = !there;
     element.querySelector('.none').hidden = there;
     if (!there) return;
-    const log = element.querySelector('.log');
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     into(log, told.talk);
     stop.hidden = !log.querySelector('.growing');
@@ -28,7 +28,7 @@ window.vignette.chat = (element, upload) => {
     };
     about.replaceChildren(
       new Option(about.dataset.article, ''), ...group(about.dataset.pictures, told.pictures.map(([id, caption]) => new Option(caption, id))),
-      ...group(about.dataset.paragraphs, told.paragraphs.map(([text, start]) => Object.assign(new Option(start, 'text:' + text)))),
+      ...group(about.dataset.paragraphs, told.paragraphs.map(([text, start]) => new Option(start, 'text:' + text))),
     );
     /* A paragraph that was changed is still the one that is spoken of. */
     if ([...about.options].some((option) => option.value === chosen)) about.value = chosen;
@@ -43,13 +43,12 @@ window.vignette.chat = (element, upload) => {
     const box = form.querySelector('textarea'), wish = box.value.trim(), text = chosenText();
     if (!wish || text === null) return;
     box.value = '';
-    const sections = session.sheet.order.filter(([, kind]) => kind === 'section');
-    const at = Math.max(0, sections.length ? session.sheet.paragraphs.findIndex(([other]) => other === text) : 0);
+    const at = Math.max(0, session.sheet.paragraphs.findIndex(([other]) => other === text));
     session.paper.act('propose', { at, was: text, action: 'revise', wish });
   };
   about.addEventListener('change', paragraph);
   change.addEventListener('click', propose);
-  element.querySelector('.log').addEventListener('click', (event) => {
+  log.addEventListener('click', (event) => {
     const button = event.target.closest('.proposed [data-do]');
     if (!button) return;
     const { at, source } = button.closest('.proposed').dataset, { do: action, ...own } = button.dataset;

@@ -131,9 +131,7 @@ window.vignette.richText = (() => {
     .replace(/&(amp|lt|gt|quot);/g, (_, name) => ({ amp: '&', lt: '<', gt: '>', quot: '"' })[name]).replace(/\s+/g, ' ').trim();
   /* The blocks of a text, each with the white space before it. */
   const chunks = (source) => {
-    const found = [];
-    for (const part of source.split(/(\n[ \t]*(?:\n[ \t]*)+)/)) found.push(part);
-    const all = [];
+    const found = source.split(/(\n[ \t]*(?:\n[ \t]*)+)/), all = [];
     for (let n = 0; n < found.length; n += 2) {
       const gap = found[n - 1] ?? '', headed = /^(#{1,6}[ \t][^\n]*)(\n)([^]+)$/.exec(found[n]);
       if (headed) all.push([gap, headed[1]], [headed[2], headed[3]]);
