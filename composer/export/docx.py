@@ -292,7 +292,7 @@ class _Writer:
     def _table(self, block: tree.Table, *, nested: bool) -> None:
         """A table as wide as its words, or as the page; on a turned page where its words do not fit across."""
         least, natural = _column_widths(block)
-        turned = not nested and _is_wide(block)
+        turned = not nested and sum(least) > _COLUMN_WIDTH
         if turned:
             self._turn(WD_ORIENT.LANDSCAPE)
         width = _TURNED_WIDTH if turned else _COLUMN_WIDTH
