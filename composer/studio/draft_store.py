@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -176,16 +176,15 @@ class OwnerDrafts:
 
     def drafts(self) -> tuple[DraftInfo, ...]:
         """All drafts, the latest saved first. One that cannot be read is left out."""
+        names = ("id", "title", "saved_s", "state", "words", "pictures")
+        return tuple(DraftInfo(*(header[name] for name in names)) for header in self._headers())
+
+    def _headers(self) -> list[dict[str, Any]]:
         found = []
         for path in self.folder.glob("*.draft"):
-            try:
-                header = _header(path)
-            except DraftError:
-                continue
-            found.append(
-                DraftInfo(*(header[name] for name in ("id", "title", "saved_s", "state", "words", "pictures")))
-            )
-        return tuple(sorted(found, key=lambda info: -info.saved_s))
+            with suppress(DraftError):
+                found.append(_header(path))
+        return sorted(found, key=lambda header: -header["saved_s"])
 
     def search(self, words: str) -> tuple[DraftInfo, ...]:
         """The drafts whose title or text holds each of the words, the latest saved first; all where there are none."""
@@ -204,10 +203,8 @@ class OwnerDrafts:
 
     def opened_as(self, digest: str) -> str:
         """The id of the latest draft whose ``info`` says that it was opened from a folder of that digest, or empty."""
-        for draft in self.drafts():
-            if _header(self._path(draft.id))["info"].get("opened") == digest:
-                return draft.id
-        return ""
+        opened = (header["id"] for header in self._headers() if header["info"].get("opened") == digest)
+        return next(opened, "")
 
     def delete(self, draft_id: str) -> None:
         """Remove a draft for good; nothing happens where it is gone already."""
