@@ -200,10 +200,7 @@ class PageService:
 
     @answers_errors
     def save(self, values: Values, context: ViewContext) -> Answer:
-        given = values.get("values")
-        if not isinstance(given, Mapping):
-            raise UsageError("malformed")
-        self.studio.libraries.describe(_text(values, "library"), _text(values, "id"), given)
+        self.studio.libraries.describe(_text(values, "library"), _text(values, "id"), _fields(values))
         return {"html": message(context.words["lib_saved"], "note")}
 
     @answers_errors
@@ -219,10 +216,7 @@ class PageService:
 
     @answers_errors
     def save_many(self, values: Values, context: ViewContext) -> Answer:
-        given = values.get("values")
-        if not isinstance(given, Mapping):
-            raise UsageError("malformed")
-        count = self.studio.libraries.describe_all(_text(values, "library"), _ids(values), given)
+        count = self.studio.libraries.describe_all(_text(values, "library"), _ids(values), _fields(values))
         return {"html": message(fill(context.words["lib_saved_many"], count=count), "note")}
 
     @answers_errors
@@ -278,6 +272,14 @@ def _known(values: Values) -> list[str]:
     """Keys of the blocks that the page holds."""
     known = values.get("known")
     return [key for key in known[:_MOST_KEYS] if isinstance(key, str)] if isinstance(known, list) else []
+
+
+def _fields(values: Values) -> Values:
+    """What was filled in about a picture."""
+    given = values.get("values")
+    if not isinstance(given, Mapping):
+        raise UsageError("malformed")
+    return given
 
 
 def _ids(values: Values) -> list[str]:
