@@ -16,6 +16,7 @@ from composer.export.markdown_html import attribute
 from composer.i18n import fill
 from composer.studio.reasons import in_words
 from composer.web.html.context import ViewContext, Words, picture_name
+from image_db.sample import SAMPLE
 
 if TYPE_CHECKING:
     from composer.studio.draft_store import DraftInfo
@@ -27,7 +28,6 @@ _SCRIPTS = (
 )
 _STYLES = ("page.css", "article.css", "library.css")
 _SHOWN_DRAFTS = 12
-SAMPLE = "sample"  # the name of the sample library's folder
 WISHES = ("wish_farm", "wish_monuments", "wish_music")
 VIEWER = ("previous", "next", "close", "of", "picture")
 OUTLINE = ("outline", "hint", "title", "heading", "drag", "up", "down", "remove", "add", "write")
