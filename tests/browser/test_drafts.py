@@ -124,6 +124,7 @@ def test_articles_are_listed_opened_and_deleted(open_page: Open) -> None:
     page.goto(page.url.split("?")[0])
     page.get_by_role("button", name="Delete “A day on the farm”").click()
     page.get_by_role("button", name="A day on the farm", exact=True).wait_for(state="detached")
+    assert page.locator(".drafts .link").count() == 0
 
 
 def test_articles_have_dates_are_searched_and_renamed_with_keys_alone(open_page: Open) -> None:

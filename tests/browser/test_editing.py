@@ -142,13 +142,15 @@ def test_a_proposal_is_rejected_and_tried_again(open_page: Open) -> None:
 
 def test_a_translation_stands_beside_the_original(open_page: Open) -> None:
     page = open_page.farm()
-    block = section(page, 0)
+    block, original = section(page, 0), texts(page)[0]
     open_menu(block)
     block.get_by_label("Translate to").select_option("zh")
     tool(page, block, "Translate")
     block.locator(".sides .after", has_text="清晨来得很早").wait_for()
+    assert texts(page)[0] == original
     block.get_by_role("button", name="Accept").click()
     page.locator(".sheet p", has_text="清晨来得很早").wait_for()
+    assert texts(page)[0].startswith("清晨来得很早")
 
 
 def test_what_is_asked_for_a_section_leaves_the_pages_language_alone(open_page: Open) -> None:

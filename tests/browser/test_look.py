@@ -119,6 +119,7 @@ def test_the_waits_say_how_far_they_are(open_page: Open, server: Any) -> None:
     page.locator("#write").click()
     page.locator(".status .time", has_text=" s").wait_for()
     page.wait_for_function("document.querySelector('.status .time')?.textContent.includes('left')")
+    assert "words" in page.locator(".status .share").inner_text()
     server.pace.set()
     page.locator(".bar .export").wait_for()
     tool(page, section(page, 0), "Edit")

@@ -115,6 +115,7 @@ def test_without_a_library_the_tab_teaches_and_indexes_the_first(open_page: Open
         page.get_by_label("Folder with pictures on this machine").fill(str(tmp_path / "mine"))
         page.get_by_role("button", name="Index", exact=True).click()
         page.locator(".library .card").nth(1).wait_for()
+        assert page.locator(".library .card").count() == 2
         page.get_by_role("tab", name="Write").click()
         farm(page)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,9 @@ from tests.browser.hands import (
 )
 from tests.browser.site import Server, paint
 from tests.composer.sources.document_files import word_document
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 def test_text_streams_and_pictures_come(open_page: Open, server: Server) -> None:
@@ -56,14 +60,19 @@ def test_paragraphs_that_are_written_stay_while_the_next_one_grows(open_page: Op
     assert len(texts(page)) == 3
 
 
-def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server: Server) -> None:
-    page = open_page()
+def stopped(page: Page, server: Server, instruction: str) -> None:
+    """Ask for an article and stop it in its first paragraph."""
     server.hold_after(30)
-    write(page, "A long story")
+    write(page, instruction)
     page.locator(".sheet p", has_text="The morning begins").wait_for()
     page.get_by_role("button", name="Stop").click()
     page.locator(".status", has_text="Stopping").wait_for()
     server.pace.set()
+
+
+def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server: Server) -> None:
+    page = open_page()
+    stopped(page, server, "A long story")
     page.locator(".status", has_text="Stopped. What was there stays.").wait_for()
     assert texts(page)[0].startswith("This is about A long story. The morning")
     assert "That was" not in page.locator(".sheet").inner_text()
@@ -76,12 +85,7 @@ def test_stop_keeps_what_was_written_and_frees_the_model(open_page: Open, server
 
 def test_after_stop_the_rest_of_the_text_is_written(open_page: Open, server: Server) -> None:
     page = open_page()
-    server.hold_after(30)
-    write(page, "A story with a noon")
-    page.locator(".sheet p", has_text="The morning begins").wait_for()
-    page.get_by_role("button", name="Stop").click()
-    page.locator(".status", has_text="Stopping").wait_for()
-    server.pace.set()
+    stopped(page, server, "A story with a noon")
     page.locator(".status", has_text="Not written yet: At noon.").wait_for()
     server.workshop.step = lambda: None
     told = "Under the roof swallows feed their young. Cats sleep on warm stones beside the pump."
@@ -102,6 +106,7 @@ def test_a_stopped_job_that_wrote_nothing_says_so(open_page: Open, server: Serve
     two.locator(".status", has_text="Waiting for the model: 1 before you").wait_for()
     two.get_by_role("button", name="Stop").click()
     two.locator(".status", has_text="Stopped before anything was written.").wait_for()
+    assert texts(two) == []
     server.pace.set()
     written(one, "The first")
 
@@ -176,6 +181,7 @@ def test_a_text_file_is_illustrated(open_page: Open, server: Server, tmp_path: P
     page.wait_for_function("document.querySelector('#text textarea').value.startsWith('# Our boat')")
     page.get_by_role("button", name="Illustrate", exact=True).click()
     written(page, "Our boat")
+    assert server.writer.requests[-1].text.startswith("# Our boat")
 
 
 def test_the_empty_page_offers_wishes_and_two_doors_equally_wide(open_page: Open, tmp_path: Path) -> None:
@@ -219,6 +225,7 @@ def test_a_failure_is_told_and_leaves_the_page_usable(open_page: Open) -> None:
     page.get_by_role("alert").filter(has_text="the model wrote nothing usable; try another seed").wait_for()
     write(page, "Better")
     written(page, "Better")
+    assert len(texts(page)) == 3
 
 
 def test_what_is_previewed_is_what_is_exported(open_page: Open) -> None:

@@ -131,9 +131,9 @@ def test_jobs_run_one_after_another_in_the_order_of_asking() -> None:
 
 def test_a_wider_queue_runs_several_at_once() -> None:
     queue, both = JobQueue(width=2), threading.Barrier(3, timeout=10)
-    for _ in range(2):
-        queue.submit(lambda job: both.wait() and None)
+    jobs = [queue.submit(lambda job: both.wait() and None) for _ in range(2)]
     both.wait()
+    assert all(job.wait(10) for job in jobs)
 
 
 def test_a_job_stopped_while_it_waits_gives_up_its_place_and_is_told() -> None:
