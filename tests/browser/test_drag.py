@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.browser.conftest import Open
 from tests.browser.hands import article_json, captions, figure, section, settled, texts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 TALL = {"width": 1280, "height": 2600}  # nothing has to be scrolled to while something is held
 
 
-def begins(page) -> list[str]:  # type: ignore[no-untyped-def]
+def begins(page: Page) -> list[str]:
     return [text.split()[0] for text in texts(page)]
 
 

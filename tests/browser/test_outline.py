@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.browser.conftest import Open
 from tests.browser.hands import article_json, settled, written
 from tests.browser.site import Server
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
-def begin(open_page: Open, instruction: str = "Life on the quay"):  # type: ignore[no-untyped-def]
+
+def begin(open_page: Open, instruction: str = "Life on the quay") -> Page:
     page = open_page()
     page.get_by_role("textbox", name="What should the article be about?").fill(instruction)
     page.get_by_role("button", name="Outline first").click()
@@ -15,7 +20,7 @@ def begin(open_page: Open, instruction: str = "Life on the quay"):  # type: igno
     return page
 
 
-def headings(page) -> list[str]:  # type: ignore[no-untyped-def]
+def headings(page: Page) -> list[str]:
     return [field.input_value() for field in page.locator(".outline li input").all()]
 
 
