@@ -207,6 +207,17 @@ def test_a_section_that_cannot_be_shown_whole_is_edited_as_markdown(open_page: O
     assert body(page).input_value() == "| a | b |\n|---|---|\n| 1 | 2 |"
 
 
+def test_markdown_is_marked_by_the_same_keys_and_buttons(open_page: Open) -> None:
+    page = open_page.farm()
+    box = as_markdown(page, 0, "Hens lay eggs.")
+    box.evaluate("e => e.setSelectionRange(5, 8)")
+    page.keyboard.press("Control+b")
+    assert box.input_value() == "Hens **lay** eggs."
+    page.get_by_role("toolbar", name="Formatting").get_by_role("button", name="Italic").click()
+    assert box.input_value() == "Hens ***lay*** eggs."
+    assert written(page, 0) == "Hens ***lay*** eggs."
+
+
 PASTE = """(box, html) => {
   const data = new DataTransfer();
   data.setData('text/html', html);
