@@ -102,7 +102,7 @@ class FileTable:
             (path, image_id, stamp.size_bytes, stamp.mtime_ns, stamp.sidecar_stamp),
         )
         self._catalog.execute(f"UPDATE images SET gone = {HIDDEN} WHERE id = ? AND gone != {HIDDEN}", (image_id,))
-        self._update_gone(row[0] for row in before if row[0] != image_id)
+        self.update_gone(row[0] for row in before if row[0] != image_id)
 
     def mark_missing(self, paths: Iterable[str], missing: bool = True) -> None:
         """Note that files have vanished, or are back."""
@@ -111,9 +111,9 @@ class FileTable:
             key = os.fsencode(path)
             self._catalog.execute("UPDATE files SET missing = ? WHERE path = ?", (int(missing), key))
             touched.update(row[0] for row in self._catalog.query("SELECT image_id FROM files WHERE path = ?", (key,)))
-        self._update_gone(touched)
+        self.update_gone(touched)
 
-    def _update_gone(self, image_ids: Iterable[str]) -> None:
+    def update_gone(self, image_ids: Iterable[str]) -> None:
         """A picture is gone exactly where no present file holds it, or a person hid it."""
         for image_id in image_ids:
             self._catalog.execute(
@@ -121,17 +121,6 @@ class FileTable:
                 f"OR {HIDDEN} WHERE id = ?",
                 (image_id,),
             )
-
-    def update_gone(self, image_ids: Iterable[str]) -> None:
-        """Whether these pictures can be shown, after they were hidden or shown again."""
-        self._update_gone(image_ids)
-
-    def present(self, image_id: str) -> list[Path]:
-        """The files that hold the picture now."""
-        rows = self._catalog.query(
-            "SELECT path FROM files WHERE image_id = ? AND missing = 0 ORDER BY path", (image_id,)
-        )
-        return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def count_gone(self, image_ids: Iterable[str]) -> int:
         """How many of these pictures are gone."""

@@ -250,7 +250,7 @@ class OfferedLibraries:
         folder = self.find(name).folder
         own = (folder / "pictures").resolve()
         with Library.open(folder) as library:
-            files = {record.id: library.files.present(record.id) for record in library.get(_at_once(image_ids))}
+            files = {record.id: library.files.of(record.id) for record in library.get(_at_once(image_ids))}
             every = [path for paths in files.values() for path in paths]
             elsewhere = [path.name for path in every if not path.resolve().is_relative_to(own)]
             if elsewhere:
