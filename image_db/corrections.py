@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from image_db.library import Library
-from image_db.metadata.description import sentence
+from image_db.metadata.description import sentence_vectors
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import JointEncoder
 
@@ -34,10 +34,9 @@ def correct(
             if all_meant or text != shown[name] or (name == "caption" and text and record.caption_origin == "generated")
         }
         corrected_ = corrected(record, changed)
-        words = sentence(corrected_, encoder.languages)
-        vector = encoder.encode_sentences([words])[0] if words else None
+        (vector,) = sentence_vectors([corrected_], encoder)
         library.note_correction(image_id, {**library.correction(image_id), **changed})
-        library.update_text(corrected_, vector if vector is not None and vector.any() else None)
+        library.update_text(corrected_, vector)
     return library.record(image_id)
 
 

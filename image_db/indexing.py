@@ -23,7 +23,7 @@ from image_db.corrections import corrected
 from image_db.errors import LibraryError
 from image_db.files import Failure, FileStamp, KnownFile
 from image_db.library import Library, NewImage, encoder_mismatch
-from image_db.metadata.description import sentence
+from image_db.metadata.description import sentence_vectors
 from image_db.metadata.reading import ReadPicture, UnusableFile, describe, read_picture
 from image_db.metadata.record import ImageRecord
 from image_db.metadata.sidecars import SidecarReader
@@ -364,15 +364,7 @@ class _IndexRun:
             self._sources[record.id] = picture.found
 
     def _sentences(self, records: Sequence[ImageRecord]) -> list[np.ndarray | None]:
-        """The vector of each record's words; None for one without."""
-        texts = [sentence(record, self.encoder.languages) for record in records]
-        with_words = [i for i, text in enumerate(texts) if text]
-        vectors: list[np.ndarray | None] = [None] * len(records)
-        for start in range(0, len(with_words), self.batch_size):
-            part = with_words[start : start + self.batch_size]
-            for i, vector in zip(part, self.encoder.encode_sentences([texts[i] for i in part]), strict=True):
-                vectors[i] = vector if vector.any() else None  # words that the encoder does not know
-        return vectors
+        return sentence_vectors(records, self.encoder, self.batch_size)
 
     def _due(self) -> bool:
         waiting = len(self._encoded) + len(self._links)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,8 @@ import numpy as np
 from image_db.catalog import Catalog
 from image_db.errors import LibraryDamaged
 from image_db.library import CATALOG_NAME, Library
-from image_db.metadata.description import sentence
+from image_db.metadata.description import sentence_vectors
 from image_db.metadata.reading import picture_of
-from image_db.metadata.record import ImageRecord
 from image_db.verification import Verification, bad_rows
 from vision.interfaces import JointEncoder
 
@@ -79,20 +78,11 @@ def _encode_again(library: Library, encoder: JointEncoder, progress: Progress | 
         if images:
             for image_id, vector in zip(images, encoder.encode_images(list(images.values())), strict=True):
                 visual.write(rows[image_id], vector[None])
-        library.update_texts(_described(part, encoder))
+        library.update_texts(zip(part, sentence_vectors(part, encoder), strict=True))
         encoded += len(images)
         if progress is not None:
             progress(min(start + _BATCH, len(todo)), len(todo))
     return encoded, unreadable
-
-
-def _described(records: Sequence[ImageRecord], encoder: JointEncoder) -> list[tuple[ImageRecord, np.ndarray | None]]:
-    texts = [sentence(record, encoder.languages) for record in records]
-    held = [i for i, text in enumerate(texts) if text]
-    vectors: list[np.ndarray | None] = [None] * len(records)
-    for i, vector in zip(held, encoder.encode_sentences([texts[i] for i in held]) if held else (), strict=True):
-        vectors[i] = vector if vector.any() else None
-    return list(zip(records, vectors, strict=True))
 
 
 def salvage(folder: Path) -> Path:

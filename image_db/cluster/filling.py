@@ -17,7 +17,7 @@ from image_db.corrections import corrected
 from image_db.files import FileStamp
 from image_db.indexing import IndexReport
 from image_db.library import Library, NewImage
-from image_db.metadata.description import sentence
+from image_db.metadata.description import sentence_vectors
 from image_db.metadata.generate import DRAFTED_AT_ONCE, Drafting, with_drafts
 from image_db.metadata.record import ImageRecord
 from image_db.stores.milvus_library import StoredPicture
@@ -78,10 +78,8 @@ class Drafted:
             return
         vectors = np.stack([picture.visual for picture in wordless])
         records = with_drafts([picture.record for picture in wordless], vectors, self._draft)
-        texts = [sentence(record, self._encoder.languages) for record in records]
-        encoded = self._encoder.encode_sentences(texts)
-        for record, text, vector in zip(records, texts, encoded, strict=True):
-            self._words[record.id] = (record, vector if text and vector.any() else None)
+        for record, vector in zip(records, sentence_vectors(records, self._encoder), strict=True):
+            self._words[record.id] = (record, vector)
 
 
 def fill_library(
@@ -182,9 +180,7 @@ def _vector(record: ImageRecord, row: ShardRow, encoder: JointEncoder) -> np.nda
     """Of the record's words: the shard's, where they are the shard's words."""
     if row.record is not None and _words(record) == _words(row.record):
         return row.textual
-    text = sentence(record, encoder.languages)
-    vector = encoder.encode_sentences([text])[0] if text else None
-    return vector if vector is not None and vector.any() else None
+    return sentence_vectors([record], encoder)[0]
 
 
 def _words(record: ImageRecord) -> ImageRecord:

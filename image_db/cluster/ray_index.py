@@ -27,10 +27,11 @@ from image_db.cluster.sources import Sources, TarFile, bring, stamp_of, tar_prob
 from image_db.errors import LibraryError
 from image_db.exporting import json_line, record_json
 from image_db.files import FileStamp
-from image_db.metadata.description import sentence
+from image_db.metadata.description import sentence_vectors
 from image_db.metadata.reading import ReadPicture, read_picture
 from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import FoundFile
+from image_db.stores.milvus_library import stored_record
 from vision.errors import KeyedError, Phrase, phrase_to_json
 from vision.interfaces import EncoderIdentity, JointEncoder
 
@@ -352,7 +353,13 @@ class EncodeRows:
                     visual[i] = vector.astype(np.float16)
                 else:
                     rows[i]["failure"] = json.dumps(phrase_to_json(Phrase("no_vector")))
-        textual = self._sentences([row["record"] for row in rows])
+        described = {i: stored_record(row["record"]) for i, row in enumerate(rows) if row["record"]}
+        vectors_of_words = sentence_vectors(list(described.values()), self._encoder)
+        textual = {
+            i: vector.astype(np.float16)
+            for i, vector in zip(described, vectors_of_words, strict=True)
+            if vector is not None
+        }
         identity = self._encoder.identity
         return (
             pa.Table.from_pylist(rows, schema=batch.drop_columns(["pixels", "width", "height"]).schema)
@@ -361,22 +368,6 @@ class EncodeRows:
                 "textual", pa.array([textual.get(i) for i in range(len(rows))], _halves(identity.textual_dim))
             )
         )
-
-    def _sentences(self, records: Sequence[str]) -> dict[int, Any]:
-        """Vectors of the words of those records that have some which the encoder knows."""
-        import numpy as np
-
-        from image_db.stores.milvus_library import stored_record
-
-        texts = {
-            i: text
-            for i, record in enumerate(records)
-            if record and (text := sentence(stored_record(record), self._encoder.languages))
-        }
-        if not texts:
-            return {}
-        vectors = self._encoder.encode_sentences(list(texts.values()))
-        return {i: vector.astype(np.float16) for i, vector in zip(texts, vectors, strict=True) if vector.any()}
 
 
 def _halves(dim: int) -> pa.DataType:

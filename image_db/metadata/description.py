@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from image_db.metadata.capture import UNKNOWN, Capture
 from image_db.metadata.record import ImageRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vision.interfaces import JointEncoder
 
 _WORD = re.compile(r"\w+")
 
@@ -93,6 +99,20 @@ def sentence(record: ImageRecord, languages: Collection[str] | None) -> str:
     # A full stop only where the text does not end in a mark of its own, Chinese ones included.
     closed = [part if part[-1] in ".!?…。!?" else f"{part}." for part in parts[:-1]]
     return " ".join((*closed, *parts[-1:]))
+
+
+def sentence_vectors(
+    records: Sequence[ImageRecord], encoder: JointEncoder, batch_size: int = 64
+) -> list[np.ndarray | None]:
+    """The vector of each record's words; None for one without, or of whose words the encoder knows none."""
+    texts = [sentence(record, encoder.languages) for record in records]
+    with_words = [i for i, text in enumerate(texts) if text]
+    vectors: list[np.ndarray | None] = [None] * len(records)
+    for start in range(0, len(with_words), batch_size):
+        part = with_words[start : start + batch_size]
+        for i, vector in zip(part, encoder.encode_sentences([texts[i] for i in part]), strict=True):
+            vectors[i] = vector if vector.any() else None
+    return vectors
 
 
 def _readable(captions: tuple[tuple[str, str], ...], languages: Collection[str] | None) -> list[str]:
