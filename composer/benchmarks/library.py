@@ -9,17 +9,15 @@ from __future__ import annotations
 import io
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from composer.benchmarks.runner import BenchFailed, Progress
+from composer.benchmarks.runner import BenchFailed, Progress, in_own_process
 from composer.evaluation.report import Measure
 from image_db.errors import LibraryError
 from image_db.files import FileStamp
@@ -53,10 +51,7 @@ def bench_index(
 
     Raises LibraryError where the library is empty.
     """
-    with Library.open(library_dir, None) as library:
-        paths = [record.path for record in library.records() if record.path.is_file()][:INDEXED]
-    if not paths:
-        raise LibraryError("library_without_pictures", library=str(library_dir))
+    paths = [record.path for record in pictures_here(library_dir)[:INDEXED]]
     with tempfile.TemporaryDirectory(prefix="vignette-bench-") as name:
         place = Path(name)
         (place / "pictures").mkdir()
@@ -88,6 +83,15 @@ def bench_index(
     }
 
 
+def pictures_here(library_dir: Path) -> list[ImageRecord]:
+    """The library's pictures whose files are on this machine. Raises LibraryError where there are none."""
+    with Library.open(library_dir, None) as library:
+        records = [record for record in library.records() if record.path.is_file()]
+    if not records:
+        raise LibraryError("library_without_pictures", library=str(library_dir))
+    return records
+
+
 def _encoded_per_s(encoder: JointEncoder, decoded: list[Image]) -> float:
     start = time.perf_counter()
     for first in range(0, len(decoded), _BATCH):
@@ -112,7 +116,8 @@ def _known_folder(folder: Path, library_dir: Path, files: int) -> int:
     made = EncoderIdentity("none", "0" * 64, 8, 8)
     known = 0
     with Library.create(library_dir, made) as library:
-        for batch in _batches(walk([folder], WalkCoverage())):
+        found = (item for item in walk([folder], WalkCoverage()) if isinstance(item, FoundFile))
+        while batch := list(islice(found, 10_000)):
             stamps = [item.stamp for item in batch]
             library.add(
                 [(_record(known + i, stamp), np.ones(8), np.ones(8), None, stamp) for i, stamp in enumerate(stamps)]
@@ -133,10 +138,7 @@ def bench_memory(
 
     Raises LibraryError where the library is empty.
     """
-    with Library.open(library_dir, None) as library:
-        records = [record for record in library.records() if record.path.is_file()][:INDEXED]
-    if not records:
-        raise LibraryError("library_without_pictures", library=str(library_dir))
+    records = pictures_here(library_dir)[:INDEXED]
     pictures = [(record.path.suffix, record.path.read_bytes()) for record in records]
     with tempfile.TemporaryDirectory(prefix="vignette-bench-") as name:
         place = Path(name)
@@ -167,18 +169,6 @@ def _large_picture(path: Path) -> bytes:
     buffer = io.BytesIO()
     load_image(path).resize((6000, 4000)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
-
-
-def _batches(found: Iterator[object]) -> Iterator[list[FoundFile]]:
-    batch: list[FoundFile] = []
-    for item in found:
-        if isinstance(item, FoundFile):
-            batch.append(item)
-        if len(batch) == 10_000:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def bench_search(library_dir: Path, *, progress: Progress, count: int = SEARCHED, seed: int = 0) -> dict[str, Measure]:
@@ -233,14 +223,5 @@ def _nearest(best: np.ndarray, rows: np.ndarray, cosines: np.ndarray, start: int
 
 
 def _in_own_process(*command: str) -> dict:
-    done = subprocess.run(
-        [sys.executable, "-m", "composer.benchmarks.library_worker", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()
-        raise BenchFailed("engine_stopped", engine=command[0], reason=last[-1] if last else "")
-    answer: dict = json.loads(done.stdout)
+    answer: dict = json.loads(in_own_process("library_worker", *command, engine=command[0]))
     return answer

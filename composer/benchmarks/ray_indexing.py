@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,10 +16,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from composer.benchmarks.runner import BenchFailed, Progress
+from composer.benchmarks.library import pictures_here
+from composer.benchmarks.runner import BenchFailed, Progress, in_own_process
 from composer.errors import UsageError
 from composer.evaluation.report import Measure
-from image_db.errors import LibraryError
 from image_db.library import Library
 from vision.images import load_image
 
@@ -73,10 +72,7 @@ def bench_ray(
 
 def make_pictures(library_dir: Path, folder: Path, count: int, progress: Progress) -> int:
     """Small JPEG files, no two alike, of the pictures of a library that are on this machine."""
-    with Library.open(library_dir, None) as library:
-        paths = [record.path for record in library.records() if record.path.is_file()]
-    if not paths:
-        raise LibraryError("library_without_pictures", library=str(library_dir))
+    paths = [record.path for record in pictures_here(library_dir)]
     folder.mkdir()
     made = 0
     for path in paths:
@@ -106,16 +102,8 @@ def kept_on(cores: Set[int]) -> Iterator[None]:
 def _timed(engine: str, *command: object) -> tuple[float, float]:
     """Seconds by the clock, and processor time of all processes at work: that says something on a busy machine, too."""
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "composer.benchmarks.ray_indexing", engine, *map(str, command)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()
-        raise BenchFailed("engine_stopped", engine=engine, reason=last[-1] if last else "")
-    return time.perf_counter() - start, float(done.stdout.splitlines()[-1])
+    worked_s = float(in_own_process("ray_indexing", engine, *map(str, command), engine=engine))
+    return time.perf_counter() - start, worked_s
 
 
 def processor_seconds() -> float:

@@ -43,6 +43,24 @@ def pick_reference(name: str) -> str | None:
     return None if name == "none" else name
 
 
+def in_own_process(module: str, *command: str, engine: str) -> str:
+    """The last line that a module of this package prints. Raises BenchFailed, naming ``engine``, where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"composer.benchmarks.{module}", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise _stopped(engine, done.stderr)
+    return done.stdout.splitlines()[-1]
+
+
+def _stopped(engine: str, stderr: str) -> BenchFailed:
+    said = stderr.strip().splitlines()
+    return BenchFailed("engine_stopped", engine=engine, reason=said[-1] if said else "")
+
+
 class Worker:
     """A process of ``composer.benchmarks.worker``."""
 
@@ -66,8 +84,7 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            error = self._process.communicate()[1].strip().splitlines()
-            raise BenchFailed("engine_stopped", engine=self.engine, reason=error[-1] if error else "")
+            raise _stopped(self.engine, self._process.communicate()[1])
         reply: dict[str, Any] = json.loads(line)
         return reply
 

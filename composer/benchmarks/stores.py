@@ -6,8 +6,6 @@ milvus-lite stands for Milvus: it takes the same calls, in one process and witho
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from composer.benchmarks.runner import BenchFailed, Progress
+from composer.benchmarks.runner import Progress, in_own_process
 from composer.evaluation.report import Measure
 from image_db.errors import LibraryError
 from image_db.library import Library, NewImage
@@ -169,14 +167,5 @@ def made_identity() -> EncoderIdentity:
 
 
 def _in_own_process(*command: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "composer.benchmarks.store_worker", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()
-        raise BenchFailed("engine_stopped", engine=command[1], reason=last[-1] if last else "")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(in_own_process("store_worker", *command, engine=command[1]))
     return answer
