@@ -12,9 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from image_db.cluster.shards import ShardFolder, ShardRow
-from image_db.cluster.sources import Sources
+from image_db.cluster.sources import Sources, stamp_of
 from image_db.corrections import corrected
-from image_db.files import FileStamp
 from image_db.indexing import IndexReport
 from image_db.library import Library, NewImage
 from image_db.metadata.description import sentence_vectors
@@ -38,7 +37,7 @@ class ShardContents:
 
     def __iter__(self) -> Iterator[ShardRow]:
         listed = {found.stamp.path: found.stamp for found in self.sources.files}
-        listed |= {tar.path: FileStamp(tar.path, tar.size_bytes, tar.mtime_ns) for tar in self.sources.tars}
+        listed |= {tar.path: stamp_of(tar) for tar in self.sources.tars}
         for row in self.shards.rows():
             path = row.stamp.path
             if listed.get(path) == row.stamp or (path not in listed and not self.sources.covers(path)):
@@ -156,12 +155,10 @@ def _add(
                 textual = _vector(record, row, encoder)
                 library.add([NewImage(record, row.visual, textual, row.phash, stamp)])
                 counts["added"] += 1
-            elif known is None or known.image_id != row.record.id or known.missing:
-                library.files.link(stamp, row.record.id)
-                counts["linked"] += 1
             else:
+                is_new = known is None or known.image_id != row.record.id or known.missing
                 library.files.link(stamp, row.record.id)
-                counts["unchanged"] += 1
+                counts["linked" if is_new else "unchanged"] += 1
             if old is not None and old.path == record.path and _words(old) != _words(record):
                 library.update_text(record, _vector(record, row, encoder))
                 counts["updated_text"] += 1

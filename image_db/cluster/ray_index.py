@@ -129,7 +129,7 @@ def index_on_ray(
     if waiting:
         start_ray(options)
     for _ in range(_PASSES):
-        for _, files in _run(waiting, shards, encoder, load_encoder, options, stats) if waiting else ():
+        for files in _run(waiting, shards, encoder, load_encoder, options, stats) if waiting else ():
             written += 1
             finished += files
             if progress is not None:
@@ -201,8 +201,8 @@ def _run(
     load_encoder: LoadEncoder,
     options: RayOptions,
     stats: list[str],
-) -> Iterator[tuple[str, int]]:
-    """Names of the shards that were written, with the files that each holds; at last Ray's figures go to ``stats``."""
+) -> Iterator[int]:
+    """Of each shard that was written, how many files it holds; at last Ray's figures go to ``stats``."""
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -229,7 +229,7 @@ def _run(
         num_cpus=0,
     )
     for row in written.iter_rows():
-        yield row["shard"], row["files"]
+        yield row["files"]
     stats.append(written.stats())
 
 
@@ -341,11 +341,12 @@ class EncodeRows:
         import pyarrow as pa
         from PIL import Image
 
-        rows = batch.drop_columns(["pixels", "width", "height"]).to_pylist()
+        told = batch.drop_columns(["pixels", "width", "height"])
+        rows = told.to_pylist()
         pixels = zip(*(batch[name].to_pylist() for name in ("width", "height", "pixels")), strict=True)
         images = [Image.frombytes("RGB", (w, h), data) if data else None for w, h, data in pixels]
         shown = [i for i, image in enumerate(images) if image is not None]
-        visual: dict[int, Any] = dict.fromkeys(range(len(rows)))
+        visual: list[Any] = [None] * len(rows)
         if shown:
             vectors = self._encoder.encode_images([image for image in images if image is not None])
             for i, vector in zip(shown, vectors, strict=True):
@@ -362,8 +363,8 @@ class EncodeRows:
         }
         identity = self._encoder.identity
         return (
-            pa.Table.from_pylist(rows, schema=batch.drop_columns(["pixels", "width", "height"]).schema)
-            .append_column("visual", pa.array([visual[i] for i in range(len(rows))], _halves(identity.visual_dim)))
+            pa.Table.from_pylist(rows, schema=told.schema)
+            .append_column("visual", pa.array(visual, _halves(identity.visual_dim)))
             .append_column(
                 "textual", pa.array([textual.get(i) for i in range(len(rows))], _halves(identity.textual_dim))
             )
@@ -394,7 +395,7 @@ class WriteShards:
             held = self._open.setdefault(row["shard"], {})
             held[row["number"]] = row  # a reader that died sends its rows again
             if len(held) == row["of"]:
-                rows = [held[number] | {"path": os.fsdecode(held[number]["path"])} for number in sorted(held)]
+                rows = [held[number] for number in sorted(held)]
                 self._shards.write(row["shard"], table_of(rows, self._encoder))
                 written.append({"shard": row["shard"], "files": len(rows)})
                 del self._open[row["shard"]]

@@ -23,17 +23,18 @@ MOST_DEATHS = 2  # one may have been a machine's that was lost at that moment
 class ReaderNote:
     """``deaths`` counts, by a file's number in its unit, the readers that died while they read it."""
 
-    shards: ShardFolder
-    unit: str
+    system: Any
+    path: str
     careful: bool = False
     deaths: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, shards: ShardFolder, unit: str) -> ReaderNote:
-        note = cls(shards, unit)
-        system, path = note._place()
+        system, _, base = opened(shards.address)
+        system.create_dir(base, recursive=True)
+        note = cls(system, f"{base}/{unit}{SUFFIX}")
         try:
-            with system.open_input_stream(path) as stream:
+            with system.open_input_stream(note.path) as stream:
                 said = json.loads(stream.read())
         except FileNotFoundError:
             said = None
@@ -60,15 +61,8 @@ class ReaderNote:
             self._write(None)
 
     def end(self) -> None:
-        system, path = self._place()
-        system.delete_file(path)
+        self.system.delete_file(self.path)
 
     def _write(self, number: int | None) -> None:
-        system, path = self._place()
-        with system.open_output_stream(path) as stream:
+        with self.system.open_output_stream(self.path) as stream:
             stream.write(json.dumps({"at": number, "deaths": self.deaths}).encode())
-
-    def _place(self) -> tuple[Any, str]:
-        system, _, base = opened(self.shards.address)
-        system.create_dir(base, recursive=True)
-        return system, f"{base}/{self.unit}{SUFFIX}"
