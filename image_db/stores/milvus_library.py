@@ -193,14 +193,7 @@ class MilvusLibrary:
 
     def page(self, start: int, count: int) -> list[ImageRecord]:
         """So many pictures, in the library's order."""
-        with explaining(self.address):
-            rows = self.client.query(
-                self.collection,
-                filter=f"place >= {start} and place < {start + count}",
-                output_fields=["place", "record"],
-                limit=count,
-            )
-        return [stored_record(row["record"]) for row in sorted(rows, key=lambda row: row["place"])]
+        return [stored_record(row["record"]) for row in self._queried(_between(start, count), ["record"], count)]
 
     @property
     def with_text(self) -> int:
@@ -239,18 +232,12 @@ class MilvusLibrary:
         return {row["id"]: np.asarray(row["visual"], np.float32) for row in self._rows(image_ids, ["visual"])}
 
     def sample(self, places: Sequence[int]) -> np.ndarray:
-        """Visual vectors (n, D) of the pictures at these places."""
-        found: list[tuple[int, Any]] = []
+        """Visual vectors (n, D) of the pictures at these places, which rise."""
+        found: list[Any] = []
         for start in range(0, len(places), PAGE_ROWS):
             part = list(places[start : start + PAGE_ROWS])
-            with explaining(self.address):
-                rows = self.client.query(
-                    self.collection, filter=f"place in {part}", output_fields=["place", "visual"], limit=len(part)
-                )
-            found += [(row["place"], row["visual"]) for row in rows]
-        found.sort(key=lambda item: item[0])
-        vectors = np.asarray([vector for _, vector in found], np.float32)
-        return vectors.reshape(len(found), self.encoder.visual_dim)
+            found += [row["visual"] for row in self._queried(f"place in {part}", ["visual"], len(part))]
+        return np.asarray(found, np.float32).reshape(len(found), self.encoder.visual_dim)
 
     def rows(self, image_ids: Sequence[str]) -> list[PictureRow]:
         """Pictures with their vectors, in the library's order."""
@@ -317,15 +304,9 @@ class MilvusLibrary:
         """Ids of the first pictures that an expression lets through, in the library's order."""
         found: list[str] = []
         for start in range(0, len(self), _WINDOW_ROWS):
-            window = f"place >= {start} and place < {start + _WINDOW_ROWS}"
-            with explaining(self.address):
-                rows = self.client.query(
-                    self.collection,
-                    filter=f"{window} and {restriction}" if restriction else window,
-                    output_fields=["id", "place"],
-                    limit=_WINDOW_ROWS,
-                )
-            found += [row["id"] for row in sorted(rows, key=lambda row: row["place"])]
+            window = _between(start, _WINDOW_ROWS)
+            asked = f"{window} and {restriction}" if restriction else window
+            found += [row["id"] for row in self._queried(asked, [], _WINDOW_ROWS)]
             if len(found) >= most:
                 break
         return found[:most]
@@ -333,14 +314,15 @@ class MilvusLibrary:
     def pages(self, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """All pictures in the library's order, a page at a time."""
         for start in range(0, len(self), PAGE_ROWS):
-            with explaining(self.address):
-                rows = self.client.query(
-                    self.collection,
-                    filter=f"place >= {start} and place < {start + PAGE_ROWS}",
-                    output_fields=["id", "place", *fields],
-                    limit=PAGE_ROWS,
-                )
-            yield sorted(rows, key=lambda row: row["place"])
+            yield self._queried(_between(start, PAGE_ROWS), fields, PAGE_ROWS)
+
+    def _queried(self, restriction: str, fields: Sequence[str], most: int) -> list[dict[str, Any]]:
+        """The pictures that an expression lets through, in the library's order."""
+        with explaining(self.address):
+            rows = self.client.query(
+                self.collection, filter=restriction, output_fields=["id", "place", *fields], limit=most
+            )
+        return sorted(rows, key=lambda row: row["place"])
 
     def _rows(self, image_ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -350,6 +332,11 @@ class MilvusLibrary:
                 part = wanted[start : start + PAGE_ROWS]
                 found += self.client.get(self.collection, ids=part, output_fields=["id", *fields])
         return found
+
+
+def _between(start: int, count: int) -> str:
+    """So many pictures from a place on, as an expression."""
+    return f"place >= {start} and place < {start + count}"
 
 
 def _search_params(library: MilvusLibrary, space: str, width: int) -> dict[str, Any]:
