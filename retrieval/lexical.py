@@ -72,7 +72,7 @@ class LexicalIndex:
         surest: list[float] = []
         for row, fields in enumerate(texts):
             tally = tally_of(fields)
-            surest.append(max((weight for field, weight in fields if terms(field)), default=0.0) if tally else 0.0)
+            surest.append(surest_of(fields) if tally else 0.0)
             term_ids.extend(vocabulary.setdefault(term, len(vocabulary)) for term in tally)
             row_ids.extend([row] * len(tally))
             amounts.extend(tally.values())
@@ -162,6 +162,11 @@ def tally_of(fields: Sequence[tuple[str, float]]) -> dict[str, float]:
         for term in indexed_terms(field):
             tally[term] = tally.get(term, 0.0) + weight
     return tally
+
+
+def surest_of(fields: Sequence[tuple[str, float]]) -> float:
+    """The largest weight of a field that has words."""
+    return max((weight for field, weight in fields if terms(field)), default=0.0)
 
 
 def inverse_frequency(n: int, counts: np.ndarray) -> np.ndarray:

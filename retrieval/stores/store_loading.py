@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from image_db.errors import LibraryError
+from image_db.errors import LibraryError, LibraryMissing
 from image_db.library import Library, NewImage
 from image_db.metadata.record import ImageRecord
 from image_db.stores.addresses import is_address
@@ -150,8 +150,6 @@ def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 def _refuse_existing(target: Path | str) -> None:
-    from image_db.errors import LibraryMissing
-
     try:
         open_library(target).close()
     except LibraryMissing:

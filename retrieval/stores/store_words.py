@@ -15,9 +15,9 @@ import numpy as np
 
 from image_db.metadata.record import ImageRecord
 from image_db.stores.milvus_client import NOTHING
-from retrieval.lexical import CHARACTER_WEIGHT, K1, B, WordMatch, inverse_frequency, tally_of
+from retrieval.lexical import CHARACTER_WEIGHT, K1, B, WordMatch, inverse_frequency, surest_of, tally_of
 from retrieval.library_index import fields
-from retrieval.tokens import HEAD, asked_terms, is_character, terms
+from retrieval.tokens import HEAD, asked_terms, is_character
 
 _DIMENSIONS = 2**32 - 2  # Milvus' sparse vectors; 0 is for pictures without words
 
@@ -67,7 +67,7 @@ def words_of(record: ImageRecord, statistics: WordStatistics) -> WordsOfPicture:
     tally = tally_of(given)
     known = list(tally)
     adding = [term for term in known if not term.endswith(HEAD)]
-    surest = max((weight for text, weight in given if terms(text)), default=0.0) if tally else 0.0
+    surest = surest_of(given) if tally else 0.0
     information = float(statistics.information(adding).sum(dtype=np.float64)) if adding else 0.0
     return WordsOfPicture(saturated(tally, statistics.mean_length), information, surest)
 
