@@ -1,5 +1,7 @@
 """Vignette's eyes and voice: towers, bridges, language models, weights. Knows no libraries and no articles."""
 
+import os
+
 # The name on the package index, where ``vignette`` is another project; as in pyproject.toml.
 DISTRIBUTION = "vignette-studio"
 
@@ -12,3 +14,8 @@ def own_version() -> str:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
         return "unknown"
+
+
+def usable_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

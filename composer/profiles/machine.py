@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vision import usable_cores
+
 HubState = Literal["answers", "silent", "offline", "unasked"]
 
 HUB_ANSWERS_WITHIN_S = 2.0
@@ -60,7 +62,7 @@ def look() -> Machine:
         memory_bytes=total,
         free_bytes=max(free, 0),
         disk_free_bytes=_disk_free(home()),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         gpu=name,
         gpu_bytes=gpu_bytes,
         gpu_free_bytes=gpu_free,

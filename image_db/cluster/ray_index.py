@@ -32,6 +32,7 @@ from image_db.metadata.reading import ReadPicture, read_picture
 from image_db.metadata.sidecars import SidecarReader
 from image_db.scan import FoundFile
 from image_db.stores.milvus_library import stored_record
+from vision import usable_cores
 from vision.errors import KeyedError, Phrase, phrase_to_json
 from vision.interfaces import EncoderIdentity, JointEncoder
 
@@ -173,11 +174,6 @@ def _end_processes(error: Exception) -> None:
         if hasattr(node, "kill_all_processes"):
             with suppress(Exception):  # some of them never came to be
                 node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
-
-
-def usable_cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _units(sources: Sources, done: set[FileStamp], shard_files: int) -> list[_Unit]:

@@ -6,10 +6,10 @@ Sees no pictures. Prompts share the key-value cache of whatever earlier prompt t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vision import usable_cores
 from vision.errors import ModelError, PromptTooLong
 from vision.interfaces import Chunk, ModelIdentity, Prompt, Sampling, Usage
 from vision.llm.batch_runner import BatchRunner
@@ -47,17 +47,13 @@ def load_gguf_model(
     engine = CEngine(
         load_kernels(cache_dir),
         model,
-        threads=threads or _cores(),
+        threads=threads or usable_cores(),
         context_tokens=context_tokens,
         blocks=blocks,
         max_rows=MAX_ROWS,
     )
     runner = BatchRunner(engine, KVCache(blocks, BLOCK_TOKENS, engine.copy_block), MAX_ROWS)
     return GgufModel(model, runner, context_tokens)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class GgufModel:

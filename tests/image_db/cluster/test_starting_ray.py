@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from image_db.cluster.ray_index import RayOptions, start_ray, usable_cores
+from image_db.cluster.ray_index import RayOptions, start_ray
 from image_db.errors import LibraryError
+from vision import usable_cores
 
 ray = pytest.importorskip("ray", reason="pip install 'vignette-studio[cluster]'")
 
