@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
@@ -158,13 +158,10 @@ def _refuse_existing(target: Path | str) -> None:
 
 
 def _fill_folder(target: Path | str, origin: AnyLibrary, progress: Progress | None) -> None:
+    pictures, done = pictures_of(origin), 0
     with Library.create(Path(target), origin.encoder) as library:
-        waiting: list[NewImage] = []
-        for done, picture in enumerate(chain(pictures_of(origin), (None,)), 1):
-            if picture is not None:
-                waiting.append(NewImage(picture.record, picture.visual, picture.textual, picture.phash))
-            if waiting and (picture is None or len(waiting) >= _ADD_PICTURES):
-                library.add(waiting)
-                waiting = []
-            if progress is not None and picture is not None:
+        while part := list(islice(pictures, _ADD_PICTURES)):
+            library.add([NewImage(p.record, p.visual, p.textual, p.phash) for p in part])
+            done += len(part)
+            if progress is not None:
                 progress(done, len(origin))
