@@ -137,7 +137,10 @@ class CachedForward:
     @cached_property
     def _goes_on_by_many(self) -> bool:
         """Whether several tokens at once go on from a state: Mamba's scan begins anew unless it is one."""
-        return self.cuts or self._same(*self._in_pieces(torch.arange(1, 1 + 2 * _PROBED)[None], by_many=True))
+        if self.cuts:
+            return True
+        ids = torch.arange(1, 1 + 2 * _PROBED)[None]
+        return self._same(self._whole(ids)[:, _PROBED:], self._in_pieces(ids, by_many=True))
 
     def check(self, ids: Sequence[int], name: str) -> None:
         """Raises ModelError where the architecture does not read as a writer must: each token from those before it
@@ -148,39 +151,38 @@ class CachedForward:
         row, half = torch.tensor([list(ids)]), len(ids) // 2
         kind = self.model.config.model_type
         try:
-            with torch.inference_mode():
-                whole = self._plain(row)[:, :half]
-                alone = self._plain(row[:, :half])
-            if not self._same(whole, alone):
+            whole, alone = self._whole(row), self._whole(row[:, :half])
+            if not self._same(whole[:, :half], alone):
                 raise ModelError("checkpoint_looks_ahead", model=name, kind=kind)
-            whole, parts = self._in_pieces(row, by_many=self._goes_on_by_many)
+            parts = self._in_pieces(row, by_many=self._goes_on_by_many)
         except torch.cuda.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise ModelError("checkpoint_not_run", model=name, kind=kind, reason=reason) from error
-        if not self._same(whole, parts):
+        if not self._same(whole[:, half:], parts):
             raise ModelError("checkpoint_forgets", model=name, kind=kind)
 
-    def _plain(self, ids: torch.Tensor) -> torch.Tensor:
+    @torch.inference_mode()
+    def _whole(self, ids: torch.Tensor) -> torch.Tensor:
+        """Logits of all ``ids`` (1, n), read without a cache."""
         places, mask = torch.arange(ids.shape[1])[None], torch.ones_like(ids)
         return self.logits(ids, places, mask, torch.arange(ids.shape[1]), {}).float()
 
-    def _in_pieces(self, ids: torch.Tensor, *, by_many: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the second half of ``ids`` (1, 2n): read whole, and after the first half from a cache."""
+    @torch.inference_mode()
+    def _in_pieces(self, ids: torch.Tensor, *, by_many: bool) -> torch.Tensor:
+        """Logits of the second half of ``ids`` (1, 2n), read after the first half from a cache."""
         half = ids.shape[1] // 2
         places, mask, columns = torch.arange(2 * half)[None], torch.ones_like(ids), torch.arange(half)
         rows, others = self.empty_rows(1), self.empty_rows(1)
-        with torch.inference_mode():
-            whole = self._plain(ids)[:, half:]
-            for held, read in ((rows, ids[:, :half]), (others, ids[:, :half].flip(1))):
-                self.logits(read, places[:, :half], mask[:, :half], columns, {}, held.cache)
-            rows.mask = mask[:, :half]
-            if by_many:
-                parts = self.logits(ids[:, half:], places[:, half:], mask, columns, {}, rows.cache)
-            else:
-                parts = self._one_by_one(rows, ids[:, half:], places[:, half:], columns)
-        return whole, parts.float()
+        for held, read in ((rows, ids[:, :half]), (others, ids[:, :half].flip(1))):
+            self.logits(read, places[:, :half], mask[:, :half], columns, {}, held.cache)
+        rows.mask = mask[:, :half]
+        if by_many:
+            parts = self.logits(ids[:, half:], places[:, half:], mask, columns, {}, rows.cache)
+        else:
+            parts = self._one_by_one(rows, ids[:, half:], places[:, half:], columns)
+        return parts.float()
 
     def _same(self, one: torch.Tensor, other: torch.Tensor) -> bool:
         """But for rounding, of a type of 16 bits more."""
