@@ -111,10 +111,8 @@ def fetch(models: Sequence[str], parts: Sequence[HubPart], extras: Sequence[str]
 
 def _check_room(listed: Sequence[Listing]) -> None:
     """Raise WeightsError where the cache's disk has no room for all that is missing."""
-    import shutil
-
-    from vision.downloads.checkpoints import SPARE_BYTES, snapshots
-    from vision.errors import WeightsError
+    from vision.downloads.checkpoints import snapshots
+    from vision.downloads.transfer import check_room
 
     missing = [file for one in listed for file in one.missing]
     if not missing:
@@ -122,7 +120,5 @@ def _check_room(listed: Sequence[Listing]) -> None:
     folder = snapshots(missing[0].repository).parents[1]
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        need, free = sum(file.size_bytes for file in missing) + SPARE_BYTES, shutil.disk_usage(folder).free
-        if free < need:
-            values = {"need_mb": need / 1e6, "free_mb": free / 1e6}
-            raise WeightsError("checkpoint_no_room", name=missing[0].repository, folder=str(folder), **values)
+        need = sum(file.size_bytes for file in missing)
+        check_room(folder, need, "checkpoint_no_room", name=missing[0].repository, folder=folder)

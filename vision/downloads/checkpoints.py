@@ -12,16 +12,15 @@ import errno
 import fnmatch
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from vision.downloads.hub import append_from_hub
-from vision.downloads.transfer import ArrivedBytes, Transfer
+from vision.downloads.files import file_sha256
+from vision.downloads.hub import append_from_hub, endpoint
+from vision.downloads.transfer import DISK_FULL, ArrivedBytes, Transfer, check_room, not_stored
 from vision.errors import ModelError, WeightsError
 
 HUB_TIMEOUT_S = 30.0  # without a word from the hub
@@ -31,10 +30,7 @@ OTHER_COPIES = ("*/*", "consolidated*")  # the same weights for other programs
 TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # the first of them that is there
-SPARE_BYTES = 64 << 20
-_CHUNK_BYTES = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_DISK = (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_DISK = (*DISK_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 Progress = Callable[[str, int, int], None]  # file, bytes done, bytes in all
 
@@ -161,7 +157,7 @@ def listing(part: HubPart) -> Listing:
 
     bound_requests()
     with hub_errors(part.repository):
-        api = HfApi(endpoint=_endpoint(), library_name="vignette")
+        api = HfApi(endpoint=endpoint(), library_name="vignette")
         commit = cast(str, api.repo_info(part.repository).sha)
         found: dict[str, Any] = {
             entry.path: entry
@@ -190,7 +186,7 @@ def fetch_json(repository: str, name: str) -> dict[str, Any]:
     if path is None:
         bound_requests()
         with hub_errors(repository):
-            path = Path(hf_hub_download(repository, name, endpoint=_endpoint()))
+            path = Path(hf_hub_download(repository, name, endpoint=endpoint()))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -217,7 +213,7 @@ def fetch(wanted: Listing, progress: Progress = lambda *_: None) -> Path:
             shown = not are_progress_bars_disabled()
             disable_progress_bars()  # nothing is transferred any more
             try:
-                return Path(snapshot_download(repository, allow_patterns=names, endpoint=_endpoint()))
+                return Path(snapshot_download(repository, allow_patterns=names, endpoint=endpoint()))
             finally:
                 if shown:
                     enable_progress_bars()
@@ -231,16 +227,11 @@ def _fetch_blob(file: HubFile, commit: str, blobs: Path, progress: Progress) -> 
     if have > file.size_bytes:
         part.unlink()
         have = 0
-    free = shutil.disk_usage(blobs).free
-    if free < file.size_bytes - have + SPARE_BYTES:
-        need_mb, free_mb = (file.size_bytes - have + SPARE_BYTES) / 1e6, free / 1e6
-        raise WeightsError(
-            "checkpoint_no_room", name=file.repository, folder=str(blobs.parent), need_mb=need_mb, free_mb=free_mb
-        )
+    check_room(blobs, file.size_bytes - have, "checkpoint_no_room", name=file.repository, folder=blobs.parent)
     name = f"{file.repository}/{file.path}"
     transfer = Transfer(lambda done: progress(name, done, file.size_bytes))
     transfer.set(name, have)
-    url = hf_hub_url(file.repository, file.path, revision=commit, endpoint=_endpoint())
+    url = hf_hub_url(file.repository, file.path, revision=commit, endpoint=endpoint())
     append_from_hub(url, part, file.size_bytes, ArrivedBytes(name, have, transfer))
     if _digest(part, file) != file.digest:
         part.unlink()
@@ -249,19 +240,13 @@ def _fetch_blob(file: HubFile, commit: str, blobs: Path, progress: Progress) -> 
 
 
 def _digest(path: Path, file: HubFile) -> str:
-    seal = hashlib.sha256() if len(file.digest) == 64 else hashlib.sha1(b"blob %d\0" % file.size_bytes)
-    with path.open("rb") as data:
-        while chunk := data.read(_CHUNK_BYTES):
-            seal.update(chunk)
-    return seal.hexdigest()
+    if len(file.digest) == 64:
+        return file_sha256(path)
+    return hashlib.sha1(b"blob %d\0" % file.size_bytes + path.read_bytes()).hexdigest()
 
 
 def _among(path: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def bound_requests() -> None:
@@ -296,9 +281,7 @@ def hub_errors(model: str, revision: str | None = None) -> Iterator[None]:
         raise ModelError("checkpoint_folder_missing", folder=model) from error
     except (OSError, ValueError, _transport_error(), errors.RevisionResolutionError, errors.XetDownloadError) as error:
         if isinstance(error, OSError) and error.errno in _DISK:
-            key = "model_disk_full" if error.errno in _FULL else "model_not_stored"
-            folder = snapshots(model).parent
-            raise WeightsError(key, name=model, folder=str(folder), reason=str(error)) from error
+            raise not_stored(model, snapshots(model).parent, error) from error
         raise hub_failure(model, error) from error
 
 

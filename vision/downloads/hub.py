@@ -21,13 +21,17 @@ class HubUnreachable(SourceFailed):
     """No connection to the hub at all: its other repositories need not be tried either."""
 
 
+def endpoint() -> str | None:
+    """The hub's address where $HF_ENDPOINT names another than huggingface_hub's own."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+
+
 def fetch_from_hub(entry: WeightEntry, source: HubSource, folder: Path, transfer: Transfer) -> None:
     """Fill ``folder`` with the entry's files. Raises SourceFailed, HubUnreachable, OSError of the disk."""
     from huggingface_hub import hf_hub_url
 
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     for file in entry.files:
-        url = hf_hub_url(source.repository, file.path, revision=source.revision, endpoint=endpoint)
+        url = hf_hub_url(source.repository, file.path, revision=source.revision, endpoint=endpoint())
         _fetch_file(url, file, folder / file.path, transfer)
 
 

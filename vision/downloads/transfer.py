@@ -6,6 +6,7 @@ elsewhere before ``install`` has renamed it into place.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from vision.errors import Phrase, WeightsError
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+
+SPARE_BYTES = 64 << 20  # that a fetch leaves free
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SourceFailed(WeightsError):
@@ -63,6 +68,19 @@ class ArrivedBytes:
     def update(self, size: int) -> None:
         self._bytes += size
         self._transfer.set(self._part, self._bytes)
+
+
+def check_room(place: Path, need_bytes: int, key: str, *, name: str, folder: Path) -> None:
+    """Raises WeightsError ``key`` where the disk of ``place`` has no room; the words name ``folder``."""
+    need, free = need_bytes + SPARE_BYTES, shutil.disk_usage(place).free
+    if free < need:
+        raise WeightsError(key, name=name, folder=str(folder), need_mb=need / 1e6, free_mb=free / 1e6)
+
+
+def not_stored(name: str, folder: Path, error: OSError) -> WeightsError:
+    """What to tell of a disk that did not take the model ``name``."""
+    key = "model_disk_full" if error.errno in DISK_FULL else "model_not_stored"
+    return WeightsError(key, name=name, folder=str(folder), reason=str(error))
 
 
 def check_files(entry: WeightEntry, folder: Path, on_bytes: Callable[[int], None] | None = None) -> Phrase | None:
