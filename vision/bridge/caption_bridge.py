@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +95,7 @@ class CaptionBridge:
         folder.mkdir(parents=True, exist_ok=True)
         half = {name: np.ascontiguousarray(value, np.float16) for name, value in self.weights.items()}
         save_file({**half, "tokens": self.tokens.astype(np.float32)}, folder / WEIGHTS_FILE)
-        shown = {name: getattr(self.config, name) for name in CaptionBridgeConfig.__dataclass_fields__}
-        (folder / CONFIG_FILE).write_text(json.dumps(shown) + "\n", encoding="utf-8")
+        (folder / CONFIG_FILE).write_text(json.dumps(asdict(self.config)) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path = SHIPPED) -> CaptionBridge:

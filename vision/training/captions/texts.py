@@ -130,11 +130,11 @@ def without_preamble(sentence: str) -> str:
 def tag_words(figures: Sequence[Figure]) -> list[set[str]]:
     """Of each figure the words of alt text and caption that may be its tags."""
     return [
-        {word for word in _TAG.findall(f"{figure.alt} {figure.caption}") if is_tag(word)} for figure in figures
+        {word for word in _TAG.findall(f"{figure.alt} {figure.caption}") if _is_tag(word)} for figure in figures
     ]  # fmt: skip
 
 
-def is_tag(word: str) -> bool:
+def _is_tag(word: str) -> bool:
     return word not in _EMPTY_WORDS and word not in NUMBER_WORDS and is_plain_word(word)
 
 

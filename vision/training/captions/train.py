@@ -41,7 +41,7 @@ from vision.training.batches import batches_of
 from vision.training.bridge.holdout import held_back_books
 from vision.training.bridge.train import REPORT_FILE, RunReport
 from vision.training.captions.recipe import CaptionRecipe
-from vision.training.captions.texts import ABOUT_PICTURES, CaptionText, caption_texts, is_tag, tag_words
+from vision.training.captions.texts import ABOUT_PICTURES, CaptionText, caption_texts, tag_words
 from vision.training.charts import require_charts
 from vision.training.dataset import Figure, figures_of, read_articles
 from vision.training.joint.cross_validation import book_folds
@@ -236,23 +236,19 @@ class _CaptionRun:
         rows = read.rows(chosen.tolist())
         seen = Counter(read.tokens[rows[read.counts[rows]]].tolist())
         vocabulary = np.array(sorted(token for token, count in seen.items() if count >= recipe.token_texts))
-        place = np.full(len(self.embeddings), -1)
-        place[vocabulary] = np.arange(len(vocabulary))
-        learned = read.counts & (place[read.tokens] >= 0)
+        place = self._places(vocabulary)
+        figures = np.unique([self.texts[i].figure for i in chosen])
         states = read.states[rows].astype(np.float32)
         mean, spread = states.mean(0), states.std(0)
         torch.manual_seed(recipe.seed)
         network = _Network(recipe, states.shape[1], self.vectors.said.shape[1], len(vocabulary))
         words = torch.from_numpy(self.embeddings[vocabulary])
-        pictures = _PictureSampler(self.vectors, np.unique([self.texts[i].figure for i in chosen]), recipe.jitter)
+        pictures = _PictureSampler(self.vectors, figures, recipe.jitter)
         scale = float(spread.mean())
 
         def loss(stage: str) -> Loss:
             def of(samples: Sequence[int]) -> tuple[torch.Tensor, float]:
-                texts = chosen[list(samples)]
-                rows = read.rows(texts.tolist())
-                owners = np.repeat([self.texts[i].figure for i in texts], np.diff(read.start)[texts])
-                rows, owners = rows[learned[rows]], owners[learned[rows]]
+                rows, owners = self._learned(chosen[list(samples)], place)
                 own = torch.from_numpy(read.states[rows].astype(np.float32))
                 moved = own + scale * network(
                     (own - torch.from_numpy(mean)) / torch.from_numpy(spread), pictures(owners, stage)
@@ -272,17 +268,13 @@ class _CaptionRun:
             if epochs:
                 some = replace(recipe, epochs=epochs)
                 run_steps(f"{name}-{stage}", parameters, batches, loss(stage), some, key, self.out, self.progress)
-        return self._bridge(network, vocabulary, mean, spread, scale, np.unique([self.texts[i].figure for i in chosen]))
+        return self._bridge(network, vocabulary, mean, spread, scale, figures)
 
     def nats(self, bridge: CaptionBridge, chosen: NDArray[np.int64]) -> tuple[float, float]:
         """The mean loss a token of these texts with their own pictures, and with their neighbours'."""
         read, sums = self.read, np.zeros(2)
-        place = np.full(len(self.embeddings), -1)
-        place[bridge.tokens] = np.arange(len(bridge.tokens))
-        owners = np.repeat([self.texts[i].figure for i in chosen], np.diff(read.start)[chosen])
-        rows = read.rows(chosen.tolist())
-        known = read.counts[rows] & (place[read.tokens[rows]] >= 0)
-        rows, owners = rows[known], owners[known]
+        place = self._places(bridge.tokens)
+        rows, owners = self._learned(chosen, place)
         figures = np.unique(owners)
         shifted = dict(zip(figures.tolist(), np.roll(figures, 1).tolist(), strict=True))
         others = np.array([shifted[owner] for owner in owners.tolist()])
@@ -294,6 +286,22 @@ class _CaptionRun:
                 sums[side] -= log_probs[np.arange(len(wanted)), wanted].sum()
         own, other = sums / max(1, len(rows))
         return float(own), float(other)
+
+    def _places(self, vocabulary: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each of the language model's tokens its place in the vocabulary, or -1."""
+        place = np.full(len(self.embeddings), -1)
+        place[vocabulary] = np.arange(len(vocabulary))
+        return place
+
+    def _learned(
+        self, chosen: NDArray[np.int64], place: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of the chosen texts' tokens that may be learned and have a place, and the figure of each."""
+        read = self.read
+        rows = read.rows(chosen.tolist())
+        owners = np.repeat([self.texts[i].figure for i in chosen], np.diff(read.start)[chosen])
+        known = read.counts[rows] & (place[read.tokens[rows]] >= 0)
+        return rows[known], owners[known]
 
     def _bridge(
         self,
@@ -327,7 +335,7 @@ class _CaptionRun:
         recipe = self.recipe
         said = tag_words([self.figures[i] for i in figures])
         found = Counter(word for words in said for word in words)
-        tags = tuple(sorted(word for word, count in found.items() if count >= recipe.tag_pictures and is_tag(word)))
+        tags = tuple(sorted(word for word, count in found.items() if count >= recipe.tag_pictures))
         column = {word: place for place, word in enumerate(tags)}
         present = np.zeros((len(figures), len(tags)), np.float32)
         for row, words in enumerate(said):
