@@ -49,6 +49,14 @@ class StepsRecipe:
         check_bounds(self, "epochs batch at_once learning_rate clip save_every max_text_tokens", above=0)
         check_bounds(self, "warmup weight_decay", at_least=0)
 
+    @property
+    def halves_frozen(self) -> bool:
+        """Whether frozen weights are kept in bfloat16: on a GPU, which computes in it.
+
+        A processor's own bfloat16 is left to autocast.
+        """
+        return self.device.startswith("cuda") and self.precision != "float32"
+
 
 R = TypeVar("R", bound=Recipe)
 

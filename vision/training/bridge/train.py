@@ -94,9 +94,7 @@ def prepare(data: Path, cache: Path, tower: str, recipe: StepsRecipe, progress: 
     held_back = held_back_books(figures)
     eyes = load_tower(tower, recipe.device)
     grids = cached_grids([figure.image for figure in figures], eyes, cache, progress)
-    # Frozen weights on a GPU are kept in what it computes in; a processor's own bfloat16 is left to autocast.
-    halved = torch.device(recipe.device).type == "cuda" and recipe.precision != "float32"
-    dtype = torch.bfloat16 if halved else torch.float32
+    dtype = torch.bfloat16 if recipe.halves_frozen else torch.float32
     language = load_causal(recipe.language_model, dtype=dtype, device=recipe.device)
     return BridgeParts(articles, figures, held_back, eyes, language, grids)
 

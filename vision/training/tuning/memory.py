@@ -86,7 +86,7 @@ def _shape(text: Any) -> tuple[int, int]:
 def estimate_memory(size: ModelSize, recipe: TuningRecipe) -> MemoryEstimate:
     """At the longest samples that the recipe takes, ``at_once`` of them."""
     kind = torch.device(recipe.device).type
-    number = 2 if kind == "cuda" and recipe.precision != "float32" else 4
+    number = 2 if recipe.halves_frozen else 4
     weights = float(size.parameters * number)
     if recipe.method == "qlora":
         weights = (size.parameters - size.embedded) * _BITS4_BYTES + size.embedded * 2

@@ -99,11 +99,10 @@ def placed(recipe: TuningRecipe) -> TuningRecipe:
 
 def load_for_tuning(model: str, recipe: TuningRecipe) -> HubModel:
     """In the number format that it is trained in. Errors as ``load_hub_model``."""
-    halved = torch.device(recipe.device).type == "cuda" and recipe.precision != "float32"
     return load_hub_model(
         model,
         device=recipe.device,
-        dtype="bfloat16" if halved else "float32",
+        dtype="bfloat16" if recipe.halves_frozen else "float32",
         quantization="4bit" if recipe.method == "qlora" else "none",
     )
 
