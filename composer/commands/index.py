@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         return run_on_ray(args)
     ready = _ready(args.library, args.paths, args.profile, drafts=not args.no_describe)
     asked = (args.library, args.paths, ready, args.describe, args.exclude, not args.no_describe)
-    report = _tell(args, *_index(*asked))
+    report, pictures, described = _index(*asked)
+    tell_report(args, report, pictures, described)
     if args.watch:
         return _watch(args, lambda: _index(*asked))
     return 0 if report.usable else 1
@@ -102,17 +103,17 @@ def _check_describing(how: str | None) -> None:
         raise UsageError("describing_unknown", given=how, known=known)
 
 
-def _tell(
-    args: argparse.Namespace, report: IndexReport, pictures: int, described: DescribeReport | None
-) -> IndexReport:
+def tell_report(
+    args: argparse.Namespace, report: IndexReport, pictures: int, described: DescribeReport | None, **more: object
+) -> None:
+    """Print a report as ``--json`` or for people; ``more`` is for programs alone."""
     if args.json:
         from image_db.exporting import json_line
 
         words = {} if described is None else {"described": described.described, "silent": described.silent}
-        print(json_line(as_json(args.library, report, pictures) | words), flush=True)
+        print(json_line(_as_json(args.library, report, pictures) | words | more), flush=True)
     else:
         print_report(args.library, report, pictures, described)
-    return report
 
 
 def _watch(args: argparse.Namespace, again: Callable[[], tuple[IndexReport, int, DescribeReport | None]]) -> int:
@@ -130,7 +131,7 @@ def _watch(args: argparse.Namespace, again: Callable[[], tuple[IndexReport, int,
                 note(printable(error))
                 continue
             if report.changed or described is not None:
-                _tell(args, report, pictures, described)
+                tell_report(args, report, pictures, described)
     except KeyboardInterrupt:
         return 0
     return 0
@@ -275,8 +276,7 @@ def print_report(
         print(say("described", described=described.described, silent=described.silent))
 
 
-def as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, object]:
-    """A report for programs."""
+def _as_json(library_dir: Path, report: IndexReport, pictures: int) -> dict[str, object]:
     from composer.i18n import localize
 
     return {

@@ -30,7 +30,7 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
 
 def run_on_ray(args: argparse.Namespace) -> int:
     """Shards first, then the library that they make."""
-    from composer.commands.index import DRAFTS, as_json, describe_as_asked, print_report
+    from composer.commands.index import DRAFTS, describe_as_asked, tell_report
     from composer.commands.profiles import settings_for
     from composer.commands.terminal import progress_of, say
     from composer.errors import UsageError
@@ -78,12 +78,5 @@ def run_on_ray(args: argparse.Namespace) -> int:
         report = replace(report, seconds=made.seconds + report.seconds)
         pictures = len(library)
         described = describe_as_asked(library, encoder, settings, args.describe, unasked=not args.no_describe)
-    if args.json:
-        from image_db.exporting import json_line
-
-        words = {} if described is None else {"described": described.described, "silent": described.silent}
-        work = {"shards": made.shards, "kept": made.kept, "ray": made.stats}
-        print(json_line(as_json(args.library, report, pictures) | words | work))
-    else:
-        print_report(args.library, report, pictures, described)
+    tell_report(args, report, pictures, described, shards=made.shards, kept=made.kept, ray=made.stats)
     return 0 if report.usable else 1
