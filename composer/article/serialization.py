@@ -229,24 +229,17 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _origin(value: Any) -> WordsOrigin:
-    if value not in get_args(WordsOrigin):
-        raise TypeError(f"{value!r:.80} is no origin of words")
-    found: WordsOrigin = value
-    return found
+def _one_of(names: Any, value: Any, what: str) -> Any:
+    """``value``, if it is one of the names of a Literal."""
+    if value not in get_args(names):
+        raise TypeError(f"{value!r:.80} is no {what}")
+    return value
 
 
 def _width_share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.1 <= value <= 1.0:
         raise TypeError(f"{value!r:.80} is no share of a column's width")
     return float(value)
-
-
-def _side(value: Any) -> Side:
-    if value not in get_args(Side):
-        raise TypeError(f"{value!r:.80} is no side")
-    found: Side = value
-    return found
 
 
 def _placement_json(placement: Placement) -> dict[str, Any]:
@@ -308,8 +301,9 @@ def _placement(values: Mapping[str, Any], records: Mapping[str, ImageRecord]) ->
         credit=values["credit"],
         locked=values.get("locked", False),
         edited=values.get("edited", False),
-        caption_origin=_origin(values.get("caption_origin", "")),  # articles of earlier versions do not say
-        alt_origin=_origin(values.get("alt_origin", "")),
+        # Articles of earlier versions do not say.
+        caption_origin=_one_of(WordsOrigin, values.get("caption_origin", ""), "origin of words"),
+        alt_origin=_one_of(WordsOrigin, values.get("alt_origin", ""), "origin of words"),
         width_share=_width_share(values.get("width_share", 1.0)),
-        side=_side(values.get("side", "")),
+        side=_one_of(Side, values.get("side", ""), "side"),
     )
