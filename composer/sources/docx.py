@@ -17,17 +17,13 @@ from composer.sources.archives import checked_zip
 from composer.sources.document import BlockCollector, SourceDocument
 
 _OLE = b"\xd0\xcf\x11\xe0"  # what Word puts an encrypted document into, and what .doc was
-_HEADING = re.compile(r"(?:heading|überschrift|titre|título|标题)\s*\d", re.IGNORECASE)
-
-
-def is_locked(data: bytes) -> bool:
-    return data.startswith(_OLE)
+HEADING = re.compile(r"(?:heading|überschrift|titre|título|标题)\s*(\d)", re.IGNORECASE)  # and its level
 
 
 @contextmanager
 def opened_docx(data: bytes) -> Iterator[Any]:
     """The document of python-docx. Raises SourceError where it is encrypted, or damaged as far as it is read within."""
-    if is_locked(data):
+    if data.startswith(_OLE):
         raise SourceError("source_locked")
     with checked_zip(data):
         pass
@@ -39,6 +35,10 @@ def opened_docx(data: bytes) -> Iterator[Any]:
         yield Document(io.BytesIO(data))
     except (BadZipFile, KeyError, ValueError, PackageNotFoundError, XMLSyntaxError) as error:
         raise SourceError("source_damaged", reason=str(error)) from error
+
+
+def style_of(paragraph: Any) -> str:
+    return (paragraph.style.name if paragraph.style is not None else "") or ""
 
 
 def read_docx(data: bytes) -> SourceDocument:
@@ -70,7 +70,7 @@ class _DocxReader:
         return self._collector.document(properties.title or self._title, properties.author or "")
 
     def _paragraph(self, paragraph: Any) -> None:
-        style = (paragraph.style.name if paragraph.style is not None else "") or ""
+        style = style_of(paragraph)
         # A page that begins within a paragraph is that of the next one.
         breaks = self._breaks(paragraph._p)
         if breaks and self._begins_page(paragraph._p):
@@ -81,7 +81,7 @@ class _DocxReader:
             style.lower().startswith(("caption", "beschriftung", "legend", "题注")) or not text.strip()
         ):
             self._place_pictures(text) if text.strip() else None
-        elif _HEADING.match(style) and text.strip():
+        elif HEADING.match(style) and text.strip():
             self._collector.heading(text)
         elif style == "Title" and not self._title:
             self._title = text.strip()

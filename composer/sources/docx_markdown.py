@@ -12,10 +12,9 @@ from typing import Any
 
 from composer.errors import UsageError
 from composer.request import read_text_file
-from composer.sources.docx import opened_docx
+from composer.sources.docx import HEADING, opened_docx, style_of
 
 DOCX = ".docx"
-_HEADING = re.compile(r"(?:heading|überschrift|titre|título|标题)\s*(\d)", re.IGNORECASE)
 _LIST = re.compile(r"list (bullet|number)", re.IGNORECASE)
 _QUOTE = re.compile(r"(?:intense )?quote|zitat|citation|cita|引用", re.IGNORECASE)
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$^]")
@@ -49,13 +48,12 @@ def docx_markdown(data: bytes) -> str:
 
 def _paragraph(paragraph: Any) -> tuple[str, str]:
     """Kind and Markdown of a paragraph, empty where it has no words."""
-    style = (paragraph.style.name if paragraph.style is not None else "") or ""
-    words = _inline(paragraph)
+    style, words = style_of(paragraph), _inline(paragraph)
     if not words:
         return "", ""
     if style == "Title":
         return "heading", f"# {_one_line(words)}"
-    if heading := _HEADING.match(style):
+    if heading := HEADING.match(style):
         # A document's title stands above its headings.
         return "heading", f"{'#' * min(6, int(heading[1]) + 1)} {_one_line(words)}"
     if listed := _list_of(paragraph, style):
