@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     check_available(formats)
     check_free(args.out)
     check_profile(args.profile)
-    args.library_default = "read"
+    args.library_default = "fill" if args.pictures else "read"
     settle_library(args)
     settings = settings_for(args.profile, args.library)
     if args.pictures:

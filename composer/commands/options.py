@@ -155,8 +155,7 @@ def settle_library(args: argparse.Namespace) -> None:
     from composer.commands.terminal import note, say
     from image_db.default_library import default_library, library_to_fill
 
-    fills = args.library_default == "fill" or getattr(args, "pictures", None)
-    args.library = library_to_fill() if fills else default_library()
+    args.library = library_to_fill() if args.library_default == "fill" else default_library()
     note(say("library_taken", library=args.library))
 
 
