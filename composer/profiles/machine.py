@@ -77,7 +77,9 @@ def hub_address() -> str:
     """The hub's address: $HF_ENDPOINT, or huggingface.co."""
     from huggingface_hub import constants
 
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
+    from vision.downloads.hub import hub_endpoint
+
+    return hub_endpoint() or constants.ENDPOINT
 
 
 def hub_answers() -> bool:
