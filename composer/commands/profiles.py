@@ -47,7 +47,8 @@ def settings_for(
     settings = resolved.settings
     missing = wanted(settings, encoder_only=encoder_only).missing()
     if resolved.chosen and not missing.nothing and not is_offline():
-        extras = [name for name in needed(settings) if name not in wanted(settings).models]
+        loaded = wanted(settings).models
+        extras = [name for name in needed(settings) if name not in loaded]
         if encoder_only:
             extras = [name for name in extras if drafts and name == shipped_language_model()]
         fetch(missing.models, wanted(settings, encoder_only=encoder_only, ask_hub=True).parts, extras)
