@@ -71,6 +71,7 @@ def register(subparsers: Subparsers) -> None:
         kind.add_argument("--encoder", metavar="MODEL", help="an open_clip checkpoint instead of the profile's encoder")
         add_profile(kind, measured=True)
         add_json(kind, "print one JSON object instead of a table")
+        kind.set_defaults(describe=None)
         if name in ("retrieval", "sections", "slots", "stores"):
             kind.add_argument(
                 "--describe",
@@ -129,19 +130,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.terminal import say
-    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.retrieval import measure_retrieval, measure_sections
     from vision.downloads.files import file_sha256
     from vision.training.dataset import figures_of
 
-    figures = figures_of(_articles(args))
-    encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
-    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
-    if args.describe:
-        gallery = _described(args, gallery, encoder, draw)
-        about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
+    gallery, encoder, about = _pictures(args, figures_of(_articles(args)), draw)
     if args.measure == "stores":
         from composer.benchmarks.stores import parity_of_gallery
 
@@ -150,58 +143,56 @@ def _retrieval(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     return measure(gallery, encoder, file_sha256(args.data / f"{args.split}.jsonl")), about
 
 
-def _described(
-    args: argparse.Namespace, gallery: EvaluationGallery, encoder: JointEncoder, draw: Draw
-) -> EvaluationGallery:
-    """With the words that ``--describe`` asks for in place of the alt texts."""
-    from composer.commands.profiles import settings_for
+def _pictures(
+    args: argparse.Namespace, figures: list[Figure], draw: Draw
+) -> tuple[EvaluationGallery, JointEncoder, str]:
+    """The pictures with the words that ``--describe`` asks for in place of the alt texts, their encoder, and in words
+    what they are.
+    """
     from composer.commands.terminal import say
+    from composer.evaluation.dataset import EvaluationGallery
     from composer.pipeline.loading import load_describer, load_drafting
 
-    settings = settings_for(args.profile)
+    encoder = _encoder(args)
+    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
+    if not args.describe:
+        return gallery, encoder, about
     if args.describe == DRAFTS:
-        return gallery.drafted(encoder, load_drafting(settings, encoder))
-    labeller, captioner = load_describer(args.describe, settings)
-    told = partial(draw, say("pictures_described"))
-    return gallery.described(encoder, labeller=labeller, captioner=captioner, progress=told)
+        gallery = gallery.drafted(encoder, load_drafting(_settings(args), encoder))
+    else:
+        labeller, captioner = load_describer(args.describe, _settings(args))
+        told = partial(draw, say("pictures_described"))
+        gallery = gallery.described(encoder, labeller=labeller, captioner=captioner, progress=told)
+    return gallery, encoder, say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
 
 
 def _drafts(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
-    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.drafts import measure_drafts
     from composer.pipeline.loading import load_drafting
     from vision.joint_encoder.imagenet_labels import ImageLabeller
     from vision.training.dataset import figures_of
 
-    settings = settings_for(args.profile)
-    figures = figures_of(_articles(args))
-    encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    settings = _settings(args)
+    gallery, encoder, about = _pictures(args, figures_of(_articles(args)), draw)
     drafted = gallery.drafted(encoder, load_drafting(settings, encoder))
     labeller = partial(ImageLabeller().guess, min_confidence=LABEL_CONFIDENCE)
     labelled = gallery.described(encoder, labeller=labeller, progress=partial(draw, say("pictures_described")))
-    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     return measure_drafts(drafted, labelled, encoder), about
 
 
 def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.choices import sample_rows
-    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.selection import judge_selection, measure_selection
     from composer.evaluation.slot_filling import judge_wanted, measure_wanted, wanted_pictures
     from composer.pipeline.prompts import load_prompts
     from vision.training.dataset import figures_of
 
-    settings = settings_for(args.profile)
-    figures = figures_of(_articles(args))
-    encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
+    settings = _settings(args)
+    gallery, encoder, about = _pictures(args, figures_of(_articles(args)), draw)
     rows = sample_rows(gallery, args.limit, args.seed)
-    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
     if args.no_judge:
         judged, measures = judge_selection(gallery, encoder, rows, seed=args.seed)
         return measure_selection(judged, settings.pictures) | measures, say(
@@ -226,11 +217,9 @@ def _selection(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
 
 
 def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.errors import UsageError
     from composer.evaluation.choices import sample_rows
-    from composer.evaluation.dataset import EvaluationGallery
     from composer.evaluation.fit_judge import JudgedSlots, fit_judge
     from composer.evaluation.slot_filling import judge_random, judge_wanted, wanted_pictures
     from composer.pipeline.judge_fits import save_fit
@@ -238,14 +227,11 @@ def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], st
     from composer.pipeline.prompts.trained_tasks import TRAINED_KIND
     from vision.training.dataset import figures_of
 
-    settings = settings_for(args.profile)
+    settings = _settings(args)
     if settings.judge.kind == TRAINED_KIND:
         raise UsageError("judge_asked_otherwise", profile=settings.name, kind=TRAINED_KIND)
     figures = _some_articles(figures_of(_articles(args)), FIT_PICTURES, args.seed)
-    encoder = _encoder(args)
-    gallery = EvaluationGallery.encode(figures, encoder, partial(draw, say("pictures")), _kept())
-    if args.describe:
-        gallery = _described(args, gallery, encoder, draw)
+    gallery, encoder, about = _pictures(args, figures, draw)
     model = _judge(args, settings)
     seen = gallery if model.sees_images else None
     prompts = load_prompts("en")
@@ -254,9 +240,6 @@ def _slots(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], st
     verdicts = judge_wanted(model, prompts, wanted, gallery=seen, progress=partial(draw, say("slots")))
     random = judge_random(model, prompts, wanted, gallery=seen, progress=partial(draw, say("random_pictures")))
     fit, measures = fit_judge(JudgedSlots(wanted, verdicts, random), settings.pictures)
-    about = say("eval_pictures", count=len(figures), data=args.data / args.split, encoder=encoder.identity.name)
-    if args.describe:
-        about = say("eval_described", about=about, count=int(gallery.has_text.sum()), how=args.describe)
     about = say("eval_judge", about=about, judge=model.identity.name)
     about = say("eval_fitted_captions", captions=len(wanted), about=about)
     verdict = say("judge_adds" if fit.weight else "judge_adds_nothing", gain=fit.gain, low=fit.low, high=fit.high)
@@ -275,7 +258,6 @@ def _judge(args: argparse.Namespace, settings: Settings) -> VisionLanguageModel:
 
 
 def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure], str]:
-    from composer.commands.profiles import settings_for
     from composer.commands.terminal import say
     from composer.evaluation.abstention import ask_with_and_without, fit_min_fused, measure_abstention
     from composer.evaluation.dataset import EvaluationGallery
@@ -300,7 +282,7 @@ def _placement(args: argparse.Namespace, draw: Draw) -> tuple[dict[str, Measure]
     about = say("eval_articles", count=len(tasks), data=args.data / args.split)
     if args.no_pictures:
         return measures, about
-    pictures = settings_for(args.profile).pictures
+    pictures = _settings(args).pictures
     figures = figures_of(articles)
     if args.fit:
         figures = _some_articles(figures, FIT_PICTURES, 0)
@@ -341,10 +323,19 @@ def _encoder(args: argparse.Namespace) -> JointEncoder:
         from vision.joint_encoder.encoder import load_open_clip_encoder
 
         return load_open_clip_encoder(args.encoder)
-    from composer.commands.profiles import settings_for
     from composer.pipeline.loading import load_encoder
 
-    return load_encoder(settings_for(args.profile))
+    return load_encoder(_settings(args))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """Those of ``--profile``, resolved once a command."""
+    from composer.commands.profiles import settings_for
+
+    if "settings" not in args:
+        args.settings = settings_for(args.profile)
+    settings: Settings = args.settings
+    return settings
 
 
 def _kept() -> Path:
