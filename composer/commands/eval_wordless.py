@@ -44,9 +44,7 @@ def run(args: argparse.Namespace) -> int:
         without_words,
     )
     from composer.evaluation.report import as_json
-    from composer.pipeline.judge_fits import with_judge_fit
-    from composer.pipeline.loading import load_drafting, load_encoder, load_judge, load_language_model
-    from composer.pipeline.pipeline import Pipeline
+    from composer.pipeline.loading import load_drafting, load_encoder, load_pipeline_over
     from image_db.library import Library
     from image_db.metadata.generate import draft_wordless
     from retrieval.search import Searcher
@@ -63,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
         measures = measure_shown("wordless_search", found)
         placed: list[Shown] = []
         if not args.searches:
-            writer, judge = load_language_model(settings.writer), load_judge(settings)
-            settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
-            pipeline = Pipeline(settings, writer, encoder, bare, searcher, judge)
+            pipeline = load_pipeline_over(settings, encoder, bare, searcher)
             with progress_of(say("articles")) as draw:
                 placed = list(illustrated(pipeline, told, requests, draw))
             measures |= measure_shown("wordless_place", placed)

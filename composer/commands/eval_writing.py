@@ -112,14 +112,10 @@ def _write(args: argparse.Namespace) -> int:
 def _load(settings: Settings, encoder: JointEncoder, library: Library) -> Composes:
     """The one pipeline that makes all articles."""
     from composer.evaluation.writing.articles import DraftCountingPipeline
-    from composer.pipeline.judge_fits import with_judge_fit
-    from composer.pipeline.loading import load_judge, load_language_model
-    from composer.pipeline.pipeline import Pipeline
+    from composer.pipeline.loading import load_pipeline_over
     from retrieval.search import Searcher
 
-    writer, judge = load_language_model(settings.writer), load_judge(settings)
-    settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
-    return DraftCountingPipeline(Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge))
+    return DraftCountingPipeline(load_pipeline_over(settings, encoder, library, Searcher(library, encoder)))
 
 
 def _read(args: argparse.Namespace) -> int:

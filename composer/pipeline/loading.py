@@ -13,6 +13,8 @@ from vision.errors import KernelsUnavailable, ModelError, Phrase
 if TYPE_CHECKING:
     from composer.pipeline.pipeline import Pipeline
     from image_db.metadata.generate import Captioner, Drafting, Labeller
+    from image_db.stores.opening import AnyLibrary
+    from retrieval.search import Searcher
     from vision.interfaces import JointEncoder, VisionLanguageModel
 
 
@@ -141,8 +143,6 @@ def check_fits(settings: Settings) -> None:
 
 def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     """Everything a request needs. The library is opened first: what is wrong with it is known at once."""
-    from composer.pipeline.judge_fits import with_judge_fit
-    from composer.pipeline.pipeline import Pipeline
     from image_db.stores.opening import open_library
     from retrieval.search import Searcher
 
@@ -152,10 +152,24 @@ def load_pipeline(settings: Settings, library_dir: Path) -> Pipeline:
     check_fits(settings)
     encoder = load_encoder(settings)
     library = open_library(library_dir, encoder.identity)
+    draft = SharedDrafting(settings, encoder)
+    return load_pipeline_over(settings, encoder, library, Searcher(library, encoder), draft)
+
+
+def load_pipeline_over(
+    settings: Settings,
+    encoder: JointEncoder,
+    library: AnyLibrary,
+    searcher: Searcher,
+    draft: Drafting | None = None,
+) -> Pipeline:
+    """Writer and judge of the profile, the judge weighed as was measured, over a library that is open."""
+    from composer.pipeline.judge_fits import with_judge_fit
+    from composer.pipeline.pipeline import Pipeline
+
     writer, judge = load_language_model(settings.writer), load_judge(settings)
     settings = with_judge_fit(settings, (judge or writer).identity, encoder.identity)
-    draft = SharedDrafting(settings, encoder)
-    return Pipeline(settings, writer, encoder, library, Searcher(library, encoder), judge, draft=draft)
+    return Pipeline(settings, writer, encoder, library, searcher, judge, draft=draft)
 
 
 def _device(name: str) -> str:
