@@ -77,9 +77,9 @@ def hub_address() -> str:
     """The hub's address: $HF_ENDPOINT, or huggingface.co."""
     from huggingface_hub import constants
 
-    from vision.downloads.hub import hub_endpoint
+    from vision.downloads.hub import endpoint
 
-    return hub_endpoint() or constants.ENDPOINT
+    return endpoint() or constants.ENDPOINT
 
 
 def hub_answers() -> bool:
