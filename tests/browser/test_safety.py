@@ -13,7 +13,7 @@ import pytest
 
 from composer.web.page_service import PageService
 from tests.browser.conftest import Open
-from tests.browser.hands import exported, figure, let_pictures_fail, section, tool, write, written
+from tests.browser.hands import exported, figure, let_pictures_fail, section, settled, tool, write, written
 from tests.browser.site import Server, paint
 from tests.hostile import HOSTILE, as_read, hostile_article
 
@@ -76,6 +76,8 @@ def test_hostile_text_typed_by_a_person_stays_text(open_page: Open, server: Serv
     section(page, 0).locator(".text").click()
     page.get_by_role("textbox", name="Paragraph").fill(evil)
     page.keyboard.press("Control+Enter")
+    page.get_by_role("textbox", name="Paragraph").wait_for(state="detached")
+    settled(page)
     page.locator(".sheet p", has_text="onerror").first.wait_for()
     tool(page, figure(page, 0), "Caption")
     page.get_by_role("textbox", name="Caption").fill(evil)
