@@ -16,7 +16,7 @@ import numpy as np
 from composer.benchmarks.runner import Progress
 from composer.evaluation.report import Measure
 from composer.pipeline.prompts import load_prompts
-from composer.pipeline.reranking import LOOK_PX, slot_question
+from composer.pipeline.reranking import JUDGE_PX, slot_question
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from retrieval.rerank import rerank
@@ -124,7 +124,7 @@ class _JudgeCall:
         from PIL import Image
 
         noise = np.random.default_rng(seed)
-        shape = (LOOK_PX, LOOK_PX * 4 // 3, 3)
+        shape = (JUDGE_PX, JUDGE_PX * 4 // 3, 3)
         ids = [str(number) for number in range(CANDIDATES)]
         self.images: dict[str, Image.Image] = {
             id_: Image.fromarray(noise.integers(0, 255, shape, dtype=np.uint8)) for id_ in ids

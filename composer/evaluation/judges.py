@@ -14,10 +14,9 @@ import numpy as np
 
 from composer.evaluation.choices import Choice
 from composer.evaluation.dataset import EvaluationGallery
-from composer.pipeline.reranking import LOOK_PX
+from composer.pipeline.reranking import JUDGE_PX, seen
 from retrieval.candidates import Candidate
 from retrieval.rerank import Question, rerank
-from vision.images import load_image
 from vision.interfaces import Message, VisionLanguageModel
 from vision.training.dataset import Figure
 
@@ -87,4 +86,4 @@ def judge(
 
 def _pictures(gallery: EvaluationGallery, candidates: Sequence[Candidate]) -> Mapping[str, Image]:
     ids = [candidate.record.id for candidate in candidates]
-    return {id_: load_image(gallery.figures[int(id_)].image, target_px=LOOK_PX) for id_ in ids}
+    return {id_: seen(gallery.figures[int(id_)].image, JUDGE_PX) for id_ in ids}

@@ -26,11 +26,15 @@ from vision.images import load_image
 from vision.interfaces import Message, VisionLanguageModel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
 
     from image_db.metadata.record import ImageRecord
 
-LOOK_PX = 448  # shorter side at which a model that sees looks at a candidate
+LOOK_PX = 448  # shorter side at which a model looks at a picture that it is to talk about
+# That at which it judges candidates, of which there are many: a processor reads half as much. LLaVA-1.5 sees no more.
+JUDGE_PX = 336
 
 
 def judge_candidates(
@@ -67,7 +71,7 @@ def judge_candidates(
     judged: list[Considered] = []
     taken: set[str] = set()
     for entry, several in zip(found, asked, strict=True):
-        images = look_at(candidate.record for candidate in several)
+        images = look_at((candidate.record for candidate in several), JUDGE_PX)
         (judgement,) = rerank(model, [(question(entry, turns), several)], images=images)
         judged.append(entry.judged(judgement.candidates, judgement.none_log_prob))
         chosen = provisional(judgement.candidates, judgement.none_log_prob, settings, taken)
@@ -90,13 +94,20 @@ def slot_question(prompts: Prompts, language: str, place: str, caption: str, tur
     )
 
 
-def look_at(records: Iterable[ImageRecord]) -> dict[str, Image]:
-    """Pictures by record id, as a model looks at them; one that cannot be read any more is judged by its words."""
+def look_at(records: Iterable[ImageRecord], side_px: int) -> dict[str, Image]:
+    """Pictures by record id, ``side_px`` on the shorter side; what cannot be read any more is judged by its words."""
     images: dict[str, Image] = {}
     for record in records:
         with suppress(ImageError):
-            images[record.id] = load_image(record.path, target_px=LOOK_PX)
+            images[record.id] = seen(record.path, side_px)
     return images
+
+
+def seen(path: Path, side_px: int) -> Image:
+    """A picture as a model sees it: no larger than ``side_px`` on the shorter side. Raises ImageError."""
+    image = load_image(path, target_px=side_px)  # at up to twice that
+    scale = side_px / min(image.size)
+    return image if scale >= 1 else image.resize((round(scale * image.width), round(scale * image.height)))
 
 
 def provisional(

@@ -23,7 +23,7 @@ from composer.pipeline.captions import clean_caption, subject
 from composer.pipeline.conversation import Conversation, opening, reading
 from composer.pipeline.picture_words import draft_prompt, sentences_about
 from composer.pipeline.prompts import Prompts, load_prompts
-from composer.pipeline.reranking import LOOK_PX, slot_question
+from composer.pipeline.reranking import JUDGE_PX, seen, slot_question
 from composer.pipeline.writing.sentence_filter import split_sentences
 from composer.pipeline.writing.writer import TOKENS_PER_WORD, section_prompt, writing_question
 from composer.tuning.articles import ArticleFigure, OwnArticle
@@ -31,7 +31,6 @@ from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
 from retrieval.lexical import LexicalIndex
 from retrieval.rerank import Question, answer_of, candidate_prompt, continuing
-from vision.images import load_image
 from vision.interfaces import Prompt, VisionLanguageModel
 from vision.training.tuning.examples import TuningExample
 from vision.training.tuning.recipe import TuningRecipe
@@ -181,7 +180,7 @@ def _captioned(entry: _Placed, prompts: Prompts) -> list[TuningExample]:
 def _choice(question: Question, shown: _Placed, sees: bool) -> Prompt:
     path = shown.figure.picture
     record = ImageRecord(str(shown.number), path, 0, 0, shown.figure.words)
-    images = {record.id: load_image(path, target_px=LOOK_PX)} if sees else {}
+    images = {record.id: seen(path, JUDGE_PX)} if sees else {}
     return candidate_prompt(question, Candidate(record, 0.0, 0.0, 0.0), images)
 
 

@@ -33,7 +33,7 @@ _GO_ON = "Go on exactly where your text ends. Repeat nothing of it."
 _GO_ON_ZH = "请从你的文字结束的地方直接接着写，不要重复。"
 _JPEG_QUALITY = 90
 _REMEMBERED_PICTURES = 64
-PICTURE_TOKENS = 1200  # of a picture of 448 px on the shorter side, at the most that common models take
+PICTURE_TOKENS = 1200  # of a picture of LOOK_PX on the shorter side, at the most that common models take
 _MESSAGE_TOKENS = 8
 _CHARS_PER_TOKEN = 3.2  # English 4.5, code and names less; rather too few than too many
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from composer.article.markdown import plain_text
 from composer.article.model import Section
 from composer.pipeline.captions import CAPTION_TOKENS, clean_caption
-from composer.pipeline.reranking import look_at, provisional
+from composer.pipeline.reranking import LOOK_PX, look_at, provisional
 from composer.pipeline.selection import Considered
 from composer.settings import IllustrationSettings
 from retrieval.candidates import Candidate, log_odds
@@ -116,7 +116,7 @@ def judge_by_letter(
         place = entry.slot.after_section + 1
         before.append("".join(f"{plain_text(section.text)}\n" for section in sections[told:place]))
         told = place
-        images = look_at(candidate.record for candidate in entry.candidates if may_be_judged(candidate))
+        images = look_at((c.record for c in entry.candidates if may_be_judged(c)), LOOK_PX)
         several = [candidate for candidate in entry.candidates if candidate.record.id in images]
         prompt = choose_prompt(before, [images[candidate.record.id] for candidate in several])
         while several and model.count_tokens(prompt) >= model.context_tokens:

@@ -11,7 +11,7 @@ from vision.huggingface.cache import CheckpointReader
 def test_a_call_is_measured_with_and_without_reuse_and_beside_generate(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = Shape(hidden_size=32, intermediate_size=32, tower_depth=1, tower_width=64, layers=4)
     monkeypatch.setitem(random_model.SHAPES, "0.8B", tiny)
-    monkeypatch.setattr(judge, "LOOK_PX", 64)
+    monkeypatch.setattr(judge, "JUDGE_PX", 64)
     told: list[str] = []
     found = bench_judge("0.8B", threads=1, rounds=1, progress=told.append)
     assert 0 < found["judge_over_fresh"].value < 1  # read once instead of eight times, whatever the machine does beside

@@ -11,7 +11,7 @@ from PIL import Image
 from composer.article.model import Section, Slot
 from composer.pipeline.conversation import Conversation
 from composer.pipeline.prompts import load_prompts
-from composer.pipeline.reranking import judge_candidates
+from composer.pipeline.reranking import JUDGE_PX, judge_candidates
 from composer.pipeline.selection import Considered
 from composer.settings import IllustrationSettings
 from image_db.metadata.record import ImageRecord
@@ -63,6 +63,15 @@ def test_a_model_that_sees_is_shown_each_candidate_with_its_caption(found: list[
     assert [red for red, _ in shown] == [0, 80]
     assert "The apple" in shown[0][1]
     assert "The pear" in shown[1][1]
+
+
+def test_a_large_picture_is_judged_at_the_size_that_a_processor_can_afford(found: list[Considered]) -> None:
+    record = found[0].candidates[0].record
+    Image.new("RGB", (2 * JUDGE_PX - 4, 2 * JUDGE_PX - 9), (5, 10, 10)).save(record.path)
+    model = seeing(liked=5)
+    judged(model, found[:1])
+    (picture,) = [part for part in model.asked[0][-2].content if not isinstance(part, str)]
+    assert min(picture.size) == JUDGE_PX
 
 
 def test_the_picture_it_sees_fit_wins_against_none_and_the_other_does_not(found: list[Considered]) -> None:
