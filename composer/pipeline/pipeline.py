@@ -577,6 +577,8 @@ class Pipeline:
             },
             "judging": {
                 "weight": self.settings.pictures.judge_weight,
+                # Reading what a model drafted adds nothing to the search, so a judge that does not see is not asked.
+                "undescribed": "looked at" if self.judge.sees_images else "left to the search",
                 "fitted": asdict(self.settings.judge_fit) if self.settings.judge_fit else None,
             },
             "seed": request.seed,

@@ -1,7 +1,8 @@
 """The language model judges the candidates of every slot, in the article's context.
 
 A model that reads words is asked about all slots as one batch over the article, and only about pictures that somebody
-described: by a classifier's guesses it tells look-alikes apart no better than chance (docs/research/choosing.md). One
+described: by a classifier's guesses, or words that a model drafted, it tells pictures apart no better than the search
+did (docs/research/choosing.md, docs/research/seeing.md). One
 that sees is asked slot by slot: it looks at the candidates, and the pictures chosen so far stand in the conversation,
 each named by its place, so that it can tell what the article shows already. They stand after the article rather than
 within it: the article then stays the prefix that the key-value cache holds, and every further picture adds to it. Knows
@@ -57,7 +58,7 @@ def judge_candidates(
         return slot_question(prompts, language, opening(sections[entry.slot.after_section]), entry.slot.caption, turns)
 
     def may_be_judged(candidate: Candidate) -> bool:
-        return may_be_shown(candidate) and (model.sees_images or candidate.record.is_described)
+        return may_be_shown(candidate) and (model.sees_images or candidate.record.has_given_words)
 
     asked = [[candidate for candidate in entry.candidates if may_be_judged(candidate)] for entry in found]
     if not model.sees_images:

@@ -48,6 +48,12 @@ class ImageRecord:
         return bool(self.caption or self.alt or self.tags or self.captions)
 
     @property
+    def has_given_words(self) -> bool:
+        """Whether a person said what it shows: neither a classifier's guesses nor a model's draft are that."""
+        drafted = self.caption_origin == "generated"
+        return bool(self.alt or self.tags or self.captions or (self.caption and not drafted))
+
+    @property
     def text(self) -> str:
         """Everything a query's words may match, first language first; empty for a picture without any text."""
         parts = [self.caption, self.alt, ", ".join(self.tags), ", ".join(self.guessed_tags)]

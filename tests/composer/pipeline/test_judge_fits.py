@@ -42,6 +42,7 @@ def test_a_judge_that_loses_is_not_asked_and_the_article_says_so(
     assert bool(asked) is (weight > 0)
     judging = article.provenance["judging"]
     assert judging["weight"] == judging["fitted"]["weight"] == weight
+    assert judging["undescribed"] == "left to the search"
     assert judging["fitted"]["gain"] == FIT.gain
     assert [judging["fitted"]["low"], judging["fitted"]["high"]] == [FIT.low, FIT.high]
 

@@ -89,9 +89,12 @@ def test_of_what_may_not_be_shown_nobody_is_asked(found: list[Considered]) -> No
     assert entry.candidates[-1].log_prob is None
 
 
-def test_only_a_model_that_sees_is_asked_about_pictures_nobody_described(found: list[Considered]) -> None:
+@pytest.mark.parametrize("words", [{"caption": ""}, {"caption_origin": "generated"}])
+def test_only_a_model_that_sees_is_asked_about_pictures_nobody_described(
+    found: list[Considered], words: dict[str, str]
+) -> None:
     entry = found[0]
-    bare = replace(entry.candidates[0].record, caption="", guessed_tags=("stove", "apple"))
+    bare = replace(entry.candidates[0].record, guessed_tags=("stove", "apple"), **words)
     entry = replace(entry, candidates=(replace(entry.candidates[0], record=bare), *entry.candidates[1:]))
     reader = ScriptedModel(lambda *_: "", lambda prompt, options: [-0.1, -3.0])
     (judgement,) = judged(reader, [entry])
