@@ -59,12 +59,7 @@ def export_folder(library: AnyLibrary, folder: Path) -> tuple[int, list[tuple[Pa
     Returns how many were copied, and those that could not be with the reason. Raises LibraryError where the folder
     holds something.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise LibraryError("export_folder_not_empty", folder=str(folder))
-    except OSError as error:
-        raise LibraryError("export_not_written", path=str(folder), reason=error.strerror) from error
+    empty_folder(folder)
     failed: list[tuple[Path, Phrase]] = []
     taken: set[str] = {"metadata.jsonl"}
 
@@ -77,9 +72,19 @@ def export_folder(library: AnyLibrary, folder: Path) -> tuple[int, list[tuple[Pa
                 failed.append((record.path, Phrase("not_copied", {"reason": error.strerror or str(error)})))
                 continue
             taken.add(name.casefold())
-            yield json_line({"file": name, **_words(record)})
+            yield json_line({"file": name, **said_words(record)})
 
     return _write_lines(folder / "metadata.jsonl", lines()), failed
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a folder that may be there and empty. Raises LibraryError where it holds something or cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise LibraryError("export_folder_not_empty", folder=str(folder))
+    except OSError as error:
+        raise LibraryError("export_not_written", path=str(folder), reason=error.strerror) from error
 
 
 def _free_name(record: ImageRecord, taken: set[str]) -> str:
@@ -90,7 +95,7 @@ def _free_name(record: ImageRecord, taken: set[str]) -> str:
     return name
 
 
-def _words(record: ImageRecord) -> dict[str, Any]:
+def said_words(record: ImageRecord) -> dict[str, Any]:
     """What people said of a picture, in the keys of a sidecar; what models guessed would come back as given."""
     words = record_json(record)
     if record.caption_origin == "generated":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +67,7 @@ class Vignette:
         return self._model.usage.generated_tokens - before, time.perf_counter() - start
 
 
-class _OneByOne:
+class _OneByOne(ABC):
     """One prompt after the other."""
 
     def read(self, ids: list[int]) -> float:
@@ -84,11 +85,13 @@ class _OneByOne:
             seconds += time.perf_counter() - start
         return tokens * len(prompts), seconds
 
+    @abstractmethod
     def _start(self, ids: list[int]) -> None:
-        raise NotImplementedError
+        """Read a prompt, in place of what was read before."""
 
+    @abstractmethod
     def _step(self) -> None:
-        raise NotImplementedError
+        """Write one token more."""
 
 
 class LlamaCpp(_OneByOne):

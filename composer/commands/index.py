@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     _check_describing(args.describe)
     if args.engine == "ray":
         return run_on_ray(args)
+    _refuse_clip_folders(args.paths)
     ready = _ready(args.library, args.paths, args.profile, drafts=not args.no_describe)
     asked = (args.library, args.paths, ready, args.describe, args.exclude, not args.no_describe)
     report, pictures, described = _index(*asked)
@@ -101,6 +102,16 @@ def _check_describing(how: str | None) -> None:
     known = (DRAFTS, LABELS)
     if how is not None and how not in known and meant(how, known) and not Path(how).expanduser().exists():
         raise UsageError("describing_unknown", given=how, known=known)
+
+
+def _refuse_clip_folders(paths: Sequence[Path]) -> None:
+    """Raise UsageError for what only Ray reads: no picture would be found there."""
+    from composer.errors import UsageError
+    from image_db.cluster.clip_retrieval import is_clip_folder
+
+    for path in paths:
+        if is_clip_folder(path):
+            raise UsageError("clip_folder_needs_ray", folder=str(path))
 
 
 def tell_report(

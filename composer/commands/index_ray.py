@@ -32,7 +32,7 @@ def run_on_ray(args: argparse.Namespace) -> int:
     """Shards first, then the library that they make."""
     from composer.commands.index import DRAFTS, describe_as_asked, tell_report
     from composer.commands.profiles import settings_for
-    from composer.commands.terminal import progress_of, say
+    from composer.commands.terminal import note, progress_of, say
     from composer.errors import UsageError
     from composer.pipeline.loading import load_drafting, load_encoder
     from image_db.cluster.filling import Drafted, ShardContents, fill_library
@@ -60,6 +60,9 @@ def run_on_ray(args: argparse.Namespace) -> int:
     options = RayOptions(address=args.ray_address, encoders=args.encoders, gpus_each=args.gpus_each)
     with progress_of(say("pictures")) as progress:
         made = index_on_ray(sources, shards, identity, partial(load_encoder, settings), options, progress)
+    if made.brought:
+        key = "clip_vectors_used" if made.trusted == made.brought else "clip_vectors_other"
+        note(say(key, brought=made.brought, trusted=made.trusted, encoder=identity.name))
     if is_address(args.library):
         contents = ShardContents(shards, sources)
         read = (
@@ -78,5 +81,6 @@ def run_on_ray(args: argparse.Namespace) -> int:
         report = replace(report, seconds=made.seconds + report.seconds)
         pictures = len(library)
         described = describe_as_asked(library, encoder, settings, args.describe, unasked=not args.no_describe)
-    tell_report(args, report, pictures, described, shards=made.shards, kept=made.kept, ray=made.stats)
+    told = {"shards": made.shards, "kept": made.kept, "brought": made.brought, "trusted": made.trusted}
+    tell_report(args, report, pictures, described, **told, ray=made.stats)
     return 0 if report.usable else 1

@@ -43,6 +43,7 @@ examples:
   vignette library backup ~/my-library-backup --library ~/my-library
   vignette library export records.jsonl --library ~/my-library
   vignette library export ~/exported --library ~/my-library
+  vignette library export ~/vectors --layout clip-retrieval --library ~/my-library
   vignette library copy ~/my-library milvus+file:///srv/archive
   vignette library formats
 """
@@ -92,6 +93,12 @@ def register(subparsers: Subparsers) -> None:
     )
     export.add_argument(
         "target", metavar="DIR|FILE.jsonl", type=Path, help="a new folder for pictures and words, or a file for records"
+    )
+    export.add_argument(
+        "--layout",
+        choices=["pictures", "clip-retrieval"],
+        default="pictures",
+        help="of the folder: pictures with their words, or vectors and words for clip-retrieval (default: pictures)",
     )
     add_library(export)
 
@@ -267,6 +274,13 @@ def run_export(args: argparse.Namespace) -> int:
 
     target: Path = args.target.expanduser()
     with open_library(args.library) as library:
+        if args.layout == "clip-retrieval":
+            from image_db.cluster.clip_retrieval import export_clip_folder
+            from retrieval.stores.store_loading import pictures_of
+
+            count = export_clip_folder(pictures_of(library), len(library), target)
+            print(say("clip_folder_exported", count=count, target=target, encoder=library.encoder.name))
+            return 0
         if target.suffix == ".jsonl":
             print(say("records_exported", count=export_records(library, target), target=target))
             return 0

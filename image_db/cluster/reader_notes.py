@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from image_db.cluster.file_systems import opened
 from image_db.cluster.shards import ShardFolder
-from image_db.cluster.sources import opened
 
 SUFFIX = ".reading"
 MOST_DEATHS = 2  # one may have been a machine's that was lost at that moment

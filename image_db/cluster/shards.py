@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from image_db.cluster.sources import opened
+from image_db.cluster.file_systems import opened
 from image_db.errors import EncoderMismatch, LibraryError
 from image_db.files import FileStamp
 from image_db.metadata.record import ImageRecord

@@ -1,4 +1,5 @@
-"""Where pictures are: folders here, object stores by address (s3, gs, abfs, hdfs), and webdataset's tar files.
+"""Where pictures are: folders here, object stores by address (s3, gs, abfs, hdfs), webdataset's tar files, and what
+clip-retrieval's folders name of them.
 
 A place elsewhere is listed once; what is read of it is copied beside the worker that reads it, so that pictures in an
 object store are described by the same sidecars and tables as those on a disk. A picture in a tar file has the tar's
@@ -12,8 +13,10 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from image_db.cluster.clip_retrieval import ClipPart, ClipRow, clip_parts
+from image_db.cluster.file_systems import here, is_remote, opened
 from image_db.errors import LibraryError
 from image_db.files import FileStamp
 from image_db.scan import (
@@ -22,8 +25,10 @@ from image_db.scan import (
     Beside,
     Exclusion,
     FoundFile,
+    Listings,
     UnusablePath,
     WalkCoverage,
+    find,
     found_with,
     is_skipped,
     not_read,
@@ -32,27 +37,31 @@ from image_db.scan import (
 from vision.downloads.files import file_sha256
 from vision.errors import Phrase
 
-_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _TAR_MEMBER = re.compile(r"(?P<tar>.+?\.tar)/(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 TAR_SUFFIX = ".tar"
 
 
 class TarFile(NamedTuple):
-    """A file of webdataset, which is read as a whole."""
+    """A file of webdataset, which is read as a whole. ``parts`` may say more of its pictures."""
 
     path: str
     size_bytes: int
     mtime_ns: int
+    parts: tuple[ClipPart, ...] = ()
 
 
 @dataclass(slots=True)
 class Sources:
-    """What the paths of a run hold. ``covered`` are the folders that were listed: what is not there is gone."""
+    """What the paths of a run hold. ``covered`` are the folders that were listed: what is not there is gone.
+
+    ``rows`` are what clip-retrieval says of files, by their path.
+    """
 
     files: list[FoundFile] = field(default_factory=list)
     tars: list[TarFile] = field(default_factory=list)
     problems: list[UnusablePath] = field(default_factory=list)
     covered: list[str] = field(default_factory=list)
+    rows: dict[str, ClipRow] = field(default_factory=dict)
 
     def covers(self, path: str) -> bool:
         return any(path == root or path.startswith(root.rstrip("/") + "/") for root in self.covered)
@@ -74,12 +83,6 @@ class _RemoteEntry:
         return self._stat
 
 
-def is_remote(path: Path | str) -> bool:
-    """Whether a path is an address of somewhere else; ``file://`` is here."""
-    found = _ADDRESS.fullmatch(str(path))
-    return found is not None and found["scheme"].lower() != "file"
-
-
 def is_elsewhere(path: Path) -> bool:
     """Whether a picture is no file of this machine: behind an address, or in a tar."""
     if is_remote(path):
@@ -91,22 +94,21 @@ def is_elsewhere(path: Path) -> bool:
 def list_sources(paths: Iterable[Path | str], exclude: Exclusion | None = None) -> Sources:
     """Everything that the paths hold, by name. Raises LibraryError where a place elsewhere cannot be listed."""
     exclude, found = exclude or Exclusion(()), Sources()
+    named: list[tuple[str, ClipPart]] = []
     for path in paths:
-        given = _here(path)
+        given = here(path)
+        parts, problems = clip_parts(given)
+        named += [(given, part) for part in parts]
+        found.problems += problems
         if is_remote(given):
             _list_remote(given, exclude, found)
         elif Path(given).suffix.lower() == TAR_SUFFIX and Path(given).expanduser().is_file():
             _note_tar(Path(given).expanduser().resolve(), found)
         else:
             _list_here(Path(given), exclude, found)
+    if named:
+        _list_named(named, exclude, found)
     return found
-
-
-def _here(path: Path | str) -> str:
-    match = _ADDRESS.fullmatch(str(path))
-    if match is None:
-        return str(path)
-    return "/" + match["rest"] if match["scheme"].lower() == "file" else f"{match['scheme']}://{match['rest']}"
 
 
 def _list_here(path: Path, exclude: Exclusion, found: Sources) -> None:
@@ -121,6 +123,47 @@ def _list_here(path: Path, exclude: Exclusion, found: Sources) -> None:
         for tar in sorted(Path(root).rglob(f"*{TAR_SUFFIX}")):
             if tar.is_file() and not exclude.leaves_out(str(tar), root):
                 _note_tar(tar, found)
+
+
+def _list_named(named: Iterable[tuple[str, ClipPart]], exclude: Exclusion, found: Sources) -> None:
+    """Add the files that clip-retrieval names, and what it says of those that are listed already; a name that is none
+    of a file may be that of a picture in one of the tars, which is seen when they are read.
+    """
+    files = {file.stamp.path: file for file in found.files}
+    listings: Listings = {}
+    for folder, part in named:
+        not_here = 0
+        for number, name in enumerate(part.names()):
+            path = name if name in files else _named_here(name, folder)
+            if path is None:
+                not_here += 1
+                continue
+            if exclude.leaves_out(path, folder):
+                continue
+            file = files.get(path) or find(Path(path), listings)
+            if isinstance(file, UnusablePath):
+                found.problems.append(file)
+                continue
+            stamp = "|".join(filter(None, (file.stamp.sidecar_stamp, part.stamp)))
+            files[path] = file._replace(stamp=file.stamp._replace(sidecar_stamp=stamp))
+            found.rows[path] = ClipRow(part, number)
+        if not_here and not found.tars:
+            found.problems.append(UnusablePath(part.metadata, Phrase("rows_name_absent", {"count": not_here})))
+        elif not_here:
+            found.tars = [tar._replace(parts=(*tar.parts, part)) for tar in found.tars]
+    found.files = list(files.values())
+
+
+def _named_here(name: str, folder: str) -> str | None:
+    """The file that a row names: by its whole path, or from the folder, the one above it, or where this runs."""
+    if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+        return None
+    roots = [Path.cwd()] if is_remote(folder) else [Path(folder), Path(folder).parent, Path.cwd()]
+    for root in roots:
+        path = root.expanduser() / name
+        if path.is_file():
+            return str(path.parent.resolve() / path.name)
+    return None
 
 
 def _note_tar(path: Path, found: Sources) -> None:
@@ -175,32 +218,6 @@ def _is_left_out(path: str, base: str, exclude: Exclusion) -> bool:
 def _parents(folder: str) -> list[str]:
     parts = folder.split("/")
     return ["/".join(parts[: len(parts) - up]) for up in range(1, TABLE_LEVELS + 1) if len(parts) > up]
-
-
-def opened(address: str) -> tuple[Any, str, str]:
-    """The file system of an address or a folder, what to put before its paths, and the path in it.
-
-    Raises LibraryError where pyarrow knows neither it nor a file system of fsspec of that name.
-    """
-    try:
-        from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
-    except ImportError as error:
-        raise LibraryError("store_package_missing", package="pyarrow") from error
-    found = _ADDRESS.fullmatch(address)
-    if found is None or found["scheme"].lower() == "file":
-        return LocalFileSystem(), "", str(Path(_here(address)).expanduser().absolute())
-    scheme = found["scheme"].lower()
-    address = f"{scheme}://{found['rest']}"
-    try:
-        system, base = FileSystem.from_uri(address)
-    except (OSError, ValueError):
-        import fsspec  # comes with pytorch and huggingface_hub
-
-        try:
-            system, base = PyFileSystem(FSSpecHandler(fsspec.filesystem(scheme))), found["rest"]
-        except (ImportError, ValueError, OSError) as error:
-            raise LibraryError("source_not_listed", path=address, reason=str(error)[:300]) from error
-    return system, f"{scheme}://", base.rstrip("/")
 
 
 # At the worker
@@ -260,7 +277,7 @@ def at_hand(path: Path, image_id: str, cache: Path) -> Path:
 
     Raises OSError where it cannot be had or is another picture by now.
     """
-    given = _here(path)
+    given = here(path)
     if not is_elsewhere(path):
         return path
     inside = _TAR_MEMBER.fullmatch(given)
@@ -288,7 +305,7 @@ def at_hand(path: Path, image_id: str, cache: Path) -> Path:
 
 
 def stamp_of(tar: TarFile) -> FileStamp:
-    return FileStamp(tar.path, tar.size_bytes, tar.mtime_ns)
+    return FileStamp(tar.path, tar.size_bytes, tar.mtime_ns, "|".join(part.stamp for part in tar.parts))
 
 
 def tar_problem(tar: TarFile, error: Exception) -> UnusablePath:

@@ -11,6 +11,7 @@ A file that cannot be read is a problem to report, never a reason to lose a pict
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,16 +31,19 @@ class SidecarReader:
     """Reads descriptions; a table is read once. Several threads may share one.
 
     ``problems`` maps a sidecar's path to what is wrong with it; ``read`` holds the paths that were looked at.
+    ``known`` are words that stand elsewhere, by the picture's path: weaker than any beside it.
     """
 
     problems: dict[str, Phrase] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    known: Mapping[str, Description] = field(default_factory=dict)
     _tables: dict[str, MetadataTable] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def describe(self, picture: str, sidecars: tuple[str, ...]) -> Description:
         """What the sidecars of a picture, strongest first, say of it together."""
-        return laid_over(self._of(picture, sidecar) for sidecar in sidecars)
+        beside = [self._of(picture, sidecar) for sidecar in sidecars]
+        return laid_over((*beside, self.known.get(picture, Description())))
 
     def _of(self, picture: str, sidecar: str) -> Description:
         path = Path(sidecar)

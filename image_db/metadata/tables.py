@@ -117,12 +117,12 @@ def _parquet_rows(data: bytes) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for batch in table.iter_batches(_ROWS_AT_ONCE):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {name: _plain(value) for name, value in row.items()}
+                yield number, {name: plain_value(value) for name, value in row.items()}
     except (ArrowException, OSError, ValueError) as error:
         raise SidecarError(Phrase("table_not_parquet", {"reason": str(error).split("\n")[0]})) from error
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Times as text, as the other kinds of tables have them."""
     return value.isoformat() if isinstance(value, date) else value
 

@@ -62,6 +62,30 @@ def test_pictures_without_words_are_drafted_as_they_are_without_ray(
     assert (told["added"], told["unchanged"], told["updated_text"], told["pictures"]) == (0, 2, 0, 2)
 
 
+@pytest.mark.parametrize("trusted", [3, 2])
+def test_it_is_said_whether_vectors_of_clip_retrieval_were_used(
+    tmp_path: Path, pictures: Path, trusted: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(sources: Sources, shards: ShardFolder, *_: Any) -> RayReport:
+        made_shards(sources, Path(shards.address))
+        return RayReport(len(sources.files), 0, 1, 0.5, "figures", brought=3, trusted=trusted)
+
+    monkeypatch.setattr("image_db.cluster.ray_index.index_on_ray", work)
+    assert index(pictures, "--library", tmp_path / "library", "--json", "--no-describe") == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["brought"], json.loads(said.out)["trusted"]) == (3, trusted)
+    assert ("encoded anew" in said.err) == (trusted < 3)
+    assert ColourEncoder().identity.name in said.err
+
+
+def test_without_ray_a_folder_of_clip_retrieval_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip" / "metadata").mkdir(parents=True)
+    (tmp_path / "clip" / "metadata" / "metadata_0.parquet").touch()
+    assert cli.main(["index", str(tmp_path / "clip"), "--library", str(tmp_path / "library")]) == 2
+    assert "--engine ray" in capsys.readouterr().err
+    assert not (tmp_path / "library").exists()
+
+
 def test_a_store_gets_drafts_where_they_are_asked_for(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -233,6 +233,19 @@ def test_export_writes_records_or_a_folder(vignette: Vignette, pictures: Path, t
     ]
 
 
+def test_export_writes_the_folder_of_another_program(vignette: Vignette, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pip install 'vignette-studio[cluster]'")
+    vignette("index", pictures, "--library", tmp_path / "lib")
+    to_clip = ("--layout", "clip-retrieval", "--library", tmp_path / "lib")
+    assert vignette("library", "export", tmp_path / "clip", *to_clip) == 0
+    assert vignette.out.startswith("3 pictures in ")
+    assert sorted(str(path.relative_to(tmp_path / "clip")) for path in (tmp_path / "clip").rglob("*.*")) == [
+        "img_emb/img_emb_0.npy",
+        "metadata/metadata_0.parquet",
+    ]
+    assert vignette("library", "export", tmp_path / "clip", *to_clip) == 1
+
+
 def test_the_sample_is_fetched_indexed_and_its_folder_is_the_last_line(
     vignette: Vignette, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,8 @@ import fsspec
 import pytest
 from PIL import Image
 
-from image_db.cluster.sources import at_hand, bring, is_remote, list_sources, unpack
+from image_db.cluster.file_systems import is_remote
+from image_db.cluster.sources import at_hand, bring, list_sources, unpack
 from image_db.errors import LibraryError
 from image_db.metadata.reading import ReadPicture, read_picture
 from image_db.metadata.sidecars import SidecarReader
