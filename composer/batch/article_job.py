@@ -77,8 +77,8 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Plain values; notices and the error in English, and the error's key and values besides."""
         error = phrase_to_json(self.error) if self.error is not None else {"key": "", "values": {}}
-        said = "" if self.error is None else localize(self.error, "en", terminal=True)
-        notices = [localize(notice, "en", terminal=True) for notice in self.notices]
+        said = "" if self.error is None else localize(self.error, "en", batch=True)
+        notices = [localize(notice, "en", batch=True) for notice in self.notices]
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"stages": dict(self.stages)}
         return values | {
             "notices": notices,

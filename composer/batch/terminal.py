@@ -42,7 +42,7 @@ class BatchTerminal:
                 self._working.pop(line, None)
                 self.ended(update.news)
             case Notice():
-                self._print(f"{folder}: {localize(update.news, 'en', terminal=True)}")
+                self._print(f"{folder}: {localize(update.news, 'en', batch=True)}")
             case StageStarted(stage):
                 self._working[line] = (folder, stage, self._working[line][2])
             case TextDelta(text):
@@ -57,7 +57,7 @@ class BatchTerminal:
             seconds=outcome.seconds,
             words=outcome.words,
             pictures=outcome.pictures,
-            reason=localize(outcome.error, "en", terminal=True) if outcome.error is not None else "",
+            reason=localize(outcome.error, "en", batch=True) if outcome.error is not None else "",
         )
         self._print(f"[{self._done}/{self._total}] {outcome.folder} {what}")
 
@@ -95,6 +95,6 @@ def table_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
         words, pictures = str(o.words), f"{o.pictures} of {o.slots}" if o.slots else str(o.pictures)
         if o.status in ("failed", "pending"):
             words = pictures = "-"
-        said = localize(o.error, "en", terminal=True) if o.error is not None else o.folder
+        said = localize(o.error, "en", batch=True) if o.error is not None else o.folder
         rows.append((str(o.line), o.status, f"{o.seconds:.1f}", words, pictures, said))
     return rows

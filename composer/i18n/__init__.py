@@ -68,22 +68,24 @@ def meant(given: str, known: Iterable[object]) -> str:
     return words[near[0]] if near else ""
 
 
-def localize(said: object, language: str, *, terminal: bool = False) -> str:
+def localize(said: object, language: str, *, terminal: bool = False, batch: bool = False) -> str:
     """An error, a notice, a reason or a sequence of them in words.
 
-    With ``terminal`` the message names the command-line option to change where there is one. Values that are errors or
+    With ``terminal`` the message names the command-line option to change where there is one; with ``batch`` the field
+    of the requests file, and the option where there is no such field. Values that are errors or
     reasons themselves are put into words too. A message that lists what is ``known`` proposes the word that was most
     likely meant. A plain string or number is returned as it is; an exception of another library gives its own message.
     """
     if isinstance(said, (Phrase, KeyedError)):
-        template = _template(said.key, language, terminal)
+        template = _template(said.key, language, terminal, batch)
         if template is None:
             return said.key
         # A picture's name is left empty where it stands beside the sentence; no space is left for it.
-        values = {name: _value(value, language, terminal) for name, value in said.values.items()}
+        values = {name: _value(value, language, terminal, batch) for name, value in said.values.items()}
         return (fill(template, **values) + _proposal(said.values, language)).strip()
     if isinstance(said, Sequence) and not isinstance(said, str):
-        return tables(language)["joints"]["reasons"].join(localize(part, language, terminal=terminal) for part in said)
+        parts = (localize(part, language, terminal=terminal, batch=batch) for part in said)
+        return tables(language)["joints"]["reasons"].join(parts)
     return str(said)
 
 
@@ -96,9 +98,10 @@ def preferred(accept_language: str) -> str:
     return UI_LANGUAGES[0]
 
 
-def _template(key: str, language: str, terminal: bool) -> str | None:
+def _template(key: str, language: str, terminal: bool, batch: bool) -> str | None:
     found = tables(language)
-    for table in ("flags", *_SAID) if terminal else _SAID:
+    named = ("fields", "flags") if batch else ("flags",) if terminal else ()
+    for table in (*named, *_SAID):
         if key in found[table]:
             return found[table][key]
     return None
@@ -116,11 +119,11 @@ def _proposal(values: Mapping[str, object], language: str) -> str:
     return ""
 
 
-def _value(value: Any, language: str, terminal: bool) -> Any:
+def _value(value: Any, language: str, terminal: bool, batch: bool) -> Any:
     """A value as a template takes it: numbers keep their type, so that a template can say how to print them."""
     if isinstance(value, (list, tuple)):
         joint = "reasons" if any(isinstance(item, Exception) for item in value) else "list"
-        return tables(language)["joints"][joint].join(str(_value(item, language, terminal)) for item in value)
+        return tables(language)["joints"][joint].join(str(_value(item, language, terminal, batch)) for item in value)
     if isinstance(value, (Phrase, Exception)):
-        return localize(value, language, terminal=terminal)
+        return localize(value, language, terminal=terminal, batch=batch)
     return value

@@ -148,7 +148,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert [item["status"] for item in summary["items"]] == ["failed"] * 5 + ["made"]
     assert (summary["made"], summary["kept"], summary["failed"], summary["pending"]) == (1, 0, 5, 0)
     errors = [item["error"] for item in summary["items"]]
-    assert errors[0] == localize(WritingFailed("nothing_written"), "en", terminal=True)
+    assert errors[0] == localize(WritingFailed("nothing_written"), "en", batch=True)
     assert errors[1].startswith("line 2: it is not JSON: ")
     assert errors[2] == "unexpected ZeroDivisionError: a bug"
     assert "fake_pipeline.py" in summary["items"][2]["details"], "a bug keeps its traceback"
@@ -156,6 +156,7 @@ def test_a_failed_line_does_not_stop_the_rest_and_is_in_the_exit_code(batch: Run
     assert errors[4] == "line 5: it is not a JSON object; write one with keys such as instruction"
     for error in errors[:5]:
         assert error in out
+    assert "--" not in out, "a line names fields, not options of compose"
     assert shown_in(tmp_path / "out") == ["006-last", "report.html", "summary.json"]
 
 

@@ -146,6 +146,37 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ({"tone": "vivd"}, "tone vivd"),
+        ({"kind": "pome"}, "kind pome"),
+        ({"language": "xx"}, "language xx"),
+        ({"words": 9}, "words 9"),
+        ({"images": "many"}, "images many"),
+        ({"images": 1, "use_images": ["a.jpg", "b.jpg"]}, "use_images names 2 pictures"),
+        ({"instruction": " "}, "instruction"),
+        ({"instruction": "", "illustrate": "empty.md"}, "illustrate: "),
+        ({"instruction": "", "illustrate": "."}, "illustrate: "),
+        ({"sources": ["nowhere"]}, "sources: "),
+        ({"sources": ["a.jpg"], "kind": "story"}, "sources"),
+        ({"sources": ["a.jpg"], "text": "Words."}, "illustrate"),
+    ],
+)
+def test_what_a_line_asks_is_refused_by_the_name_of_its_field(
+    line: dict[str, object], field: str, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path, name)
+    (tmp_path / "empty.md").write_text("\n")
+    (tmp_path / "r.jsonl").write_text(json.dumps({"instruction": "a farm"} | line))
+    (job,) = read_jobs(tmp_path / "r.jsonl")
+    said = localize(job.error, "en", batch=True)
+    assert field in said
+    assert "--" not in said
+    assert field.split()[0].rstrip(":") in localize(job.error, "zh", batch=True)
+
+
 def test_a_spreadsheet_says_the_same_as_json_lines(tmp_path: Path) -> None:
     a, b = picture(tmp_path, "a.jpg").path, picture(tmp_path, "b.jpg", "red").path
     first, second = read_jobs(write(tmp_path / "r.csv", CSV))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -78,3 +79,14 @@ def test_a_value_that_is_an_error_or_a_list_is_put_into_words_too() -> None:
 def test_reasons_are_joined_and_numbers_are_printed_as_the_words_say() -> None:
     reasons = [Phrase("chosen_only"), Phrase("looks_match", {"wanted": "a hen", "score": 0.456})]
     assert localize(reasons, "en") == "the only candidate that fits; its looks match “a hen” (0.46)"
+
+
+@pytest.mark.parametrize("language", UI_LANGUAGES)
+def test_every_option_that_a_requests_file_has_a_field_for_is_said_by_its_field(language: str) -> None:
+    found = tables(language)
+    assert set(found["fields"]) <= set(found["flags"])
+    of_compose = {"tone", "kind", "language", "images", "words", "seed", "illustrate", "sources", "license", "where"}
+    options = {f"--{name}" for name in of_compose} | {"--use-image"}
+    named = {key for key, text in found["flags"].items() if options & set(re.findall(r"--[a-z-]+", text))}
+    assert named - set(found["fields"]) - {"search_empty"} == set(), "a search is no request of a batch"
+    assert options & set(re.findall(r"--[a-z-]+", " ".join(found["fields"].values()))) == set()
