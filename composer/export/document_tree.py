@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # From some five pages on, and with headings enough, an article gets a list of its contents.
 _LONG_WORDS = 1500
 _FEWEST_LISTED = 5
+# With a table on a turned page stand so many words at most above it, and below: more would be lines too long to read.
+_MOST_TURNED_WORDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,27 @@ def to_figure(placement: Placement, language: str) -> FigureBlock:
         source_url=web_address(record.source_url),
         width_share=placement.width_share,
     )
+
+
+def around_table(blocks: Sequence[Block], at: int) -> range:
+    """The blocks that stand on one page with the table at ``at`` where it has to be turned.
+
+    Its heading with the few words in between, and the few words that its section ends with: alone they would leave
+    the pages before and after it empty.
+    """
+    first = at - _few_paragraphs(blocks[:at][::-1])
+    headed = first
+    while headed and isinstance(blocks[headed - 1], Heading):
+        headed -= 1
+    last = at + 1 + _few_paragraphs(blocks[at + 1 :])
+    ended = last == len(blocks) or isinstance(blocks[last], Heading)
+    return range(headed if headed < first else at, last if ended else at + 1)
+
+
+def _few_paragraphs(blocks: Sequence[Block]) -> int:
+    """How many paragraphs the blocks begin with, where they are few words."""
+    paragraphs = [plain(b.runs) for b in takewhile(lambda b: isinstance(b, Paragraph), blocks)]  # type: ignore[union-attr]
+    return len(paragraphs) if sum(map(count_words, paragraphs)) <= _MOST_TURNED_WORDS else 0
 
 
 def plain(runs: Runs) -> str:

@@ -29,6 +29,7 @@ from docx.opc.part import Part
 from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls, qn
 from docx.shared import Length, Mm, Pt
+from docx.text.run import Run
 
 from composer.export import document_tree as tree
 from composer.export.figure_size import shown_share
@@ -57,8 +58,13 @@ _AFTER_FRAME = ("w:widowControl", "w:numPr", "w:bidi", *_AFTER_BIDI)
 _CHINESE_FACES = ("SimSun", "Microsoft YaHei")  # of the template
 # What goes with them for Latin words within Chinese text; the template's Georgia has figures of its own kind.
 _LATIN_BESIDE = {"SimSun": "Times New Roman", "Microsoft YaHei": "Microsoft YaHei"}
-_LETTER = Mm(2.15)  # a letter of a table, at most on average
+# Widths of the letters of the template's Georgia, bold, in its size; other letters of Latin script have the last.
+_LETTERS = (("fijltrI.,;:'!|()[]/-1", 0.45), ("mwMW@%", 1.05), ("ABCDEFGHJKLNOPQRSTUVXYZ", 0.8), ("", 0.66))
+_REGULAR = 0.88  # of bold letters' widths
+_TABLE_TYPE = Pt(10)
 _CELL_MARGINS = Mm(4)
+# Where a table's type would be smaller than the first share, the page turns; the second is the smallest there is.
+_TURNED_BELOW, _SMALLEST_TYPE = 0.8, 0.55
 _EASTERN = {"ja": ("MS Mincho", "Yu Gothic"), "ko": ("Batang", "Malgun Gothic")}
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 _ALIGNMENTS = {"left": WD_ALIGN_PARAGRAPH.LEFT, "center": WD_ALIGN_PARAGRAPH.CENTER, "right": WD_ALIGN_PARAGRAPH.RIGHT}
@@ -190,6 +196,7 @@ class _Writer:
         self._pictures = pictures
         self._numbering = _Numbering(word)
         self._figures = 0
+        self._orientation = WD_ORIENT.PORTRAIT
         self._headings: list[tuple[int, str]] = []
         self._marked = 0
         self._cited: set[int] = set()
@@ -204,15 +211,22 @@ class _Writer:
 
     def write(self, document: tree.Document) -> None:
         if document.heading:
+            if 0 in _turned(document.blocks):
+                self._turn(WD_ORIENT.LANDSCAPE)
             self._fill(self._new("Title"), document.heading)
         self._headings = [(b.level, tree.plain(b.runs)) for b in document.blocks if isinstance(b, tree.Heading)]
         self._blocks(document.blocks)
 
     def _blocks(self, blocks: Sequence[tree.Block], *, quoted: bool = False, depth: int = 0) -> None:
-        for block, following in zip_longest(blocks, blocks[1:]):
-            if depth == 0 and isinstance(block, tree.Heading) and _is_wide(following):
-                self._turn(WD_ORIENT.LANDSCAPE)
+        turned = _turned(blocks) if depth == 0 else set()
+        for number, (block, following) in enumerate(zip_longest(blocks, blocks[1:])):
+            if depth == 0:
+                self._turn(WD_ORIENT.LANDSCAPE if number in turned else WD_ORIENT.PORTRAIT)
             self._block(block, quoted, depth)
+            turns = following is not None and (number in turned) != (number + 1 in turned)
+            if isinstance(block, tree.Table) and not turns:
+                # Two tables without a paragraph between them would become one; the end of a section is one.
+                self._new("Table Text")
 
     def _block(self, block: tree.Block, quoted: bool, depth: int) -> None:
         match block:
@@ -290,17 +304,17 @@ class _Writer:
         self._last.paragraph_format.space_after = _AFTER_CONTENTS
 
     def _table(self, block: tree.Table, *, nested: bool) -> None:
-        """A table as wide as its words, or as the page; on a turned page where its words do not fit across."""
+        """A table as wide as its words, or as the page; in smaller type where its words do not fit across."""
         least, natural = _column_widths(block)
-        turned = not nested and sum(least) > _COLUMN_WIDTH
-        if turned:
-            self._turn(WD_ORIENT.LANDSCAPE)
-        width = _TURNED_WIDTH if turned else _COLUMN_WIDTH
-        least = [low * min(1.0, width / sum(least)) for low in least]
+        width = _TURNED_WIDTH if not nested and _is_wide(block) else _COLUMN_WIDTH
+        scale = min(1.0, width / sum(least))
+        least, shown = [low * scale for low in least], max(scale, _SMALLEST_TYPE)
         spare = min(1.0, (width - sum(least)) / max(1, sum(natural) - sum(least)))
-        widths = [Length(int(low + (high - low) * spare)) for low, high in zip(least, natural, strict=True)]
+        widths = [Length(int(low + max(0, high - low) * spare)) for low, high in zip(least, natural, strict=True)]
         table = self._word.add_table(rows=0, cols=len(block.aligns), style="Article Table")
         table.alignment = WD_TABLE_ALIGNMENT.LEFT
+        if shown < 1:
+            _set_cell_margins(table, Length(int(_CELL_MARGINS * shown / 2)))
         if block.right_to_left:
             table.table_direction = WD_TABLE_DIRECTION.RTL
         for column, column_width in zip(table.columns, widths, strict=True):
@@ -317,17 +331,17 @@ class _Writer:
                 paragraph.alignment = _ALIGNMENTS.get(align)
                 paragraph.paragraph_format.keep_with_next = index == 0 or None
                 self._fill(paragraph, tuple(replace(run, strong=True) for run in runs) if index == 0 else runs)
-        if turned:
-            self._turn(WD_ORIENT.PORTRAIT)
-        else:
-            # Two tables without a paragraph between them would become one.
-            self._new("Table Text")
+                if shown < 1:
+                    for run in paragraph._p.iter(qn("w:r")):
+                        Run(run, paragraph).font.size = Length(int(_TABLE_TYPE * shown))
 
     def _turn(self, orientation: WD_ORIENT) -> None:
-        if self._word.sections[-1].orientation != orientation:
-            section = self._word.add_section()
-            section.orientation = orientation
-            section.page_width, section.page_height = section.page_height, section.page_width
+        if orientation == self._orientation:
+            return
+        stands = len(self._word.element.body) > 1
+        section = self._word.add_section() if stands else self._word.sections[-1]
+        section.orientation = self._orientation = orientation
+        section.page_width, section.page_height = section.page_height, section.page_width
 
     def _figure(self, block: tree.FigureBlock) -> None:
         picture = self._pictures.ready(block.picture)
@@ -420,25 +434,48 @@ class _Writer:
             paragraph._p.append(link)
 
 
-def _is_wide(block: tree.Block | None) -> bool:
-    """Whether it is a table whose words do not fit across a page."""
-    return isinstance(block, tree.Table) and sum(_column_widths(block)[0]) > _COLUMN_WIDTH
+def _turned(blocks: Sequence[tree.Block]) -> set[int]:
+    """The numbers of the blocks that stand on turned pages."""
+    wide = [number for number, block in enumerate(blocks) if isinstance(block, tree.Table) and _is_wide(block)]
+    return {inner for number in wide for inner in tree.around_table(blocks, number)}
+
+
+def _is_wide(table: tree.Table) -> bool:
+    """Whether its words do not fit across a page."""
+    return sum(_column_widths(table)[0]) * _TURNED_BELOW > _COLUMN_WIDTH
 
 
 def _column_widths(block: tree.Table) -> tuple[list[float], list[float]]:
     """How wide each column has to be for its longest word, and how wide it is with each cell on one line, in EMU."""
-
-    def width(text: str) -> int:
-        return sum(_LETTER * (2 if unicodedata.east_asian_width(letter) in "WF" else 1) for letter in text)
-
     least: list[float] = []
     natural: list[float] = []
     for column in zip(*block.rows, strict=True):
-        cells = [tree.plain(runs) for runs in column]
-        words = [word for cell in cells for word in re.split(r"\s|(?<=[\u2e80-\u9fff])", cell)]
-        least.append(max(map(width, words), default=0) + _CELL_MARGINS)
-        natural.append(max(map(width, cells), default=0) + _CELL_MARGINS)
+        words: list[float] = [0]
+        lines: list[float] = [0]
+        for index, runs in enumerate(column):
+            cell, bold = tree.plain(runs), index == 0 or any(run.strong for run in runs)
+            words += [_width(word, bold) for word in re.split(r"\s|(?<=[\u2e80-\u9fff])", cell)]
+            lines.append(_width(cell, bold))
+        least.append(max(words) + _CELL_MARGINS)
+        natural.append(max(lines) + _CELL_MARGINS)
     return least, natural
+
+
+def _width(text: str, bold: bool) -> float:
+    """How wide a line of a table is, in EMU."""
+
+    def share(letter: str) -> float:
+        if unicodedata.east_asian_width(letter) in "WF":
+            return 1.05
+        return next(width for letters, width in _LETTERS if letter in letters or not letters)
+
+    return sum(map(share, text)) * (1 if bold else _REGULAR) * _TABLE_TYPE
+
+
+def _set_cell_margins(table: Any, margin: Length) -> None:
+    sides = "".join(f'<w:{side} w:w="{margin.twips}" w:type="dxa"/>' for side in ("left", "right"))
+    margins = parse_xml(f"<w:tblCellMar {nsdecls('w')}>{sides}</w:tblCellMar>")
+    table._tbl.tblPr.insert_element_before(margins, "w:tblLook")
 
 
 def _add_lines(paragraph: WordParagraph, text: str) -> None:

@@ -22,6 +22,9 @@ _MOST_PAGES = 8
 _FULL = 0.25
 # In pages: what a figure at no size at all would cost, and one that a page's turn parts from its section.
 _COST_OF_SIZE, _COST_OF_PARTING = 2.0, 0.1
+# A last line alone on a page, which Typst's own rule does not prevent where notes take the room below.
+_COST_OF_SINGLE_LINE = 0.5
+_HIGHEST_LINE_PT = 16.0  # of a paragraph, from the top of a page to its foot
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +39,28 @@ class PlacedFigure:
 
 @dataclass(frozen=True, slots=True)
 class SetPages:
-    """A set article: its figures in order, and the lines that end a paragraph as (page, height of their foot).
+    """A set article: its figures in order, and the lines that end a paragraph as (page, height of their foot, page
+    on which the paragraph begins).
 
     ``top_pt`` is where pages begin, ``bottoms_pt`` where the room for text ends on each, the first page first.
     """
 
     figures: Sequence[PlacedFigure]
-    ends: Sequence[tuple[int, float]]
+    ends: Sequence[tuple[int, float, int]]
     top_pt: float
     bottoms_pt: Sequence[float]
     gap_pt: float
 
     def end_of(self, page: int) -> float:
         """Where the content of a page ends."""
-        feet = [end for at, end in self.ends if at == page]
+        feet = [end for at, end, _ in self.ends if at == page]
         feet += [figure.top_pt + figure.height_pt for figure in self.figures if figure.page == page]
         return max(feet, default=self.top_pt)
+
+    @property
+    def single_lines(self) -> int:
+        """How many paragraphs end with the first line of a page."""
+        return sum(at > begun and end < self.top_pt + _HIGHEST_LINE_PT for at, end, begun in self.ends)
 
     def empty(self, page: int) -> float:
         """The share of a page's room below its content."""
@@ -68,10 +77,11 @@ def fitted_scales(count: int, set_with: Callable[[Sequence[float]], SetPages]) -
         # The share left empty on each page that a figure was too large for.
         left = [setting.empty(page) for page in range(1, pages) if _first_on(setting, page + 1) >= 0]
         size = sum(scales) / count
-        cost = pages + sum(left) + _COST_OF_PARTING * len(left) + _COST_OF_SIZE * (1 - size)
+        single = _COST_OF_SINGLE_LINE * setting.single_lines
+        cost = pages + sum(left) + _COST_OF_PARTING * len(left) + single + _COST_OF_SIZE * (1 - size)
         if best is None or cost < best[0]:
             best = cost, scales
-        if pages == 1 or pages > _MOST_PAGES or max([*left, setting.empty(pages)]) < _FULL:
+        if pages == 1 or pages > _MOST_PAGES or (not single and max([*left, setting.empty(pages)]) < _FULL):
             break
     assert best is not None
     return best[1]
@@ -104,7 +114,7 @@ def _filled(
 def _first_on(setting: SetPages, page: int) -> int:
     """The number of the figure a page begins with, under its heading perhaps; -1 where text comes first."""
     number = next((n for n, figure in enumerate(setting.figures) if figure.page == page), -1)
-    if number >= 0 and any(at == page and end < setting.figures[number].top_pt for at, end in setting.ends):
+    if number >= 0 and any(at == page and end < setting.figures[number].top_pt for at, end, _ in setting.ends):
         return -1
     return number
 

@@ -238,6 +238,11 @@ def _document_json(document: tree.Document, pictures: Pictures, root: Path, summ
         "heading": printed(document.heading),
         "heading_rtl": _turned(document.heading),
         "blocks": [block(value) for value in document.blocks],
+        "around_tables": [
+            [around.start, number, around.stop]
+            for number, value in enumerate(document.blocks)
+            if isinstance(value, tree.Table) and (around := tree.around_table(document.blocks, number))
+        ],
         "notes": list(document.notes),
     }
 

@@ -116,7 +116,7 @@ def test_no_word_of_a_wide_table_is_printed_over_another_or_past_the_page(column
     cells = [[f"{word} {row}{column}" for column in range(columns)] for row in range(1, 7)]
     lines = ["| " + " | ".join(row) + " |" for row in cells]
     table = "\n".join([lines[0], "|---" * columns + "|", *lines[1:]])
-    text = f"Before the table.\n\n## Below it\n\n{table}\n\nAfter the table."
+    text = f"Before the table.\n\n## Below it\n\n{table}\n\n## After\n\nIt."
     data = made(article(text, "Wide", "en"), "pdf")
     pages = rows_of(data)
     widths = [float(page.mediabox.width) for page in ReadPdf(data).reader.pages]

@@ -14,8 +14,9 @@ import pypdfium2
 import pypdfium2.raw
 import pytest
 from docx.oxml.ns import qn
-from docx.shared import Mm
+from docx.shared import Mm, Pt
 
+from composer.article.citation import Citation, Passage, Source
 from composer.article.model import Article, Section
 from composer.export.page_fitting import PlacedFigure, SetPages, fitted_scales
 from tests.composer.cited_samples import cited_article
@@ -124,6 +125,23 @@ def test_a_figure_shrinks_beside_footnotes_without_touching_them(tmp_path: Path)
         for top, foot, _ in page.pictures:
             assert not [words for y, words in page.text if top < y < foot]
             assert foot < TOP + page.room
+
+
+@pytest.mark.parametrize("words", [10, 70, 130])
+def test_no_line_of_a_cited_paragraph_stands_alone_on_the_next_page(words: int, tmp_path: Path) -> None:
+    source = Source("b" * 64, "birds.pdf", "Birds")
+    sections = [Section(("word " * words).strip() + ".")]
+    for number, text in enumerate([*MONUMENTS.values()] * 2):
+        sentences = re.split(r"(?<=\.) ", text)
+        cited = (Citation(each, (Passage(source.id, f"{number}.{n}", each),), 0.9) for n, each in enumerate(sentences))
+        sections.append(Section(f"## Part {number}\n\n{text}", citations=tuple(cited)))
+    tall = monuments_article(tmp_path, ((800, 1200),)).placements[0]
+    placements = tuple(replace(tall, slot=replace(tall.slot, after_section=after)) for after in (3, 6))
+    pages = pages_of(made(Article("Cited", "en", tuple(sections), placements, sources=(source,)), "pdf"))
+    assert len(pages) > 3
+    for page in pages[1:]:
+        (first, began), (second, _) = sorted((y, told) for y, told in page.text if not told.strip().isdigit())[:2]
+        assert began.startswith(("Part", "Picture")) or second - first < 18, "two lines, or a beginning"
 
 
 def set_on_pages(heights: Sequence[float], room: float) -> Any:
@@ -247,6 +265,93 @@ def test_word_turns_the_page_for_a_table_that_does_not_fit_across_and_turns_it_b
     assert before_first.index("Before.") + 2 == before_first.index("Wide"), "the page turns above the heading"
     quoted = Article("Quoted", "en", (Section("> " + wide_table(7).replace("\n", "\n> ")),))
     assert len(docx.Document(io.BytesIO(made(quoted, "docx"))).sections) == 1
+
+
+def sections_of(article: Article) -> list[tuple[bool, list[str]]]:
+    """Of each section of the Word document whether it is turned, and its paragraphs and tables in their order."""
+    data = made(article, "docx")
+    check_docx(data)
+    word: Any = docx.Document(io.BytesIO(data))
+    found: list[tuple[bool, list[str]]] = []
+    held: list[str] = []
+    turned = iter(section.page_width > section.page_height for section in word.sections)
+    for node in word.element.body:
+        if node.tag == qn("w:tbl"):
+            held.append("table")
+        elif words := "".join(text.text or "" for text in node.iter(qn("w:t"))):
+            held.append(words)
+        if node.tag == qn("w:sectPr") or list(node.iter(qn("w:sectPr"))):
+            found.append((next(turned), held))
+            held = []
+    return found
+
+
+def turned_pages(article: Article) -> list[tuple[bool, str]]:
+    document = pypdfium2.PdfDocument(made(article, "pdf"))
+    found = [(page.get_width() > page.get_height(), page.get_textpage().get_text_bounded()) for page in document]
+    document.close()
+    return found
+
+
+ENOUGH = " ".join(MONUMENTS.values())
+
+
+def test_a_few_words_around_a_wide_table_turn_with_it_and_leave_no_empty_page() -> None:
+    table = Section(wide_table(12))
+    alone = Article("Counts", "en", (Section("## All of them"), Section("Counted twice."), table, Section("The end.")))
+    assert sections_of(alone) == [(True, ["Counts", "All of them", "Counted twice.", "table", "The end."])]
+    assert [turned for turned, _ in turned_pages(alone)] == [True]
+    within = replace(
+        alone,
+        sections=(Section(ENOUGH), *alone.sections, Section("## After"), Section(ENOUGH), Section("## Last"), table),
+    )
+    shown = sections_of(within)
+    assert [turned for turned, _ in shown] == [False, True, False, True]
+    assert shown[1][1] == ["All of them", "Counted twice.", "table", "The end."]
+    assert shown[3][1] == ["Last", "table"]
+    pages = turned_pages(within)
+    assert [turned for turned, _ in pages] == [False, True, False, True]
+    assert re.search(r"All of them\s+Counted twice\.\s.*\sThe end\.", pages[1][1], re.DOTALL)
+
+
+def test_many_words_around_a_wide_table_stand_on_upright_pages() -> None:
+    table = Section(wide_table(12))
+    article = Article("Counts", "en", (Section("## All of them"), Section(ENOUGH), table, Section(ENOUGH)))
+    assert [(turned, words[0]) for turned, words in sections_of(article)] == [
+        (False, "Counts"),
+        (True, "table"),
+        (False, ENOUGH),
+    ]
+    assert [turned for turned, _ in turned_pages(article)] == [False, True, False]
+
+
+@pytest.mark.parametrize("header", ["Month", "Commonwealth", "WWW MMM", "Lighthouses"])
+def test_a_column_of_a_word_table_is_as_wide_as_its_bold_header(header: str) -> None:
+    table = f"| {header} | n |\n|---|---|\n| a | 1 |"
+    word: Any = docx.Document(io.BytesIO(made(Article("Narrow", "en", (Section(table),)), "docx")))
+    room = word.tables[0].columns[0].width - Mm(4)
+    longest = max(header.split(), key=len)
+    assert room > sum(BOLD_GEORGIA[letter] for letter in longest) * Pt(10)
+
+
+# Widths of letters in em: of Gelasio, bold, which has the widths of Georgia.
+BOLD_GEORGIA = {
+    **{"M": 1.02, "C": 0.72, "W": 1.13, "L": 0.69, "o": 0.64, "n": 0.69, "t": 0.4, "h": 0.68, "m": 1.02, "w": 0.86},
+    **{"e": 0.57, "a": 0.6, "l": 0.34, "i": 0.35, "g": 0.58, "u": 0.68, "s": 0.51},
+}
+
+
+def test_a_word_table_too_wide_for_a_turned_page_has_smaller_type_and_no_less_than_the_smallest() -> None:
+    def sizes(columns: int) -> set[Any]:
+        word: Any = docx.Document(io.BytesIO(made(Article("Wide", "en", (Section(wide_table(columns)),)), "docx")))
+        (table,) = word.tables
+        assert sum(column.width for column in table.columns) < Mm(238)
+        return {run.font.size for row in table.rows for cell in row.cells for run in cell.paragraphs[0].runs}
+
+    assert sizes(4) == {None}
+    (smaller,) = sizes(10)
+    (smallest,) = sizes(40)
+    assert Pt(5.5) == smallest < smaller < Pt(10)
 
 
 def test_latin_words_within_chinese_have_faces_that_match(tmp_path: Path, with_fonts: None) -> None:
