@@ -448,6 +448,11 @@ class Library:
         rows = self._catalog.query(f"SELECT {RECORD_COLUMNS} FROM images WHERE {HIDDEN} ORDER BY vector_row")
         return [record_of(row) for row in rows]
 
+    @property
+    def hidden_count(self) -> int:
+        """How many pictures a person hid."""
+        return int(self._catalog.query(f"SELECT count(*) FROM images WHERE {HIDDEN}")[0][0])
+
     def _apply_pending(self) -> None:
         """Bring the vectors of the redo log into the file. Harmless to repeat after a crash half-way."""
         if self._catalog.is_read_only or not self._catalog.query("SELECT 1 FROM pending_textual LIMIT 1"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from composer.article.citation import Citation, Notes, Source, number_notes, standing
 from composer.article.language import writing_language
@@ -19,6 +19,7 @@ _HEADING = re.compile(r"#{1,6}[ \t]+(\S(?:.*?\S)?)(?:[ \t]+#+)?(?:[ \t]*\{[#.][^
 WordsOrigin: TypeAlias = Literal["", "metadata", "drafted", "person"]
 # Where a picture stands: across the column, or at one side of its section's text.
 Side: TypeAlias = Literal["", "left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
 WIDTH_SHARES = (1.0, 0.75, 0.5, 0.33)  # of the column
 WIDEST_BESIDE = 0.5
 

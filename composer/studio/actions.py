@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from composer.article.model import Article, Side
+from composer.article.model import SIDES, Article
 from composer.editing import pictures, sections
 from composer.editing.caption_suggestions import suggest_caption, take
 from composer.editing.lookup import unlocked_section
@@ -27,7 +27,6 @@ from composer.studio.job_queue import Job, stoppable
 from composer.studio.session import DraftSession, PendingProposal, request_of
 from retrieval.candidates import Candidate
 
-SIDES: tuple[Side, ...] = get_args(Side)
 MAX_TITLE_CHARS, MAX_HEADING_CHARS = 200, 120
 MOST_FOUND = 1_000  # pictures that a session remembers to show by id
 

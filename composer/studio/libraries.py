@@ -142,28 +142,30 @@ class OfferedLibraries:
         from retrieval.results import results
 
         alike: dict[str, int] = {}
-        folder, start, example = self.find(name).folder, page * PAGE_PICTURES, None
+        records: Sequence[ImageRecord] = ()
+        folder, matches, example = self.find(name).folder, 0, None
+        shown = slice(page * PAGE_PICTURES, (page + 1) * PAGE_PICTURES)
         with open_library(folder) as library:
-            kept_out = library.hidden() if isinstance(library, Library) else []
-        if hidden:
-            records, matches = kept_out[start : start + PAGE_PICTURES], len(kept_out)
-        elif like:
-            example = self.record(name, like)
+            hidden_count = library.hidden_count if isinstance(library, Library) else 0
+            if hidden:
+                kept_out = library.hidden() if isinstance(library, Library) else []
+                records, matches = kept_out[shown], len(kept_out)
+            elif like:
+                example = library.record(like)
+            elif not words.strip():
+                records, matches = library.page(shown.start, PAGE_PICTURES), len(library)
+        if example is not None:
             similar = self._like(folder, example)
-            records, matches = similar[start : start + PAGE_PICTURES], len(similar)
-        elif words.strip():
+            records, matches = similar[shown], len(similar)
+        elif words.strip() and not hidden:
             pipeline = self._models.pipeline(folder)
             query = readable_query(words, pipeline.encoder, lambda: pipeline.model)
             with self._models.metrics.searching():
                 found = results(pipeline.searcher, pipeline.library, query, SEARCHED_PICTURES, together=not apart)
-            shown, matches = found[start : start + PAGE_PICTURES], len(found)
-            records = [result.candidate.record for result in shown]
-            alike = {result.candidate.record.id: len(result.alike) for result in shown if result.alike}
-        else:
-            with open_library(folder) as library:
-                records, matches = library.page(start, PAGE_PICTURES), len(library)
+            records, matches = [result.candidate.record for result in found[shown]], len(found)
+            alike = {result.candidate.record.id: len(result.alike) for result in found[shown] if result.alike}
         pages = max(1, -(-matches // PAGE_PICTURES))
-        return RecordPage(tuple(records), page, pages, matches, alike, example, len(kept_out))
+        return RecordPage(tuple(records), page, pages, matches, alike, example, hidden_count)
 
     def _like(self, folder: Path, record: ImageRecord) -> list[ImageRecord]:
         """The pictures that look most like one of the library, which itself is left out."""

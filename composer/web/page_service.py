@@ -185,7 +185,7 @@ class PageService:
             return library_parts([], None, [], context, roots=roots)
         name, searched, page = _text(values, "library"), _text(values, "words")[:500], values.get("page", 0)
         page = page if isinstance(page, int) and 0 <= page < 1_000_000 else 0
-        name = libraries.find(name).name
+        name = name or offered[0].name
         ways = {"apart": values.get("apart") is True, "hidden": values.get("hidden") is True}
         shown = libraries.browse(name, searched, page, like=_text(values, "like")[:100], **ways)
         failures = libraries.failures(name)

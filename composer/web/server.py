@@ -138,14 +138,12 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
     from composer.pipeline.model_pool import ModelPool
     from composer.profiles.choice import resolve
     from composer.studio.draft_store import DraftStore
-    from composer.studio.saved_articles import saved_folder
     from composer.web.log_redaction import log_as_json, withhold_text
     from vision.downloads.store import home
 
     if not args.log_text:
         withhold_text()
     check_port(args.host, args.port)
-    opened = saved_folder(args.open) if args.open else None
     libraries = offered_libraries(args.library)
     settings = resolve(args.profile, libraries[0] if libraries else None).settings
     # What visitors index is offered to them alone, and nothing that was indexed on this machine to visitors.
@@ -159,7 +157,7 @@ def _serve(build: BuildPage, args: argparse.Namespace, access: Access) -> None:
         studio = Studio.make(
             lambda: ModelPool.load(settings), libraries, work_dir, made, drafts, access.roots, access.root
         )
-        shown = f"/?article={studio.saved.offer(opened)}" if opened else ""
+        shown = f"/?article={studio.saved.offer(args.open)}" if args.open else ""
         if libraries:
             studio.models.warm_up()
         page = launch(build, studio, host=args.host, port=args.port, access=access, mcp=args.mcp)

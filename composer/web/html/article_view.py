@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from composer.article.model import WIDTH_SHARES, Article, Placement, Section, Side
+from composer.article.model import SIDES, WIDTH_SHARES, Article, Placement, Section
 from composer.article.parser import parts_depend
 from composer.editing.caption_suggestions import Suggestion
 from composer.editing.pictures import Alternative, alternatives
@@ -332,7 +332,7 @@ def _size(placement: Placement, words: Words) -> str:
     sides = "".join(
         f'<option value="{side}"{" selected" if side == placement.side else ""}>'
         f"{escape(words['side_' + (side or 'none')])}</option>"
-        for side in get_args(Side)
+        for side in SIDES
     )
     return "".join(
         f'<label class="row pair"><span>{escape(words[name])}</span>'
