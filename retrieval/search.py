@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +33,8 @@ POOL = 200  # proposals of each kind of evidence; the best of the union is what 
 MOSTLY_NAMED = 0.5  # of a query's information: from here on a picture fits by its words
 # Half of the unrelated sentences find nothing that fits by looks and meaning (docs/research/search.md).
 BAR_QUANTILE = 0.5
+# In a library of fewer pictures the bar is what the best of so many like them would reach: the best of six is no match.
+BAR_PICTURES = 50
 SearchedLibrary: TypeAlias = PictureCollection | MilvusLibrary
 _CJK_LANGUAGES = frozenset({"zh", "ja", "ko"})
 
@@ -172,8 +175,7 @@ class Searcher:
             texts, sentences = read_probes(self.encoder)
             vectors = [QueryVectors(visual=v, textual=t) for v, t in zip(texts, sentences, strict=True)]
             found = self._score_vectors(state, [Query(probe) for probe in PROBES], vectors, POOL)
-            best = [scored.meaning.max() for scored in found if scored.ids]
-            state.bar = float(np.quantile(best, BAR_QUANTILE)) if best else -np.inf
+            state.bar = _bar([scored.meaning for scored in found if scored.ids])
         return state.bar
 
     def visual_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -216,6 +218,18 @@ class Searcher:
         """Whether the encoder reads a text, as far as its script tells."""
         languages = self.encoder.languages
         return languages is None or bool(languages & _CJK_LANGUAGES) or latin_share(text) > 0.7
+
+
+def _bar(found: Sequence[np.ndarray]) -> float:
+    """The bar by what looks and meaning say for the pictures that each of the unrelated sentences finds."""
+    if not found:
+        return -np.inf
+    bar = float(np.quantile([values.max() for values in found], BAR_QUANTILE))
+    if max(map(len, found)) < BAR_PICTURES:
+        every = np.concatenate(found)
+        deviations = NormalDist().inv_cdf(BAR_QUANTILE ** (1 / BAR_PICTURES))
+        bar = max(bar, float(every.mean() + deviations * every.std()))
+    return bar
 
 
 def _open_index(library: SearchedLibrary) -> SearchIndex:

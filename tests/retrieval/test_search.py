@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -441,6 +442,28 @@ def test_nothing_is_found_where_nothing_fits(library: Library, encoder: ColourEn
     assert len(searcher.search(Query("wqzx vbnm"), 3)) == 3
     assert [c.record.caption for c in searcher.find(Query("barns"), 3)] == ["a red barn"]
     assert [c.record.caption for c in searcher.find(Query("something green"), 3)] == [""]
+
+
+def test_few_pictures_are_no_match_for_everything(
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentences and pictures here have nothing to do with each other: hardly one may be shown for another."""
+
+    def anywhere(dim: int) -> Callable[[Sequence[str]], np.ndarray]:
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            drawn = [np.random.default_rng(zlib.crc32(text.encode())).normal(size=dim) for text in texts]
+            return np.stack([vector / np.linalg.norm(vector) for vector in drawn]).astype(np.float32)
+
+        return encode
+
+    monkeypatch.setattr(encoder, "encode_texts", anywhere(encoder.identity.visual_dim))
+    monkeypatch.setattr(encoder, "encode_sentences", anywhere(encoder.identity.textual_dim))
+    put(library, encoder, [Shown(colour, f"a {colour} barn") for colour in list(PALETTE)[:6]])
+    searcher = Searcher(library, encoder)
+    asked = [Query(f"unheard of{number}") for number in range(200)]
+    shown = sum(bool(searcher.find(query, 6)) for query in asked)
+    assert shown < 0.2 * len(asked)
+    assert searcher.find(Query("barn"), 6), "what its words name fits as before"
 
 
 def test_with_an_example_something_always_fits(library: Library, encoder: ColourEncoder) -> None:
