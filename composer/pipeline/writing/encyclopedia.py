@@ -50,7 +50,7 @@ _MANY = re.compile(
 # What a naturalist's system says is no news to a reader.
 _TAXONOMY = re.compile(
     r"\b(?:tax(?:on|a|onom\w+)|clades?|monophyletic|phylogen\w+|subfamil\w+|gen(?:us|era)|suborders?|infraorder"
-    r"|sister group|dimorphi\w+|nominate|order [A-Z]|family [A-Z])"
+    r"|sister group|nominate|order [A-Z]|family [A-Z])"
 )
 _PRONOUNS = frozenset(("it", "they", "this", "these", "both"))
 
@@ -73,15 +73,12 @@ class Entry:
         return Source(digest, self.title, self.title, AUTHOR)
 
     @property
-    def quotable(self) -> Passage:
-        """Of the passage what a general reader may be told as it stands: no numbers, no naturalist's system."""
-        sentences = sentences_of(self.text)
-        told = [one for number, one in enumerate(sentences) if number == 0 or not _TAXONOMY.search(one)]
-        return Passage(self.source.id, "", " ".join(one for one in told if one in self.extract))
-
-    @property
     def passage(self) -> Passage:
         return Passage(self.source.id, "", self.extract)
+
+    def is_dull(self, sentence: str, place: int) -> bool:
+        """Whether what stands at a place of the extract is about words or a system of nature: no news to a reader."""
+        return bool(_UNFIT.search(sentence) or (place and _TAXONOMY.search(sentence)))
 
     @property
     def name(self) -> str:

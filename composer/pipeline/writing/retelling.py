@@ -30,7 +30,7 @@ from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 DRAFTS_A_ROUND = 3
 ROUNDS = 2
 QUOTED = 0.4  # of a section's words at most
-FEWEST_QUOTED, MOST_QUOTED = 7, 32  # words of a quotation
+FEWEST_QUOTED, MOST_QUOTED = 6, 42  # words of a quotation
 YIELD = 0.6  # of the fragments give a sentence
 WORDS_A_FRAGMENT = 19
 SAID_BEFORE = 0.75  # cosine of two sentences that say the same
@@ -38,10 +38,10 @@ FEWEST_WORDS, MOST_WORDS = 5, 45
 OVERSHOOT = 1.1
 MOST_SHARED = 5  # words in a row of a quotation and what stands already
 RETELL_TOKENS = 90
-_LEANS = re.compile(
+LEANS = re.compile(
     r"(?:this|these|that|those|such|then|here|there|it|its|they|their|he|she|his|her|them|both|another|other|instead"
     r"|however|but|so|yet|also|exceptions?|for example|for instance|as a result|in addition|additionally"
-    r"|furthermore|moreover)\b"
+    r"|furthermore|moreover|the (?:two|three|four|other|former|latter|same))\b"
     r"|[这那它他她]|其中|例如|比如|然后|但|因此|所以|此外|另外",
     re.IGNORECASE,
 )
@@ -256,7 +256,7 @@ def quotations(
             continue
         known = [*said, *(one.text for one in found)]
         for text in map(str.strip, sentences_of(fragment.text)):
-            if count_words(text) > left + FEWEST_QUOTED or not quotable(text, fragment.passage, language):
+            if count_words(text) > left + FEWEST_QUOTED or not may_be_quoted(text, fragment.passage, language):
                 continue
             if copied_run(text, known) > MOST_SHARED:
                 continue
@@ -266,13 +266,13 @@ def quotations(
     return found
 
 
-def quotable(text: str, passage: Passage, language: str) -> bool:
-    """Whether a sentence stands so in the passage, and can be quoted alone."""
+def may_be_quoted(text: str, passage: Passage, language: str, *, whole: bool = True) -> bool:
+    """Whether a sentence stands so in the passage, and can be quoted alone; not ``whole`` where its subject is left."""
     if not text.endswith((".", "。")) or not FEWEST_QUOTED <= count_words(text) <= MOST_QUOTED:
         return False
-    if text not in passage.text or text[0].islower() or _MARKS.search(text):
+    if text not in passage.text or (whole and (not text[0].isupper() or LEANS.match(text))) or _MARKS.search(text):
         return False
-    if _LEANS.match(text) or _POINTS.search(text) or re.search(r"\b(?:this|these)\b|[这那]", text):
+    if _POINTS.search(text) or re.search(r"\b(?:this|these)\b|[这那]", text):
         return False
     return not _OF_ITSELF.search(text) and detect_language(text) == language
 
@@ -293,7 +293,7 @@ def readable(sentences: Sequence[Retold]) -> list[Retold]:
         before = kept[-1].fragment.place if kept else (-1, -1)
         follows = before in ((one.fragment.place[0], one.fragment.place[1] - 1), one.fragment.place)
         run = copied_run(f"{kept[-1].text} {one.text}", [one.fragment.passage.text]) if kept else 0
-        if run <= MOST_COPIED and (follows or not _LEANS.match(one.text)):
+        if run <= MOST_COPIED and (follows or not LEANS.match(one.text)):
             kept.append(one)
     return kept
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from composer.pipeline.captions import generate
 from composer.pipeline.prompts import Prompts, load_prompts
 from composer.pipeline.writing.facts import named_things
-from composer.pipeline.writing.sentence_filter import split_sentences
 from retrieval.cedict import ChineseDictionary
 from vision.interfaces import Message, Prompt, VisionLanguageModel
 
@@ -63,12 +62,11 @@ class Translator:
         answers = generate(self._model, asked, WISH_TOKENS)
         return [answer.strip() or text for answer, text in zip(answers, texts, strict=True)]
 
-    def from_english(self, paragraph: str, heading: tuple[str, str] = ("", "")) -> str:
-        """The paragraph in the article's language; ``heading`` is what it is about, in English and in that language.
+    def from_english(self, sentences: Sequence[str], heading: tuple[str, str] = ("", "")) -> dict[str, str]:
+        """Sentences by what they are in the article's language; ``heading`` is what they are about, in both.
 
-        Sentences in which words stay English, or which get other numbers, are left out.
+        Those in which words stay English, or which get other numbers, are left out.
         """
-        sentences = split_sentences(paragraph)
         told = (
             self._prompts.term.format(english=heading[0], own=heading[1])
             if heading[0].isascii() and all(heading)
@@ -78,11 +76,11 @@ class Translator:
             (Message.of("user", self._prompts.from_english.format(text=sentence, term=told)),) for sentence in sentences
         ]
         answers = [answer.strip() for answer in generate(self._model, asked, SENTENCE_TOKENS)]
-        return "".join(
-            answer
+        return {
+            answer: sentence
             for answer, sentence in zip(answers, sentences, strict=True)
             if answer.endswith(("。", "！", "？"))
             and answer not in told
             and set(_LATIN.findall(answer)) <= set(_LATIN.findall(heading[1]))
             and _DIGITS.findall(answer) == _DIGITS.findall(sentence)
-        )
+        }

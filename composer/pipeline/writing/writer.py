@@ -45,12 +45,11 @@ from composer.pipeline.writing.facts import (
     told_by,
 )
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
-from composer.pipeline.writing.retelling import quotations
+from composer.pipeline.writing.quoting import with_quotations
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
 from composer.settings import WritingSettings
-from composer.sources.fragments import fragments_of
 from composer.sources.support import MOST_COPIED, copied_run, covered
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
@@ -58,7 +57,6 @@ WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
-QUOTED = 0.6  # of a section's words at most, from an encyclopedia
 LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
@@ -286,10 +284,16 @@ class Writer:
             body = self._write_part(section, before, told, drafts)
             sentences = split_sentences(body)
             told += sentences
+            printed = {sentence: sentence for sentence in sentences}
             if translator:
-                body = translator.from_english(body, (names.get(part.heading, ""), part.heading))
-            else:
-                citations += cited(sentences, section.facts)
+                printed = translator.from_english(sentences, (names.get(part.heading, ""), part.heading))
+                body = "".join(printed)
+            known_from = [fact for fact in section.facts if fact.entry in section.entries]
+            citations += [
+                replace(citation, sentence=own)
+                for own, sentence in printed.items()
+                for citation in cited([sentence], known_from)
+            ]
             if body:
                 text += part.lead + body + "\n\n"
                 left -= count_words(body)
@@ -339,19 +343,16 @@ class Writer:
             body = f"{body}{join}{added}" if body and added else body or added
             if section.entries or count_words(body) >= (1 if part.intro else ENOUGH * part.words):
                 break
-        return join.join(filter(None, (body, *self._quoted(section, [*said, *split_sentences(body)], body))))
+        if section.entries and section.kind != "guide" and not self._translator:
+            body = join.join(self._with_quotations(section, split_sentences(body), said))
+        return body
 
-    def _quoted(self, section: _Section, said: Sequence[str], body: str) -> list[str]:
-        """What the encyclopedia's entries say themselves, where the drafts said too little of it."""
-        if section.kind == "guide" or self._translator:
-            return []
-        passages = [entry.quotable for entry in section.entries]
-        fragments = fragments_of(passages, range(len(passages)))
-        words = section.part.words
-        room = min(words - count_words(body), QUOTED * words)
-        places = [fragment.place for fragment in fragments]
-        found = quotations(fragments, places, room, said, self._likeness, section.language)
-        return [one.text for one in found]
+    def _with_quotations(self, section: _Section, own: list[str], said: Sequence[str]) -> list[str]:
+        """A section's own sentences and what the encyclopedia says itself, where they say too little of it."""
+        for entry in section.entries:
+            room = section.part.words - sum(map(count_words, own))
+            own = with_quotations(own, entry, room, said, self._likeness)
+        return own
 
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
         """The paragraph that the drafts' good sentences make; see ``composer.pipeline.writing.drafting``."""

@@ -191,9 +191,9 @@ def test_what_cannot_be_retold_is_quoted_with_its_citation_and_never_the_whole_t
 def test_what_cannot_stand_alone_is_not_quoted(text: str) -> None:
     good = "Otters keep their young in a den of willow roots."
     passage = Passage("id", "", f"{text} {good}")
-    assert not retelling.quotable(text, passage, "en")
-    assert retelling.quotable(good, passage, "en")
-    assert not retelling.quotable(good.replace("young", "cubs"), passage, "en")
+    assert not retelling.may_be_quoted(text, passage, "en")
+    assert retelling.may_be_quoted(good, passage, "en")
+    assert not retelling.may_be_quoted(good.replace("young", "cubs"), passage, "en")
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,6 @@ def test_an_encyclopedia_is_read_without_numbers_brackets_and_words_about_words(
     )
     assert "1850" in machine.extract
     assert "50 t" not in machine.extract
-    assert machine.quotable.text == machine.text
-    told = "A lion is a cat. Its subfamily is large. It roars."
-    lion = Entry("Lion", "", told, told)
-    assert lion.quotable.text == "A lion is a cat. It roars."
     assert encyclopedia.entries("chateau d'if")[0].kind == ""
     assert encyclopedia.entries("old") == encyclopedia.entries("new") == []
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from composer.pipeline.prompts import load_prompts
+from composer.pipeline.writing.encyclopedia import Entry
+from composer.pipeline.writing.facts import Fact
 from composer.pipeline.writing.planning import Plan
 from composer.pipeline.writing.translation import Translator
 from composer.pipeline.writing.writer import Writer
 from composer.settings import WritingSettings
 from retrieval.cedict import ChineseDictionary
-from tests.composer.pipeline.writing.test_writer import returned
+from tests.composer.pipeline.writing.test_writer import Known, returned
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Prompt, Sampling
 
@@ -61,6 +64,24 @@ def test_sections_are_drafted_in_english_under_english_headings_and_printed_in_t
     assert all(question(prompt).isascii() for prompt in drafted)
 
 
+def test_what_an_encyclopedia_knows_is_cited_in_the_articles_language() -> None:
+    extract = "A saw cuts wood. Its teeth are of hard steel."
+    entry = Entry("Saw", "", extract, extract)
+
+    class Informed(Known):
+        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+            return [[Fact("saw", extract, "Wikipedia Saw", entry)] if heading == "Saw" else [] for heading in headings]
+
+    prompts = load_prompts("zh")
+    model = ScriptedModel(answer)
+    writer = Writer(model, prompts, WritingSettings(), Informed(), Translator(model, prompts))
+    _, result = returned(writer.write("厨房里的工具", Plan("工具", ("羊角锤", "锯子")), 120, "zh", seed=0))
+    assert [(citation.sentence, citation.passages) for citation in result.citations] == [
+        ("它的齿是钢的。", (entry.passage,))
+    ]
+    assert result.sources == (entry.source,)
+
+
 def test_a_story_is_told_in_its_own_language() -> None:
     prompts = load_prompts("zh")
     model = ScriptedModel(lambda prompt, sampling: "老人慢慢走进了厨房，拿起了一把很重的旧锤子。")
@@ -73,11 +94,12 @@ def test_a_story_is_told_in_its_own_language() -> None:
 def test_sentences_with_words_left_in_english_or_other_numbers_are_left_out_and_the_heading_helps() -> None:
     model = ScriptedModel(answer)
     translator = Translator(model, load_prompts("zh"))
-    paragraph = "The saw cuts wood. Two saws hang here. Its teeth are steel."
-    assert translator.from_english(paragraph, ("Saw", "锯子")) == "它的齿是钢的。"
+    teeth = "Its teeth are steel."
+    sentences = ["The saw cuts wood.", "Two saws hang here.", teeth]
+    assert translator.from_english(sentences, ("Saw", "锯子")) == {"它的齿是钢的。": teeth}
     assert all("“Saw”译作“锯子”" in question(prompt) for prompt in model.asked)
-    assert translator.from_english("Pigs sleep here. Its teeth are steel.", ("Sty", "猪栏")) == "它的齿是钢的。"
-    translator.from_english("Its teeth are steel.", ("猪栏", "猪栏"))
+    assert translator.from_english(["Pigs sleep here.", teeth], ("Sty", "猪栏")) == {"它的齿是钢的。": teeth}
+    translator.from_english([teeth], ("猪栏", "猪栏"))
     assert "译作" not in question(model.asked[-1])
 
 

@@ -145,10 +145,10 @@ def test_what_an_encyclopedia_knows_is_said_in_other_words_and_cited() -> None:
     writer = Writer(ScriptedModel(drafted), load_prompts("en"), WritingSettings(), Informed())
     _, result = returned(writer.write("farm", Plan("Farm", ("Hens", "Barns")), 200, "en", seed=0))
     (hens,) = [section for section in result.sections if section.heading == "Hens"]
-    assert hens.body == f"{own} “{copied}”"
+    assert hens.body == f"“{copied}” {own}"
     assert [(c.sentence, c.passages) for c in hens.citations] == [
-        (own, (hen.passage,)),
         (f"“{copied}”", (hen.passage,)),
+        (own, (hen.passage,)),
     ]
     assert result.sources == (hen.source,)
     assert not [c for section in result.sections if section is not hens for c in section.citations]

@@ -1,0 +1,132 @@
+"""What an encyclopedia's entry says itself of a section's subject, where the drafts said too little of it.
+
+Sentences of the entry stand in quotation marks; a pronoun that opens one stands before the marks, or the subject in its
+place where nothing before it names that: The leopard “has a pale yellowish to dark golden fur.” What the entry defines
+comes first, and each sentence of the writer's own stands where the entry tells the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from composer.article.language import count_words
+from composer.pipeline.writing.encyclopedia import Entry, key_of
+from composer.pipeline.writing.retelling import (
+    FEWEST_QUOTED,
+    LEANS,
+    MOST_QUOTED,
+    MOST_SHARED,
+    SAID_BEFORE,
+    may_be_quoted,
+)
+from composer.sources.passages import sentences_of
+from composer.sources.support import copied_run, covered
+
+TELLS = 0.5  # of an own sentence's words that the entry's sentence has which it tells
+
+# "It is believed that …" speaks of nothing before it.
+_PRONOUN = re.compile(
+    r"(?:It(?! (?:is|was|has been) (?:\w+ )?(?:\w+ed|thought|known|said|likely|possible|unclear) that)|They|Its|Their)"
+    r"(?= )"
+)
+# A pronoun after an opening clause: "In use since antiquity, they …".
+_LATER_PRONOUN = re.compile(r"^[^,]*, (?:it|they|its|their)\b|^\w+ (?:it|they) ")
+_POSSESSIVE = ("Its", "Their")
+_OPENING = re.compile(r"(?:(An?|The) )?([\w'’-]+(?: [\w'’-]+){0,3}?)(?=,| (?:is|are|was|were|has|have)\b)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A sentence of an entry, by its place there: a pronoun that opens it, the subject instead of that, and the words
+    that stand between the marks.
+    """
+
+    place: int
+    pronoun: str
+    subject: str
+    words: str
+
+    def printed(self, follows: bool) -> str:
+        """``follows`` says whether the sentence that stands before it in the entry does so here; empty where it must
+        and does not.
+        """
+        if not self.pronoun:
+            return f"“{self.words}”"
+        before = self.pronoun if follows else self.subject
+        return f"{before} “{self.words}”" if before else ""
+
+
+def with_quotations(
+    own: Sequence[str],
+    entry: Entry,
+    room: float,
+    said: Sequence[str],
+    likeness: Callable[[Sequence[str], Sequence[str]], np.ndarray],
+) -> list[str]:
+    """A section's ``own`` sentences in the entry's order, and of the entry about ``room`` words that neither they nor
+    what was ``said`` before tell.
+    """
+    sentences = sentences_of(entry.extract)
+    blocks = _blocks(own, sentences)
+    told = {place for place, _ in blocks}
+    found: list[_Told] = []
+    for one in _quotable(entry, sentences):
+        size, known = count_words(one.words), [*said, *own, *(other.words for other in found)]
+        if one.place in told or not FEWEST_QUOTED <= size <= min(MOST_QUOTED, room + FEWEST_QUOTED):
+            continue
+        if known and (copied_run(one.words, known) > MOST_SHARED or likeness([one.words], known).max() >= SAID_BEFORE):
+            continue
+        found.append(one)
+        room -= size
+    printed: list[str] = []
+    parts: list[tuple[int, list[str] | _Told]] = [*blocks, *((one.place, one) for one in found)]
+    parts.sort(key=lambda pair: pair[0])
+    before = -1
+    for place, part in parts:
+        quoted = isinstance(part, _Told)
+        printed += filter(None, [part.printed(place == before + 1 > 0)] if isinstance(part, _Told) else part)
+        before = place if quoted else -2
+    return printed
+
+
+def _blocks(own: Sequence[str], sentences: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """The own sentences with what leans on them, and the place in the entry of what each tells, after all for none."""
+    blocks: list[tuple[int, list[str]]] = []
+    for text in own:
+        if blocks and LEANS.match(text):
+            blocks[-1][1].append(text)
+            continue
+        shares = [covered(text, sentence) for sentence in sentences]
+        place = int(np.argmax(shares)) if max(shares, default=0.0) >= TELLS else len(sentences)
+        blocks.append((place, [text]))
+    return blocks
+
+
+def _quotable(entry: Entry, sentences: Sequence[str]) -> list[_Told]:
+    subject = _subject(entry, sentences[0]) if sentences else ""
+    found = []
+    for place, sentence in enumerate(sentences):
+        pronoun = _PRONOUN.match(sentence)
+        words = sentence[pronoun.end() + 1 :] if pronoun else sentence
+        if entry.is_dull(sentence, place) or not may_be_quoted(words, entry.passage, "en", whole=pronoun is None):
+            continue
+        named = ""
+        if not pronoun and _LATER_PRONOUN.match(sentence):
+            continue
+        if pronoun and subject and subject.endswith("s") == pronoun[0].startswith("Th"):
+            named = subject + (("’" if subject.endswith("s") else "’s") if pronoun[0] in _POSSESSIVE else "")
+        found.append(_Told(place, pronoun[0] if pronoun else "", named, words))
+    return found
+
+
+def _subject(entry: Entry, definition: str) -> str:
+    """What the entry's first sentence defines, as a sentence can begin with it: "The lion", "Bread", "Owls"."""
+    begins = _OPENING.match(definition)
+    own = set(key_of(entry.name).split())
+    if not begins or not own & {form for word in key_of(begins[2]).split() for form in (word, word.removesuffix("s"))}:
+        return ""
+    return f"The {begins[2]}" if begins[1] else begins[2]

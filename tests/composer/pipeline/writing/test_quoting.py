@@ -1,0 +1,77 @@
+"""What an encyclopedia's entry says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from composer.pipeline.writing.encyclopedia import Entry
+from composer.pipeline.writing.quoting import with_quotations
+
+LEOPARD = (
+    "The leopard is a large spotted cat of the genus Panthera.",
+    "It has a pale yellowish to dark golden fur with dark spots grouped in rosettes.",
+    "It is sometimes believed that melanistic leopards are another kind of cat.",
+    "Its body is slender and muscular, reaching a length of 92–183 cm.",
+    "The species was described by Linnaeus in a taxonomic work of his own.",
+    "However, males are heavier than females in all of the places where they live.",
+)
+
+
+def unlike(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+    return np.zeros((len(one), len(other)))
+
+
+def quoted(own: Sequence[str], room: float, sentences: Sequence[str] = LEOPARD, name: str = "Leopard") -> list[str]:
+    extract = " ".join(sentences)
+    return with_quotations(own, Entry(name, "", extract, extract), room, [], unlike)
+
+
+def test_a_pronoun_stands_before_the_quotation_marks_where_its_sentence_follows_the_one_it_points_to() -> None:
+    assert quoted([], 25) == [
+        "“The leopard is a large spotted cat of the genus Panthera.”",
+        "It “has a pale yellowish to dark golden fur with dark spots grouped in rosettes.”",
+    ]
+
+
+def test_the_subject_stands_before_the_quotation_marks_where_that_sentence_is_missing() -> None:
+    own = ["Leopards are cats, large and spotted, of the genus Panthera."]
+    assert quoted(own, 40) == [
+        *own,
+        "The leopard “has a pale yellowish to dark golden fur with dark spots grouped in rosettes.”",
+        "The leopard’s “body is slender and muscular, reaching a length of 92–183 cm.”",
+    ]
+
+
+def test_own_sentences_stand_where_the_entry_tells_the_same_with_what_leans_on_them() -> None:
+    own = ["Dark spots grouped in rosettes mark the golden fur.", "They hide the cat in high grass."]
+    assert quoted(own, 12) == ["“The leopard is a large spotted cat of the genus Panthera.”", *own]
+
+
+def test_nothing_is_quoted_where_the_section_is_full_or_says_the_same() -> None:
+    assert quoted(["Leopards hunt at night."], 0) == ["Leopards hunt at night."]
+    extract = " ".join(LEOPARD[:1])
+    alike = with_quotations([], Entry("Leopard", "", extract, extract), 50, ["Said."], lambda a, b: unlike(a, b) + 0.9)
+    assert alike == []
+
+
+@pytest.mark.parametrize(
+    ("sentences", "name"),
+    [
+        (("They are the tallest animals that live on land today.",), "Giraffe"),  # of whom?
+        (("The two groups are not closely related to each other.",), "Porcupine"),
+        (("In use since antiquity, they have been built of clay and stone.",), "Oven"),
+        (("71, is a ballet by Pyotr Ilyich Tchaikovsky in two acts.",), "The Nutcracker"),
+        (("The term is derived from a word of a much older language.",), "Oven"),
+    ],
+)
+def test_what_nobody_could_understand_alone_is_not_quoted(sentences: Sequence[str], name: str) -> None:
+    assert quoted([], 100, sentences, name) == []
+
+
+def test_a_pronoun_is_not_resolved_where_the_entry_begins_with_something_else() -> None:
+    own = ["Herds of giraffes are towers."]
+    sentences = ("A herd of giraffes is a tower or a journey.", "It has no leader for long at all.")
+    assert quoted(own, 40, sentences, "Savanna") == own
