@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -110,6 +110,19 @@ class Encyclopedia:
         rows = (self._rows[i] for i in best)
         found = (self._entry(row) for row in rows if row.get("topic") != "People")
         return [entry for entry in found if entry.text]
+
+    def mentioning(self, words: Sequence[str], near: Sequence[str], most: int) -> list[tuple[Entry, str]]:
+        """Sentences that have all ``words``, singular or plural, of the ``most`` entries that have most of these and of
+        the words ``near`` them.
+        """
+        patterns = [re.compile(rf"\b{re.escape(word)}(?:e?s)?\b", re.IGNORECASE) for word in words]
+        entries = self.on([*words, *near], most) if words else []
+        return [
+            (entry, sentence)
+            for entry in entries
+            for sentence in sentences_of(entry.extract)
+            if all(pattern.search(sentence) for pattern in patterns)
+        ]
 
     def _entry(self, row: Mapping[str, str]) -> Entry:
         plain = without_brackets(row["extract"])

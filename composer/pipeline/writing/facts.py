@@ -30,7 +30,9 @@ MOST_FACTS = 4  # of a heading
 MOST_MENTIONS = 600  # a word that more definitions have says little
 MOST_RELATED = 2  # definitions that mention what the heading names, where it has none of its own
 LEAST_RELATED = 0.66  # cosine of such a definition and what the heading is about
+LEAST_MENTIONED = 0.64  # cosine of a sentence that an entry on another thing has and what the heading is about
 LEAST_LIKENESS = 0.15  # cosine of a definition and the subject, below which a sense belongs to something else
+LEAST_TOLD = 0.43  # of an encyclopedia's entry
 LEAST_SURE = 0.5  # of name, definition and subject, below which a definition is not printed
 PERSON_PENALTY = 0.15
 SPECIAL_PENALTY = 0.15
@@ -68,13 +70,14 @@ _NOT_SEEN = (("n00000000", "n01300000"), ("n04620000", "n06700000"), ("n13700000
 @dataclass(frozen=True, slots=True)
 class Fact:
     """What is known of a thing. ``source`` names where from: "WordNet n04213353", or a picture's file; ``entry`` is the
-    encyclopedia's that it is from.
+    encyclopedia's that it is from: its subject, or what the entry of something else says of it in one sentence.
     """
 
     name: str
     text: str
     source: str
     entry: Entry | None = None
+    mentioned: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}: {self.text}"
@@ -88,7 +91,7 @@ def clauses_of(fact: Fact) -> list[str]:
 
 def told_by(fact: Fact) -> str:
     """All that is known of a thing where a fact is from."""
-    return f"{fact.name} {fact.text} {fact.entry.extract}" if fact.entry else str(fact)
+    return f"{fact.name} {fact.text} {fact.entry.extract}" if fact.entry and not fact.mentioned else str(fact)
 
 
 def cited(sentences: Sequence[str], facts: Sequence[Fact]) -> list[Citation]:
@@ -262,6 +265,8 @@ class Glossary:
             about = f"{subject}: {heading}"
             own = self._own(heading, about)
             beside = [] if own else related(heading, about, self._encode)[:MOST_RELATED]
+            if not any(fact.entry for fact in own):
+                beside = [*self._mentions(heading, subject), *beside]
             facts = {fact.text: fact for fact in [*own, *beside] if fact.text not in known}
             found.append(list(facts.values())[:MOST_FACTS])
             known.update(fact.text for fact in found[-1])
@@ -296,13 +301,29 @@ class Glossary:
         entries = [entry for known in dict.fromkeys((name, *others)) for entry in self._encyclopedia.entries(known)]
         return [Fact(name, notes_of(entry), f"{ENCYCLOPEDIA} {entry.title}", entry) for entry in entries]
 
+    def _mentions(self, heading: str, subject: str) -> list[Fact]:
+        """What the encyclopedia says elsewhere of what a heading names: under cheese, of rennet."""
+        words, around = ([singular(word) for word in key_of(text).split()] for text in (heading, subject))
+        if self._encyclopedia is None or not words:
+            return []
+        found = self._encyclopedia.mentioning(words, [word for word in around if len(word) > 3], MOST_NEAR)
+        if not found:
+            return []
+        near = self._encode([sentence for _, sentence in found]) @ self._encode([f"{subject}: {heading}"])[0]
+        best = [int(i) for i in np.argsort(-near, kind="stable")[:MOST_RELATED] if near[i] >= LEAST_MENTIONED]
+        name = " ".join(words)
+        return [
+            Fact(name, found[i][1], f"{ENCYCLOPEDIA} {found[i][0].title}", found[i][0], mentioned=True) for i in best
+        ]
+
     def _meant(self, senses: Sequence[Fact], about: str) -> list[Fact]:
         """Of the senses of one word the one that is meant, from the dictionary and from WordNet where both have it."""
         if not senses:
             return []
         gists = [_shortened(sense.text, GIST_WORDS) for sense in senses]
         vectors = self._encode(gists)
-        worth = vectors @ self._encode([about])[0]
+        near = vectors @ self._encode([about])[0]
+        worth = near.copy()
         places = Counter[str]()
         for i, sense in enumerate(senses):
             source, _, synset = sense.source.partition(" ")
@@ -310,7 +331,9 @@ class Glossary:
             worth[i] -= min(LATER_SENSE * places[source], SPECIAL_PENALTY) if source == "GCIDE" else 0.0
             worth[i] -= PERSON_PENALTY * (source == "WordNet" and PEOPLE[0] <= synset < PEOPLE[1])
             places[source] += 1
-        order = [int(i) for i in np.argsort(-worth, kind="stable") if worth[i] >= LEAST_LIKENESS][:MOST_ASKED]
+        # Of what an entry is about much is quoted: that of safety says nothing of volcanoes' safety.
+        kept = (worth >= LEAST_LIKENESS) & ((near >= LEAST_TOLD) | [sense.entry is None for sense in senses])
+        order = [int(i) for i in np.argsort(-worth, kind="stable") if kept[i]][:MOST_ASKED]
         if self._odds is not None and len(order) > 1:
             asked = self._odds(about, [_shortened(gists[i], MOST_ASKED_WORDS) for i in order])
             worth[order] += ODDS_WEIGHT * np.asarray(asked)

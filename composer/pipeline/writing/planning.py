@@ -23,13 +23,14 @@ BELONGING_SPAN = 1.2  # nats: a gorilla is farther behind a zebra in the savanna
 # Above the mean of many: what belongs differs by some tenths where things are of one kind (falcons and ravens among
 # birds of prey), and by nats where they are not (flour and biscuits of bread).
 BELONGING_DEVIATIONS = 0.4
+BELONGING_BEST = 3  # behind which of many the span is
 SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
     r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types?|role|life|future"
     r"|architecture|process\w*|construction|materials?|ingredients?|equipment|storage|packaging|serving|variet\w+|features?"
     r"|safety|climate|biodiversity|conservation|era|ages?|periods?|renaissance|enlightenment|legacy|significance|efforts?"
-    r"|education|culture|beauty|steps?|stages?|techniques?|methods?|care|health)\b"
+    r"|education|culture|beauty|steps?|stages?|techniques?|methods?|care|health|research|science|hazards?|formation|movements?|systems?|design)\b"
     r"|引言|结语|总结|重要性|意义|概述|历史|时代|文化|环境|保护|生活|影响|作用",
     re.IGNORECASE,
 )
@@ -96,8 +97,8 @@ def agree(
     the library can show, in the order in which the plans have them.
 
     ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
-    the article must treat them: what is far behind the best one's is left out. Of what is ``informed`` an encyclopedia
-    tells more than a definition.
+    the article must treat them: what is far behind the best ones' is left out, and of more than are needed also what is
+    below their mean and in few plans. Of what is ``informed`` an encyclopedia tells more than a definition.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
@@ -112,12 +113,16 @@ def agree(
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
     odds = np.asarray(belonging(headings) if headings else [], dtype=float)
-    least = odds.max(initial=-np.inf) - BELONGING_SPAN
+    # The very best may be the subject itself: musical instruments, of those of an orchestra.
+    best = np.sort(odds)[: -max(1, min(BELONGING_BEST, len(odds) // 4)) - 1 : -1]
+    least = fair = min(best, default=-np.inf) - BELONGING_SPAN
     if len(odds) > 2 * count:
-        least = max(least, odds.mean() + BELONGING_DEVIATIONS * odds.std())
+        least = fair = max(least, odds.mean() + BELONGING_DEVIATIONS * odds.std())
+    elif len(odds) > count:
+        fair = max(least, odds.mean())
     asked = (illustrated(headings), relevance(headings), odds, informed(headings))
     for (key, places), heading, shown, near, belongs, told_of in zip(votes.items(), headings, *asked, strict=True):
-        if belongs < least:
+        if belongs < (least if len(places) > len(plans) / 2 else fair):
             continue
         worth[key] = (
             2.0 * len(places) / len(plans)

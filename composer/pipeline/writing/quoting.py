@@ -15,6 +15,7 @@ import numpy as np
 
 from composer.article.language import count_words
 from composer.pipeline.writing.encyclopedia import Entry, key_of
+from composer.pipeline.writing.facts import Fact
 from composer.pipeline.writing.retelling import (
     FEWEST_QUOTED,
     LEANS,
@@ -26,7 +27,7 @@ from composer.pipeline.writing.retelling import (
 from composer.sources.passages import sentences_of
 from composer.sources.support import copied_run, covered
 
-TELLS = 0.5  # of an own sentence's words that the entry's sentence has which it tells
+TELLS = 0.5  # more of an own sentence's words than that has the sentence of the entry that it tells
 
 # "It is believed that …" speaks of nothing before it.
 _PRONOUN = re.compile(
@@ -62,20 +63,24 @@ class _Told:
 
 def with_quotations(
     own: Sequence[str],
-    entry: Entry,
+    fact: Fact,
     room: float,
     said: Sequence[str],
     likeness: Callable[[Sequence[str], Sequence[str]], np.ndarray],
 ) -> list[str]:
-    """A section's ``own`` sentences in the entry's order, and of the entry about ``room`` words that neither they nor
-    what was ``said`` before tell.
+    """A section's ``own`` sentences in the order of the fact's entry, and of that about ``room`` words which neither
+    they nor what was ``said`` before tell; of an entry on another thing only the sentence that is the fact.
     """
+    entry = fact.entry
+    assert entry is not None
     sentences = sentences_of(entry.extract)
     blocks = _blocks(own, sentences)
     told = {place for place, _ in blocks}
     found: list[_Told] = []
     for one in _quotable(entry, sentences):
         size, known = count_words(one.words), [*said, *own, *(other.words for other in found)]
+        if fact.mentioned and sentences[one.place] != fact.text:
+            continue
         if one.place in told or not FEWEST_QUOTED <= size <= min(MOST_QUOTED, room + FEWEST_QUOTED):
             continue
         if known and (copied_run(one.words, known) > MOST_SHARED or likeness([one.words], known).max() >= SAID_BEFORE):
@@ -101,7 +106,7 @@ def _blocks(own: Sequence[str], sentences: Sequence[str]) -> list[tuple[int, lis
             blocks[-1][1].append(text)
             continue
         shares = [covered(text, sentence) for sentence in sentences]
-        place = int(np.argmax(shares)) if max(shares, default=0.0) >= TELLS else len(sentences)
+        place = int(np.argmax(shares)) if max(shares, default=0.0) > TELLS else len(sentences)
         blocks.append((place, [text]))
     return blocks
 

@@ -131,7 +131,12 @@ class _Section:
     @property
     def entries(self) -> list[Entry]:
         """What an encyclopedia tells of it; nothing binds a story, which need not be so."""
-        return [] if self.kind == "story" else [fact.entry for fact in self.facts if fact.entry]
+        return [fact.entry for fact in self.from_entries if fact.entry and not fact.mentioned]
+
+    @property
+    def from_entries(self) -> list[Fact]:
+        """Of what is known that which an encyclopedia tells; a story has none."""
+        return [] if self.kind == "story" else [fact for fact in self.facts if fact.entry]
 
 
 class Knowledge(Protocol):
@@ -249,8 +254,9 @@ class Writer:
             names = dict(zip(names, named, strict=True))
         title_line = f"# {title}\n\n"
         wanted = (*headings[written:], *spare)
-        facts = self._knowledge.facts(title, [*(names[own] for own in wanted), title]) if self._knowledge else []
-        known = dict(zip((*wanted, ""), facts, strict=True)) if facts else {}
+        # What is known of the subject itself is told first.
+        facts = self._knowledge.facts(title, [title, *(names[own] for own in wanted)]) if self._knowledge else []
+        known = dict(zip(("", *wanted), facts, strict=True)) if facts else {}
         share = words // (len(headings) or 1)
         question = writing_question(drafting, title, [names[own] for own in headings], share, language, kind)
         if instruction.casefold() != title.casefold():
@@ -288,11 +294,10 @@ class Writer:
             if translator:
                 printed = translator.from_english(sentences, (names.get(part.heading, ""), part.heading))
                 body = "".join(printed)
-            known_from = [fact for fact in section.facts if fact.entry in section.entries]
             citations += [
                 replace(citation, sentence=own)
                 for own, sentence in printed.items()
-                for citation in cited([sentence], known_from)
+                for citation in cited([sentence], section.from_entries)
             ]
             if body:
                 text += part.lead + body + "\n\n"
@@ -343,15 +348,15 @@ class Writer:
             body = f"{body}{join}{added}" if body and added else body or added
             if section.entries or count_words(body) >= (1 if part.intro else ENOUGH * part.words):
                 break
-        if section.entries and section.kind != "guide" and not self._translator:
+        if section.from_entries and section.kind != "guide" and not self._translator:
             body = join.join(self._with_quotations(section, split_sentences(body), said))
         return body
 
     def _with_quotations(self, section: _Section, own: list[str], said: Sequence[str]) -> list[str]:
         """A section's own sentences and what the encyclopedia says itself, where they say too little of it."""
-        for entry in section.entries:
+        for fact in section.from_entries:
             room = section.part.words - sum(map(count_words, own))
-            own = with_quotations(own, entry, room, said, self._likeness)
+            own = with_quotations(own, fact, room, said, self._likeness)
         return own
 
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
@@ -362,7 +367,7 @@ class Writer:
             told = " ".join([section.title, section.part.name, *map(str, section.facts)])
             words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
-            lent = [entry.extract for entry in section.entries]
+            lent = [fact.entry.extract for fact in section.from_entries if fact.entry]
             pool = [
                 entry
                 for entry in pool

@@ -22,6 +22,7 @@ from composer.pipeline.writing.facts import (
     named_things,
     related,
     shares_of_characters,
+    told_by,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -157,6 +158,20 @@ def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant
     assert not [fact for fact in facts if fact.source.startswith("WordNet")]  # a line that says less
     [facts] = glossary.facts("A fortress", ["Château d’If"])
     assert [fact.source for fact in facts] == ["Wikipedia Château d'If"]
+
+
+def test_what_another_entry_says_of_a_thing_is_known_where_it_has_none_of_its_own(encyclopedia: Encyclopedia) -> None:
+    glossary = Glossary(words_in_common, encyclopedia=encyclopedia)
+    subject = "A machine that carries the load over the ship at a harbour"
+    [boom] = [fact for fact in glossary.facts(subject, ["Booms"])[0] if fact.entry]
+    assert (boom.text, boom.source, boom.mentioned) == (
+        "A boom carries the load over the ship.",
+        "Wikipedia Crane (machine)",
+        True,
+    )
+    assert told_by(boom) == str(boom)
+    assert not [fact for fact in glossary.facts("Sweet cakes", ["Booms"])[0] if fact.entry]
+    assert not any(fact.mentioned for fact in glossary.facts(subject, ["The cranes"])[0])
 
 
 def test_where_the_encoder_does_not_read_the_language_characters_are_compared() -> None:

@@ -75,6 +75,22 @@ def test_of_things_of_one_kind_those_stay_that_belong_more_than_most() -> None:
     assert (chosen.headings, chosen.spare) == (("Owl", "Osprey", "Hawk"), ("Eagle",))
 
 
+def test_the_subject_itself_does_not_drive_out_what_belongs_to_it() -> None:
+    names = ("Violin", "Cello", "Flute", "Oboe", "Horn", "Harp", "Tuba", "Viola", "Drum", "Piano", "Bassoon")
+    odds = dict.fromkeys(names, 2.9) | {"Musical instrument": 4.4, "Cow": 1.0}
+    plans = [Plan("Orchestra", tuple(odds))]
+    chosen = agree(plans, "the orchestra", 8, belonging=lambda headings: [odds[h] for h in headings])
+    assert {*names} <= {*chosen.headings, *chosen.spare}
+    assert "Cow" not in {*chosen.headings, *chosen.spare}
+
+
+def test_of_more_than_are_needed_the_better_half_stays_and_what_most_plans_have() -> None:
+    odds = {"Lion": 3.0, "Zebra": 2.9, "Hyena": 2.8, "Monkey": 2.4, "Kangaroo": 2.4}
+    several, one = Plan("Savanna", ("Lion", "Zebra", "Monkey")), Plan("Savanna", tuple(odds))
+    chosen = agree([several, several, one], "the savanna", 4, belonging=lambda headings: [odds[h] for h in headings])
+    assert {*chosen.headings, *chosen.spare} == {"Lion", "Zebra", "Hyena", "Monkey"}
+
+
 def test_the_library_decides_between_what_belongs_equally() -> None:
     plans = [Plan("Tools", ("Spade", "Rake")), Plan("Tools", ("Spade", "Rake", "Hammer"))]
     shown = {"Rake", "Hammer"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from composer.pipeline.writing.encyclopedia import Entry
+from composer.pipeline.writing.facts import Fact
 from composer.pipeline.writing.quoting import with_quotations
 
 LEOPARD = (
@@ -24,9 +25,13 @@ def unlike(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
     return np.zeros((len(one), len(other)))
 
 
+def about(name: str, extract: str) -> Fact:
+    return Fact(name.lower(), extract, f"Wikipedia {name}", Entry(name, "", extract, extract))
+
+
 def quoted(own: Sequence[str], room: float, sentences: Sequence[str] = LEOPARD, name: str = "Leopard") -> list[str]:
     extract = " ".join(sentences)
-    return with_quotations(own, Entry(name, "", extract, extract), room, [], unlike)
+    return with_quotations(own, about(name, extract), room, [], unlike)
 
 
 def test_a_pronoun_stands_before_the_quotation_marks_where_its_sentence_follows_the_one_it_points_to() -> None:
@@ -53,7 +58,7 @@ def test_own_sentences_stand_where_the_entry_tells_the_same_with_what_leans_on_t
 def test_nothing_is_quoted_where_the_section_is_full_or_says_the_same() -> None:
     assert quoted(["Leopards hunt at night."], 0) == ["Leopards hunt at night."]
     extract = " ".join(LEOPARD[:1])
-    alike = with_quotations([], Entry("Leopard", "", extract, extract), 50, ["Said."], lambda a, b: unlike(a, b) + 0.9)
+    alike = with_quotations([], about("Leopard", extract), 50, ["Said."], lambda a, b: unlike(a, b) + 0.9)
     assert alike == []
 
 
@@ -75,3 +80,9 @@ def test_a_pronoun_is_not_resolved_where_the_entry_begins_with_something_else() 
     own = ["Herds of giraffes are towers."]
     sentences = ("A herd of giraffes is a tower or a journey.", "It has no leader for long at all.")
     assert quoted(own, 40, sentences, "Savanna") == own
+
+
+def test_of_an_entry_on_another_thing_only_the_sentence_is_quoted_that_names_it() -> None:
+    cheese = Entry("Cheese", "", "", "Cheese is made of milk and rennet. The solid curds are separated from the whey.")
+    curds = Fact("curd", "The solid curds are separated from the whey.", "Wikipedia Cheese", cheese, mentioned=True)
+    assert with_quotations(["Curds are soft."], curds, 60, [], unlike) == [f"“{curds.text}”", "Curds are soft."]
