@@ -24,6 +24,7 @@ from retrieval.tokens import terms
 # words, and in words of which the shorter has half in common besides the subject's name.
 SAME = 0.8
 SAME_IN_WORDS, COMMON_WORDS = 0.6, 0.5
+WITHIN = 0.9  # of the shorter one's words, four at least: whatever their likeness, it adds nothing
 TELLS = 0.65  # cosine of a sentence and a clause of a fact that it tells
 OVERSHOOT = 1.12  # of the words asked for
 FEWEST_WORDS, MOST_WORDS = 4, 45  # of a sentence
@@ -59,7 +60,7 @@ _STOCK = re.compile(
 _LEANS = re.compile(
     r"(?:this|these|that|those|such|then|next|here|there|the (?:resulting|process|former|latter|same)|once|after that"
     r"|first|second|another|other|both|as a result|for example|for instance|instead|however|but|so|yet|exceptions?"
-    r"|distinct from|although the)\b"
+    r"|distinct from|although the|in (?:this|that|such|these))\b"
     r"|[这那]|其中|例如|比如|然后|接着|但|所以|因此|于是|首先|其次|最后|只有这样|如果",
     re.IGNORECASE,
 )
@@ -167,8 +168,12 @@ def repeats(one: Sequence[str], other: Sequence[str], alike: np.ndarray, subject
     named = set(terms(subject))
     mine, theirs = [set(terms(text)) - named for text in one], [set(terms(text)) - named for text in other]
     common = np.array([[len(a & b) / max(1, min(len(a), len(b))) for b in theirs] for a in mine])
-    same = (alike >= SAME_IN_WORDS) & (common.reshape(alike.shape) >= COMMON_WORDS)
-    return np.asarray(same | (alike >= SAME))
+    shares = common.reshape(alike.shape)
+    within = shares * (
+        np.array([[min(len(a), len(b)) for b in theirs] for a in mine]).reshape(alike.shape) >= FEWEST_WORDS
+    )
+    same = (alike >= SAME_IN_WORDS) & (shares >= COMMON_WORDS)
+    return np.asarray(same | (alike >= SAME) | (within >= WITHIN))
 
 
 def tell_the_same(to_clauses: np.ndarray, groups: Sequence[int]) -> np.ndarray:

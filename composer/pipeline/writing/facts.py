@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,7 @@ MOST_ASKED = 5  # senses of a word that the model is asked about
 MOST_ASKED_WORDS = 14  # of each
 TELLS_ENOUGH = 30  # words of an entry beside which a dictionary is not needed
 NOTE_OPENING = 3  # words by which a copied note is known
+MISSPELT_LETTERS, MISSPELT = 7, 0.85  # of a word at least; share of letters that it has in common with the right one
 CITED = 0.6  # of a sentence's words that an entry must have to be its source
 GIST_WORDS = 40  # by which senses are compared: an encyclopedia's first sentence or two
 ODDS_WEIGHT = 0.3  # of the model's odds beside the cosine: they tell a cardinal from a cardinal
@@ -115,6 +117,16 @@ def _entries_with(sentence: str, facts: Sequence[Fact]) -> list[tuple[float, Ent
     """The entries that have most of a sentence's words, and the share of these that each has."""
     shares = [(covered(sentence, f"{fact.name} {fact.entry.extract}"), fact.entry) for fact in facts if fact.entry]
     return [(share, entry) for share, entry in shares if share >= CITED]
+
+
+def misspells(sentence: str, known: Iterable[str]) -> bool:
+    """Whether a sentence has a word that is none, but nearly one of the ``known`` ones: "hipopotamus"."""
+    long = [word for word in known if len(word) >= MISSPELT_LETTERS]
+    return any(
+        word not in long and not is_english_word(word) and bool(get_close_matches(word, long, 1, MISSPELT))
+        for word in re.findall(r"[a-z]+", sentence.lower())
+        if len(word) >= MISSPELT_LETTERS
+    )
 
 
 def begins_as_note(sentence: str, facts: Sequence[Fact]) -> bool:

@@ -98,7 +98,8 @@ def agree(
 
     ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
     the article must treat them: what is far behind the best ones' is left out, and of more than are needed also what is
-    below their mean and in few plans. Of what is ``informed`` an encyclopedia tells more than a definition.
+    below their mean, or well below it where most plans have it. Of what is ``informed`` an encyclopedia tells more than
+    a definition.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
@@ -114,15 +115,14 @@ def agree(
     worth: dict[str, float] = {}
     odds = np.asarray(belonging(headings) if headings else [], dtype=float)
     # The very best may be the subject itself: musical instruments, of those of an orchestra.
-    best = np.sort(odds)[: -max(1, min(BELONGING_BEST, len(odds) // 4)) - 1 : -1]
-    least = fair = min(best, default=-np.inf) - BELONGING_SPAN
-    if len(odds) > 2 * count:
-        least = fair = max(least, odds.mean() + BELONGING_DEVIATIONS * odds.std())
-    elif len(odds) > count:
-        fair = max(least, odds.mean())
+    leading = np.sort(odds)[: -max(1, min(BELONGING_BEST, len(odds) // 4)) - 1 : -1]
+    least = of_most = of_few = min(leading, default=-np.inf) - BELONGING_SPAN
+    if len(odds) > count:
+        above = BELONGING_DEVIATIONS if len(odds) > 2 * count else 0.0
+        of_few, of_most = (max(least, odds.mean() + part * odds.std()) for part in (above, -BELONGING_DEVIATIONS))
     asked = (illustrated(headings), relevance(headings), odds, informed(headings))
     for (key, places), heading, shown, near, belongs, told_of in zip(votes.items(), headings, *asked, strict=True):
-        if belongs < (least if len(places) > len(plans) / 2 else fair):
+        if belongs < (of_most if len(places) > max(1, len(plans) / 2) else of_few):
             continue
         worth[key] = (
             2.0 * len(places) / len(plans)
@@ -137,13 +137,13 @@ def agree(
         )
     chosen: list[str] = []
     named: set[str] = set()
-    while len(chosen) < min(count + SPARE, len(worth)):
+    while worth and len(chosen) < count + SPARE:
         # Two castles, or the hens and the hen house, are one too many where other things are at hand.
-        best = max(
-            (key for key in worth if key not in chosen), key=lambda key: worth[key] - 0.5 * bool(_words(key) & named)
-        )
+        best = max(worth, key=lambda key: worth[key] - 0.5 * bool(_words(key) & named))
         chosen.append(best)
-        named |= _words(best)
+        named |= (taken := _words(best))
+        # Of ovens and their heat, or hazards and volcanic hazards, one is enough.
+        worth = {key: value for key, value in worth.items() if key != best and not _nested(_words(key), taken)}
     titles = [plan.title for plan in plans if plan.title]
     title = max(titles, key=lambda t: (titles.count(t), -len(t)), default="")
     in_order = sorted(chosen[:count], key=lambda key: sum(votes[key]) / len(votes[key]))
@@ -160,6 +160,10 @@ def _key(heading: str, told: set[str]) -> str:
     """The words that count, in one form and order: of "Toys for the Cat" that is "toy" where the article is on cats."""
     words = [plurals.singular(word) for word in re.findall(r"\w+", heading.casefold()) if word not in _SMALL_WORDS]
     return " ".join(sorted(set(words) - told or set(words))) or heading.casefold()
+
+
+def _nested(one: set[str], other: set[str]) -> bool:
+    return bool(one and other) and (one <= other or other <= one)
 
 
 def _words(key: str) -> set[str]:

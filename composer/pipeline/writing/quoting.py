@@ -27,7 +27,7 @@ from composer.pipeline.writing.retelling import (
 from composer.sources.passages import sentences_of
 from composer.sources.support import copied_run, covered
 
-TELLS = 0.5  # more of an own sentence's words than that has the sentence of the entry that it tells
+TELLS = 0.5  # more of one's words than that has the other, of an own sentence and the entry's that it tells
 
 # "It is believed that …" speaks of nothing before it.
 _PRONOUN = re.compile(
@@ -105,7 +105,7 @@ def _blocks(own: Sequence[str], sentences: Sequence[str]) -> list[tuple[int, lis
         if blocks and LEANS.match(text):
             blocks[-1][1].append(text)
             continue
-        shares = [covered(text, sentence) for sentence in sentences]
+        shares = [max(covered(text, sentence), covered(sentence, text)) for sentence in sentences]
         place = int(np.argmax(shares)) if max(shares, default=0.0) > TELLS else len(sentences)
         blocks.append((place, [text]))
     return blocks

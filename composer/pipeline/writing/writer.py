@@ -41,6 +41,7 @@ from composer.pipeline.writing.facts import (
     cited,
     grouped_clauses,
     is_told,
+    misspells,
     shares_of_characters,
     told_by,
 )
@@ -367,6 +368,7 @@ class Writer:
             told = " ".join([section.title, section.part.name, *map(str, section.facts)])
             words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
+            words_told = set(re.findall(r"[a-z]+", " ".join(map(told_by, section.facts)).lower()))
             lent = [fact.entry.extract for fact in section.from_entries if fact.entry]
             pool = [
                 entry
@@ -374,6 +376,7 @@ class Writer:
                 if not is_risky(entry.text, words_given, shared)
                 and copied_run(entry.text, lent) <= MOST_COPIED
                 and not begins_as_note(entry.text, section.facts)
+                and not misspells(entry.text, words_told)
             ]
         if not pool:
             return ""

@@ -19,6 +19,7 @@ from composer.pipeline.writing.facts import (
     cited,
     define,
     is_told,
+    misspells,
     named_things,
     related,
     shares_of_characters,
@@ -119,6 +120,12 @@ def test_notes_have_no_subject_of_their_own_unless_it_is_another(encyclopedia: E
     assert notes_of(lion) == "a large cat of the genus Panthera; Adult males are larger than females"
     duck = Entry("Duck", "", "Ducks are aquatic birds, which are found in fresh water. They have short necks.", "")
     assert notes_of(duck) == "aquatic birds; found in fresh water; have short necks"
+
+
+def test_a_word_is_misspelt_that_is_none_but_nearly_one_of_the_facts() -> None:
+    known = {"hippopotamus", "semiaquatic", "mammal"}
+    assert misspells("The hipopotamus is a large mammal.", known)
+    assert not misspells("The hippopotamus is aquatic, as other mammals are, and a megafaunal grazer.", known)
 
 
 def test_a_sentence_that_begins_as_a_note_has_no_subject() -> None:

@@ -55,6 +55,11 @@ def test_own_sentences_stand_where_the_entry_tells_the_same_with_what_leans_on_t
     assert quoted(own, 12) == ["“The leopard is a large spotted cat of the genus Panthera.”", *own]
 
 
+def test_a_definition_in_more_words_stands_where_the_entry_defines() -> None:
+    own = ["The leopard is a large spotted cat of the genus Panthera that climbs, swims and hunts many kinds of game."]
+    assert quoted(own, 12)[0] == own[0]
+
+
 def test_nothing_is_quoted_where_the_section_is_full_or_says_the_same() -> None:
     assert quoted(["Leopards hunt at night."], 0) == ["Leopards hunt at night."]
     extract = " ".join(LEOPARD[:1])
