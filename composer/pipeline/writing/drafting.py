@@ -48,10 +48,11 @@ _STOCK = re.compile(
     r"\b(?:play\w* (?:an? )?(?:\w+ )?(?:role|part)|(?:each|every)(?: \w+)? with (?:its|their) own|various|variety of"
     r"|(?:wide|vast|diverse) (?:range|array|variety)|unique|essential|crucial|vital|fundamental|iconic|stunning"
     r"|magnificent|fascinating|breathtaking|impressive|remarkable|beautiful\w*|renowned|famous|popular|testament"
-    r"|symbols? of|masterpiece|backbone|foundation of|heart (?:and soul )?of|one of the|most \w+|versatile|valuable"
+    r"|symbols? of|masterpiece|foundation of|heart (?:and soul )?of|one of the|most \w+|versatile|valuable"
     r"|known for (?:its|their)|important|rich history|for centuries|throughout history|overall|ensur\w+|enhanc\w+"
     r"|contribut\w+|characteristics|ecosystems?|understanding|come in|different (?:types|kinds|sizes|shapes)|amazing"
-    r"|perfect|incredible|delicious|enjoy\w*|memorable|experience|journey|atmosphere|tranquil\w*|captivat\w+)\b"
+    r"|perfect|incredible|delicious|enjoy\w*|memorable|experience|journey|atmosphere|tranquil\w*|captivat\w+"
+    r"|key component|rich and|dynamic|backbone)\b"
     r"|至关重要|重要(?:的)?(?:组成)?部分|重要(?:的)?(?:意义|作用|角色)|不可或缺|必不可少|独特|丰富多彩|各种各样|众所周知"
     r"|令人|美丽|迷人|著名|闻名|象征|之一|不仅|充满|享受|非常|最[\u4e00-\u9fff]",
     re.IGNORECASE,
@@ -90,6 +91,11 @@ class DraftSentence:
     position: int
     leans: bool
     refers: bool
+
+
+def is_praise(sentence: str) -> bool:
+    """Whether a sentence has so many stock phrases that it says nothing else."""
+    return len(_STOCK.findall(sentence)) > 1
 
 
 def read_drafts(drafts: Sequence[str]) -> list[DraftSentence]:

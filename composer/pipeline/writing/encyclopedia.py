@@ -34,7 +34,8 @@ _KIND = re.compile(r"\s*\([^)]*\)$")  # of "Mercury (planet)"
 _BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 _NUMBER = re.compile(r"\d|\b(?:centur(?:y|ies)|millenni(?:um|a)|decades?|percent|million|billion)\b")
 _UNFIT = re.compile(
-    r"\b(?:refers? to|may refer|term|etymolog\w+|the name|the word|derived from|former|latter|authorities)\b"
+    r"\b(?:refers? to|may refer|term|etymolog\w+|the name|the word|derived from|former|latter|authorities"
+    r"|who (?:plays?|speciali[sz]es|uses?) .*\b(?:called|known as))\b"
     r"|[\"“”:]|^\W*$"
 )
 

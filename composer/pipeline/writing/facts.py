@@ -52,6 +52,7 @@ MOST_NEAR = 120  # entries of an encyclopedia that are compared with a subject
 MOST_SUBJECTS = 14
 LEAST_NEAR = 0.45  # cosine of an entry and the subject that it belongs to
 NEAR_SPAN = 0.22  # of it behind the nearest entry's, which is often that of the subject itself
+LIVING = (("n01310000", "n02600000"), ("n11500000", "n13105000"))  # of animals, of plants
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
 ENCYCLOPEDIA = "Wikipedia"  # how the source of such a fact begins
 # Nouns that are more often another part of speech, or too general for a definition to say anything.
@@ -354,6 +355,8 @@ class Glossary:
         for i in order:
             best.setdefault(senses[i].source.split()[0], i)
         best = {name: i for name, i in best.items() if vectors[i] @ vectors[order[0]] >= SAME_THING}
+        if (known := best.get("WordNet")) is not None and _is_living(senses[known].source):
+            best.pop("GCIDE", None)  # what naturalists said in 1913
         if (told := best.get(ENCYCLOPEDIA)) is not None:  # the others say less of the same
             best.pop("WordNet", None)
             if len(senses[told].text.split()) >= TELLS_ENOUGH:
@@ -459,6 +462,10 @@ def define(
         if value >= least and value > best.get(name, (-1.0,))[0]:
             best[name] = (float(value), Fact(name, text, f"WordNet {synset}"))
     return [best[name][1] for name in names if name in best]
+
+
+def _is_living(source: str) -> bool:
+    return any(first <= source.partition(" ")[2] < end for first, end in LIVING)
 
 
 @cache

@@ -28,6 +28,7 @@ from composer.sources.passages import sentences_of
 from composer.sources.support import copied_run, covered
 
 TELLS = 0.5  # more of one's words than that has the other, of an own sentence and the entry's that it tells
+BEHIND = 0.3  # cosine behind the nearest sentence: it is on something else
 
 # "It is believed that …" speaks of nothing before it.
 _PRONOUN = re.compile(
@@ -66,10 +67,12 @@ def with_quotations(
     fact: Fact,
     room: float,
     said: Sequence[str],
+    about: str,
     likeness: Callable[[Sequence[str], Sequence[str]], np.ndarray],
 ) -> list[str]:
     """A section's ``own`` sentences in the order of the fact's entry, and of that about ``room`` words which neither
-    they nor what was ``said`` before tell; of an entry on another thing only the sentence that is the fact.
+    they nor what was ``said`` before tell: its definition, and then what is nearest to what the section is ``about``.
+    Of an entry on another thing it is only the sentence that is the fact.
     """
     entry = fact.entry
     assert entry is not None
@@ -77,7 +80,7 @@ def with_quotations(
     blocks = _blocks(own, sentences)
     told = {place for place, _ in blocks}
     found: list[_Told] = []
-    for one in _quotable(entry, sentences):
+    for one in _nearest(_quotable(entry, sentences), about, likeness):
         size, known = count_words(one.words), [*said, *own, *(other.words for other in found)]
         if fact.mentioned and sentences[one.place] != fact.text:
             continue
@@ -96,6 +99,17 @@ def with_quotations(
         printed += filter(None, [part.printed(place == before + 1 > 0)] if isinstance(part, _Told) else part)
         before = place if quoted else -2
     return printed
+
+
+def _nearest(
+    quotable: Sequence[_Told], about: str, likeness: Callable[[Sequence[str], Sequence[str]], np.ndarray]
+) -> list[_Told]:
+    """The definition first, then the nearest to what the section is ``about``, without those that are far behind."""
+    if not quotable:
+        return []
+    near = likeness([f"{one.subject} {one.words}" for one in quotable], [about])[:, 0]
+    order = sorted(range(len(quotable)), key=lambda i: (quotable[i].place > 0, -near[i]))
+    return [quotable[i] for i in order if quotable[i].place == 0 or near[i] >= near.max() - BEHIND]
 
 
 def _blocks(own: Sequence[str], sentences: Sequence[str]) -> list[tuple[int, list[str]]]:

@@ -26,6 +26,7 @@ from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.writing.drafting import (
     assemble,
+    is_praise,
     is_risky,
     paragraph_of,
     read_drafts,
@@ -64,6 +65,7 @@ INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.5  # of the words asked for
 MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short
+THIN_WORDS = 15  # of a section's only sentence, below which a spare section takes its place
 LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
@@ -290,6 +292,11 @@ class Writer:
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
             sentences = split_sentences(body)
+            is_thin = kind != "story" and len(sentences) == 1 and count_words(body) < THIN_WORDS
+            if is_thin and part.heading and (reserve or part.heading in spare):
+                body, sentences = "", []  # another heading has more to tell
+                if not parts and reserve:
+                    parts.append(reserve.popleft())
             told += sentences
             printed = {sentence: sentence for sentence in sentences}
             if translator:
@@ -355,9 +362,10 @@ class Writer:
 
     def _with_quotations(self, section: _Section, own: list[str], said: Sequence[str]) -> list[str]:
         """A section's own sentences and what the encyclopedia says itself, where they say too little of it."""
+        about = f"{section.title}: {section.part.name}"
         for fact in section.from_entries:
             room = section.part.words - sum(map(count_words, own))
-            own = with_quotations(own, fact, room, said, self._likeness)
+            own = with_quotations(own, fact, room, said, about, self._likeness)
         return own
 
     def _choose(self, section: _Section, drafts: Sequence[str], words: int, said: Sequence[str], before: str) -> str:
@@ -376,6 +384,7 @@ class Writer:
                 if not is_risky(entry.text, words_given, shared)
                 and copied_run(entry.text, lent) <= MOST_COPIED
                 and not begins_as_note(entry.text, section.facts)
+                and not is_praise(entry.text)
                 and not misspells(entry.text, words_told)
             ]
         if not pool:

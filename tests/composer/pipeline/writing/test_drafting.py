@@ -8,6 +8,7 @@ import pytest
 from composer.pipeline.writing.drafting import (
     DraftSentence,
     assemble,
+    is_praise,
     is_risky,
     paragraph_of,
     read_drafts,
@@ -58,6 +59,11 @@ def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> Non
     alike = np.where(np.outer([1, 1, 1, 1, 0], [1, 1, 1, 1, 0]), 1.0, 0.2)
     worth = worth_of(pool, alike, np.full(5, 0.6))
     assert worth[0] == worth[3] > 0 > worth[4]
+
+
+def test_what_is_nothing_but_stock_phrases_is_praise() -> None:
+    assert is_praise("Drums are a key component of the orchestra, adding a rich and dynamic sound.")
+    assert not is_praise("Drums are a popular instrument with a skin that is struck.")
 
 
 def test_what_is_made_of_known_words_is_worth_more_and_long_sentences_less() -> None:

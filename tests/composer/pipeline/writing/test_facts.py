@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from composer.pipeline.writing.dictionary import Sense
 from composer.pipeline.writing.encyclopedia import Encyclopedia, Entry, notes_of
 from composer.pipeline.writing.facts import (
     Fact,
@@ -165,6 +166,21 @@ def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant
     assert not [fact for fact in facts if fact.source.startswith("WordNet")]  # a line that says less
     [facts] = glossary.facts("A fortress", ["Château d’If"])
     assert [fact.source for fact in facts] == ["Wikipedia Château d'If"]
+
+
+OLD = "a graceful ruminant with long legs; a hand tool with a heavy rigid head, as was told of old"
+
+
+def test_of_what_lives_the_old_dictionary_says_nothing() -> None:
+    class Old:
+        def senses(self, word: str, part: str) -> list[Sense]:
+            return [Sense(word, "n", OLD, "")] if part == "n" else []
+
+    glossary = Glossary(words_in_common, dictionary=Old())  # type: ignore[arg-type]
+    [antelope] = glossary.facts("graceful Old World ruminant with long legs", ["antelopes"])[0]
+    assert antelope.source.startswith("WordNet n024")
+    hammer = glossary.facts("a hand tool with a heavy rigid head", ["hammers"])[0]
+    assert {fact.source.split()[0] for fact in hammer} == {"GCIDE", "WordNet"}
 
 
 def test_what_another_entry_says_of_a_thing_is_known_where_it_has_none_of_its_own(encyclopedia: Encyclopedia) -> None:

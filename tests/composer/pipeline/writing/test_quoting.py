@@ -31,7 +31,7 @@ def about(name: str, extract: str) -> Fact:
 
 def quoted(own: Sequence[str], room: float, sentences: Sequence[str] = LEOPARD, name: str = "Leopard") -> list[str]:
     extract = " ".join(sentences)
-    return with_quotations(own, about(name, extract), room, [], unlike)
+    return with_quotations(own, about(name, extract), room, [], "", unlike)
 
 
 def test_a_pronoun_stands_before_the_quotation_marks_where_its_sentence_follows_the_one_it_points_to() -> None:
@@ -60,10 +60,22 @@ def test_a_definition_in_more_words_stands_where_the_entry_defines() -> None:
     assert quoted(own, 12)[0] == own[0]
 
 
+def test_of_what_there_is_no_room_for_the_farthest_from_the_subject_is_left_out() -> None:
+    def near(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+        return np.array([[0.5 * ("body" in a and "climbing" in b) for b in other] for a in one])
+
+    extract = " ".join(LEOPARD)
+    printed = with_quotations([], about("Leopard", extract), 60, [], "Leopards: climbing", near)
+    assert printed == [
+        "“The leopard is a large spotted cat of the genus Panthera.”",
+        "The leopard’s “body is slender and muscular, reaching a length of 92–183 cm.”",
+    ]
+
+
 def test_nothing_is_quoted_where_the_section_is_full_or_says_the_same() -> None:
     assert quoted(["Leopards hunt at night."], 0) == ["Leopards hunt at night."]
     extract = " ".join(LEOPARD[:1])
-    alike = with_quotations([], about("Leopard", extract), 50, ["Said."], lambda a, b: unlike(a, b) + 0.9)
+    alike = with_quotations([], about("Leopard", extract), 50, ["Said."], "", lambda a, b: unlike(a, b) + 0.9)
     assert alike == []
 
 
@@ -90,4 +102,4 @@ def test_a_pronoun_is_not_resolved_where_the_entry_begins_with_something_else() 
 def test_of_an_entry_on_another_thing_only_the_sentence_is_quoted_that_names_it() -> None:
     cheese = Entry("Cheese", "", "", "Cheese is made of milk and rennet. The solid curds are separated from the whey.")
     curds = Fact("curd", "The solid curds are separated from the whey.", "Wikipedia Cheese", cheese, mentioned=True)
-    assert with_quotations(["Curds are soft."], curds, 60, [], unlike) == [f"“{curds.text}”", "Curds are soft."]
+    assert with_quotations(["Curds are soft."], curds, 60, [], "", unlike) == [f"“{curds.text}”", "Curds are soft."]

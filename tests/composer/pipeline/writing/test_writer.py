@@ -1,6 +1,7 @@
 """What the writer makes of a model's answers: a title, headings, whole sentences, and turns to ask about."""
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,6 +235,20 @@ def test_a_spare_heading_is_written_where_the_others_leave_the_article_short() -
     assert "The Pond" in [section.heading for section in short.sections]
     _, full = returned(writer.write("farm", Plan("Farm", ("Hens at Dawn", "The Red Barn"), ("The Pond",)), 20, "en", 0))
     assert "The Pond" not in [section.heading for section in full.sections]
+
+
+def test_a_spare_heading_takes_the_place_of_one_of_which_there_is_next_to_nothing_to_say() -> None:
+    texts = TEXTS | {
+        "The Pump": "Pumps give clear water.",
+        "The Pond": "Ducks swim on the pond and dive for weeds in its clear water every day of the long summer.",
+    }
+    model = ScriptedModel(lambda p, s: texts.get(p[-1].text.rpartition("## ")[2].split("\n")[0], ""))
+    writer = Writer(model, load_prompts("en"), WritingSettings())
+    plan = Plan("Farm", ("Hens at Dawn", "The Pump"), ("The Pond",))
+    _, result = returned(writer.write("farm", plan, 40, "en", 0))
+    assert [section.heading for section in result.sections if section.heading] == ["Hens at Dawn", "The Pond"]
+    _, result = returned(writer.write("farm", replace(plan, spare=()), 40, "en", 0))
+    assert "The Pump" in [section.heading for section in result.sections]
 
 
 def test_an_article_without_headings_is_written_as_a_whole() -> None:
