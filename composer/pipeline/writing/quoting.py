@@ -8,6 +8,7 @@ comes first, and each sentence of the writer's own stands where the entry tells 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from composer.sources.passages import sentences_of
 from composer.sources.support import copied_run, covered
 
 TELLS = 0.5  # more of one's words than that has the other, of an own sentence and the entry's that it tells
+POOR = 0.35  # less of the words of an entry's sentence has an own one that says too little of it
 BEHIND = 0.3  # cosine behind the nearest sentence: it is on something else
 
 # "It is believed that …" speaks of nothing before it.
@@ -78,20 +80,31 @@ def with_quotations(
     assert entry is not None
     sentences = sentences_of(entry.extract)
     blocks = _blocks(own, sentences)
-    told = {place for place, _ in blocks}
+    places = Counter(place for place, _ in blocks)
+    # Own sentences that tell little of what the entry's says: that stands instead, where it may.
+    poor = {
+        place: texts[0]
+        for place, texts in blocks
+        if len(texts) == places[place] == 1 and place < len(sentences) and covered(sentences[place], texts[0]) < POOR
+    }
     found: list[_Told] = []
     for one in _nearest(_quotable(entry, sentences), about, likeness):
-        size, known = count_words(one.words), [*said, *own, *(other.words for other in found)]
+        size = count_words(one.words)
+        known = [*said, *(text for text in own if text != poor.get(one.place)), *(other.words for other in found)]
         if fact.mentioned and sentences[one.place] != fact.text:
             continue
-        if one.place in told or not FEWEST_QUOTED <= size <= min(MOST_QUOTED, room + FEWEST_QUOTED):
+        if one.place in places.keys() - poor.keys() or not FEWEST_QUOTED <= size <= min(
+            MOST_QUOTED, room + FEWEST_QUOTED
+        ):
             continue
         if known and (copied_run(one.words, known) > MOST_SHARED or likeness([one.words], known).max() >= SAID_BEFORE):
             continue
         found.append(one)
         room -= size
     printed: list[str] = []
-    parts: list[tuple[int, list[str] | _Told]] = [*blocks, *((one.place, one) for one in found)]
+    instead = {one.place for one in found} & poor.keys()
+    standing = [block for block in blocks if block[0] not in instead]
+    parts: list[tuple[int, list[str] | _Told]] = [*standing, *((one.place, one) for one in found)]
     parts.sort(key=lambda pair: pair[0])
     before = -1
     for place, part in parts:

@@ -60,6 +60,12 @@ def test_a_definition_in_more_words_stands_where_the_entry_defines() -> None:
     assert quoted(own, 12)[0] == own[0]
 
 
+def test_what_an_own_sentence_says_too_little_of_is_quoted_instead() -> None:
+    owl = "Owls are birds of the night with an upright stance, a large, broad head, sharp talons and silent feathers."
+    assert quoted(["Owls are birds."], 30, (owl,), "Owl") == [f"“{owl}”"]
+    assert quoted(["Owls are birds."], 2, (owl,), "Owl") == ["Owls are birds."]
+
+
 def test_of_what_there_is_no_room_for_the_farthest_from_the_subject_is_left_out() -> None:
     def near(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
         return np.array([[0.5 * ("body" in a and "climbing" in b) for b in other] for a in one])
