@@ -6,6 +6,7 @@ python -m composer.benchmarks.ray_indexing plain|ray PROFILE PICTURES LIBRARY
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from composer.benchmarks.library import pictures_here
 from composer.benchmarks.runner import BenchFailed, Progress, in_own_process
@@ -40,9 +42,8 @@ def bench_ray(
     cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
         raise UsageError("two_cores_needed")
-    seconds: dict[str, list[float]] = {"plain": [], "two": [], "one": []}
-    cpu: dict[str, list[float]] = {turn: [] for turn in seconds}
     turns = {"plain": ("plain", set(cores)), "two": ("ray", set(cores)), "one": ("ray", {cores[0]})}
+    timed: dict[str, list[_Timing]] = {turn: [] for turn in turns}
     with tempfile.TemporaryDirectory(prefix="vignette-bench-") as name:
         place = Path(name)
         made = make_pictures(library_dir, place / "pictures", count, progress)
@@ -51,20 +52,25 @@ def bench_ray(
                 progress(f"round {number} of {rounds}: {engine} on {len(allowed)} core(s)")
                 library = place / f"{turn}-{number}"
                 with kept_on(allowed):
-                    took_s, worked_s = _timed(engine, profile, place / "pictures", library)
-                seconds[turn].append(took_s)
-                cpu[turn].append(worked_s)
+                    timing = _timed(engine, profile, place / "pictures", library)
+                timed[turn].append(timing)
+                progress(f"  {timing.took_s:.1f} s, {timing.worked_s:.1f} s of processors")
                 with Library.open(library) as filled:
                     if len(filled) != made:
                         raise BenchFailed("bench_pictures_missing", found=len(filled), made=made)
-    plain, two, one = (statistics.median(seconds[turn]) for turn in ("plain", "two", "one"))
+
+    def median(turn: str, name: str) -> float:
+        return statistics.median(getattr(timing, name) for timing in timed[turn])
+
+    plain, two, one = (median(turn, "took_s") for turn in turns)
     return {
         "plain_index_per_s": Measure(made / plain, "pictures/s"),
         "ray_index_per_s": Measure(made / two, "pictures/s", made / plain),
         "ray_over_plain": Measure(two / plain, "of plain indexing's time", _GOAL_OVER_PLAIN),
         "ray_cpu_over_plain": Measure(
-            statistics.median(cpu["two"]) / statistics.median(cpu["plain"]), "of plain indexing's processor time"
+            median("two", "worked_s") / median("plain", "worked_s"), "of plain indexing's processor time"
         ),
+        "ray_start_s": Measure(median("two", "started_s"), "s"),
         "ray_one_core_per_s": Measure(made / one, "pictures/s"),
         "ray_two_over_one": Measure(one / two, "times the rate of one core", _GOAL_SCALING),
     }
@@ -99,11 +105,20 @@ def kept_on(cores: Set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _timed(engine: str, *command: object) -> tuple[float, float]:
-    """Seconds by the clock, and processor time of all processes at work: that says something on a busy machine, too."""
+class _Timing(NamedTuple):
+    """Seconds by the clock; those in which Ray was started; processor time of all processes at work, which says
+    something on a busy machine, too.
+    """
+
+    took_s: float
+    started_s: float
+    worked_s: float
+
+
+def _timed(engine: str, *command: object) -> _Timing:
     start = time.perf_counter()
-    worked_s = float(in_own_process("ray_indexing", engine, *map(str, command), engine=engine))
-    return time.perf_counter() - start, worked_s
+    told = json.loads(in_own_process("ray_indexing", engine, *map(str, command), engine=engine))
+    return _Timing(time.perf_counter() - start, *told)
 
 
 def processor_seconds() -> float:
@@ -132,22 +147,25 @@ def index(engine: str, profile: str, pictures: str, library_dir: str) -> None:
     from composer.pipeline.loading import load_encoder
     from composer.profiles.choice import resolve
     from image_db.cluster.filling import fill_library
-    from image_db.cluster.ray_index import RayOptions, index_on_ray
+    from image_db.cluster.ray_index import RayOptions, index_on_ray, start_ray
     from image_db.cluster.shards import ShardFolder, shards_beside
     from image_db.cluster.sources import list_sources
     from image_db.indexing import index_paths
 
     settings = resolve(profile).settings
     encoder = load_encoder(settings)
+    started_s = 0.0
     with Library.create(Path(library_dir), encoder.identity) as library:
         if engine == "plain":
             index_paths(library, encoder, [pictures])
-            print(processor_seconds())  # noqa: T201 - its answer
-            return
-        sources, shards = list_sources([pictures]), ShardFolder(shards_beside(Path(library_dir)))
-        index_on_ray(sources, shards, encoder.identity, partial(load_encoder, settings), RayOptions())
-        fill_library(library, encoder, shards, sources)
-        print(processor_seconds())  # noqa: T201
+        else:
+            sources, shards = list_sources([pictures]), ShardFolder(shards_beside(Path(library_dir)))
+            start = time.perf_counter()
+            start_ray(RayOptions())
+            started_s = time.perf_counter() - start
+            index_on_ray(sources, shards, encoder.identity, partial(load_encoder, settings), RayOptions())
+            fill_library(library, encoder, shards, sources)
+    print(json.dumps([started_s, processor_seconds()]))  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":
