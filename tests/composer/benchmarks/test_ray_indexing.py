@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from composer.benchmarks import ray_indexing
+from image_db.indexing import index_paths
+from image_db.library import Library
 from tests.composer.benchmarks.test_library import small_library
+from tests.fakes import ColourEncoder
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
 
@@ -30,12 +31,30 @@ def test_processes_are_kept_on_cores_and_let_go_again() -> None:
 
 
 @linux
-def test_the_work_of_processes_that_others_started_counts() -> None:
-    busy = "sum(i for i in range(3_000_000))"
-    before = ray_indexing.processor_seconds()
-    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
-    subprocess.run([sys.executable, "-c", nested], check=True)
-    assert ray_indexing.processor_seconds() > before + 0.02
+def test_each_turn_is_compared_with_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    took_s = {("plain", 2): 10.0, ("ray", 2): 12.0, ("ray", 1): 18.0, ("plain", 1): 19.0}
+
+    def timed(engine: str, profile: str, pictures: Path, library_dir: Path) -> ray_indexing._Timing:
+        with Library.create(library_dir, ColourEncoder().identity) as library:
+            index_paths(library, ColourEncoder(), [pictures])
+        return ray_indexing._Timing(took_s[engine, len(os.sched_getaffinity(0))], 3.0 if engine == "ray" else 0.0)
+
+    monkeypatch.setattr(ray_indexing, "_timed", timed)
+    told: list[str] = []
+    found = ray_indexing.bench_ray("embedded", small_library(tmp_path), rounds=1, progress=told.append, count=20)
+    assert {name: round(measure.value, 3) for name, measure in found.items()} == {
+        "plain_index_per_s": 2.0,
+        "ray_index_per_s": 1.667,
+        "ray_over_plain": 1.2,
+        "ray_start_s": 3.0,
+        "ray_one_core_per_s": 1.111,
+        "ray_two_over_one": 1.5,
+        "plain_two_over_one": 1.9,
+    }
+    assert any("12.0 s" in line for line in told)
 
 
 @linux
