@@ -30,7 +30,7 @@ _ABSTRACT = re.compile(
     r"\b(?:introduction|conclusion|overview|importance|benefits?|history|summary|tips|basics|types?|role|life|future"
     r"|architecture|process\w*|construction|materials?|ingredients?|equipment|storage|packaging|serving|variet\w+|features?"
     r"|safety|climate|biodiversity|conservation|era|ages?|periods?|renaissance|enlightenment|legacy|significance|efforts?"
-    r"|education|culture|beauty|steps?|stages?|techniques?|methods?|care|health|research|science|hazards?|formation|movements?|systems?|design)\b"
+    r"|education|culture|beauty|steps?|stages?|techniques?|methods?|care|health|research|science|hazards?|formation|movements?|systems?|design|styles?|kinds?|shapes?)\b"
     r"|引言|结语|总结|重要性|意义|概述|历史|时代|文化|环境|保护|生活|影响|作用",
     re.IGNORECASE,
 )
@@ -107,6 +107,8 @@ def agree(
     for plan in plans:
         for place, heading in enumerate(plan.headings):
             key = _key(heading, told)
+            if set(key.split()) <= told and len(plan.headings) > 1:
+                continue  # the subject itself, of which the introduction tells
             if key not in words or len(heading) < len(words[key]):
                 words[key] = heading
             votes.setdefault(key, []).append(place / max(1, len(plan.headings) - 1))

@@ -64,7 +64,7 @@ TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.5  # of the words asked for
-MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short
+MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short or much is known
 THIN_WORDS = 15  # of a section's only sentence, below which a spare section takes its place
 LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
@@ -285,7 +285,9 @@ class Writer:
                 first.appendleft([])
             section, drafts = parts.popleft(), first.popleft() if first else []
             part = section.part
-            room = part.words if part.intro else left // (len(parts) + 1)
+            # What an encyclopedia tells of the subject itself stands in the introduction.
+            told_there = MOST_OF_SHARE if section.entries else 1.0
+            room = round(told_there * part.words) if part.intro else left // (len(parts) + 1)
             section = replace(
                 section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(MOST_OF_SHARE * part.words))))
             )

@@ -82,6 +82,11 @@ def test_of_headings_one_of_which_says_less_of_the_same_one_stays() -> None:
     assert "Flour" in chosen.headings
 
 
+def test_the_subject_itself_is_no_heading() -> None:
+    plans = [Plan("Umbrellas", ("The Umbrella", "Handle", "Canopy")), Plan("Umbrellas", ("Umbrellas", "Ribs"))]
+    assert set(agree(plans, "Umbrellas", 5).headings) == {"Handle", "Canopy", "Ribs"}
+
+
 def test_the_subject_itself_does_not_drive_out_what_belongs_to_it() -> None:
     names = ("Violin", "Cello", "Flute", "Oboe", "Horn", "Harp", "Tuba", "Viola", "Drum", "Piano", "Bassoon")
     odds = dict.fromkeys(names, 2.9) | {"Musical instrument": 4.4, "Cow": 1.0}
