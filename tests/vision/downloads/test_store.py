@@ -148,7 +148,8 @@ def test_locate_names_the_command_that_pulls_a_missing_model(cache: Path) -> Non
     with pytest.raises(WeightsError) as caught:
         weights.locate("minilm-l6-v2")
     assert localize(caught.value, "en") == (
-        f"model minilm-l6-v2 is not in {cache}; run: vignette models pull minilm-l6-v2"
+        f"model minilm-l6-v2 is not in {cache}; fetch it with: vignette models pull minilm-l6-v2,"
+        " or all that a profile needs with: vignette models pull --profile NAME"
     )
 
 
