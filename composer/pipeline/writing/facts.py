@@ -55,6 +55,7 @@ NEAR_SPAN = 0.22  # of it behind the nearest entry's, which is often that of the
 LIVING = (("n01310000", "n02600000"), ("n11500000", "n13105000"))  # of animals, of plants
 PEOPLE = ("n09600000", "n10800000")  # synsets of persons
 ENCYCLOPEDIA = "Wikipedia"  # how the source of such a fact begins
+_CONTINENT = re.compile(r"\b(Africa|Asia|Europe|Australia|America|Antarctica)")
 # Nouns that are more often another part of speech, or too general for a definition to say anything.
 _COMMON_WORDS = """
 run set cut part back place time day way use light water air end side top body head face hand eye kind type form look
@@ -396,6 +397,18 @@ class Glossary:
     def informed(self, headings: Sequence[str]) -> list[bool]:
         """Whether the encyclopedia has an entry on what each heading names last: the falcon of "Peregrine Falcon"."""
         return [any(map(self._told_of, named_things(heading, self._titles)[-1:])) for heading in headings]
+
+    def continents(self, headings: Sequence[str]) -> list[frozenset[str]]:
+        """The continents that the encyclopedia names where it tells of what each heading names last."""
+        return [
+            frozenset(
+                match
+                for name in named_things(heading, self._titles)[-1:]
+                for fact in self._told_of(name)[:1]
+                for match in _CONTINENT.findall(told_by(fact))
+            )
+            for heading in headings
+        ]
 
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) cosines of an English subject and the nearest definition of what each heading names, 0 without one."""

@@ -7,6 +7,7 @@ of hammers does not put one into a gardener's hands.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ BELONGING_SPAN = 1.2  # nats: a gorilla is farther behind a zebra in the savanna
 # birds of prey), and by nats where they are not (flour and biscuits of bread).
 BELONGING_DEVIATIONS = 0.4
 BELONGING_BEST = 3  # behind which of many the span is
+FEWEST_OF_A_CONTINENT = 4  # headings whose entries name it, before it tells what is out of place
 SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
@@ -92,6 +94,7 @@ def agree(
     relevance: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
     belonging: Callable[[Sequence[str]], Sequence[float]] = lambda headings: [0.0] * len(headings),
     informed: Callable[[Sequence[str]], Sequence[bool]] = lambda headings: [False] * len(headings),
+    continents: Callable[[Sequence[str]], Sequence[frozenset[str]]] = lambda headings: [frozenset()] * len(headings),
 ) -> Plan:
     """One plan of up to ``count`` headings: those that most plans have, that name one thing which can be seen, and that
     the library can show, in the order in which the plans have them.
@@ -99,7 +102,8 @@ def agree(
     ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
     the article must treat them: what is far behind the best ones' is left out, and of more than are needed also what is
     below their mean, or well below it where most plans have it. Of what is ``informed`` an encyclopedia tells more than
-    a definition.
+    a definition; where most of what is told of has one of the ``continents`` in common, what is of others alone is left
+    out: kangaroos, among the animals of the savanna.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     words: dict[str, str] = {}
@@ -122,8 +126,17 @@ def agree(
     if len(odds) > count:
         above = BELONGING_DEVIATIONS if len(odds) > 2 * count else 0.0
         of_few, of_most = (max(least, odds.mean() + part * odds.std()) for part in (above, -BELONGING_DEVIATIONS))
-    asked = (illustrated(headings), relevance(headings), odds, informed(headings))
-    for (key, places), heading, shown, near, belongs, told_of in zip(votes.items(), headings, *asked, strict=True):
+    found = continents(headings)
+    counts = Counter(name for names in found for name in names)
+    most = max(FEWEST_OF_A_CONTINENT, sum(map(bool, found)) / 2)
+    usual = {name for name, times in counts.items() if times >= most}
+    foreign = set(counts) - usual if usual else set()
+    asked = (illustrated(headings), relevance(headings), odds, informed(headings), found)
+    for (key, places), heading, shown, near, belongs, told_of, found_on in zip(
+        votes.items(), headings, *asked, strict=True
+    ):
+        if found_on & foreign and not found_on & usual:
+            continue
         if belongs < (of_most if len(places) > max(1, len(plans) / 2) else of_few):
             continue
         worth[key] = (

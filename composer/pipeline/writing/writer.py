@@ -157,6 +157,10 @@ class Knowledge(Protocol):
         """Whether more than a definition is known of what each heading names."""
         ...
 
+    def continents(self, headings: Sequence[str]) -> list[frozenset[str]]:
+        """The continents that what is known of each heading's thing names."""
+        ...
+
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) how near to an English subject is what each heading names, 0 to 1."""
         ...
@@ -222,6 +226,7 @@ class Writer:
                     plans.append(Plan("", tuple(self._knowledge.subjects(instruction))))
                 ask["relevance"] = partial(self._knowledge.relevance, instruction)
                 ask["informed"] = self._knowledge.informed
+                ask["continents"] = self._knowledge.continents
             plan = agree(plans, instruction, count, **ask)
         # The reader's own words always make an honest title, and what must be shown makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]

@@ -171,6 +171,13 @@ def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant
 OLD = "a graceful ruminant with long legs; a hand tool with a heavy rigid head, as was told of old"
 
 
+def test_the_continents_of_what_a_heading_names_are_those_of_its_entry(tmp_path: Path) -> None:
+    lion = {"title": "Lion", "extract": "Lions live in Africa and India.", "description": "", "topic": ""}
+    (tmp_path / "summaries.json").write_text(json.dumps({"Lion": lion}), encoding="utf-8")
+    glossary = Glossary(words_in_common, encyclopedia=Encyclopedia(tmp_path / "summaries.json"))
+    assert glossary.continents(["Old lions", "Hammers"]) == [{"Africa"}, set()]
+
+
 def test_of_what_lives_the_old_dictionary_says_nothing() -> None:
     class Old:
         def senses(self, word: str, part: str) -> list[Sense]:

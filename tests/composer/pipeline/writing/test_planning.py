@@ -1,5 +1,7 @@
 """One outline out of several plans: what they agree on, one thing a heading, and what the library shows."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from composer.pipeline.writing.planning import Plan, agree, parse_plan, without
@@ -80,6 +82,19 @@ def test_of_headings_one_of_which_says_less_of_the_same_one_stays() -> None:
     chosen = agree([plan], "how it is baked", 8)
     assert len([h for h in chosen.headings if "Oven" in h]) == len([h for h in chosen.headings if "Ash" in h]) == 1
     assert "Flour" in chosen.headings
+
+
+def test_what_is_of_another_continent_than_most_is_left_out() -> None:
+    told = {"Lion": {"Africa", "Asia"}, "Zebra": {"Africa"}, "Giraffe": {"Africa"}, "Rhino": {"Africa"}, "Owl": set()}
+    names = (*told, "Kangaroo")
+
+    def found(headings: Sequence[str]) -> list[frozenset[str]]:
+        return [frozenset(told.get(heading, {"Australia"})) for heading in headings]
+
+    plan = Plan("Savanna", names)
+    assert set(agree([plan] * 3, "the savanna", 8, continents=found).headings) == set(told)
+    few = agree([Plan("Savanna", ("Lion", "Kangaroo"))], "the savanna", 8, continents=found)
+    assert set(few.headings) == {"Lion", "Kangaroo"}
 
 
 def test_the_subject_itself_is_no_heading() -> None:

@@ -104,6 +104,9 @@ class Known:
     def informed(self, headings: Sequence[str]) -> list[bool]:
         return [False] * len(headings)
 
+    def continents(self, headings: Sequence[str]) -> list[frozenset[str]]:
+        return [frozenset()] * len(headings)
+
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         return np.zeros(len(headings))
 
