@@ -18,7 +18,7 @@ from tests.browser.site import Server
 from tests.composer.conftest import _no_dictionary_of_this_machine  # noqa: F401
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM_ARGS = (
     "--no-sandbox",
@@ -88,6 +88,7 @@ class Open:
 
     def __init__(self, browser: Browser, server: Server, one_person: Person) -> None:
         self.wrong: list[str] = []  # scripts that failed, and other hosts that were asked
+        self.console: list[str] = []  # errors in it; some tests bring them about
         self._browser, self._server, self._one_person = browser, server, one_person
         self._persons: list[Person] = []
         self._pages: list[Page] = []
@@ -114,11 +115,16 @@ class Open:
         self._pages.append(page)
         page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
         page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
+        page.on("console", self._heard)
         page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else self.wrong.append(r.url))
         page.goto(base + address)
         # The button can be pressed once the page has been greeted; it is out of sight while an article stands.
         page.locator("#write:not([disabled])" if ready else "#write").wait_for(state="attached")
         return page
+
+    def _heard(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.console.append(f"{said.text} {said.location['url']}")
 
     def close(self) -> None:
         for page in self._pages:

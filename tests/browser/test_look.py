@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import Open
-from tests.browser.hands import figure, section, still, tool
+from tests.browser.hands import figure, section, still, tool, written
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -55,6 +55,30 @@ def test_axe_finds_nothing_serious_in_any_tab(open_page: Open, language: str, sc
         page.get_by_role("tab", name=name).click()
         page.locator(shown).first.wait_for()
         assert findings(page) == [], name
+    assert open_page.console == []
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("zh", "dark")])
+def test_axe_finds_nothing_serious_in_outline_large_and_reading_view(
+    open_page: Open, language: str, scheme: str
+) -> None:
+    page = open_page(locale="zh-CN" if language == "zh" else "en-US", color_scheme=scheme)
+    page.locator("#instruction textarea").fill("A day on the farm")
+    page.locator("#outline-first").click()
+    page.locator(".outline li").nth(2).wait_for()
+    assert findings(page) == []
+    page.locator(".outline .write").click()
+    written(page)
+    figure(page, 0).locator("figure img").click()
+    page.locator("dialog[open] img").wait_for()
+    assert findings(page) == []
+    page.keyboard.press("Escape")
+    page.locator(".bar [data-client=read]").click()
+    page.locator("html.reading").wait_for()
+    assert findings(page) == []
+    page.keyboard.press("Escape")
+    page.locator(".bar .export").wait_for()
+    assert open_page.console == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -74,6 +98,29 @@ def test_a_phone_shows_one_column_without_sideways_scrolling(open_page: Open, sc
         page.locator(shown).first.wait_for()
         still(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_what_the_place_for_a_file_says_is_not_cut_off(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_text("Illustrate my text").click()
+    page.locator("#text-file [data-testid=upload-text]").wait_for()
+    page.wait_for_function(
+        """() => {
+            const place = document.querySelector('#text-file').getBoundingClientRect(), words = document.createRange();
+            words.selectNodeContents(document.querySelector('#text-file [data-testid=upload-text]'));
+            const shown = words.getBoundingClientRect();
+            return shown.height && shown.top > place.top && shown.bottom < place.bottom;
+        }""",
+        timeout=20_000,
+    )
+
+
+def test_what_was_found_before_fades_while_a_search_goes_on(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Library").click()
+    page.locator(".library .card").first.wait_for()
+    page.locator(".library .cards").evaluate("e => e.setAttribute('aria-busy', 'true')")
+    page.wait_for_function("getComputedStyle(document.querySelector('.library .cards')).opacity < 0.5")
 
 
 def test_tools_never_move_the_text(open_page: Open) -> None:
