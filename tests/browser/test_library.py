@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import Open
+from tests.browser.hands import still
 from tests.browser.site import Server, paint
 from tests.browser.test_look import findings
 from tests.composer.studio.test_libraries import joined
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 
 @pytest.fixture
@@ -102,6 +103,31 @@ def test_similar_pictures_are_found_and_seen_large(open_page: Open, own: Server)
     page.keyboard.press("End")
     assert f"{total - 1} of {total - 1}" in large.inner_text()
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.dataset.id") == cards.nth(total - 2).get_attribute("data-id")
+    last = cards.nth(total - 2).get_attribute("data-id")
+    page.wait_for_function("(last) => document.activeElement.dataset.id === last", arg=last)
     page.get_by_role("button", name="Show all pictures").click()
     counted(page, total)
+
+
+def test_an_answer_that_comes_late_does_not_replace_what_was_searched_since(open_page: Open) -> None:
+    page = open_page()
+    library(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "a green wall" in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/component_server/**", hold)
+    search = page.get_by_role("textbox", name="Search pictures")
+    for words in ("a green wall", "a purple wall"):
+        search.fill(words)
+        search.press("Enter")
+    first = page.locator(".library .card .name").first
+    first.filter(has_text="purple").wait_for()
+    with page.expect_response("**/component_server/**"):
+        held[0].continue_()
+    still(page)
+    assert "purple" in first.inner_text()

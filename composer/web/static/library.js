@@ -5,7 +5,7 @@ window.vignette.library = (element, language, server, trigger, upload) => {
   const find = (selector) => element.querySelector(selector);
   const state = { library: '', words: '', page: 0, apart: false, like: '', hidden: false };
   const chosen = new Set();
-  let watching = false, selecting = false;
+  let watching = false, selecting = false, asked = 0;
 
   const call = async (name, payload = {}) => {
     const answer = await server[name]({ ui: language, ...state, ...payload });
@@ -44,7 +44,16 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     const seen = await window.vignette.enlarge(pictures, cards.findIndex((card) => card.dataset.id === id));
     cards[seen]?.focus();
   };
-  const browse = async (changes = {}) => { Object.assign(state, changes); find('.cards').setAttribute('aria-busy', 'true'); show(await call('browse')); find('.cards').removeAttribute('aria-busy'); };
+  /* Of several that are under way only what was asked for last is shown. */
+  const browse = async (changes = {}) => {
+    Object.assign(state, changes);
+    const own = ++asked;
+    find('.cards').setAttribute('aria-busy', 'true');
+    const answer = await call('browse');
+    if (own !== asked) return;
+    show(answer);
+    find('.cards').removeAttribute('aria-busy');
+  };
   const watch = async () => {
     if (watching) return;
     watching = true;
