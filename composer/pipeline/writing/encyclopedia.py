@@ -50,7 +50,7 @@ _MANY = re.compile(
 )
 # What a naturalist's system says is no news to a reader.
 _TAXONOMY = re.compile(
-    r"\b(?:tax(?:on|a|onom\w+)|clades?|monophyletic|phylogen\w+|subfamil\w+|gen(?:us|era)|suborders?|infraorder"
+    r"\b(?:tax(?:on|a|onom\w+)|clades?|monophyletic|phylogen\w+|(?:sub|super)famil\w+|gen(?:us|era)|suborders?|infraorder"
     r"|sister group|nominate|order [A-Z]|family [A-Z])"
 )
 _PRONOUNS = frozenset(("it", "they", "this", "these", "both"))

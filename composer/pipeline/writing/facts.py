@@ -432,7 +432,11 @@ class Glossary:
         Of "claw hammer" that of the claw hammer, of "brown hen" that of the hen; nothing where the sense is not sure.
         """
         known = _glossary()
-        names = (" ".join(thing[start:]) for start in range(len(thing)))
+        # A black rhino is a black rhinoceros, and no rhino of any kind.
+        last = [lemma for synset, _ in known.get(thing[-1], ()) for lemma in _lemmas()[synset]] if thing else []
+        names = (
+            " ".join((*thing[start:-1], form)) for start in range(len(thing)) for form in (thing[-1], *sorted(last))
+        )
         name = next((name for name in names if name in known), "")
         if not name or (name in _COMMON and len(thing) > 1):
             return None

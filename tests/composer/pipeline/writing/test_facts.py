@@ -171,6 +171,18 @@ def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant
 OLD = "a graceful ruminant with long legs; a hand tool with a heavy rigid head, as was told of old"
 
 
+def test_a_label_is_defined_by_its_longest_name_in_whatever_form_that_is_known() -> None:
+    glossary = Glossary(words_in_common)
+    known = glossary.definition_of(
+        ["male", "black", "rhino"], "black rhinoceros: African rhino; in danger of extinction"
+    )
+    assert known is not None
+    assert known.name == "black rhinoceros"
+    known = glossary.definition_of(["brown", "hen"], "hen: adult female chicken")
+    assert known is not None
+    assert known.text == "adult female chicken"
+
+
 def test_the_continents_of_what_a_heading_names_are_those_of_its_entry(tmp_path: Path) -> None:
     lion = {"title": "Lion", "extract": "Lions live in Africa and India.", "description": "", "topic": ""}
     (tmp_path / "summaries.json").write_text(json.dumps({"Lion": lion}), encoding="utf-8")

@@ -17,6 +17,7 @@ LEOPARD = (
     "It is sometimes believed that melanistic leopards are another kind of cat.",
     "Its body is slender and muscular, reaching a length of 92–183 cm.",
     "The species was described by Linnaeus in a taxonomic work of his own.",
+    "It is the only living cat in its superfamily, as far as anybody knows.",
     "However, males are heavier than females in all of the places where they live.",
 )
 
