@@ -173,13 +173,12 @@ def repeats(one: Sequence[str], other: Sequence[str], alike: np.ndarray, subject
     """
     named = set(terms(subject))
     mine, theirs = [set(terms(text)) - named for text in one], [set(terms(text)) - named for text in other]
-    common = np.array([[len(a & b) / max(1, min(len(a), len(b))) for b in theirs] for a in mine])
-    shares = common.reshape(alike.shape)
-    within = shares * (
-        np.array([[min(len(a), len(b)) for b in theirs] for a in mine]).reshape(alike.shape) >= FEWEST_WORDS
-    )
+    common = np.array([[len(a & b) for b in theirs] for a in mine]).reshape(alike.shape)
+    shorter = np.array([[min(len(a), len(b)) for b in theirs] for a in mine]).reshape(alike.shape)
+    shares = common / np.maximum(1, shorter)
     same = (alike >= SAME_IN_WORDS) & (shares >= COMMON_WORDS)
-    return np.asarray(same | (alike >= SAME) | (within >= WITHIN))
+    within = (shorter >= FEWEST_WORDS) & (shares >= WITHIN)
+    return np.asarray(same | (alike >= SAME) | within)
 
 
 def tell_the_same(to_clauses: np.ndarray, groups: Sequence[int]) -> np.ndarray:

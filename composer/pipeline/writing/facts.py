@@ -396,19 +396,15 @@ class Glossary:
 
     def informed(self, headings: Sequence[str]) -> list[bool]:
         """Whether the encyclopedia has an entry on what each heading names last: the falcon of "Peregrine Falcon"."""
-        return [any(map(self._told_of, named_things(heading, self._titles)[-1:])) for heading in headings]
+        return [bool(told) for told in map(self._told_last, headings)]
 
     def continents(self, headings: Sequence[str]) -> list[frozenset[str]]:
         """The continents that the encyclopedia names where it tells of what each heading names last."""
-        return [
-            frozenset(
-                match
-                for name in named_things(heading, self._titles)[-1:]
-                for fact in self._told_of(name)[:1]
-                for match in _CONTINENT.findall(told_by(fact))
-            )
-            for heading in headings
-        ]
+        told = (" ".join(map(told_by, self._told_last(heading)[:1])) for heading in headings)
+        return [frozenset(_CONTINENT.findall(text)) for text in told]
+
+    def _told_last(self, heading: str) -> list[Fact]:
+        return [fact for name in named_things(heading, self._titles)[-1:] for fact in self._told_of(name)]
 
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) cosines of an English subject and the nearest definition of what each heading names, 0 without one."""

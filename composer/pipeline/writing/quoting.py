@@ -106,11 +106,14 @@ def with_quotations(
     standing = [block for block in blocks if block[0] not in instead]
     parts: list[tuple[int, list[str] | _Told]] = [*standing, *((one.place, one) for one in found)]
     parts.sort(key=lambda pair: pair[0])
-    before = -1
+    before = None  # the place of the quotation that stands before
     for place, part in parts:
-        quoted = isinstance(part, _Told)
-        printed += filter(None, [part.printed(place == before + 1 > 0)] if isinstance(part, _Told) else part)
-        before = place if quoted else -2
+        if isinstance(part, _Told):
+            printed += filter(None, [part.printed(follows=before == place - 1)])
+            before = place
+        else:
+            printed += part
+            before = None
     return printed
 
 
@@ -140,11 +143,11 @@ def _blocks(own: Sequence[str], sentences: Sequence[str]) -> list[tuple[int, lis
 
 def _quotable(entry: Entry, sentences: Sequence[str]) -> list[_Told]:
     subject = _subject(entry, sentences[0]) if sentences else ""
-    found = []
+    found, passage = [], entry.passage
     for place, sentence in enumerate(sentences):
         pronoun = _PRONOUN.match(sentence)
         words = sentence[pronoun.end() + 1 :] if pronoun else sentence
-        if entry.is_dull(sentence, place) or not may_be_quoted(words, entry.passage, "en", whole=pronoun is None):
+        if entry.is_dull(sentence, place) or not may_be_quoted(words, passage, "en", whole=pronoun is None):
             continue
         named = ""
         if not pronoun and _LATER_PRONOUN.match(sentence):
