@@ -121,6 +121,8 @@ def test_what_was_found_before_fades_while_a_search_goes_on(open_page: Open) -> 
     page.locator(".library .card").first.wait_for()
     page.locator(".library .cards").evaluate("e => e.setAttribute('aria-busy', 'true')")
     page.wait_for_function("getComputedStyle(document.querySelector('.library .cards')).opacity < 0.5")
+    still(page)
+    assert page.locator(".library .cards").evaluate("e => getComputedStyle(e).opacity") == "0.4"
 
 
 def test_tools_never_move_the_text(open_page: Open) -> None:

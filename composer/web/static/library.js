@@ -49,10 +49,12 @@ window.vignette.library = (element, language, server, trigger, upload) => {
     Object.assign(state, changes);
     const own = ++asked;
     find('.cards').setAttribute('aria-busy', 'true');
-    const answer = await call('browse');
-    if (own !== asked) return;
-    show(answer);
-    find('.cards').removeAttribute('aria-busy');
+    try {
+      const answer = await call('browse');
+      if (own === asked) show(answer);
+    } finally {
+      if (own === asked) find('.cards').removeAttribute('aria-busy');
+    }
   };
   const watch = async () => {
     if (watching) return;
