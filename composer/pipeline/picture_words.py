@@ -3,9 +3,9 @@
 The alternative text is what the library says is to be seen. The caption ties the picture to its section: the model
 drafts several as one batch, from the library's words, the definition of the thing and the section's sentences about it.
 A draft stands only if every word of it comes from those, if neighbouring words do so together, if it is more than the
-library's words and no copy of a sentence, and if the model, asked again, says that it tells nothing else. Where none
-stands, the caption is the library's words with the definition or the section's own sentence. A picture of which nothing
-is known has neither.
+library's words and no copy of a sentence, and if the model, asked again, says that it tells nothing else; where there is
+a definition to print, also only if it does not tell again what the section has told. Where none stands, the caption is the
+library's words with the definition or the section's own sentence. A picture of which nothing is known has neither.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from composer.pipeline.prompts import Prompts
 from composer.pipeline.subjects import SUBJECT_WORDS, Label, folded, read_label, words_of
 from composer.pipeline.writing.facts import Fact, is_english_word, singular
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
+from composer.sources.support import covered
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.record import ImageRecord
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
@@ -36,6 +37,7 @@ FEWEST_STATED_WORDS, MOST_STATED_WORDS = 5, 22
 FEWEST_ADDED, MOST_DRAFT_WORDS = 3, 24  # content words beyond the label's, words
 MOST_SAID_WORDS = 60  # of a section, that a caption is drafted from
 LEAST_ODDS = 0.0
+MOST_TOLD = 0.8  # of a draft's words that its section may have, where a definition says more
 # Words that say nothing by themselves: a draft may have them wherever it likes.
 _EMPTY_WORDS = """
 a an the and or but nor so as at by for from in into of off on onto out over through to under up with without
@@ -247,6 +249,7 @@ def may_stand(draft: str, words: PictureWords, fact: Fact | None, section: Secti
         and len(set(said) - own) >= FEWEST_ADDED
         and len(_WORD.findall(draft)) <= MOST_DRAFT_WORDS
         and not copied
+        and not (_definition(fact) and covered(draft, section.text) > MOST_TOLD)
         and supported(draft, [words.caption, words.alt, str(fact or ""), *_sentences(section)], names)
     )
 

@@ -91,6 +91,7 @@ def test_a_caption_ties_the_picture_to_its_section_and_the_alt_text_says_what_is
         "Leaves fall on the lawn",  # not about the picture
         "A rake gathers them without harm to the grass",  # the article's own sentence
         "A rake gathers leaves. It is a long-handled tool",  # two sentences
+        "Gathering leaves, rakes do no harm to grass",  # what the reader has just read
     ],
 )
 def test_a_draft_that_says_what_is_not_known_or_nothing_new_does_not_stand(draft: str) -> None:
