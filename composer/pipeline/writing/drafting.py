@@ -82,6 +82,11 @@ _OPENER = re.compile(r"^(?:the |a |an )?(\w+(?:[ -]\w+)?)", re.IGNORECASE)
 _DEFINES = re.compile(r"^(?:the |a |an )?[\w -]{3,40}? (?:is|are) (?:an? |the )", re.IGNORECASE)
 
 
+# The end of an enumeration that nothing joins: "gazelles, impalas, dik-diks."
+_ITEM_OF_LIST = r"(?!(?:and|or|an?|the)\b)[\w'’-]+(?: (?!and\b|or\b)[\w'’-]+){0,2}"
+_UNJOINED = re.compile(rf"((?:, {_ITEM_OF_LIST}){{2,}}), ({_ITEM_OF_LIST}\.)$")
+
+
 @dataclass(frozen=True, slots=True)
 class DraftSentence:
     """A sentence of a draft. ``leans`` on the sentence before it; ``refers`` to the paragraph's subject by pronoun."""
@@ -108,7 +113,7 @@ def read_drafts(drafts: Sequence[str]) -> list[DraftSentence]:
                 position += 1
                 continue
             text = _ITEM.sub("", raw.replace("**", "").strip())
-            text = _LEAD_IN.sub("", text)
+            text = _UNJOINED.sub(r"\1 and \2", _LEAD_IN.sub("", text))
             text = text[:1].upper() + text[1:]
             if not text.endswith((".", "!", "。", "！", "”", '"')) or text.startswith("#") or is_chatter(text):
                 position += 1  # what leans on it must not stand either

@@ -16,7 +16,7 @@ import numpy as np
 
 from composer.article.language import count_words
 from composer.pipeline.writing.encyclopedia import Entry, key_of
-from composer.pipeline.writing.facts import Fact
+from composer.pipeline.writing.facts import Fact, singular
 from composer.pipeline.writing.retelling import (
     FEWEST_QUOTED,
     LEANS,
@@ -115,6 +115,20 @@ def with_quotations(
             printed += part
             before = None
     return printed
+
+
+def with_article(sentence: str, entry: Entry) -> str:
+    """The sentence with the article that a small model leaves out before what an entry is on, where that is counted:
+    "Zebra is …", of "Zebras are …" or "The zebra is …".
+    """
+    subject = _subject(entry, next(iter(sentences_of(entry.extract)), ""))
+    noun = subject.removeprefix("The ")
+    if noun == subject:
+        if not noun.endswith("s"):
+            return sentence  # bread, or Rome
+        noun = noun.lower()
+    begins = rf"(?:{re.escape(noun)}|{re.escape(singular(noun))}) (?:is|was|has|can|may|lives|eats|feeds)\b"
+    return f"The {noun[:1]}{sentence[1:]}" if re.match(begins, sentence, re.IGNORECASE) else sentence
 
 
 def _nearest(

@@ -47,7 +47,7 @@ from composer.pipeline.writing.facts import (
     told_by,
 )
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
-from composer.pipeline.writing.quoting import with_quotations
+from composer.pipeline.writing.quoting import with_article, with_quotations
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
@@ -384,6 +384,8 @@ class Writer:
             words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
             words_told = set(re.findall(r"[a-z]+", " ".join(map(told_by, section.facts)).lower()))
+            for entry in section.entries:
+                pool = [replace(one, text=with_article(one.text, entry)) for one in pool]
             lent = [fact.entry.extract for fact in section.from_entries if fact.entry]
             pool = [
                 entry

@@ -61,6 +61,21 @@ def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> Non
     assert worth[0] == worth[3] > 0 > worth[4]
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            "They include addax, impalas, elands, small dik-diks.",
+            "They include addax, impalas, elands and small dik-diks.",
+        ),
+        ("They include gazelles, impalas and dik-diks.", "They include gazelles, impalas and dik-diks."),
+        ("The lion, a large cat, native to Africa, hunts.", "The lion, a large cat, native to Africa, hunts."),
+    ],
+)
+def test_the_last_of_an_enumeration_is_joined(said: str, meant: str) -> None:
+    assert [entry.text for entry in read_drafts([said])] == [meant]
+
+
 def test_what_is_nothing_but_stock_phrases_is_praise() -> None:
     assert is_praise("Drums are a key component of the orchestra, adding a rich and dynamic sound.")
     assert not is_praise("Drums are a popular instrument with a skin that is struck.")

@@ -9,7 +9,7 @@ import pytest
 
 from composer.pipeline.writing.encyclopedia import Entry
 from composer.pipeline.writing.facts import Fact
-from composer.pipeline.writing.quoting import with_quotations
+from composer.pipeline.writing.quoting import with_article, with_quotations
 
 LEOPARD = (
     "The leopard is a large spotted cat of the genus Panthera.",
@@ -110,3 +110,20 @@ def test_of_an_entry_on_another_thing_only_the_sentence_is_quoted_that_names_it(
     cheese = Entry("Cheese", "", "", "Cheese is made of milk and rennet. The solid curds are separated from the whey.")
     curds = Fact("curd", "The solid curds are separated from the whey.", "Wikipedia Cheese", cheese, mentioned=True)
     assert with_quotations(["Curds are soft."], curds, 60, [], "", unlike) == [f"“{curds.text}”", "Curds are soft."]
+
+
+@pytest.mark.parametrize(
+    ("name", "definition", "sentence", "meant"),
+    [
+        ("Leopard", "The leopard is a cat.", "Leopard is a spotted cat.", "The leopard is a spotted cat."),
+        ("Zebra", "Zebras are African equines.", "Zebra has black stripes.", "The zebra has black stripes."),
+        ("Zebra", "Zebras are African equines.", "Zebras are African.", "Zebras are African."),
+        ("Zebra", "Zebras are African equines.", "Zebra stripes differ.", "Zebra stripes differ."),
+        ("Nile", "The Nile is a river in Africa.", "Nile is a river.", "The Nile is a river."),
+        ("Bread", "Bread is a baked food.", "Bread is eaten everywhere.", "Bread is eaten everywhere."),
+    ],
+)
+def test_what_is_counted_gets_the_article_that_was_left_out(
+    name: str, definition: str, sentence: str, meant: str
+) -> None:
+    assert with_article(sentence, Entry(name, "", definition, definition)) == meant
