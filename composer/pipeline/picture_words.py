@@ -3,8 +3,8 @@
 The alternative text is what the library says is to be seen. The caption ties the picture to its section: the model
 drafts several as one batch, from the library's words, the definition of the thing and the section's sentences about it.
 A draft stands only if every word of it comes from those, if neighbouring words do so together, if it is more than the
-library's words and no copy of a sentence, and if the model, asked again, says that it tells nothing else; where there is
-a definition to print, also only if it does not tell again what the section has told. Where none stands, the caption is the
+library's words and no copy of a sentence, and if the model, asked again, says that it tells nothing else. Where a
+definition can be printed, it must not tell again what the section has told. Where none stands, the caption is the
 library's words with the definition or the section's own sentence. A picture of which nothing is known has neither.
 """
 

@@ -27,6 +27,8 @@ class Prompts:
     odds_no: str
     write: str
     intro: str
+    lead: str
+    example_lead: str
     write_bare: str
     wish: str
     facts: str

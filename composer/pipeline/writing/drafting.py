@@ -32,6 +32,7 @@ SHARED_NAME = 0.5  # of the drafts must have a name that is not given
 LONG_WORDS = 18
 LEAST_ODDS = 0.8
 USUAL_AGREEMENT = 0.7  # where there is one draft only
+FEWEST_LED_TO, MOST_BESIDE = 3, 5  # things named by a sentence that leads to them; its words that say something else
 
 
 # Log-odds that a reader finds a sentence fine, of the columns of ``features_of`` and a constant. Fitted on 921 labelled
@@ -136,6 +137,24 @@ def shared_names(drafts: Sequence[str]) -> frozenset[str]:
     """Names that at least half of the drafts have."""
     counts = Counter(name for draft in drafts for name in set(_NAME.findall(draft)))
     return frozenset(name for name, count in counts.items() if count >= max(2, SHARED_NAME * len(drafts)))
+
+
+def lead_in(drafts: Sequence[str], title: str, things: Sequence[str]) -> str:
+    """Of drafts of a sentence that leads into an article the one that says least beside naming ``FEWEST_LED_TO`` of the
+    things that the article treats; empty where none does only that.
+    """
+    of_title = set(terms(title))
+    by_thing = [set(terms(thing)) - of_title or set(terms(thing)) for thing in things]
+    best: tuple[int, int, str] | None = None
+    for number, entry in enumerate(read_drafts(drafts)):
+        said = set(terms(entry.text))
+        named = [words for words in by_thing if words <= said]
+        beside = len(said - of_title - {word for words in named for word in words})
+        if len(named) < min(FEWEST_LED_TO, len(things)) or beside > MOST_BESIDE or entry.leans or entry.refers:
+            continue
+        if not _NUMBER.search(entry.text) and not _STOCK.search(entry.text):
+            best = min(filter(None, (best, (beside - len(named), number, entry.text))))
+    return best[2] if best else ""
 
 
 def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, given: np.ndarray) -> np.ndarray:

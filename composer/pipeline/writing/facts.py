@@ -403,6 +403,19 @@ class Glossary:
         told = (" ".join(map(told_by, self._told_last(heading)[:1])) for heading in headings)
         return [frozenset(_CONTINENT.findall(text)) for text in told]
 
+    def alike_together(self, headings: Sequence[str]) -> list[str]:
+        """The headings, each followed by the one whose thing is most like its own: leopards by lions, and no flute
+        between two strings. The first stays first.
+        """
+        known = (next(iter(self._told_last(heading)), heading) for heading in headings)
+        vectors = self._encode([_shortened(str(fact), GIST_WORDS) for fact in known]) if headings else np.zeros((0, 0))
+        alike = vectors @ vectors.T
+        order, left = [0][: len(headings)], list(range(1, len(headings)))
+        while left:
+            order.append(max(left, key=lambda i: (alike[order[-1], i], -i)))
+            left.remove(order[-1])
+        return [headings[i] for i in order]
+
     def _told_last(self, heading: str) -> list[Fact]:
         return [fact for name in named_things(heading, self._titles)[-1:] for fact in self._told_of(name)]
 

@@ -8,6 +8,7 @@ sentences (``composer.pipeline.writing.drafting``).
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -25,9 +26,12 @@ from composer.errors import WritingFailed
 from composer.pipeline.events import TextDelta
 from composer.pipeline.prompts import Prompts
 from composer.pipeline.writing.drafting import (
+    FEWEST_LED_TO,
+    MOST_WORDS,
     assemble,
     is_praise,
     is_risky,
+    lead_in,
     paragraph_of,
     read_drafts,
     repeats,
@@ -62,6 +66,7 @@ PLANS = 6
 LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
+FEWER_DRAFTS = 3  # of a section whose thing an encyclopedia tells of: little of its own words stands
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.5  # of the words asked for
 MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short or much is known
@@ -70,6 +75,11 @@ LACKING = 1.5  # times the last section's words still missing before it: a spare
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
 # Tokens a word, generously: English 1.35, and a Chinese character 0.75 of a token.
 TOKENS_PER_WORD = 1.5
+# Asks for a course of things, whose order is the plan's.
+_COURSE = re.compile(
+    r"\b(?:how|why|days?|mornings?|evenings?|nights?|weeks?|years?|journey|trip|tour|walk|visit|steps?|making|building)\b",
+    re.IGNORECASE,
+)
 _HOW = re.compile(r"\s*(?:how|why)\b", re.IGNORECASE)  # asks for a course of things, not for things
 PARAGRAPH_ENDS = ("\n\n", "\n#")
 
@@ -161,6 +171,10 @@ class Knowledge(Protocol):
         """The continents that what is known of each heading's thing names."""
         ...
 
+    def alike_together(self, headings: Sequence[str]) -> list[str]:
+        """The headings, each before the one whose thing is most like its own."""
+        ...
+
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         """(n,) how near to an English subject is what each heading names, 0 to 1."""
         ...
@@ -228,6 +242,8 @@ class Writer:
                 ask["informed"] = self._knowledge.informed
                 ask["continents"] = self._knowledge.continents
             plan = agree(plans, instruction, count, **ask)
+            if self._knowledge and english and not required and not _COURSE.search(instruction):
+                plan = replace(plan, headings=tuple(self._knowledge.alike_together(plan.headings)))
         # The reader's own words always make an honest title, and what must be shown makes sections.
         title = plan.title or strip_quotes(instruction)[:MAX_TITLE_CHARS]
         headings = plan.headings or tuple(thing[:1].upper() + thing[1:] for thing in required[:count])
@@ -298,6 +314,9 @@ class Writer:
             )
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
+            if part.intro and kind != "story" and not standing:
+                lead = self._lead_in(drafting, title, [names[own] for own in headings], seed)
+                body = ("" if language == "zh" else " ").join(filter(None, (body, lead)))
             sentences = split_sentences(body)
             is_thin = kind != "story" and len(sentences) == 1 and count_words(body) < THIN_WORDS
             if is_thin and part.heading and (reserve or part.heading in spare):
@@ -330,16 +349,39 @@ class Writer:
 
     def _draft(self, sections: Sequence[_Section], before: Sequence[str], round_: int) -> list[list[str]]:
         """Drafts of each section, all as one batch; ``before`` is what the model's own turn begins with."""
-        count = self._settings.drafts
         prompts: list[Prompt] = []
         samplings: list[Sampling] = []
+        counts = []
         for section, told in zip(sections, before, strict=True):
+            count = min(self._settings.drafts, FEWER_DRAFTS) if section.entries else self._settings.drafts
+            counts.append(count)
             facts = "\n".join(f"- {fact}" for fact in section.facts)
             asked = f"{section.question}\n\n{section.prompts.facts.format(facts=facts)}" if facts else section.question
             prompts += [section_prompt(section.prompts, asked, told + section.part.named)] * count
             samplings += section.part.samplings[round_ * count : (round_ + 1) * count]
-        answers = [text for text, _ in self._answers(prompts, samplings)]
-        return [answers[i : i + count] for i in range(0, len(answers), count)]
+        answers = iter(text for text, _ in self._answers(prompts, samplings))
+        return [list(itertools.islice(answers, count)) for count in counts]
+
+    def _lead_in(self, prompts: Prompts, title: str, things: Sequence[str], seed: int) -> str:
+        """A sentence that names what the sections treat, or none."""
+        if len(things) < FEWEST_LED_TO:
+            return ""
+        example = parse_plan(prompts.example_plan, MOST_SECTIONS).headings
+        example_asked, asked = (
+            prompts.lead.format(title=of, things=", ".join(sections))
+            for of, sections in ((prompts.example_wish, example), (title, things))
+        )
+        prompt = (
+            Message.of("system", prompts.system),
+            Message.of("user", example_asked),
+            Message.of("assistant", prompts.example_lead),
+            Message.of("user", asked),
+        )
+        samplings = [
+            self._sampling(seed, f"lead {number}", token_limit(MOST_WORDS)) for number in range(self._settings.drafts)
+        ]
+        drafts = [text for text, _ in self._answers([prompt] * len(samplings), samplings)]
+        return lead_in(drafts, title, things)
 
     def _answers(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[tuple[str, str]]:
         """Text and finish reason of each prompt's continuation."""

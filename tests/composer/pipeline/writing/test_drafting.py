@@ -10,6 +10,7 @@ from composer.pipeline.writing.drafting import (
     assemble,
     is_praise,
     is_risky,
+    lead_in,
     paragraph_of,
     read_drafts,
     repeats,
@@ -74,6 +75,27 @@ def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> Non
 )
 def test_the_last_of_an_enumeration_is_joined(said: str, meant: str) -> None:
     assert [entry.text for entry in read_drafts([said])] == [meant]
+
+
+@pytest.mark.parametrize(
+    ("drafts", "lead"),
+    [
+        (["Lions, zebras and giraffes share the savanna."], "Lions, zebras and giraffes share the savanna."),
+        (["Lions and zebras share the savanna."], ""),  # too few
+        (["Lions, zebras and giraffes are a fascinating part of the savanna."], ""),
+        (["They are lions, zebras and giraffes."], ""),  # who?
+        (["Lions hunt zebras by night while giraffes browse the tall acacias beside dry river beds."], ""),
+        (
+            [
+                "Lions, zebras and giraffes graze and roam widely.",
+                "From lions to zebras, giraffes and owls: the savanna.",
+            ],
+            "From lions to zebras, giraffes and owls: the savanna.",
+        ),
+    ],
+)
+def test_what_leads_into_an_article_names_its_things_and_says_nothing_else(drafts: list[str], lead: str) -> None:
+    assert lead_in(drafts, "Animals of the Savanna", ["Lion", "Zebra", "Giraffes", "Owls"]) == lead
 
 
 def test_what_is_nothing_but_stock_phrases_is_praise() -> None:

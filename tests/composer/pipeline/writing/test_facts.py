@@ -159,6 +159,14 @@ def test_things_that_belong_to_a_subject_come_from_the_encyclopedia(encyclopedia
     assert glossary.subjects("quantum chromodynamics") == Glossary(words_in_common).subjects("x") == []
 
 
+def test_what_is_alike_stands_together_after_what_comes_first() -> None:
+    """Headings of which nothing is known are compared by their own words."""
+    headings = ["red brick", "green glass", "red clay brick", "green glass bead", "clay"]
+    together = ["red brick", "red clay brick", "clay", "green glass", "green glass bead"]
+    assert Glossary(words_in_common).alike_together(headings) == together
+    assert Glossary(words_in_common).alike_together([]) == []
+
+
 def test_an_encyclopedia_tells_more_than_a_dictionary_in_the_sense_that_is_meant(encyclopedia: Encyclopedia) -> None:
     glossary = Glossary(words_in_common, encyclopedia=encyclopedia)
     [facts] = glossary.facts("A harbour: machine that lifts heavy objects", ["The cranes"])

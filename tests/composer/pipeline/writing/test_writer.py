@@ -107,6 +107,9 @@ class Known:
     def continents(self, headings: Sequence[str]) -> list[frozenset[str]]:
         return [frozenset()] * len(headings)
 
+    def alike_together(self, headings: Sequence[str]) -> list[str]:
+        return sorted(headings, reverse=True)
+
     def relevance(self, subject: str, headings: Sequence[str]) -> np.ndarray:
         return np.zeros(len(headings))
 
@@ -156,6 +159,42 @@ def test_what_an_encyclopedia_knows_is_said_in_other_words_and_cited() -> None:
     ]
     assert result.sources == (hen.source,)
     assert not [c for section in result.sections if section is not hens for c in section.citations]
+
+
+def test_of_what_an_encyclopedia_tells_fewer_drafts_are_made() -> None:
+    """Little of them stands beside its own words, and they take most of the time."""
+    hen = Entry("Hen", "Bird", "Hens are chickens.", "Hens are chickens.")
+
+    class Informed(Known):
+        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+            return [[Fact("hen", "chickens", "Wikipedia Hen", hen)] if "Hens" in h else [] for h in headings]
+
+    model = ScriptedModel(lambda p, s: "Winters are quiet on a farm.")
+    plan = Plan("Farm", ("Hens", "Barns"))
+    returned(Writer(model, load_prompts("en"), WritingSettings(), Informed()).write("farm", plan, 60, "en", seed=0))
+    drafts = {heading: sum(p[-1].text.endswith(f"## {heading}\n\n") for p in model.asked) for heading in plan.headings}
+    assert 0 < drafts["Hens"] < WritingSettings().drafts <= drafts["Barns"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "together"), [("animals of the farm", True), ("a day on the farm", False), ("how hens are kept", False)]
+)
+def test_sections_on_things_alike_stand_together_where_no_course_of_things_is_told(wish: str, together: bool) -> None:
+    plan = Writer(ScriptedModel(answer), load_prompts("en"), WritingSettings(), Known()).plan(wish, 300, seed=0)
+    assert (plan.headings == tuple(sorted(plan.headings, reverse=True))) is together
+
+
+def test_the_introduction_names_what_the_sections_treat() -> None:
+    plan = Plan("Life on the Farm", ("Hens", "Barns", "Ponds", "Hedges"))
+    lead = "Hens and ponds, barns and hedges belong to life on the farm."
+
+    def told(prompt: Prompt, sampling: Sampling) -> str:
+        return lead if "leads into this article" in question(prompt) else "Winters are quiet on a farm."
+
+    for kind, leads in (("explanation", True), ("story", False)):
+        writer = Writer(ScriptedModel(told), load_prompts("en"), WritingSettings())
+        _, result = returned(writer.write("farm", plan, 300, "en", seed=0, kind=kind))
+        assert result.sections[0].body.endswith(lead) is leads
 
 
 class Interleaved(ScriptedModel):
