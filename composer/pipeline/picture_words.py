@@ -350,12 +350,13 @@ def _clause_about(caption: str, section: Section) -> str:
 
 
 def _definition(fact: Fact | None) -> str:
-    """The first clause of a definition, or nothing where it is too short to add anything."""
+    """The first clauses of a definition that add something, or nothing where it is too short for that."""
     if fact is None:
         return ""
-    text = re.sub(r"`([^`']*)'", r"“\1”", fact.text)
-    clause = re.sub(r"\s*\([^)]*\)", "", text).split(";", maxsplit=1)[0].strip(" .,")
-    return clause if len(clause.split()) >= FEWEST_DEFINING_WORDS else ""
+    text = re.sub(r"`([^`']*)'", r"“\1”", re.sub(r"\s*\([^)]*\)", "", fact.text))
+    clauses = [clause.strip(" .,") for clause in text.split(";")]
+    said = (", ".join(clauses[:count]) for count in range(1, len(clauses) + 1))
+    return next((some for some in said if len(some.split()) >= FEWEST_DEFINING_WORDS), "")
 
 
 def _sentence_case(text: str) -> str:

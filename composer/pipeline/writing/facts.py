@@ -263,13 +263,20 @@ class Glossary:
         encyclopedia: Encyclopedia | None = None,
         odds: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
     ) -> None:
-        self._encode = encode
+        self._vectors: dict[str, np.ndarray] = {}
+        self._encoder = encode
         self._dictionary = dictionary
         self._encyclopedia = encyclopedia
         self._titles: Container[str] = encyclopedia or ()
         self._odds = odds
         self._english = english or (lambda texts: texts)
         self.reads_language = reads_language
+
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, d); each text is encoded once, since an article's sentences are compared with every later one."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._vectors]:
+            self._vectors.update(zip(new, self._encoder(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
 
     def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
         """The definitions of what each heading names, or, where there is none, of what mentions it."""
@@ -408,7 +415,7 @@ class Glossary:
         between two strings. The first stays first.
         """
         known = (next(iter(self._told_last(heading)), heading) for heading in headings)
-        vectors = self._encode([_shortened(str(fact), GIST_WORDS) for fact in known]) if headings else np.zeros((0, 0))
+        vectors = self._encode([_shortened(str(fact), GIST_WORDS) for fact in known])
         alike = vectors @ vectors.T
         order, left = [0][: len(headings)], list(range(1, len(headings)))
         while left:

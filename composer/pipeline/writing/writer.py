@@ -8,7 +8,6 @@ sentences (``composer.pipeline.writing.drafting``).
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,6 +27,7 @@ from composer.pipeline.prompts import Prompts
 from composer.pipeline.writing.drafting import (
     FEWEST_LED_TO,
     MOST_WORDS,
+    agreed,
     assemble,
     is_praise,
     is_risky,
@@ -63,10 +63,10 @@ WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
-LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words
+LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words, and those of which all drafts have the like
+TOLD_TOKENS = 85  # of a draft on what an encyclopedia tells of: all drafts agree on little more than their beginnings
 TIE = 1e-6  # what is as good as the median stands
 INTRO_WORDS = 50
-FEWER_DRAFTS = 3  # of a section whose thing an encyclopedia tells of: little of its own words stands
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.5  # of the words asked for
 MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short or much is known
@@ -349,18 +349,18 @@ class Writer:
 
     def _draft(self, sections: Sequence[_Section], before: Sequence[str], round_: int) -> list[list[str]]:
         """Drafts of each section, all as one batch; ``before`` is what the model's own turn begins with."""
+        count = self._settings.drafts
         prompts: list[Prompt] = []
         samplings: list[Sampling] = []
-        counts = []
         for section, told in zip(sections, before, strict=True):
-            count = min(self._settings.drafts, FEWER_DRAFTS) if section.entries else self._settings.drafts
-            counts.append(count)
             facts = "\n".join(f"- {fact}" for fact in section.facts)
             asked = f"{section.question}\n\n{section.prompts.facts.format(facts=facts)}" if facts else section.question
             prompts += [section_prompt(section.prompts, asked, told + section.part.named)] * count
-            samplings += section.part.samplings[round_ * count : (round_ + 1) * count]
-        answers = iter(text for text, _ in self._answers(prompts, samplings))
-        return [list(itertools.islice(answers, count)) for count in counts]
+            mine = section.part.samplings[round_ * count : (round_ + 1) * count]
+            most = TOLD_TOKENS if section.entries else section.part.samplings[0].max_tokens
+            samplings += [replace(sampling, max_tokens=min(most, sampling.max_tokens)) for sampling in mine]
+        answers = [text for text, _ in self._answers(prompts, samplings)]
+        return [answers[i : i + count] for i in range(0, len(answers), count)]
 
     def _lead_in(self, prompts: Prompts, title: str, things: Sequence[str], seed: int) -> str:
         """A sentence that names what the sections treat, or none."""
@@ -448,7 +448,8 @@ class Writer:
         # What a story tells need not be so: its fullest draft stands.
         worth = np.ones(len(pool)) if story else worth_of(pool, alike, given)
         if section.entries:
-            worth = np.where([is_told(text, section.facts) for text in texts], worth + LENIENCE, -np.inf)
+            sure = agreed(pool, alike, len(drafts)) | [is_told(text, section.facts) for text in texts]
+            worth = np.where(sure, worth + LENIENCE, -np.inf)
         if self._knowledge is None or not self._knowledge.reads_language:
             # The fit is on cosines of sentences: of another measure the better half stands.
             worth -= np.median(worth) - TIE

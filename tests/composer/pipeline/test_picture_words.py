@@ -138,6 +138,9 @@ def test_the_second_of_a_kind_is_introduced_to_nobody() -> None:
     captions = [w.caption for w in printed_words(ScriptedModel(lambda p, s: ""), load_prompts("en"), "en", shown)]
     assert captions == ["A rake: a long-handled tool with a row of teeth at its head", "A red rake"]
     assert settle(picture("A pig"), fact=Fact("pig", "domestic swine", "a test")).caption == "A pig"
+    tall = Fact("giraffe", "tallest living quadruped; having a very long neck; of savannahs of Africa", "a test")
+    said = "A giraffe: tallest living quadruped, having a very long neck"
+    assert settle(picture("A giraffe"), fact=tall).caption == said
 
 
 def test_a_chinese_caption_has_the_clause_that_names_the_thing() -> None:

@@ -161,21 +161,6 @@ def test_what_an_encyclopedia_knows_is_said_in_other_words_and_cited() -> None:
     assert not [c for section in result.sections if section is not hens for c in section.citations]
 
 
-def test_of_what_an_encyclopedia_tells_fewer_drafts_are_made() -> None:
-    """Little of them stands beside its own words, and they take most of the time."""
-    hen = Entry("Hen", "Bird", "Hens are chickens.", "Hens are chickens.")
-
-    class Informed(Known):
-        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
-            return [[Fact("hen", "chickens", "Wikipedia Hen", hen)] if "Hens" in h else [] for h in headings]
-
-    model = ScriptedModel(lambda p, s: "Winters are quiet on a farm.")
-    plan = Plan("Farm", ("Hens", "Barns"))
-    returned(Writer(model, load_prompts("en"), WritingSettings(), Informed()).write("farm", plan, 60, "en", seed=0))
-    drafts = {heading: sum(p[-1].text.endswith(f"## {heading}\n\n") for p in model.asked) for heading in plan.headings}
-    assert 0 < drafts["Hens"] < WritingSettings().drafts <= drafts["Barns"]
-
-
 @pytest.mark.parametrize(
     ("wish", "together"), [("animals of the farm", True), ("a day on the farm", False), ("how hens are kept", False)]
 )
