@@ -106,16 +106,22 @@ def agree(
     out: kangaroos, among the animals of the savanna.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
-    words: dict[str, str] = {}
+    wordings: dict[str, list[str]] = {}
     told = set(_key(instruction, set()).split())
     for plan in plans:
         for place, heading in enumerate(plan.headings):
             key = _key(heading, told)
             if set(key.split()) <= told and len(plan.headings) > 1:
                 continue  # the subject itself, of which the introduction tells
-            if key not in words or len(heading) < len(words[key]):
-                words[key] = heading
+            wordings.setdefault(key, []).append(heading)
             votes.setdefault(key, []).append(place / max(1, len(plan.headings) - 1))
+    # In one number where the plans allow it: no owls among giraffe, lion and zebra.
+    several = [_is_plural(heading) for found in wordings.values() for heading in found]
+    plural = sum(several) > len(several) / 2
+    words = {
+        key: min(found, key=lambda heading: (_is_plural(heading) is not plural, len(heading)))
+        for key, found in wordings.items()
+    }
     headings = list(words.values())
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
@@ -175,6 +181,11 @@ def _key(heading: str, told: set[str]) -> str:
     """The words that count, in one form and order: of "Toys for the Cat" that is "toy" where the article is on cats."""
     words = [plurals.singular(word) for word in re.findall(r"\w+", heading.casefold()) if word not in _SMALL_WORDS]
     return " ".join(sorted(set(words) - told or set(words))) or heading.casefold()
+
+
+def _is_plural(heading: str) -> bool:
+    last = heading.casefold().split()[-1]
+    return plurals.singular(last) != last
 
 
 def _nested(one: set[str], other: set[str]) -> bool:

@@ -40,7 +40,7 @@ MOST_SHARED = 5  # words in a row of a quotation and what stands already
 RETELL_TOKENS = 90
 LEANS = re.compile(
     r"(?:this|these|that|those|such|then|here|there|it|its|they|their|he|she|his|her|them|both|(?:some )?others?"
-    r"|another|still|instead|however|but|so|yet|also|exceptions?|for example|for instance|as a result|in addition"
+    r"|another|each|still|instead|however|but|so|yet|also|exceptions?|for example|for instance|as a result|in addition"
     r"|additionally|furthermore|moreover|the (?:two|three|four|other|former|latter|same))\b"
     r"|[这那它他她]|其中|例如|比如|然后|但|因此|所以|此外|另外",
     re.IGNORECASE,

@@ -314,9 +314,6 @@ class Writer:
             )
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
-            if part.intro and kind != "story" and not standing:
-                lead = self._lead_in(drafting, title, [names[own] for own in headings], seed)
-                body = ("" if language == "zh" else " ").join(filter(None, (body, lead)))
             sentences = split_sentences(body)
             is_thin = kind != "story" and len(sentences) == 1 and count_words(body) < THIN_WORDS
             if is_thin and part.heading and (reserve or part.heading in spare):
@@ -324,6 +321,11 @@ class Writer:
                 if not parts and reserve:
                     parts.append(reserve.popleft())
             told += sentences
+            if part.intro and kind != "story" and not standing:
+                # It names things and tells nothing of them.
+                lead = self._lead_in(drafting, title, [names[own] for own in headings], seed)
+                body = ("" if language == "zh" else " ").join(filter(None, (body, lead)))
+                sentences = split_sentences(body)
             printed = {sentence: sentence for sentence in sentences}
             if translator:
                 printed = translator.from_english(sentences, (names.get(part.heading, ""), part.heading))

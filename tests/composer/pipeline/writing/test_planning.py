@@ -32,7 +32,7 @@ def test_headings_that_most_plans_have_come_first_and_the_rest_are_spare() -> No
         Plan("Farm", ("Hen", "Cows", "Tractor")),
         Plan("A Farm", ("Hens", "Barn", "Cows")),
     ]
-    assert agree(plans, "a day on the farm", 3) == Plan("Farm", ("Hen", "Barn", "Cows"), ("Tractor",))
+    assert agree(plans, "a day on the farm", 3) == Plan("Farm", ("Hens", "Barn", "Cows"), ("Tractor",))
 
 
 @pytest.mark.parametrize(
