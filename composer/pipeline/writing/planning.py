@@ -25,6 +25,7 @@ BELONGING_SPAN = 1.2  # nats: a gorilla is farther behind a zebra in the savanna
 # birds of prey), and by nats where they are not (flour and biscuits of bread).
 BELONGING_DEVIATIONS = 0.4
 BELONGING_BEST = 3  # behind which of many the span is
+SUBJECT_SPAN = 1.0  # nats before that one: the subject itself under another name
 FEWEST_OF_A_CONTINENT = 4  # headings whose entries name it, before it tells what is out of place
 SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
@@ -100,10 +101,10 @@ def agree(
     the library can show, in the order in which the plans have them.
 
     ``relevance`` tells of headings how near what they name is to the subject, 0 to 1, ``belonging`` the log-odds that
-    the article must treat them: what is far behind the best ones' is left out, and of more than are needed also what is
-    below their mean, or well below it where most plans have it. Of what is ``informed`` an encyclopedia tells more than
-    a definition; where most of what is told of has one of the ``continents`` in common, what is of others alone is left
-    out: kangaroos, among the animals of the savanna.
+    the article must treat them: what is far behind the best ones' is left out, and of more than are needed also what
+    is below their mean, or well below it where most plans have it or too little else is left. Of what is ``informed``
+    an encyclopedia tells more than a definition; where most of what is told of has one of the ``continents`` in
+    common, what is of others alone is left out: kangaroos, among the animals of the savanna.
     """
     votes: dict[str, list[float]] = {}  # places in the plans, 0 to 1, by what the headings name
     wordings: dict[str, list[str]] = {}
@@ -125,6 +126,7 @@ def agree(
     headings = list(words.values())
     subject = set(named_things(instruction))
     worth: dict[str, float] = {}
+    behind: dict[str, float] = {}  # of what stands only where too little else is left
     odds = np.asarray(belonging(headings) if headings else [], dtype=float)
     # The very best may be the subject itself: musical instruments, of those of an orchestra.
     leading = np.sort(odds)[: -max(1, min(BELONGING_BEST, len(odds) // 4)) - 1 : -1]
@@ -143,9 +145,11 @@ def agree(
     ):
         if found_on & foreign and not found_on & usual:
             continue
-        if belongs < (of_most if len(places) > max(1, len(plans) / 2) else of_few):
+        is_subject = _last(heading) in told and belongs > min(leading) + SUBJECT_SPAN
+        if belongs < of_most or is_subject:
             continue
-        worth[key] = (
+        most_have_it = len(places) > max(1, len(plans) / 2)
+        (worth if most_have_it or belongs >= of_few else behind)[key] = (
             2.0 * len(places) / len(plans)
             + 0.8 * (bool(_thing(heading) - subject) or not heading.isascii())
             + 0.4 * shown
@@ -164,7 +168,11 @@ def agree(
         chosen.append(best)
         named |= (taken := _words(best))
         # Of ovens and their heat, or hazards and volcanic hazards, one is enough.
-        worth = {key: value for key, value in worth.items() if key != best and not _nested(_words(key), taken)}
+        worth, behind = (
+            {key: value for key, value in held.items() if key != best and not _nested(_words(key), taken)}
+            for held in (worth, behind)
+        )
+        worth = worth or (behind if len(chosen) < count else {})
     titles = [plan.title for plan in plans if plan.title]
     title = max(titles, key=lambda t: (titles.count(t), -len(t)), default="")
     in_order = sorted(chosen[:count], key=lambda key: sum(votes[key]) / len(votes[key]))
@@ -184,8 +192,11 @@ def _key(heading: str, told: set[str]) -> str:
 
 
 def _is_plural(heading: str) -> bool:
-    last = heading.casefold().split()[-1]
-    return plurals.singular(last) != last
+    return _last(heading) != heading.casefold().split()[-1]
+
+
+def _last(heading: str) -> str:
+    return plurals.singular(heading.casefold().split()[-1])
 
 
 def _nested(one: set[str], other: set[str]) -> bool:

@@ -57,6 +57,7 @@ from composer.pipeline.writing.sentence_filter import split_sentences, strip_quo
 from composer.pipeline.writing.translation import Translator
 from composer.settings import WritingSettings
 from composer.sources.support import MOST_COPIED, copied_run, covered
+from retrieval.tokens import terms
 from vision.interfaces import Message, Prompt, Sampling, VisionLanguageModel
 
 WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
@@ -365,7 +366,10 @@ class Writer:
         return [answers[i : i + count] for i in range(0, len(answers), count)]
 
     def _lead_in(self, prompts: Prompts, title: str, things: Sequence[str], seed: int) -> str:
-        """A sentence that names what the sections treat, or none."""
+        """A sentence that names what the sections treat, or none. A kind of what the title names is no such thing: brass
+        instruments, among those of an orchestra.
+        """
+        things = [thing for thing in things if not set(terms(thing.split()[-1])) <= set(terms(title))]
         if len(things) < FEWEST_LED_TO:
             return ""
         example = parse_plan(prompts.example_plan, MOST_SECTIONS).headings

@@ -118,6 +118,26 @@ def test_of_more_than_are_needed_the_better_half_stays_and_what_most_plans_have(
     assert {*chosen.headings, *chosen.spare} == {"Lion", "Zebra", "Hyena", "Monkey"}
 
 
+def test_where_too_little_is_left_what_belongs_a_little_less_stands_too() -> None:
+    best = {"Tuba": 4.2, "Oboe": 4.1, "Flute": 3.0, "Horn": 2.9}
+    odds = best | {"Seat": 2.8, "Desk": 2.7, "Song": 2.2, "Hall": 2.1, "Coat": 2.0}
+
+    def chosen(count: int) -> set[str]:
+        plan = agree([Plan("", tuple(odds))], "the orchestra", count, belonging=lambda hs: [odds[h] for h in hs])
+        return {*plan.headings, *plan.spare}
+
+    assert chosen(2) == {"Tuba", "Oboe"}
+    assert chosen(4) == set(best)
+
+
+def test_what_the_article_is_on_by_another_name_is_no_heading() -> None:
+    names = ("Flute", "Oboe", "Brass Instruments", "Harp", "Violin", "Cello", "Horn", "Tuba", "Viola", "Drum", "Piano")
+    odds = dict.fromkeys(names, 2.9) | {"Musical Instruments": 4.4}
+    plan = Plan("Orchestra", tuple(odds))
+    chosen = agree([plan], "instruments of the orchestra", 12, belonging=lambda hs: [odds[h] for h in hs])
+    assert set(chosen.headings) == set(names)
+
+
 def test_the_library_decides_between_what_belongs_equally() -> None:
     plans = [Plan("Tools", ("Spade", "Rake")), Plan("Tools", ("Spade", "Rake", "Hammer"))]
     shown = {"Rake", "Hammer"}
