@@ -366,8 +366,8 @@ class Writer:
         return [answers[i : i + count] for i in range(0, len(answers), count)]
 
     def _lead_in(self, prompts: Prompts, title: str, things: Sequence[str], seed: int) -> str:
-        """A sentence that names what the sections treat, or none. A kind of what the title names is no such thing: brass
-        instruments, among those of an orchestra.
+        """A sentence that names what the sections treat, or none. Kinds of what the title names are left out: brass
+        instruments, of those of an orchestra.
         """
         things = [thing for thing in things if not set(terms(thing.split()[-1])) <= set(terms(title))]
         if len(things) < FEWEST_LED_TO:
