@@ -284,7 +284,7 @@ class Glossary:
         subject, found, known = said[0], [], set[str]()
         for heading in said[1:]:
             about = f"{subject}: {heading}"
-            own = self._own(heading, about)
+            own = self._own(heading, about, subject)
             beside = [] if own else related(heading, about, self._encode)[:MOST_RELATED]
             if not any(fact.entry for fact in own):
                 beside = [*self._mentions(heading, subject), *beside]
@@ -293,13 +293,16 @@ class Glossary:
             known.update(fact.text for fact in found[-1])
         return found
 
-    def _own(self, heading: str, about: str) -> list[Fact]:
+    def _own(self, heading: str, about: str, subject: str) -> list[Fact]:
         """What the dictionary and WordNet say of the things and doings that a heading names, in the sense meant."""
         words = re.findall(r"[a-z]+", heading.lower())
         whole = " ".join(map(singular, words))
         names = named_things(heading, self._titles) or words[-1:]
         if whole in self._titles and whole not in names:
             names = [whole]  # birds of prey, not birds and prey
+        kinds = (f"{whole} {singular(word)}" for word in key_of(subject).split())
+        if whole not in self._titles and (kind := next((kind for kind in kinds if kind in self._titles), "")):
+            names = [kind]  # percussion, of the instruments of an orchestra
         if len(words) == len(names) == 2:
             names = names[1:]  # a litter box is a box, and no litter
         found: list[Fact] = []
@@ -317,9 +320,10 @@ class Glossary:
     def _told_of(self, name: str) -> list[Fact]:
         if self._encyclopedia is None:
             return []
-        # Cows are cattle: an entry may have another name of the thing.
-        others = (lemma for synset, _ in _glossary().get(name, ()) for lemma in _lemmas().get(synset, ()))
-        entries = [entry for known in dict.fromkeys((name, *others)) for entry in self._encyclopedia.entries(known)]
+        entries = self._encyclopedia.entries(name)
+        if not entries:  # cows are cattle: it may have another name of the thing
+            others = (lemma for synset, _ in _glossary().get(name, ()) for lemma in _lemmas().get(synset, ()))
+            entries = [entry for known in dict.fromkeys(others) for entry in self._encyclopedia.entries(known)]
         return [Fact(name, notes_of(entry), f"{ENCYCLOPEDIA} {entry.title}", entry) for entry in entries]
 
     def _mentions(self, heading: str, subject: str) -> list[Fact]:

@@ -117,6 +117,11 @@ def with_quotations(
     return printed
 
 
+def words_to_quote(entry: Entry) -> int:
+    """How many words of an entry could stand in quotation marks."""
+    return sum(count_words(one.words) for one in _quotable(entry, sentences_of(entry.extract)))
+
+
 def with_article(sentence: str, entry: Entry) -> str:
     """The sentence with the article that a small model leaves out before what an entry is on, where that is counted:
     "Zebra is …", of "Zebras are …" or "The zebra is …".

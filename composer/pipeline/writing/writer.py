@@ -51,7 +51,7 @@ from composer.pipeline.writing.facts import (
     told_by,
 )
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
-from composer.pipeline.writing.quoting import with_article, with_quotations
+from composer.pipeline.writing.quoting import with_article, with_quotations, words_to_quote
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
@@ -141,6 +141,13 @@ class _Section:
     kind: str
     question: str
     prompts: Prompts
+
+    @property
+    def most(self) -> int:
+        """Words that it can be expected to have at most: its share, or what an encyclopedia tells of it."""
+        most = round(MOST_OF_SHARE * self.part.words)
+        told = sum(map(words_to_quote, self.entries)) if self.entries else most
+        return max(MIN_SECTION_WORDS, min(most, told))
 
     @property
     def entries(self) -> list[Entry]:
@@ -309,7 +316,9 @@ class Writer:
             part = section.part
             # What an encyclopedia tells of the subject itself stands in the introduction.
             told_there = MOST_OF_SHARE if section.entries else 1.0
-            room = round(told_there * part.words) if part.intro else left // (len(parts) + 1)
+            room = (
+                round(told_there * part.words) if part.intro else level(left, [section.most, *(p.most for p in parts)])
+            )
             section = replace(
                 section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(MOST_OF_SHARE * part.words))))
             )
@@ -512,6 +521,17 @@ class Writer:
             Message.of("user", question),
             Message.of("assistant", self._prompts.plan_prefix),
         )
+
+
+def level(words: int, most: Sequence[int]) -> int:
+    """The room for each of several sections of which none takes more than its ``most`` words, so that all of them
+    together have so many ``words``; the largest of ``most`` where they cannot have as many.
+    """
+    room, left = 0, words
+    for number, size in enumerate(sorted(most)):
+        room = max(room, min(size, left // (len(most) - number)))
+        left -= min(size, room)
+    return room
 
 
 def section_prompt(prompts: Prompts, question: str, begun: str) -> Prompt:

@@ -152,6 +152,28 @@ def test_what_an_entry_says_is_cited_and_nothing_else(encyclopedia: Encyclopedia
     assert "Wikipedia" in machine.source.author
 
 
+def test_what_has_an_entry_of_its_own_is_not_told_of_under_another_name(tmp_path: Path) -> None:
+    """WordNet has trumpet and horn as one; percussion is told of as a kind of what the article is on."""
+    rows = {
+        "Horn (instrument)": "A horn is any musical instrument made of a tube.",
+        "Trumpet": "The trumpet is a brass instrument of the orchestra.",
+        "Percussion instrument": "A percussion instrument is a musical instrument that is struck.",
+        "Cattle": "Cattle are large domesticated animals of the farm.",
+    }
+    file = tmp_path / "summaries.json"
+    told = {title: {"title": title, "extract": text, "description": ""} for title, text in rows.items()}
+    file.write_text(json.dumps(told), encoding="utf-8")
+    glossary = Glossary(words_in_common, encyclopedia=Encyclopedia(file))
+
+    def entries(subject: str, heading: str) -> list[str]:
+        [facts] = glossary.facts(subject, [heading])
+        return [fact.entry.title for fact in facts if fact.entry and not fact.mentioned]
+
+    assert entries("a brass musical instrument made of a tube", "Trumpet") == ["Trumpet"]
+    assert entries("a musical instrument that is struck", "Percussion") == ["Percussion instrument"]
+    assert entries("large domesticated animals of the farm", "Cows") == ["Cattle"]
+
+
 def test_things_that_belong_to_a_subject_come_from_the_encyclopedia(encyclopedia: Encyclopedia) -> None:
     glossary = Glossary(words_in_common, encyclopedia=encyclopedia)
     assert glossary.subjects("machine that lifts heavy objects at a harbour") == ["Crane"]

@@ -13,7 +13,7 @@ from composer.pipeline.writing.encyclopedia import Entry
 from composer.pipeline.writing.facts import Fact
 from composer.pipeline.writing.planning import Plan
 from composer.pipeline.writing.seeds import derive_seed
-from composer.pipeline.writing.writer import Writer, Written
+from composer.pipeline.writing.writer import Writer, Written, level
 from composer.settings import WritingSettings
 from tests.composer.scripted_model import ScriptedModel, question
 from vision.interfaces import Chunk, Prompt, Sampling
@@ -180,6 +180,21 @@ def test_the_introduction_names_what_the_sections_treat() -> None:
         writer = Writer(ScriptedModel(told), load_prompts("en"), WritingSettings())
         _, result = returned(writer.write("farm", plan, 300, "en", seed=0, kind=kind))
         assert result.sections[0].body.endswith(lead) is leads
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "room"),
+    [
+        (300, [100] * 5, 60),  # what each has of its share
+        (300, [30, 50, 100, 100, 100], 73),  # the others have what two cannot fill
+        (900, [30, 100], 100),  # more than there is
+        (300, [80], 80),
+    ],
+)
+def test_what_sections_of_little_knowledge_cannot_fill_the_others_do(words: int, most: list[int], room: int) -> None:
+    assert level(words, most) == pytest.approx(room, abs=1)
+    if sum(most) >= words:
+        assert sum(min(room, one) for one in most) == pytest.approx(words, abs=2)
 
 
 class Interleaved(ScriptedModel):
