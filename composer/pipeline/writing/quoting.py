@@ -90,14 +90,17 @@ def with_quotations(
     found: list[_Told] = []
     for one in _nearest(_quotable(entry, sentences), about, likeness):
         size = count_words(one.words)
-        known = [*said, *(text for text in own if text != poor.get(one.place)), *(other.words for other in found)]
+        known = [*said, *(text for text in own if text != poor.get(one.place))]
         if fact.mentioned and sentences[one.place] != fact.text:
             continue
         if one.place in places.keys() - poor.keys() or not FEWEST_QUOTED <= size <= min(
             MOST_QUOTED, room + FEWEST_QUOTED
         ):
             continue
-        if known and (copied_run(one.words, known) > MOST_SHARED or likeness([one.words], known).max() >= SAID_BEFORE):
+        # Sentences of one entry are alike in what they are about, and do not say the same.
+        if copied_run(one.words, [*known, *(other.words for other in found)]) > MOST_SHARED:
+            continue
+        if known and likeness([one.words], known).max() >= SAID_BEFORE:
             continue
         found.append(one)
         room -= size

@@ -86,6 +86,15 @@ def test_nothing_is_quoted_where_the_section_is_full_or_says_the_same() -> None:
     assert alike == []
 
 
+def test_that_sentences_of_one_entry_are_alike_keeps_none_of_them_out() -> None:
+    def alike(one: Sequence[str], other: Sequence[str]) -> np.ndarray:
+        return np.full((len(one), len(other)), 0.9)
+
+    extract = " ".join(LEOPARD[:2])
+    assert len(with_quotations([], about("Leopard", extract), 60, [], "", alike)) == 2
+    assert with_quotations([], about("Leopard", extract), 60, ["Cats have spots."], "", alike) == []
+
+
 @pytest.mark.parametrize(
     ("sentences", "name"),
     [
