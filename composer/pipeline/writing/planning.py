@@ -179,6 +179,11 @@ def agree(
     return Plan(title, tuple(words[key] for key in in_order), tuple(words[key] for key in chosen[count:]))
 
 
+def names_a_thing(heading: str) -> bool:
+    """Whether an English heading names one thing that can be seen: no "Materials", no "Umbrellas and Beaches"."""
+    return bool(_thing(heading)) and not _ABSTRACT.search(heading) and not _PAIRS.search(heading)
+
+
 def _thing(heading: str) -> set[str]:
     """What the heading names with its last word, if that can be seen: nothing for "Stone Work"."""
     last = heading.casefold().split()[-1]

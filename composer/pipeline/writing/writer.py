@@ -50,7 +50,7 @@ from composer.pipeline.writing.facts import (
     shares_of_characters,
     told_by,
 )
-from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, parse_plan, without
+from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, names_a_thing, parse_plan, without
 from composer.pipeline.writing.quoting import with_article, with_quotations, words_to_quote
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
@@ -71,6 +71,7 @@ INTRO_WORDS = 50
 ROUNDS = 2  # of drafts for a section, where the first does not fill it
 ENOUGH = 0.5  # of the words asked for
 MOST_OF_SHARE = 1.6  # of its share of the words, where other sections stayed short or much is known
+MOST_OF_SUBJECT = 3.0  # of the introduction's, where an encyclopedia tells of the subject and of few of the sections
 THIN_WORDS = 15  # of a section's only sentence, below which a spare section takes its place
 LACKING = 1.5  # times the last section's words still missing before it: a spare section comes first
 MISSING = 0.1  # of the article's words still missing after it: a spare section follows
@@ -314,13 +315,16 @@ class Writer:
                 first.appendleft([])
             section, drafts = parts.popleft(), first.popleft() if first else []
             part = section.part
-            # What an encyclopedia tells of the subject itself stands in the introduction.
-            told_there = MOST_OF_SHARE if section.entries else 1.0
+            # What an encyclopedia tells of the subject itself stands in the introduction, all of it where it tells of
+            # little else.
+            alone = 2 * sum(bool(one.entries) for one in parts) < len(parts)
+            told_there = (MOST_OF_SUBJECT if alone else MOST_OF_SHARE) if section.entries else 1.0
             room = (
                 round(told_there * part.words) if part.intro else level(left, [section.most, *(p.most for p in parts)])
             )
+            most = MOST_OF_SUBJECT if part.intro else MOST_OF_SHARE
             section = replace(
-                section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(MOST_OF_SHARE * part.words))))
+                section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(most * part.words))))
             )
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
@@ -375,10 +379,11 @@ class Writer:
         return [answers[i : i + count] for i in range(0, len(answers), count)]
 
     def _lead_in(self, prompts: Prompts, title: str, things: Sequence[str], seed: int) -> str:
-        """A sentence that names what the sections treat, or none. Kinds of what the title names are left out: brass
-        instruments, of those of an orchestra.
+        """A sentence that names what the sections treat, or none. What cannot be seen and kinds of what the title names
+        are left out: brass instruments, of those of an orchestra.
         """
-        things = [thing for thing in things if not set(terms(thing.split()[-1])) <= set(terms(title))]
+        of_title = set(terms(title))
+        things = [thing for thing in things if names_a_thing(thing) and not set(terms(thing.split()[-1])) <= of_title]
         if len(things) < FEWEST_LED_TO:
             return ""
         example = parse_plan(prompts.example_plan, MOST_SECTIONS).headings

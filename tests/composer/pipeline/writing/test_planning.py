@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from composer.pipeline.writing.planning import Plan, agree, parse_plan, without
+from composer.pipeline.writing.planning import Plan, agree, names_a_thing, parse_plan, without
 
 PLAN = " A Day on the Farm\n1. Hens at Dawn\n2. The Red Barn\n3. The Red Barn\n4. Evening: the cows come home slowly"
 
@@ -147,3 +147,8 @@ def test_the_library_decides_between_what_belongs_equally() -> None:
         "Spade",
         "Rake",
     )
+
+
+def test_a_thing_is_one_that_can_be_seen() -> None:
+    headings = ("Lions", "A Claw Hammer", "Materials", "Shape of Hammers", "Hammers and Nails", "Their Use")
+    assert [names_a_thing(heading) for heading in headings] == [True, True, False, False, False, False]

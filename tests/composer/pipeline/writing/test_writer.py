@@ -182,6 +182,26 @@ def test_the_introduction_names_what_the_sections_treat() -> None:
         assert result.sections[0].body.endswith(lead) is leads
 
 
+@pytest.mark.parametrize(("headings", "quoted"), [(("Hens", "Hens at Dawn"), 2), (("Barns", "Ponds"), 3)])
+def test_what_is_known_of_the_subject_alone_is_told_at_length(headings: tuple[str, ...], quoted: int) -> None:
+    extract = (
+        "Hens are adult female chickens which lay brown or white eggs in quiet nests of straw."
+        " Grain and worms are what they scratch for in dry soil all day long."
+        " A coop shelters the birds at night from foxes, martens and cold wind."
+        " Farmers have bred many kinds, some for meat and some for show."
+    )
+    hen = Fact("hen", extract, "Wikipedia Hen", Entry("Hen", "Bird", extract, extract))
+
+    class Informed(Known):
+        def facts(self, title: str, headings: Sequence[str]) -> list[list[Fact]]:
+            return [[hen] if "Hens" in heading else [] for heading in headings]
+
+    model = ScriptedModel(lambda p, s: "")
+    writer = Writer(model, load_prompts("en"), WritingSettings(), Informed())
+    _, result = returned(writer.write("Hens", Plan("Hens", headings), 90, "en", seed=0))
+    assert result.sections[0].body.count("“") == quoted
+
+
 @pytest.mark.parametrize(
     ("words", "most", "room"),
     [
