@@ -38,7 +38,7 @@ from composer.pipeline.prompts.trained_tasks import TRAINED_KIND, caption_places
 from composer.pipeline.remote_pictures import brought, readable
 from composer.pipeline.reranking import judge_candidates
 from composer.pipeline.selection import Considered, choose, may_be_chosen
-from composer.pipeline.subjects import OPENED_BY, Subject, different, naming, read_label, supported_subjects
+from composer.pipeline.subjects import Subject, different, naming, of_headings, read_label, supported_subjects
 from composer.pipeline.typed_words import document_language
 from composer.pipeline.uploads import Uploads, read_uploads
 from composer.pipeline.writing.citing import CitingWriter
@@ -376,8 +376,8 @@ class Pipeline:
         if count is None:
             count = number_of_pictures(sections, settings.words_per_picture)
             subjects = self.subjects(context, sections, headed or places)
-            if headed:  # sections that we wrote are about what their headings say, not about what they mention
-                subjects = {place: found for place, found in subjects.items() if found.salience >= OPENED_BY}
+            if headed:
+                subjects = of_headings(subjects, sections, context.request.instruction, self.encoder)
             first = list(subjects)[: max(count, different(subjects.values()))]
             if first and len(first) >= required:
                 return sorted(first)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,9 +22,11 @@ from composer.pipeline.writing.sentence_filter import split_sentences
 from image_db.metadata.names import caption_of_name
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from vision.interfaces import JointEncoder
 
 MOST_PHRASES = 12  # that a section is searched for
 LEAST_SALIENCE = 1.0
+LEAST_OF_SECTION, LEAST_OF_TITLE = 0.35, 0.4  # cosines of a picture's words and title and heading, or the title alone
 FEWEST_WITH_INTRODUCTION = 3  # sections
 REQUIRED = 4.0
 NAMED = 2.0  # log-odds for a picture that shows what the section names
@@ -55,11 +57,14 @@ LONGER_NOUN = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a section is about: ``name`` as a wish says it, and how much the section is about it."""
+    """What a section is about: ``name`` as a wish says it, how much the section is about it, and what the library
+    says of the picture that shows it.
+    """
 
     section: int
     name: str
     salience: float
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +284,8 @@ def supported_subjects(
                 continue
             if name.casefold() in unwanted:
                 continue
-            subjects[place, id_] = Subject(place, name, salience)
+            shown = next(iter(_labels(candidate.record, language)), "")
+            subjects[place, id_] = Subject(place, name, salience, shown)
             values[place][id_] = salience + share + candidate.fused + REQUIRED * must
     chosen = assign([values[place] for place in places])
     found_at = {place: id_ for place, id_ in zip(places, chosen, strict=True) if id_ is not None}
@@ -290,6 +296,27 @@ def supported_subjects(
         seen.setdefault(subjects[place, found_at[place]].name.casefold(), place)
     order.sort(key=lambda place: seen[subjects[place, found_at[place]].name.casefold()] != place)
     return {place: subjects[place, found_at[place]] for place in order}
+
+
+def of_headings(
+    subjects: Mapping[int, Subject], sections: Sequence[Section], title: str, encoder: JointEncoder
+) -> dict[int, Subject]:
+    """The subjects of sections that we wrote: these are about what their headings say, not about what they mention.
+
+    Left out is also what has the heading's word and nothing to do with the article: a kiwi fruit, for a violin's nut.
+    Of the 44 pictures of nine articles, on which the bounds were chosen, that is 6 of 7 wrong ones and one other.
+    """
+    kept = {place: found for place, found in subjects.items() if found.salience >= OPENED_BY}
+    reads = encoder.languages is None or "en" in encoder.languages
+    if not kept or not reads or not all(text.isascii() for text in (title, *(found.shown for found in kept.values()))):
+        return kept
+    of_title, *of_sections = encoder.encode_sentences([title, *(f"{title}: {sections[i].heading}" for i in kept)])
+    shown = encoder.encode_sentences([found.shown for found in kept.values()])
+    return {
+        place: found
+        for (place, found), vector, of_section in zip(kept.items(), shown, of_sections, strict=True)
+        if vector @ of_section >= LEAST_OF_SECTION or vector @ of_title >= LEAST_OF_TITLE
+    }
 
 
 def different(subjects: Iterable[Subject]) -> int:

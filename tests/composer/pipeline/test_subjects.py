@@ -8,10 +8,13 @@ import pytest
 from composer.article.model import Section, Slot
 from composer.pipeline.selection import Considered
 from composer.pipeline.subjects import (
+    IN_HEADING,
+    OPENED_BY,
     Subject,
     different,
     named,
     naming,
+    of_headings,
     phrases_of,
     proper_names,
     read_label,
@@ -20,6 +23,7 @@ from composer.pipeline.subjects import (
 )
 from image_db.metadata.record import ImageRecord
 from retrieval.candidates import Candidate
+from tests.fakes import ColourEncoder
 
 
 def picture(caption: str, **more) -> ImageRecord:
@@ -130,6 +134,18 @@ def test_an_introduction_is_a_place_only_for_what_it_is_all_about() -> None:
     assert set(supported_subjects(opened, range(3), "en", search)) == {0}
     whole = [Section("The horse is old. A horse eats much."), Section("It rains."), Section("The sun shines.")]
     assert set(supported_subjects(whole, range(3), "en", search)) == {0}
+
+
+def test_what_has_the_headings_word_and_nothing_of_the_article_is_no_subject() -> None:
+    headings = ("A Nut", "Violin Strings", "Lessons")
+    sections = [Section(f"## {heading}\n\nIt is small.") for heading in headings]
+    subjects = {
+        0: Subject(0, "nut", IN_HEADING, "Kiwi fruit"),
+        1: Subject(1, "string", IN_HEADING, "Strings of a violin"),
+        2: Subject(2, "lesson", OPENED_BY - 1, "A violin lesson"),  # which is only mentioned there
+    }
+    assert list(of_headings(subjects, sections, "Inside a violin", ColourEncoder())) == [1]
+    assert list(of_headings(subjects, sections, "Inside a violin", ColourEncoder(languages=("de",)))) == [0, 1]
 
 
 def test_another_individual_is_not_wanted_and_the_named_one_is() -> None:
