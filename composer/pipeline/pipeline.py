@@ -553,9 +553,9 @@ class Pipeline:
             if placement.chosen is not None:
                 section = article.sections[placement.slot.after_section]
                 label = english_words(placement.chosen)
-                read = read_label(label)
+                read, said = read_label(label), plain_text(section.body) if context.language == "en" else ""
                 about = f"{article.title}: {section.heading}: {label}. {', '.join(placement.chosen.tags)}"
-                known = glossary.definition_of(read.words, about) if label and not read.names else None
+                known = glossary.definition_of(read.words, about, said) if label and not read.names else None
                 shown.append(ShownPicture(placement.chosen, section, known))
         words = iter(printed_words(self.model, context.prompts, context.language, shown))
         return article.with_placements(

@@ -456,10 +456,11 @@ class Glossary:
             np.maximum.at(found, owner, self._encode(senses) @ self._encode([subject])[0])
         return found
 
-    def definition_of(self, thing: Sequence[str], about: str) -> Fact | None:
+    def definition_of(self, thing: Sequence[str], about: str, said: str = "") -> Fact | None:
         """The definition of what the words of an English label name, the longest name that its end makes.
 
         Of "claw hammer" that of the claw hammer, of "brown hen" that of the hen; nothing where the sense is not sure.
+        ``said`` is what the article says beside it.
         """
         known = _glossary()
         # A black rhino is a black rhinoceros, and no rhino of any kind.
@@ -470,8 +471,7 @@ class Glossary:
         name = next((name for name in names if name in known), "")
         if not name or (name in _COMMON and len(thing) > 1):
             return None
-        facts = define([name], about, self._encode)
-        return facts[0] if facts else None
+        return define(name, about, self._encode, said=_shortened(said, GIST_WORDS))
 
     def likeness(self, one: Sequence[str], other: Sequence[str]) -> np.ndarray:
         """(n, m) cosines of sentences; shared characters where the encoder does not read the language."""
@@ -481,34 +481,32 @@ class Glossary:
 
 
 def define(
-    names: Sequence[str],
+    name: str,
     subject: str,
     encode: Callable[[Sequence[str]], np.ndarray],
     least: float = LEAST_SURE,
-) -> list[Fact]:
-    """The definition of each name in the sense that belongs to the subject and that a picture can show; names without
-    one are left out.
-
-    ``encode`` gives unit vectors (n, d) of sentences; a sense is chosen by its cosine with ``subject``.
+    said: str = "",
+) -> Fact | None:
+    """The definition of a name in the sense that a picture can show and that belongs to the subject and to what is
+    ``said`` of it; none where neither is near enough. ``encode`` gives unit vectors (n, d) of sentences.
     """
     senses = [
-        (name, synset, text)
-        for name in names
-        for synset, text in _glossary().get(name, ())
-        if not any(first <= synset < end for first, end in _NOT_SEEN)
+        sense for sense in _glossary().get(name, ()) if not any(first <= sense[0] < end for first, end in _NOT_SEEN)
     ]
     if not senses:
-        return []
-    likeness = encode([f"{name}: {text}" for name, _, text in senses]) @ encode([subject])[0]
+        return None
+    likeness = encode([f"{name}: {text}" for _, text in senses]) @ encode([subject])[0]
     # A sheep is rarely "a timid defenseless simpleton": people come after what shares their name.
-    likeness = likeness - [PERSON_PENALTY * (PEOPLE[0] <= synset < PEOPLE[1]) for _, synset, _ in senses]
+    likeness = likeness - [PERSON_PENALTY * (PEOPLE[0] <= synset < PEOPLE[1]) for synset, _ in senses]
     # A hammer is first of all the hand tool, not the "power hammer" that is also called hammer.
-    likeness = likeness - [SPECIAL_PENALTY * (synset in _special_senses(name)) for name, synset, _ in senses]
-    best: dict[str, tuple[float, Fact]] = {}
-    for (name, synset, text), value in zip(senses, likeness, strict=True):
-        if value >= least and value > best.get(name, (-1.0,))[0]:
-            best[name] = (float(value), Fact(name, text, f"WordNet {synset}"))
-    return [best[name][1] for name in names if name in best]
+    likeness = likeness - [SPECIAL_PENALTY * (synset in _special_senses(name)) for synset, _ in senses]
+    # The crabs of a rock pool are no lice, and its anemones no flowers.
+    to_said = encode([text for _, text in senses]) @ encode([said])[0] if said else np.zeros(len(senses))
+    best = int(np.argmax(likeness + to_said))
+    if max(likeness[best], to_said[best]) < least:
+        return None
+    synset, text = senses[best]
+    return Fact(name, text, f"WordNet {synset}")
 
 
 def _is_living(source: str) -> bool:

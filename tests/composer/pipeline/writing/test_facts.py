@@ -54,15 +54,27 @@ def test_things_are_found_by_their_longest_name_in_either_number(text: str, name
 
 
 def test_the_sense_that_belongs_to_the_subject_is_taken() -> None:
-    [harbour] = define(["crane"], "A harbour: machine that lifts heavy objects", words_in_common, least=0.0)
-    [marsh] = define(["crane"], "A marsh: large wading bird with a long neck", words_in_common, least=0.0)
+    harbour = define("crane", "A harbour: machine that lifts heavy objects", words_in_common, least=0.0)
+    marsh = define("crane", "A marsh: large wading bird with a long neck", words_in_common, least=0.0)
+    assert harbour is not None
+    assert marsh is not None
     assert "lifts and moves heavy objects" in harbour.text
     assert "wading bird" in marsh.text
     assert marsh.source.startswith("WordNet n")
 
 
+def test_what_is_said_of_a_thing_tells_its_sense_and_makes_it_sure() -> None:
+    """A red crab on a rock: "a louse that infests …", stood under one."""
+    said = "A long-necked bird of a marsh is large and wades in many parts of the plains of the world."
+    bird = define("crane", "A red one on a machine", words_in_common, said=said, least=0.5)
+    assert bird is not None
+    assert "wading bird" in bird.text
+    assert define("crane", "A red one on a machine", words_in_common, said="Nobody was there.", least=0.5) is None
+
+
 def test_the_plain_sense_comes_before_one_that_is_also_called_so() -> None:
-    [saw] = define(["saw"], "A carpenter's workshop: saw, a tool", words_in_common, least=-1.0)
+    saw = define("saw", "A carpenter's workshop: saw, a tool", words_in_common, least=-1.0)
+    assert saw is not None
     assert saw.text.startswith("hand tool")
 
 
