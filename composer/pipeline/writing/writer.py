@@ -35,6 +35,7 @@ from composer.pipeline.writing.drafting import (
     paragraph_of,
     read_drafts,
     repeats,
+    says_nothing,
     shared_names,
     tell_the_same,
     worth_of,
@@ -456,6 +457,7 @@ class Writer:
                 and copied_run(entry.text, lent) <= MOST_COPIED
                 and not begins_as_note(entry.text, section.facts)
                 and not is_praise(entry.text)
+                and not says_nothing(entry.text, f"{section.title} {section.part.name}")
                 and not misspells(entry.text, words_told)
             ]
         if not pool:

@@ -14,6 +14,7 @@ from composer.pipeline.writing.drafting import (
     paragraph_of,
     read_drafts,
     repeats,
+    says_nothing,
     shared_names,
     tell_the_same,
     worth_of,
@@ -96,6 +97,19 @@ def test_the_last_of_an_enumeration_is_joined(said: str, meant: str) -> None:
 )
 def test_what_leads_into_an_article_names_its_things_and_says_nothing_else(drafts: list[str], lead: str) -> None:
     assert lead_in(drafts, "Animals of the Savanna", ["Lion", "Zebra", "Giraffes", "Owls"]) == lead
+
+
+@pytest.mark.parametrize(
+    ("sentence", "nothing"),
+    [
+        ("Tongs are a crucial tool in the blacksmith's workshop.", True),
+        ("Blacksmiths need various tongs in the workshop.", True),
+        ("Tongs hold hot metal in the blacksmith's workshop.", False),
+        ("Tongs are a crucial tool to hold hot metal.", False),
+    ],
+)
+def test_a_sentence_of_the_titles_and_the_headings_words_says_nothing(sentence: str, nothing: bool) -> None:
+    assert says_nothing(sentence, "The Blacksmith's Workshop Tongs") is nothing
 
 
 def test_what_is_nothing_but_stock_phrases_is_praise() -> None:
