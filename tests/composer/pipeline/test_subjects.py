@@ -146,6 +146,8 @@ def test_what_has_the_headings_word_and_nothing_of_the_article_is_no_subject() -
     }
     assert list(of_headings(subjects, sections, "Inside a violin", ColourEncoder())) == [1]
     assert list(of_headings(subjects, sections, "Inside a violin", ColourEncoder(languages=("de",)))) == [0, 1]
+    mentioned = {2: subjects[2]}
+    assert list(of_headings(mentioned, sections, "Inside a violin", ColourEncoder())) == [2], "nothing better is there"
 
 
 def test_another_individual_is_not_wanted_and_the_named_one_is() -> None:
