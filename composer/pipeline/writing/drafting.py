@@ -165,7 +165,8 @@ def lead_in(drafts: Sequence[str], title: str, things: Sequence[str]) -> str:
         beside = len(said - of_title - {word for words in named for word in words})
         if len(named) < min(FEWEST_LED_TO, len(things)) or beside > MOST_BESIDE or entry.leans or entry.refers:
             continue
-        if not _NUMBER.search(entry.text) and not _STOCK.search(entry.text):
+        # A colon takes the verb's place: "Owls, hunters of the night: woods, sky and mice."
+        if not _NUMBER.search(entry.text) and not _STOCK.search(entry.text) and not re.search("[:：]", entry.text):
             best = min(filter(None, (best, (beside - len(named), number, entry.text))))
     return best[2] if best else ""
 

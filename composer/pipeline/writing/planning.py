@@ -27,6 +27,7 @@ BELONGING_DEVIATIONS = 0.4
 BELONGING_BEST = 3  # behind which of many the span is
 SUBJECT_SPAN = 1.0  # nats before that one: the subject itself under another name
 FEWEST_OF_A_CONTINENT = 4  # headings whose entries name it, before it tells what is out of place
+MOST_NAMING_WORDS = 2
 SPARE = 5  # headings that stand ready where the others fill too little
 _PAIRS = re.compile(r"\b(?:and|&|versus|vs)\b|[和与及]", re.IGNORECASE)
 _ABSTRACT = re.compile(
@@ -180,8 +181,9 @@ def agree(
 
 
 def names_a_thing(heading: str) -> bool:
-    """Whether an English heading names one thing that can be seen: no "Materials", no "Umbrellas and Beaches"."""
-    return bool(_thing(heading)) and not _ABSTRACT.search(heading) and not _PAIRS.search(heading)
+    """Whether an English heading is the name of a thing that can be seen: no "Materials", no "Umbrellas and Beaches"."""
+    named = bool(_thing(heading)) and len(heading.split()) <= MOST_NAMING_WORDS
+    return named and not _ABSTRACT.search(heading) and not _PAIRS.search(heading)
 
 
 def _thing(heading: str) -> set[str]:

@@ -85,6 +85,7 @@ def test_the_last_of_an_enumeration_is_joined(said: str, meant: str) -> None:
         (["Lions and zebras share the savanna."], ""),  # too few
         (["Lions, zebras and giraffes are a fascinating part of the savanna."], ""),
         (["They are lions, zebras and giraffes."], ""),  # who?
+        (["Animals of the savanna: lions, zebras and giraffes."], ""),  # no sentence
         (["Lions hunt zebras by night while giraffes browse the tall acacias beside dry river beds."], ""),
         (
             [
