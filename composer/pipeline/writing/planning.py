@@ -181,7 +181,7 @@ def agree(
 
 
 def names_a_thing(heading: str) -> bool:
-    """Whether an English heading is the name of a thing that can be seen: no "Materials", no "Umbrellas and Beaches"."""
+    """Whether an English heading names a thing that can be seen: no "Materials", no "Umbrellas and Beaches"."""
     named = bool(_thing(heading)) and len(heading.split()) <= MOST_NAMING_WORDS
     return named and not _ABSTRACT.search(heading) and not _PAIRS.search(heading)
 

@@ -90,9 +90,9 @@ def test_the_last_of_an_enumeration_is_joined(said: str, meant: str) -> None:
         (
             [
                 "Lions, zebras and giraffes graze and roam widely.",
-                "From lions to zebras, giraffes and owls: the savanna.",
+                "Lions, zebras, giraffes and owls share the savanna.",
             ],
-            "From lions to zebras, giraffes and owls: the savanna.",
+            "Lions, zebras, giraffes and owls share the savanna.",
         ),
     ],
 )
