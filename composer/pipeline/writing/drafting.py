@@ -60,6 +60,12 @@ _STOCK = re.compile(
     r"|令人|美丽|迷人|著名|闻名|象征|之一|不仅|充满|享受|非常|最[\u4e00-\u9fff]",
     re.IGNORECASE,
 )
+# Begins as an opening clause does and ends before what it opens: "In the process of making cheese."
+_FRAGMENT = re.compile(
+    r"(?:in|on|at|by|with|without|from|for|after|before|during|through|as|to|of) "
+    r"(?!.*\b(?:is|are|was|were|has|have|had|do|does|can|may|must|will|should|\w+(?<![s'’])s|\w+ed)\b)[^,]*$",
+    re.IGNORECASE,
+)
 # Cannot be understood without the very sentence before it.
 _LEANS = re.compile(
     r"(?:this|these|that|those|such|then|next|here|there|the (?:resulting|process|former|latter|same)|once|after that"
@@ -129,7 +135,8 @@ def read_drafts(drafts: Sequence[str]) -> list[DraftSentence]:
             text = _ITEM.sub("", raw.replace("**", "").strip())
             text = _UNJOINED.sub(r"\1 and \2", _LEAD_IN.sub("", text))
             text = text[:1].upper() + text[1:]
-            if not text.endswith((".", "!", "。", "！", "”", '"')) or text.startswith("#") or is_chatter(text):
+            whole = text.endswith((".", "!", "。", "！", "”", '"')) and not _FRAGMENT.match(text)
+            if not whole or text.startswith("#") or is_chatter(text):
                 position += 1  # what leans on it must not stand either
                 continue
             if FEWEST_WORDS <= count_words(text) <= MOST_WORDS and not _DICTIONARY.search(text):

@@ -45,9 +45,10 @@ NOTE_OPENING = 3  # words by which a copied note is known
 MISSPELT_LETTERS, MISSPELT = 7, 0.85  # of a word at least; share of letters that it has in common with the right one
 CITED = 0.6  # of a sentence's words that an entry must have to be its source
 GIST_WORDS = 40  # by which senses are compared: an encyclopedia's first sentence or two
-# Of 83 words, many of them in an unusual sense (the nut and the bow of a violin, the sole in the sea), 70 get the right
-# one, 9 none and 4 another; with no OF_SUBJECT, ODDS_WEIGHT .3 and no least likeness to the subject 66 and 17.
+# Of 83 words, many of them in an unusual sense (the nut and the bow of a violin, the sole in the sea), 62 get the right
+# one, 18 none and 3 another; with no OF_SUBJECT, ODDS_WEIGHT .3 and no least likeness to the subject 66 and 17.
 OF_SUBJECT = 0.35  # of a sense's worth is its cosine with the subject alone, the rest with subject and heading
+LEAST_OF_SUBJECT = 0.22  # cosine of a sense and the subject alone, where a word has several
 ODDS_WEIGHT = 0.1  # of the model's odds beside the cosine: they tell a cardinal from a cardinal
 CLAUSE_SPAN = 0.25  # cosine behind a definition's nearest clause
 LATER_SENSE = 0.02  # a place further down in the dictionary
@@ -347,8 +348,8 @@ class Glossary:
     def _meant(self, senses: Sequence[Fact], about: str, subject: str) -> list[Fact]:
         """Of the senses of one word the one that is meant, from the dictionary and from WordNet where both have it.
 
-        None where a word has several and the best is none of the subject's: of the nut of a violin the dictionary
-        knows nothing, and much of those that grow on trees.
+        None where the best is none of the subject's: of the nut of a violin the dictionary knows nothing, and much of
+        those that grow on trees.
         """
         if not senses:
             return []
@@ -366,8 +367,7 @@ class Glossary:
             places[source] += 1
         # Of what an entry is about much is quoted: that of safety says nothing of volcanoes' safety.
         kept = (worth >= LEAST_LIKENESS) & ((near >= LEAST_TOLD) | [sense.entry is None for sense in senses])
-        if len(senses) > 1:
-            kept &= of_subject >= LEAST_LIKENESS
+        kept &= of_subject >= (LEAST_OF_SUBJECT if len(senses) > 1 else LEAST_LIKENESS)
         order = [int(i) for i in np.argsort(-worth, kind="stable") if kept[i]][:MOST_ASKED]
         if self._odds is not None and len(order) > 1:
             asked = self._odds(about, [_shortened(gists[i], MOST_ASKED_WORDS) for i in order])

@@ -65,6 +65,7 @@ WORDS_PER_SECTION = 50  # true sentences of one thing are soon told
 MIN_SECTION_WORDS = 35
 MOST_SECTIONS = 16
 PLANS = 6
+STRICTNESS = 0.4  # nats, with sentences on what dictionaries tell of
 LENIENCE = 0.4  # nats, with sentences made of an encyclopedia's words, and those of which all drafts have the like
 TOLD_TOKENS = 85  # of a draft on what an encyclopedia tells of: all drafts agree on little more than their beginnings
 TIE = 1e-6  # what is as good as the median stands
@@ -469,6 +470,10 @@ class Writer:
         given = np.array([covered(text, known) for text in texts])
         # What a story tells need not be so: its fullest draft stands.
         worth = np.ones(len(pool)) if story else worth_of(pool, alike, given)
+        if section.facts and not section.entries and not story:
+            # Of a thing that is known what is true has words of what is known: of labelled sentences 89 of 100 instead
+            # of 86 are fine, with hardly a section less.
+            worth = np.where(agreed(pool, alike, len(drafts)), worth, worth - STRICTNESS)
         if section.entries:
             sure = agreed(pool, alike, len(drafts)) | [is_told(text, section.facts) for text in texts]
             worth = np.where(sure, worth + LENIENCE, -np.inf)

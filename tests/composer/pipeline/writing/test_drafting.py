@@ -64,6 +64,20 @@ def test_what_other_drafts_say_too_is_worth_more_and_stock_phrases_less() -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("In the process of making cheese.", False),
+        ("In the process of making cheese whey is drained.", True),
+        ("In autumn, bees store honey.", True),
+        ("On the moor grouse nest in heather that burns.", True),
+        ("Milk and rennet make curd.", True),
+    ],
+)
+def test_an_opening_clause_is_no_sentence(text: str, whole: bool) -> None:
+    assert bool(read_drafts([text])) is whole
+
+
+@pytest.mark.parametrize(
     ("said", "meant"),
     [
         (
