@@ -78,7 +78,7 @@ def test_an_e_book_has_note_references() -> None:
 
 
 @pytest.mark.parametrize("format_", DOCUMENTS)
-def test_every_document_lists_the_sources_with_their_pages(format_: str) -> None:
+def test_every_document_lists_the_sources_with_their_pages(format_: str, with_fonts: None) -> None:
     text = squashed(READERS[format_](made(cited_article(), format_)).text)
     assert squashed("A. Author: Birds of the <River> & *Bank*, birds.pdf, pp. iv, 12") in text
     assert squashed("第iv,12页") in squashed(READERS[format_](made(cited_article("zh"), format_)).text)

@@ -337,11 +337,11 @@ def test_a_chinese_question_is_answered_in_chinese(tmp_path: Path) -> None:
         return [0.0] * len(options)
 
     def planned(prompt: Prompt, sampling: Sampling) -> str:
-        return (
-            "城墙\n1. 红墙\n2. 蓝墙"
-            if "拟定提纲" in question(prompt)
-            else "城墙很高，用红色的砖砌成，已经有许多人看过它。"
-        )
+        if "拟定提纲" in question(prompt):
+            return "城墙\n1. 红墙\n2. 蓝墙"
+        if "into English" in question(prompt):
+            return "Old walls"
+        return "城墙很高，用红色的砖砌成，已经有许多人看过它。"
 
     pipeline = make_pipeline(tmp_path, planned, scores, settings=EASY)
     compose(pipeline, instruction="古老的城墙", words=200, images=0)
