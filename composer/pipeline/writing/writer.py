@@ -375,8 +375,9 @@ class Writer:
             asked = f"{section.question}\n\n{section.prompts.facts.format(facts=facts)}" if facts else section.question
             prompts += [section_prompt(section.prompts, asked, told + section.part.named)] * count
             mine = section.part.samplings[round_ * count : (round_ + 1) * count]
-            most = TOLD_TOKENS if section.entries else section.part.samplings[0].max_tokens
-            samplings += [replace(sampling, max_tokens=min(most, sampling.max_tokens)) for sampling in mine]
+            if section.entries:
+                mine = tuple(replace(sampling, max_tokens=min(TOLD_TOKENS, sampling.max_tokens)) for sampling in mine)
+            samplings += mine
         answers = [text for text, _ in self._answers(prompts, samplings)]
         return [answers[i : i + count] for i in range(0, len(answers), count)]
 
