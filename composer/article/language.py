@@ -68,6 +68,11 @@ def count_words(text: str) -> int:
     return len(_LATIN_WORD.findall(text)) + round(len(_HAN.findall(text)) / HAN_PER_WORD)
 
 
+def sentence_gap(language: str) -> str:
+    """What stands between two sentences of a paragraph."""
+    return "" if language == "zh" else " "
+
+
 def resolve_language(language: str, text: str) -> str:
     return detect_language(text) if language == "auto" else language
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from composer.article.claims import claims_in
-from composer.article.language import count_words, detect_language
+from composer.article.language import count_words, detect_language, sentence_gap
 from composer.article.markdown import is_paragraph, parse_markdown
 from composer.article.model import Article
 from composer.editing.lookup import unlocked_section
@@ -178,7 +178,7 @@ def _rewritten(
         if wish.action == "expand":  # the text stands; the model adds to it
             prose.note(text)
             yield gap + text
-            gap = "" if wish.language == "zh" else " "
+            gap = sentence_gap(wish.language)
         sampling = _sampling(settings, wish, text, f"{wish.action} {section} {number} {attempt}", attempt)
         for piece in stream_paragraph(model, prompt, sampling, prose, wish.language):
             yield gap + piece

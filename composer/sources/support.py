@@ -112,9 +112,14 @@ def support(sentence: str, said: str, likeness: float | None) -> float:
     return covered(sentence, said) if likeness is None or likeness >= ALIKE else 0.0
 
 
+def stems(text: str) -> list[str]:
+    """The words of a text that say something, cut to what those of one root share."""
+    return [term[:STEM] for term in terms(text)]
+
+
 def covered(sentence: str, passage: str) -> float:
     """The share of a sentence's words that a passage has in some form, in [0, 1]; 1 for a sentence without words."""
-    mine, theirs = [term[:STEM] for term in terms(sentence)], {term[:STEM] for term in terms(passage)}
+    mine, theirs = stems(sentence), set(stems(passage))
     return sum(term in theirs for term in mine) / len(mine) if mine else 1.0
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from composer.article.language import count_words, detect_language
+from composer.article.language import count_words, detect_language, sentence_gap
 from composer.article.markdown import plain_text
 from composer.article.model import Section
 from composer.errors import UsageError
@@ -136,7 +136,7 @@ def _beginning(paragraphs: Sequence[str], words: int, language: str) -> str:
         if count_words(" ".join([*kept, sentence])) > words:
             break
         kept.append(sentence)
-    return ("" if language == "zh" else " ").join(kept)
+    return sentence_gap(language).join(kept)
 
 
 def _about_picture(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from composer.article.language import count_words
+from composer.article.language import count_words, sentence_gap
 from composer.article.markdown import parse_markdown
 from composer.article.model import Section
 from composer.errors import WritingFailed
@@ -141,7 +141,7 @@ class CitingWriter:
             )
             if not sentences:
                 continue
-            body = ("" if self._language == "zh" else " ").join(one.text for one in sentences)
+            body = sentence_gap(self._language).join(one.text for one in sentences)
             text = f"## {heading}\n\n{body}" if heading else body
             blocks.append((text, sentences))
             said += [one.text for one in sentences]

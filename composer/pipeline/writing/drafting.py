@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from composer.article.language import count_words
+from composer.article.language import count_words, sentence_gap
 from composer.pipeline.writing.sentence_filter import is_chatter, split_sentences
-from composer.sources.support import STEM
+from composer.sources.support import stems
 from retrieval.tokens import terms
 
 # Cosines (or shares of characters, see ``shares_of_characters``) from which two sentences say the same: in whatever
@@ -118,8 +118,7 @@ def says_nothing(sentence: str, about: str) -> bool:
     Of 921 labelled sentences 13 have one such word at most, all of them empty: "Tongs are a crucial tool in the
     blacksmith's workshop."
     """
-    known = {term[:STEM] for term in terms(about)}
-    beside = {term[:STEM] for term in terms(_STOCK.sub(" ", sentence))} - known
+    beside = set(stems(_STOCK.sub(" ", sentence))) - set(stems(about))
     return len(beside) <= 1 + bool(_STOCK.search(sentence))
 
 
@@ -183,10 +182,15 @@ def agreed(pool: Sequence[DraftSentence], alike: np.ndarray, drafts: int) -> np.
 
     Of the 113 labelled sentences of which that is so readers found 95 of 100 fine, and 4 false; ``alike`` (n, n).
     """
-    by_draft = [np.array([entry.draft == number for entry in pool]) for number in range(drafts)]
-    said = np.array([alike[:, own].max(axis=1, initial=0.0) >= SAME for own in by_draft])
+    said = _likest(pool, alike, range(drafts)) >= SAME
     plain = np.array([not _STOCK.search(entry.text) for entry in pool])
     return np.asarray(said.all(axis=0) & plain & (drafts > FEWEST_WITNESSES))
+
+
+def _likest(pool: Sequence[DraftSentence], alike: np.ndarray, drafts: Iterable[int]) -> np.ndarray:
+    """(d, n) likenesses of each sentence and the most like it in each draft; -1 where that has none."""
+    own = [np.array([entry.draft == number for entry in pool]) for number in drafts]
+    return np.array([alike[:, of_draft].max(axis=1, initial=-1.0) for of_draft in own])
 
 
 def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -195,15 +199,12 @@ def features_of(pool: Sequence[DraftSentence], alike: np.ndarray, given: np.ndar
 
     ``alike`` (n, n) are likenesses among the sentences, ``given`` (n,) shares of words, see ``support.covered``.
     """
-    drafts = {entry.draft for entry in pool}
+    drafts = sorted({entry.draft for entry in pool})
+    likest = _likest(pool, alike, drafts)
     rows = []
     for i, entry in enumerate(pool):
-        others = [
-            max(alike[i][j] for j, other in enumerate(pool) if other.draft == draft)
-            for draft in drafts
-            if draft != entry.draft
-        ]
-        agreement = float(np.mean(others)) if others else USUAL_AGREEMENT
+        others = likest[[draft != entry.draft for draft in drafts], i]
+        agreement = float(np.mean(others)) if others.size else USUAL_AGREEMENT
         rows.append(
             (
                 np.clip(agreement, 0.4, 0.9),
@@ -303,7 +304,7 @@ def assemble(
 
 
 def paragraph_of(sentences: Sequence[DraftSentence], language: str) -> str:
-    return ("" if language == "zh" else " ").join(entry.text for entry in sentences)
+    return sentence_gap(language).join(entry.text for entry in sentences)
 
 
 def _within(pool: Sequence[DraftSentence], run: Sequence[int], words: int) -> list[int]:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -120,23 +121,25 @@ def with_quotations(
     return printed
 
 
+@cache  # asked again before every section
 def words_to_quote(entry: Entry) -> int:
     """How many words of an entry could stand in quotation marks."""
     return sum(count_words(one.words) for one in _quotable(entry, sentences_of(entry.extract)))
 
 
-def with_article(sentence: str, entry: Entry) -> str:
-    """The sentence with the article that a small model leaves out before what an entry is on, where that is counted:
-    "Zebra is …", of "Zebras are …" or "The zebra is …".
+def adding_article(entry: Entry) -> Callable[[str], str]:
+    """Puts the article before what an entry is on, where that is counted and a sentence of a small model begins without
+    one: "Zebra is …", of "Zebras are …" or "The zebra is …".
     """
     subject = _subject(entry, next(iter(sentences_of(entry.extract)), ""))
     noun = subject.removeprefix("The ")
     if noun == subject:
         if not noun.endswith("s"):
-            return sentence  # bread, or Rome
+            return str  # bread, or Rome
         noun = noun.lower()
-    begins = rf"(?:{re.escape(noun)}|{re.escape(singular(noun))}) (?:is|was|has|can|may|lives|eats|feeds)\b"
-    return f"The {noun[:1]}{sentence[1:]}" if re.match(begins, sentence, re.IGNORECASE) else sentence
+    names = f"{re.escape(noun)}|{re.escape(singular(noun))}"
+    begins = re.compile(rf"(?:{names}) (?:is|was|has|can|may|lives|eats|feeds)\b", re.IGNORECASE)
+    return lambda sentence: f"The {noun[:1]}{sentence[1:]}" if begins.match(sentence) else sentence
 
 
 def _nearest(

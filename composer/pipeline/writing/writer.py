@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from composer.article.citation import Citation, Source
-from composer.article.language import HAN_PER_WORD, count_words
+from composer.article.language import HAN_PER_WORD, count_words, sentence_gap
 from composer.article.markdown import make_sections, parse_markdown
 from composer.article.model import Section
 from composer.errors import WritingFailed
@@ -52,7 +52,7 @@ from composer.pipeline.writing.facts import (
     told_by,
 )
 from composer.pipeline.writing.planning import MAX_TITLE_CHARS, Plan, agree, names_a_thing, parse_plan, without
-from composer.pipeline.writing.quoting import with_article, with_quotations, words_to_quote
+from composer.pipeline.writing.quoting import adding_article, with_quotations, words_to_quote
 from composer.pipeline.writing.seeds import derive_seed
 from composer.pipeline.writing.sentence_filter import split_sentences, strip_quotes
 from composer.pipeline.writing.translation import Translator
@@ -317,17 +317,7 @@ class Writer:
                 first.appendleft([])
             section, drafts = parts.popleft(), first.popleft() if first else []
             part = section.part
-            # What an encyclopedia tells of the subject itself stands in the introduction, all of it where it tells of
-            # little else.
-            alone = 2 * sum(bool(one.entries) for one in parts) < len(parts)
-            told_there = (MOST_OF_SUBJECT if alone else MOST_OF_SHARE) if section.entries else 1.0
-            room = (
-                round(told_there * part.words) if part.intro else level(left, [section.most, *(p.most for p in parts)])
-            )
-            most = MOST_OF_SUBJECT if part.intro else MOST_OF_SHARE
-            section = replace(
-                section, part=replace(part, words=max(MIN_SECTION_WORDS, min(room, round(most * part.words))))
-            )
+            section = replace(section, part=replace(part, words=_room(section, parts, left)))
             before = text if kind == "story" else title_line
             body = self._write_part(section, before, told, drafts)
             sentences = split_sentences(body)
@@ -340,7 +330,7 @@ class Writer:
             if part.intro and kind != "story" and not standing:
                 # It names things and tells nothing of them.
                 lead = self._lead_in(drafting, title, [names[own] for own in headings], seed)
-                body = ("" if language == "zh" else " ").join(filter(None, (body, lead)))
+                body = sentence_gap(language).join(filter(None, (body, lead)))
                 sentences = split_sentences(body)
             printed = {sentence: sentence for sentence in sentences}
             if translator:
@@ -418,7 +408,7 @@ class Writer:
         """One part's body, empty where nothing may stand. A thin one is continued once."""
         part = section.part
         body = ""
-        join = "" if section.language == "zh" else " "
+        join = sentence_gap(section.language)
         for round_ in range(ROUNDS):
             if round_ or not drafts:
                 named = replace(section, part=replace(part, named=part.named + body))
@@ -449,8 +439,8 @@ class Writer:
             words_given = frozenset(word.lower() for word in re.findall(r"[\w'’-]+", told))
             shared = shared_names(drafts)
             words_told = set(re.findall(r"[a-z]+", " ".join(map(told_by, section.facts)).lower()))
-            for entry in section.entries:
-                pool = [replace(one, text=with_article(one.text, entry)) for one in pool]
+            for add_article in map(adding_article, section.entries):
+                pool = [replace(one, text=add_article(one.text)) for one in pool]
             lent = [fact.entry.extract for fact in section.from_entries if fact.entry]
             pool = [
                 entry
@@ -534,6 +524,17 @@ class Writer:
             Message.of("user", question),
             Message.of("assistant", self._prompts.plan_prefix),
         )
+
+
+def _room(section: _Section, after: Sequence[_Section], left: int) -> int:
+    """Words for a section, where ``left`` are those that it and the ones ``after`` it have together."""
+    if not section.part.intro:
+        return max(MIN_SECTION_WORDS, level(left, [section.most, *(one.most for one in after)]))
+    # What an encyclopedia tells of the subject itself stands in the introduction, all of it where it tells of little
+    # else.
+    alone = 2 * sum(bool(one.entries) for one in after) < len(after)
+    told_there = (MOST_OF_SUBJECT if alone else MOST_OF_SHARE) if section.entries else 1.0
+    return max(MIN_SECTION_WORDS, round(told_there * section.part.words))
 
 
 def level(words: int, most: Sequence[int]) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from composer.pipeline.writing.encyclopedia import Entry
 from composer.pipeline.writing.facts import Fact
-from composer.pipeline.writing.quoting import with_article, with_quotations
+from composer.pipeline.writing.quoting import adding_article, with_quotations
 
 LEOPARD = (
     "The leopard is a large spotted cat of the genus Panthera.",
@@ -135,4 +135,4 @@ def test_of_an_entry_on_another_thing_only_the_sentence_is_quoted_that_names_it(
 def test_what_is_counted_gets_the_article_that_was_left_out(
     name: str, definition: str, sentence: str, meant: str
 ) -> None:
-    assert with_article(sentence, Entry(name, "", definition, definition)) == meant
+    assert adding_article(Entry(name, "", definition, definition))(sentence) == meant
